@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from panoptic_ros.labels import LabelSet
+from panoptic_ros.upsampling import argmax_upsampled
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,11 @@ class SemanticPrediction:
         return F.interpolate(
             self.logits[None], self.image_size, mode="bilinear", align_corners=False
         )[0]
+
+    @cached_property
+    def channels(self) -> Tensor:
+        """Best channel of each pixel (an index into `labels.classes`), uint8 [H, W]."""
+        return argmax_upsampled(self.logits, self.image_size)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,130 @@
+"""The Convolutional Panoptic Head as a merging strategy."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from panoptic_ros.fusion.candidates import Candidates, select
+from panoptic_ros.fusion.masks import MaskCrop, paste, pixel_box
+from panoptic_ros.fusion.merge import merge
+from panoptic_ros.fusion.options import FusionOptions
+from panoptic_ros.networks.panoptic_head import PanopticHead
+from panoptic_ros.prediction import InstancePrediction, PanopticPrediction, SemanticPrediction
+from panoptic_ros.upsampling import Box, upsample_crop
+
+# Share of the box's size by which a refined mask may leave the detector's box, each side.
+CONTEXT = 0.1
+
+
+class ConvHead:
+    """Merge after refining each instance's mask with a PanopticHead.
+
+    Calling it has the signature of every strategy; the merge rules are `fusion.merge.merge`'s.
+    """
+
+    def __init__(self, head: PanopticHead) -> None:
+        self.head = head
+
+    @torch.inference_mode()
+    def __call__(
+        self,
+        semantic: SemanticPrediction,
+        instances: InstancePrediction,
+        options: FusionOptions | None = None,
+    ) -> PanopticPrediction:
+        """Merge both predictions of an image, the instances' masks refined by the head."""
+        options = options or FusionOptions()
+        candidates = select(semantic, instances, options)
+        # A threshold on the sigmoid is one on its logit, which saves the sigmoid.
+        threshold = math.log(options.mask_threshold / (1 - options.mask_threshold))
+        crops = [
+            MaskCrop(box, logits >= threshold)
+            for box, logits in refine(self.head, semantic, candidates)
+        ]
+        return merge(semantic, candidates, crops, options)
+
+
+def refine(
+    head: PanopticHead, semantic: SemanticPrediction, candidates: Candidates
+) -> list[tuple[Box, Tensor]]:
+    """Return each instance's region and the head's logits in it, float [y1 - y0, x1 - x0].
+
+    The factorised form: the head is linear up to its sigmoid, so what the semantic masks
+    add is computed once per class, and each instance costs one single-channel convolution
+    in its region. Equal to `PanopticHead.plain` cropped to the regions.
+    """
+    size, radius = semantic.image_size, head.radius
+    regions = [region(box, size) for box in candidates.boxes]
+    logits: dict[int, Tensor] = {}
+    for class_id in sorted(set(candidates.class_ids.tolist())):
+        members = np.flatnonzero(candidates.class_ids == class_id).tolist()
+        for frame, group in _frames(regions, members):
+            context = head.semantic_response(softmax_masks(semantic, frame, radius), class_id)
+            for i in group:
+                own = instance_mask(
+                    candidates.masks[i], candidates.boxes[i], regions[i], size, radius
+                )
+                (x0, y0, x1, y1), (left, top) = regions[i], frame[:2]
+                logits[i] = (
+                    head.instance_response(own, class_id)
+                    + context[y0 - top : y1 - top, x0 - left : x1 - left]
+                )
+    return [(regions[i], logits[i]) for i in range(len(regions))]
+
+
+def _frames(regions: list[Box], members: list[int]) -> list[tuple[Box, list[int]]]:
+    """Return the rectangles in which to compute a class's context, with whom each serves.
+
+    One for all members where they crowd; one each where that is less area.
+    """
+    table = np.array([regions[i] for i in members])
+    hull = (*table[:, :2].min(0).tolist(), *table[:, 2:].max(0).tolist())
+    if _areas(table).sum() < _areas(np.array(hull)):
+        return [(regions[i], [i]) for i in members]
+    return [(hull, members)]
+
+
+def _areas(boxes: np.ndarray) -> np.ndarray:
+    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+
+
+def region(box: np.ndarray, image_size: tuple[int, int]) -> Box:
+    """Return the pixels that a refined mask may hold: the float xyxy box grown by CONTEXT."""
+    x0, y0, x1, y1 = box
+    margin = np.array([x1 - x0, y1 - y0, x0 - x1, y0 - y1]) * -CONTEXT
+    return pixel_box(np.asarray(box) + margin, image_size)
+
+
+def softmax_masks(semantic: SemanticPrediction, box: Box, margin: int) -> Tensor:
+    """Return softmax masks of a box and a margin around it, float [C, h + 2m, w + 2m].
+
+    What lies beyond the image is zero, as around every mask that the head sees.
+    """
+    inner, padding = _window(box, semantic.image_size, margin)
+    scores = upsample_crop(semantic.logits, semantic.image_size, inner)
+    return F.pad(scores.softmax(0), padding)
+
+
+def instance_mask(
+    mask: Tensor, box: np.ndarray, crop: Box, size: tuple[int, int], margin: int
+) -> Tensor:
+    """Return a detector's mask in a crop of the image and a margin, float [h + 2m, w + 2m].
+
+    mask: float [M, M] over the float xyxy box. Zero beyond the image.
+    """
+    inner, padding = _window(crop, size, margin)
+    return F.pad(paste(mask, box, inner), padding)
+
+
+def _window(box: Box, size: tuple[int, int], margin: int) -> tuple[Box, list[int]]:
+    """Grow a box by a margin; return its part inside the image, and the padding F.pad adds."""
+    x0, y0, x1, y1 = box
+    left, top = max(x0 - margin, 0), max(y0 - margin, 0)
+    right, bottom = min(x1 + margin, size[1]), min(y1 + margin, size[0])
+    padding = [left - (x0 - margin), x1 + margin - right, top - (y0 - margin), y1 + margin - bottom]
+    return (left, top, right, bottom), padding

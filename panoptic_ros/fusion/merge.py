@@ -1,0 +1,110 @@
+"""The merge that every strategy ends in: masks by falling score, over the stuff."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from panoptic_ros.fusion.candidates import Candidates
+from panoptic_ros.fusion.masks import MaskCrop
+from panoptic_ros.fusion.options import FusionOptions
+from panoptic_ros.labels import UNLABELED, LabelSet
+from panoptic_ros.prediction import PanopticPrediction, Segment, SemanticPrediction
+
+
+def merge(
+    semantic: SemanticPrediction,
+    candidates: Candidates,
+    crops: Sequence[MaskCrop],
+    options: FusionOptions,
+) -> PanopticPrediction:
+    """Lay boolean instance masks on the semantic prediction's stuff.
+
+    crops: one per candidate, in their order (falling score). A pixel belongs to the
+    best instance that holds it; an instance of which more than `overlap_threshold` is
+    taken already is dropped and frees its pixels; what no instance holds is stuff, or
+    unlabeled where the semantic prediction says thing or the stuff is too small.
+    Everything runs on the device; the label image crosses to the host once.
+    """
+    canvas = _lay_instances(semantic, candidates, crops, options)
+    labels = torch.where(canvas > 0, canvas, _stuff(semantic, canvas == 0, options))
+    image = _to_host(labels, semantic.labels)
+    return PanopticPrediction(image, _segments(image, candidates, crops, semantic.labels))
+
+
+def _lay_instances(
+    semantic: SemanticPrediction,
+    candidates: Candidates,
+    crops: Sequence[MaskCrop],
+    options: FusionOptions,
+) -> Tensor:
+    """Return the instances' values, int32 [H, W], 0 where there is none."""
+    canvas = torch.zeros(semantic.image_size, dtype=torch.int32, device=semantic.logits.device)
+    for value, crop in zip(candidates.values.tolist(), crops, strict=True):
+        x0, y0, x1, y1 = crop.box
+        window = canvas[y0:y1, x0:x1]
+        visible = crop.mask & (window == 0)
+        area, left = crop.mask.sum(), visible.sum()
+        # The decision stays on the device as a 0-dim mask: reading it would wait.
+        kept = (area - left) <= options.overlap_threshold * area
+        window.masked_fill_(visible & kept, value)
+    return canvas
+
+
+def _stuff(semantic: SemanticPrediction, free: Tensor, options: FusionOptions) -> Tensor:
+    """Return the stuff class id of each free pixel, int32 [H, W], 0 elsewhere."""
+    labels = semantic.labels
+    channels = semantic.channels
+    ids = torch.zeros_like(free, dtype=torch.int32)
+    for channel, label in enumerate(labels.classes):
+        if label.is_thing:
+            continue
+        held = (channels == channel) & free
+        large_enough = held.sum() >= max(options.stuff_area_limit, 1)
+        ids.masked_fill_(held & large_enough, label.id)
+    return ids
+
+
+def _to_host(labels: Tensor, label_set: LabelSet) -> np.ndarray:
+    """Return the label image in host memory, in the label set's dtype."""
+    if label_set.dtype == np.int32:
+        return labels.cpu().numpy()
+    return labels.to(torch.uint16).cpu().numpy()
+
+
+def _segments(
+    image: np.ndarray,
+    candidates: Candidates,
+    crops: Sequence[MaskCrop],
+    labels: LabelSet,
+) -> list[Segment]:
+    """Describe what is in the label image: things by falling score, then stuff."""
+    segments = []
+    for i, crop in enumerate(crops):
+        x0, y0, x1, y1 = crop.box
+        value, class_id = int(candidates.values[i]), int(candidates.class_ids[i])
+        found = _extent(image[y0:y1, x0:x1], value)
+        if found:
+            area, (left, top, width, height) = found
+            box = (x0 + left, y0 + top, x0 + left + width, y0 + top + height)
+            segments.append(Segment(value, class_id, True, float(candidates.scores[i]), area, box))
+    for label in labels.stuff:
+        found = _extent(image, label.id)
+        if found:
+            area, (left, top, width, height) = found
+            box = (left, top, left + width, top + height)
+            segments.append(Segment(label.id, label.id, False, 1.0, area, box))
+    return segments
+
+
+def _extent(image: np.ndarray, value: int) -> tuple[int, Sequence[int]] | None:
+    """Return area and (x, y, width, height) of a value's pixels, None if there are none."""
+    if image.size == 0 or value == UNLABELED:
+        return None
+    mask = (image == value).view(np.uint8)
+    area = cv2.countNonZero(mask)
+    return (area, cv2.boundingRect(mask)) if area else None

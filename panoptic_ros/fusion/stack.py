@@ -1,0 +1,28 @@
+"""The heuristic of report RT-0506: detector masks by falling score over the stuff."""
+
+from __future__ import annotations
+
+from panoptic_ros.fusion.candidates import select
+from panoptic_ros.fusion.masks import MaskCrop, paste, pixel_box
+from panoptic_ros.fusion.merge import merge
+from panoptic_ros.fusion.options import FusionOptions
+from panoptic_ros.prediction import InstancePrediction, PanopticPrediction, SemanticPrediction
+
+
+def stack(
+    semantic: SemanticPrediction,
+    instances: InstancePrediction,
+    options: FusionOptions | None = None,
+) -> PanopticPrediction:
+    """Merge both predictions of an image by stacking the detector's masks.
+
+    Each mask is pasted inside its box only. Source: Inria report RT-0506, section on the
+    baseline; the merge rules are those of `fusion.merge.merge`.
+    """
+    options = options or FusionOptions()
+    candidates = select(semantic, instances, options)
+    crops = []
+    for box, mask in zip(candidates.boxes, candidates.masks, strict=True):
+        pixels = pixel_box(box, semantic.image_size)
+        crops.append(MaskCrop(pixels, paste(mask, box, pixels) >= options.mask_threshold))
+    return merge(semantic, candidates, crops, options)

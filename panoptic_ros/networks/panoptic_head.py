@@ -1,0 +1,117 @@
+"""The Convolutional Panoptic Head: one small CNN per thing class.
+
+Source: Inria report RT-0506, "Contribution to panoptic segmentation". For an instance of
+class k, its mask and the semantic masks are stacked, convolved channel by channel, then
+mixed by one convolution to a single channel; a sigmoid gives the refined mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# Slope of the untrained sigmoid: logits of -4 and 4 at mask probabilities 0 and 1.
+IDENTITY_GAIN = 8.0
+
+
+class ClassCNN(nn.Module):
+    """Refine masks of one class: depthwise convolution, then a convolution to one channel.
+
+    Both are unpadded: the caller pads the input once, by `radius`, with zeros beyond the
+    image. So the two convolutions are one linear map everywhere, borders included, and
+    `kernel` gives it. The depthwise convolution has no bias (the second one's covers it).
+    """
+
+    def __init__(self, channels: int, depthwise_kernel: int, mix_kernel: int) -> None:
+        super().__init__()
+        for name, size in (("depthwise_kernel", depthwise_kernel), ("mix_kernel", mix_kernel)):
+            if size < 1 or size % 2 == 0:
+                raise ValueError(f"{name} is {size}; it must be odd and positive")
+        self.depthwise = nn.Conv2d(
+            channels, channels, depthwise_kernel, groups=channels, bias=False
+        )
+        self.mix = nn.Conv2d(channels, 1, mix_kernel)
+        self.radius = (depthwise_kernel + mix_kernel) // 2 - 1
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Start as the identity on channel 0: sigmoid(g * (m - 0.5)) crosses 0.5 where m does.
+
+        The report's rare classes collapsed; from here, training can only move the head
+        away from the heuristic where the data says so.
+        """
+        nn.init.zeros_(self.depthwise.weight)
+        nn.init.zeros_(self.mix.weight)
+        centre = self.depthwise.kernel_size[0] // 2
+        self.depthwise.weight[:, 0, centre, centre] = 1
+        centre = self.mix.kernel_size[0] // 2
+        self.mix.weight[0, 0, centre, centre] = IDENTITY_GAIN
+        self.mix.bias.fill_(-IDENTITY_GAIN / 2)
+
+    def forward(self, stacked: Tensor) -> Tensor:
+        """Return logits [B, 1, h, w] of stacked masks [B, C, h + 2 * radius, w + 2 * radius]."""
+        return self.mix(self.depthwise(stacked))
+
+    def kernel(self) -> Tensor:
+        """Return both convolutions as one kernel, [1, C, 2 * radius + 1, 2 * radius + 1]."""
+        flipped = self.depthwise.weight.flip(2, 3)
+        full = self.depthwise.kernel_size[0] - 1
+        return F.conv2d(self.mix.weight, flipped, padding=full, groups=len(flipped))
+
+
+class PanopticHead(nn.Module):
+    """Hold one ClassCNN per thing class.
+
+    class_ids: label ids of the thing classes; num_semantic: channels of the semantic
+    prediction. Channel 0 of a CNN is the instance's mask, 1.. are the semantic masks.
+    """
+
+    def __init__(
+        self,
+        class_ids: Sequence[int],
+        num_semantic: int = 19,
+        depthwise_kernel: int = 3,
+        mix_kernel: int = 3,
+    ) -> None:
+        super().__init__()
+        self.class_ids = tuple(int(i) for i in class_ids)
+        self.num_semantic = num_semantic
+        self.cnns = nn.ModuleDict(
+            {
+                str(i): ClassCNN(1 + num_semantic, depthwise_kernel, mix_kernel)
+                for i in self.class_ids
+            }
+        )
+        self.radius = (depthwise_kernel + mix_kernel) // 2 - 1
+
+    def cnn(self, class_id: int) -> ClassCNN:
+        """Return the CNN of a class; raise ValueError for a class without one."""
+        if class_id not in self.class_ids:
+            raise ValueError(f"the head has no CNN for class {class_id}; it has {self.class_ids}")
+        return self.cnns[str(class_id)]
+
+    def plain(self, semantic: Tensor, mask: Tensor, class_id: int) -> Tensor:
+        """Return an instance's logits [H, W] as the report defines them, over the whole frame.
+
+        semantic: softmax masks [C, H, W]; mask: pasted instance mask [H, W]. The form that
+        the factorised one is tested against.
+        """
+        stacked = F.pad(torch.cat([mask[None], semantic])[None], [self.radius] * 4)
+        return self.cnn(class_id)(stacked)[0, 0]
+
+    def semantic_response(self, semantic: Tensor, class_id: int) -> Tensor:
+        """Return what the semantic masks and the bias add to a class's logits, [h, w].
+
+        semantic: softmax masks [C, h + 2 * radius, w + 2 * radius]. The same for every
+        instance of the class, hence computed once for all of them.
+        """
+        cnn = self.cnn(class_id)
+        return F.conv2d(semantic[None], cnn.kernel()[:, 1:], cnn.mix.bias)[0, 0]
+
+    def instance_response(self, mask: Tensor, class_id: int) -> Tensor:
+        """Return what an instance's own mask [h + 2 * radius, w + 2 * radius] adds, [h, w]."""
+        return F.conv2d(mask[None, None], self.cnn(class_id).kernel()[:, :1])[0, 0]
