@@ -24,6 +24,7 @@ def stack_reference(
     order = torch.argsort(instances.scores, descending=True, stable=True)
     instances = instances[order]
     masks = paste_full(instances, semantic.image_size) >= options.mask_threshold
+    masks &= _inside(instances.boxes, semantic.image_size)
     canvas = torch.zeros(semantic.image_size, dtype=torch.int32, device=masks.device)
     count: dict[int, int] = {}
     for mask, score, class_id in zip(
@@ -46,6 +47,15 @@ def stack_reference(
         if not label.is_thing and held.sum().item() >= options.stuff_area_limit:
             canvas[held] = label.id
     return canvas.cpu().numpy()
+
+
+def _inside(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """Return the pixels whose centres each box holds, bool [N, H, W]."""
+    height, width = image_size
+    x0, y0, x1, y1 = boxes[:, :, None, None].unbind(1)
+    x = torch.arange(width, device=boxes.device) + 0.5
+    y = torch.arange(height, device=boxes.device)[:, None] + 0.5
+    return (x >= x0) & (x < x1) & (y >= y0) & (y < y1)
 
 
 def paste_full(instances: InstancePrediction, image_size: tuple[int, int]) -> Tensor:
