@@ -1,0 +1,43 @@
+"""Torch modules, built by name from a mapping that fits in YAML and JSON."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from panoptic_ros.networks.deeplab import DeepLabV3Plus
+from panoptic_ros.networks.mask_rcnn import MaskRCNNDetector
+from panoptic_ros.networks.panoptic_head import PanopticHead
+
+__all__ = ["NETWORKS", "DeepLabV3Plus", "MaskRCNNDetector", "PanopticHead", "build"]
+
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "deeplabv3plus_mobilenetv2": DeepLabV3Plus,
+    "mask_rcnn": MaskRCNNDetector,
+    "panoptic_head": PanopticHead,
+}
+
+
+def build(architecture: Mapping[str, Any]) -> nn.Module:
+    """Return a network with random weights.
+
+    architecture: `name`, a key of NETWORKS, and that network's own parameters.
+    Raise ValueError for an unknown name, and for a parameter that is unknown, missing or
+    out of its range.
+
+    >>> build({"name": "deeplabv3plus_mobilenetv2", "num_classes": 19})
+    """
+    parameters = dict(architecture)
+    name = parameters.pop("name", None)
+    if name not in NETWORKS:
+        raise ValueError(f"unknown architecture {name!r}; known: {', '.join(NETWORKS)}")
+    network = NETWORKS[name]
+    try:
+        inspect.signature(network).bind(**parameters)
+    except TypeError as error:
+        known = ", ".join(inspect.signature(network).parameters)
+        raise ValueError(f"architecture {name!r}: {error}; its parameters: {known}") from None
+    return network(**parameters)

@@ -1,0 +1,160 @@
+"""From an image to predictions: what lies between a picture and a network, on the device."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from panoptic_ros.labels import LabelSet
+from panoptic_ros.networks.deeplab import DeepLabV3Plus
+from panoptic_ros.networks.mask_rcnn import MaskRCNNDetector
+from panoptic_ros.prediction import InstancePrediction, SemanticPrediction
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+# Both backbones halve the image five times; below this nothing is left to look at.
+MIN_SIDE = 32
+
+
+class Predictor:
+    """Hold a network in evaluation mode and the size of image that it wants to see.
+
+    short_side, long_side: the image is scaled until its short side has short_side pixels,
+    or its long side long_side where that comes first; 0 sets no such limit, both 0 keep
+    the image's own size.
+    """
+
+    def __init__(
+        self, network: nn.Module, labels: LabelSet, short_side: int = 0, long_side: int = 0
+    ) -> None:
+        # oneDNN and cuDNN run convolutions faster with the channels innermost.
+        self.network = network.eval().to(memory_format=torch.channels_last)
+        self.labels = labels
+        self.short_side = short_side
+        self.long_side = long_side
+
+    @property
+    def device(self) -> torch.device:
+        """Device that the network is on."""
+        return next(self.network.parameters()).device
+
+    def upload(self, image: np.ndarray | Tensor) -> Tensor:
+        """Return an image as uint8 [3, H, W] on the network's device.
+
+        image: uint8 [H, W, 3] RGB in host memory, or a tensor that `upload` gave: several
+        predictors share one upload. Raise ValueError for another type, shape or dtype, and
+        for an image with a side below MIN_SIDE.
+        """
+        if isinstance(image, Tensor):
+            _check(image.dtype == torch.uint8, image.shape, image.dtype, channels=0)
+            return image.to(self.device)
+        if not isinstance(image, np.ndarray):
+            raise ValueError(f"image is a {type(image).__name__}; expected a NumPy array")
+        _check(image.dtype == np.uint8, image.shape, image.dtype, channels=2)
+        # torch takes neither negative strides (a flipped view) nor, without a warning,
+        # read-only memory (a view of a message).
+        pixels = np.require(image, requirements=["C", "W"])
+        return torch.from_numpy(pixels).to(self.device).permute(2, 0, 1)
+
+    def _resized(self, frame: Tensor) -> Tensor:
+        """Return the image as the network wants it, float [1, 3, h, w], 0..1."""
+        pixels = frame[None].float().div_(255).contiguous(memory_format=torch.channels_last)
+        size = resized(tuple(frame.shape[1:]), self.short_side, self.long_side)
+        if size == tuple(frame.shape[1:]):
+            return pixels
+        # antialias: a plain bilinear reduction skips pixels.
+        return F.interpolate(pixels, size, mode="bilinear", align_corners=False, antialias=True)
+
+
+class SemanticPredictor(Predictor):
+    """Score each pixel of an image for each class of a label set.
+
+    Raise ValueError where the network's classes are not the label set's.
+    """
+
+    def __init__(
+        self, network: DeepLabV3Plus, labels: LabelSet, short_side: int = 0, long_side: int = 0
+    ) -> None:
+        super().__init__(network, labels, short_side, long_side)
+        if network.num_classes != len(labels):
+            raise ValueError(
+                f"the semantic network has {network.num_classes} classes, "
+                f"label set {labels.name!r} has {len(labels)}"
+            )
+        self._mean = torch.tensor(IMAGENET_MEAN, device=self.device).view(3, 1, 1)
+        self._std = torch.tensor(IMAGENET_STD, device=self.device).view(3, 1, 1)
+
+    @torch.inference_mode()
+    def __call__(self, image: np.ndarray | Tensor) -> SemanticPrediction:
+        """Return the class scores of an image (see `upload` for what it takes)."""
+        frame = self.upload(image)
+        normalised = (self._resized(frame) - self._mean) / self._std
+        logits = self.network(normalised)[0]
+        return SemanticPrediction(logits, tuple(frame.shape[1:]), self.labels)
+
+
+class InstancePredictor(Predictor):
+    """Find the instances of a label set's thing classes in an image.
+
+    Raise ValueError where the network's classes are not the label set's things.
+    """
+
+    def __init__(
+        self, network: MaskRCNNDetector, labels: LabelSet, short_side: int = 0, long_side: int = 0
+    ) -> None:
+        super().__init__(network, labels, short_side, long_side)
+        things = [c.id for c in labels.things]
+        if network.num_classes != len(things):
+            raise ValueError(
+                f"the instance network has {network.num_classes} classes, "
+                f"label set {labels.name!r} has {len(things)} thing classes"
+            )
+        # The detector's label 0 is the background, which it never returns.
+        self._class_ids = torch.tensor([0, *things], device=self.device)
+
+    @torch.inference_mode()
+    def __call__(self, image: np.ndarray | Tensor) -> InstancePrediction:
+        """Return the instances in an image, by falling score (see `upload` for what it takes).
+
+        Boxes are in pixels of the image itself, clipped to it, class ids are label ids.
+        """
+        frame = self.upload(image)
+        pixels = self._resized(frame)[0]
+        found = self.network([pixels])[0]
+        height, width = frame.shape[1:]
+        boxes = found["boxes"].clone()
+        boxes[:, 0::2] *= width / pixels.shape[2]
+        boxes[:, 1::2] *= height / pixels.shape[1]
+        boxes[:, 0::2].clamp_(0, width)
+        boxes[:, 1::2].clamp_(0, height)
+        return InstancePrediction(
+            boxes, self._class_ids[found["labels"]], found["scores"], found["masks"][:, 0]
+        )
+
+
+def resized(size: tuple[int, int], short_side: int, long_side: int) -> tuple[int, int]:
+    """Return (height, width) after scaling to the limits, each at least MIN_SIDE.
+
+    >>> resized((720, 1280), 512, 1024)
+    (512, 910)
+    """
+    scales = [
+        limit / side for limit, side in ((short_side, min(size)), (long_side, max(size))) if limit
+    ]
+    scale = min(scales, default=1.0)
+    height, width = (max(MIN_SIDE, round(side * scale)) for side in size)
+    return height, width
+
+
+def _check(is_uint8: bool, shape: tuple[int, ...], dtype: object, channels: int) -> None:
+    """Raise ValueError for an image that `Predictor.upload` cannot take."""
+    layout = "[3, H, W]" if channels == 0 else "[H, W, 3]"
+    if not is_uint8 or len(shape) != 3 or shape[channels] != 3:
+        raise ValueError(f"image has dtype {dtype}, shape {list(shape)}; expected uint8 {layout}")
+    height, width = shape[1:] if channels == 0 else shape[:2]
+    if min(height, width) < MIN_SIDE:
+        raise ValueError(
+            f"image is {width}x{height}; the smallest side that works is {MIN_SIDE} pixels"
+        )
