@@ -8,9 +8,6 @@ import torch
 
 from panoptic_ros.prediction import SemanticPrediction
 
-# exp(-80) is a normal float32. A class that far behind has no probability to speak of.
-_LOWEST_LOGIT = -80.0
-
 
 def class_map(semantic: SemanticPrediction) -> np.ndarray:
     """Return the label id of each pixel's best class, uint8 [H, W], in host memory.
@@ -44,19 +41,20 @@ def confidence_map(semantic: SemanticPrediction) -> np.ndarray:
 def _largest_probability_on_host(semantic: SemanticPrediction) -> np.ndarray:
     """Return the same as `upsampled().softmax(0).amax(0)`, float32 [H, W].
 
-    Channel by channel, since [C, H, W] floats at image size leave the cache. Taking each
-    pixel's largest logit off before upsampling keeps `exp` in range and the softmax as it
-    is: upsampling is linear, so the shift is the same for all classes of a pixel.
+    Channel by channel and each upsampled twice, since [C, H, W] floats at image size
+    leave the cache: 1 / sum exp(score - best score).
     """
-    logits = semantic.logits.float()
-    shifted = (logits - logits.amax(0)).clamp_(min=_LOWEST_LOGIT).numpy()
+    channels = semantic.logits.float().numpy()
     height, width = semantic.image_size
-    best = np.zeros((height, width), np.float32)
+    best = np.full((height, width), -np.inf, np.float32)
     total = np.zeros_like(best)
     scores = np.empty_like(best)
-    for channel in shifted:
+    for channel in channels:
         cv2.resize(channel, (width, height), dst=scores, interpolation=cv2.INTER_LINEAR)
+        cv2.max(best, scores, dst=best)
+    for channel in channels:
+        cv2.resize(channel, (width, height), dst=scores, interpolation=cv2.INTER_LINEAR)
+        cv2.subtract(scores, best, dst=scores)
         cv2.exp(scores, dst=scores)
         cv2.add(total, scores, dst=total)
-        cv2.max(best, scores, dst=best)
-    return cv2.divide(best, total, dst=best)
+    return cv2.divide(1, total, dst=total)

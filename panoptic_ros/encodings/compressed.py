@@ -17,6 +17,7 @@ from panoptic_ros.encodings.refusal import ImageRefused
 PIXEL_LIMIT = 1 << 26
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_END = b"IEND\xaeB`\x82"
 _JPEG_SIGNATURE = b"\xff\xd8\xff"
 _JPEG_END = b"\xff\xd9"
 _START_OF_SCAN = 0xDA
@@ -49,7 +50,8 @@ def decode_compressed(msg: Compressed) -> np.ndarray:
     (upper byte kept) included. `format` is image_transport's ("jpeg",
     "rgb8; jpeg compressed bgr8", "mono16; png compressed "): it is read only to find
     a Bayer mosaic in a grey file. An EXIF orientation is ignored, since the
-    calibration in CameraInfo is that of the sensor's rows and columns.
+    calibration in CameraInfo is that of the sensor's rows and columns. JPEG has no
+    checksum: bytes changed amid its scan pass as a picture.
 
     Raises:
         ImageRefused: neither JPEG nor PNG, truncated or undecodable bytes, zero size,
@@ -91,7 +93,9 @@ def _read_header(data: bytes, format_: str) -> _Header:
         if data.startswith(_JPEG_SIGNATURE):
             return _jpeg_header(data)
     except (struct.error, IndexError):
-        raise ImageRefused(f"truncated header: only {len(data)} bytes") from None
+        raise ImageRefused(
+            f"truncated file: its header does not end in {len(data)} bytes"
+        ) from None
     raise ImageRefused(
         f"neither JPEG nor PNG: format {format_!r}, {len(data)} bytes that begin with "
         f"{data[:4].hex() or 'nothing'}"
@@ -101,7 +105,7 @@ def _read_header(data: bytes, format_: str) -> _Header:
 def _png_header(data: bytes) -> _Header:
     """Read the IHDR chunk, which is always first (PNG specification, section 11.2.1)."""
     width, height, _, color_type = struct.unpack_from(">IIBB", data, 16)
-    if b"IEND" not in data:
+    if _PNG_END not in data:
         raise ImageRefused(f"truncated png: no end chunk in {len(data)} bytes")
     return _Header("png", width, height, is_grey=color_type == 0)
 
