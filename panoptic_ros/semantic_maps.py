@@ -44,7 +44,7 @@ def _largest_probability_on_host(semantic: SemanticPrediction) -> np.ndarray:
     Channel by channel and each upsampled twice, since [C, H, W] floats at image size
     leave the cache: 1 / sum exp(score - best score).
     """
-    channels = semantic.logits.float().numpy()
+    channels = semantic.logits.detach().float().numpy()
     height, width = semantic.image_size
     best = np.full((height, width), -np.inf, np.float32)
     total = np.zeros_like(best)
