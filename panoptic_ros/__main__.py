@@ -1,0 +1,47 @@
+"""`python -m panoptic_ros COMMAND`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from panoptic_ros import cli
+
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130  # what a shell reports for SIGINT: 128 + 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code.
+
+    2: bad arguments or input, said in one line; 130: interrupted; else the command's own.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    try:
+        args = _parser(argv).parse_args(argv)
+        return args.run(args)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except (OSError, ValueError) as error:
+        print(f"panoptic: error: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+
+
+def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+    """Build the parser of the command in `argv`, or of all of them where it names none."""
+    parser = argparse.ArgumentParser(
+        prog="python -m panoptic_ros", description="Panoptic segmentation of camera images."
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    known = list(cli.modules())
+    wanted = argv[:1] if argv and argv[0] in known else known
+    for name, module in cli.load(wanted).items():
+        command = commands.add_parser(name, help=module.HELP, description=module.HELP)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
