@@ -40,13 +40,19 @@ class ConvHead:
         """Merge both predictions of an image, the instances' masks refined by the head."""
         options = options or FusionOptions()
         candidates = select(semantic, instances, options)
+        return merge(semantic, candidates, self.masks(semantic, candidates, options), options)
+
+    @torch.inference_mode()
+    def masks(
+        self, semantic: SemanticPrediction, candidates: Candidates, options: FusionOptions
+    ) -> list[MaskCrop]:
+        """Return each candidate's mask as the head refines it, bool."""
         # A threshold on the sigmoid is one on its logit, which saves the sigmoid.
         threshold = math.log(options.mask_threshold / (1 - options.mask_threshold))
-        crops = [
+        return [
             MaskCrop(box, logits >= threshold)
             for box, logits in refine(self.head, semantic, candidates)
         ]
-        return merge(semantic, candidates, crops, options)
 
 
 def refine(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from panoptic_ros.fusion.candidates import select
+from panoptic_ros.fusion.candidates import Candidates, select
 from panoptic_ros.fusion.masks import MaskCrop, paste, pixel_box
 from panoptic_ros.fusion.merge import merge
 from panoptic_ros.fusion.options import FusionOptions
@@ -16,13 +16,20 @@ def stack(
 ) -> PanopticPrediction:
     """Merge both predictions of an image by stacking the detector's masks.
 
-    Each mask is pasted inside its box only. Source: Inria report RT-0506, section on the
-    baseline; the merge rules are those of `fusion.merge.merge`.
+    Source: Inria report RT-0506, section on the baseline; the merge rules are those of
+    `fusion.merge.merge`.
     """
     options = options or FusionOptions()
     candidates = select(semantic, instances, options)
+    return merge(semantic, candidates, detector_masks(semantic, candidates, options), options)
+
+
+def detector_masks(
+    semantic: SemanticPrediction, candidates: Candidates, options: FusionOptions
+) -> list[MaskCrop]:
+    """Return each candidate's mask as the detector has it, bool, pasted inside its box only."""
     crops = []
     for box, mask in zip(candidates.boxes, candidates.masks, strict=True):
         pixels = pixel_box(box, semantic.image_size)
         crops.append(MaskCrop(pixels, paste(mask, box, pixels) >= options.mask_threshold))
-    return merge(semantic, candidates, crops, options)
+    return crops
