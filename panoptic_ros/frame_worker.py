@@ -99,9 +99,7 @@ class FrameWorker:
             return
         self.slot.refuse_arrival()
         self.statistics.reset()
-        self._report(
-            Refusal("stamp", f"stamp went back by {step_back:.1f} s, state is reset from here")
-        )
+        self._report(Refusal("stamp", f"stamp went back by {step_back:.1f} s"))
 
     def seconds_since_arrival(self) -> float:
         """Return how long ago a message arrived, or the worker was resumed."""

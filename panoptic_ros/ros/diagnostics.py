@@ -23,7 +23,6 @@ from dataclasses import dataclass, field
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
 
 from panoptic_ros.frame_slot import FrameCounts
 from panoptic_ros.frame_statistics import STAGES, Latency
@@ -127,9 +126,7 @@ class Reporter:
     def __init__(self, node: Node, status: Callable[[], Status]) -> None:
         self._node = node
         self._status = status
-        self._publisher = node.create_publisher(
-            DiagnosticArray, "/diagnostics", QoSProfile(depth=1)
-        )
+        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 1)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
         self._thread.start()

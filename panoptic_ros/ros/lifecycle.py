@@ -191,7 +191,7 @@ class PanopticNode(LifecycleNode):
         if refusal.kind == "image":
             log.warning(words, throttle_duration_sec=1.0)
         elif refusal.kind == "stamp":
-            log.warning(words, throttle_duration_sec=1.0)
+            log.warning(f"{words}; state is reset", throttle_duration_sec=1.0)
         elif refusal.kind == "memory":
             pause = f"a frame is tried every {MEMORY_RETRY_SECONDS:.0f} s"
             log.error(f"{words}; {_MEMORY_ADVICE}; {pause}")
