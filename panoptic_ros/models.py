@@ -89,7 +89,7 @@ def load_model_config(model: str | Path) -> ModelConfig:
     """
     file = _find(model)
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml.safe_load(file.read_bytes())
     except yaml.YAMLError as error:
         raise ValueError(f"{file} is not YAML: {error}") from error
     raw = _checked(_File, content, f"{file}")
@@ -100,10 +100,12 @@ def load_model_config(model: str | Path) -> ModelConfig:
             entry["weights"] = str(_weights_path(entry["weights"], file.parent))
         return _checked(NetworkConfig, entry, f"{file}: {key}")
 
-    if raw.fusion not in STRATEGIES:
+    if raw.fusion not in tuple(STRATEGIES):
         raise ValueError(f"{file}: fusion is {raw.fusion!r}; known: {', '.join(STRATEGIES)}")
     if not isinstance(raw.seed, int):
         raise ValueError(f"{file}: seed is {raw.seed!r}; it must be an integer")
+    options = _mapping(raw.options or {}, f"{file}: options")
+    _mapping(options.get("class_limits", {}), f"{file}: options: class_limits")
     return ModelConfig(
         name=file.stem,
         labels=_named(f"{file}: label_set", lambda: label_set(raw.label_set)),
@@ -111,7 +113,7 @@ def load_model_config(model: str | Path) -> ModelConfig:
         instances=network("instances"),
         head=None if raw.head is None else network("head"),
         fusion=raw.fusion,
-        options=_checked(FusionOptions, raw.options or {}, f"{file}: options"),
+        options=_checked(FusionOptions, options, f"{file}: options"),
         seed=raw.seed,
     )
 
@@ -157,7 +159,10 @@ def _network(config: ModelConfig, part: str, kind: type[T], device: torch.device
         network = _named(where, lambda: _random(entry.architecture, config.seed))
         network = network.to(device).eval()
     else:
-        network, side = checkpoints.load(entry.weights, device)
+        try:
+            network, side = checkpoints.load(entry.weights, device)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{where}: {error}") from error
         if side["label_set"] != config.labels.name:
             raise ValueError(
                 f"{where}: {entry.weights} was trained for label set {side['label_set']!r}, "

@@ -19,7 +19,7 @@ MIN_SIDE = 32
 
 
 class Predictor:
-    """Hold a network in evaluation mode and the size of image that it wants to see.
+    """Hold a network, put into evaluation mode, and the size of image that it wants to see.
 
     short_side, long_side: the image is scaled until its short side has short_side pixels,
     or its long side long_side where that comes first; 0 sets no such limit, both 0 keep
@@ -48,11 +48,11 @@ class Predictor:
         for an image with a side below MIN_SIDE.
         """
         if isinstance(image, Tensor):
-            _check(image.dtype == torch.uint8, image.shape, image.dtype, channels=0)
+            _check(image, torch.uint8, channels=0)
             return image.to(self.device)
         if not isinstance(image, np.ndarray):
             raise ValueError(f"image is a {type(image).__name__}; expected a NumPy array")
-        _check(image.dtype == np.uint8, image.shape, image.dtype, channels=2)
+        _check(image, np.uint8, channels=-1)
         # torch takes neither negative strides (a flipped view) nor, without a warning,
         # read-only memory (a view of a message).
         pixels = np.require(image, requirements=["C", "W"])
@@ -124,7 +124,7 @@ class InstancePredictor(Predictor):
         pixels = self._resized(frame)[0]
         found = self.network([pixels])[0]
         height, width = frame.shape[1:]
-        boxes = found["boxes"].clone()
+        boxes = found["boxes"]
         boxes[:, 0::2] *= width / pixels.shape[2]
         boxes[:, 1::2] *= height / pixels.shape[1]
         boxes[:, 0::2].clamp_(0, width)
@@ -148,13 +148,17 @@ def resized(size: tuple[int, int], short_side: int, long_side: int) -> tuple[int
     return height, width
 
 
-def _check(is_uint8: bool, shape: tuple[int, ...], dtype: object, channels: int) -> None:
-    """Raise ValueError for an image that `Predictor.upload` cannot take."""
+def _check(image: np.ndarray | Tensor, dtype: object, channels: int) -> None:
+    """Raise ValueError for an image that `Predictor.upload` cannot take.
+
+    dtype: the uint8 of its kind; channels: the axis they lie on.
+    """
+    sides = image.shape[1:] if channels == 0 else image.shape[:-1]
+    is_rgb = image.ndim == 3 and image.shape[channels] == 3
+    if image.dtype == dtype and is_rgb and min(sides) >= MIN_SIDE:
+        return
     layout = "[3, H, W]" if channels == 0 else "[H, W, 3]"
-    if not is_uint8 or len(shape) != 3 or shape[channels] != 3:
-        raise ValueError(f"image has dtype {dtype}, shape {list(shape)}; expected uint8 {layout}")
-    height, width = shape[1:] if channels == 0 else shape[:2]
-    if min(height, width) < MIN_SIDE:
-        raise ValueError(
-            f"image is {width}x{height}; the smallest side that works is {MIN_SIDE} pixels"
-        )
+    raise ValueError(
+        f"image has dtype {image.dtype} and shape {list(image.shape)}; "
+        f"expected uint8 {layout} with H, W >= {MIN_SIDE}"
+    )

@@ -42,7 +42,7 @@ def save(
     tensors as float16 (`load` restores float32); notes: anything else JSON can hold.
     Each file appears whole or not at all. The side file comes last: whoever is killed in
     between leaves a pair that `load` refuses. Raise ValueError where a value exceeds
-    float16's range, or a tensor is not finite.
+    float16's range, or a tensor or a score is not finite; nothing is then written.
     """
     path = Path(path)
     content = safetensors.torch.save(
@@ -59,7 +59,7 @@ def save(
         **notes,
         "sha256": hashlib.sha256(content).hexdigest(),
     }
-    text = json.dumps(side, indent=2) + "\n"
+    text = json.dumps(side, indent=2, allow_nan=False) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     _replace(_tensor_file(path), content)
     _replace(_side_file(path), text.encode())

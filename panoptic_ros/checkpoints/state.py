@@ -19,9 +19,9 @@ def load_state(module: nn.Module, tensors: Mapping[str, Tensor], *, source: str)
     expected = module.state_dict()
     problems = [
         _problem("missing", [name for name in expected if name not in tensors]),
-        _problem("not part of the architecture", [n for n in tensors if n not in expected]),
+        _problem("superfluous", [n for n in tensors if n not in expected]),
         _problem(
-            "of another shape",
+            "misshapen",
             [
                 f"{name} {list(tensors[name].shape)} instead of {list(own.shape)}"
                 for name, own in expected.items()
@@ -38,4 +38,4 @@ def _problem(kind: str, entries: list[str]) -> str:
     if not entries:
         return ""
     more = f" and {len(entries) - NAMED} more" if len(entries) > NAMED else ""
-    return f"{len(entries)} tensors {kind}: {', '.join(entries[:NAMED])}{more}"
+    return f"{kind} tensors ({len(entries)}): {', '.join(entries[:NAMED])}{more}"

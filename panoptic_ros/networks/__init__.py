@@ -40,4 +40,7 @@ def build(architecture: Mapping[str, Any]) -> nn.Module:
     except TypeError as error:
         known = ", ".join(inspect.signature(network).parameters)
         raise ValueError(f"architecture {name!r}: {error}; its parameters: {known}") from None
-    return network(**parameters)
+    try:
+        return network(**parameters)
+    except (IndexError, TypeError, RuntimeError) as error:
+        raise ValueError(f"architecture {name!r}: {error}") from error
