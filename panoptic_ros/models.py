@@ -162,7 +162,9 @@ def _network(config: ModelConfig, part: str, kind: type[T], device: torch.device
         try:
             network, side = checkpoints.load(entry.weights, device)
         except FileNotFoundError as error:
-            raise FileNotFoundError(f"{where}: {error}") from error
+            raise FileNotFoundError(
+                f"{where}: {error}; train it or choose another model"
+            ) from error
         if side["label_set"] != config.labels.name:
             raise ValueError(
                 f"{where}: {entry.weights} was trained for label set {side['label_set']!r}, "
