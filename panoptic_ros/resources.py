@@ -1,0 +1,39 @@
+"""Where the package's own files lie: config/, launch/ and weights/."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_MARK = Path("config") / "models"
+
+
+def share_dir() -> Path:
+    """Return the folder that holds config/, launch/ and weights/.
+
+    It is the source tree where the modules run from there (also through the links of
+    ``colcon build --symlink-install`` and an editable pip install), and
+    ``PREFIX/share/panoptic_ros`` in an ament or pip installation.
+
+    Raises:
+        FileNotFoundError: no such folder; the message lists the places that were searched.
+    """
+    places = _candidates(Path(__file__).resolve().parent)
+    for place in places:
+        if (place / _MARK).is_dir():
+            return place
+    searched = "\n  ".join(str(place) for place in places)
+    raise FileNotFoundError(
+        f"panoptic_ros's data files ({_MARK}) are in none of these folders:\n  {searched}\n"
+        "Install the package again (`make setup`, `colcon build` or `pip install .`)."
+    )
+
+
+def _candidates(package: Path) -> list[Path]:
+    """List the possible share folders of the modules in ``package``, best first.
+
+    Every scheme (PREFIX/lib/pythonX.Y/site-packages, Debian's PREFIX/local/lib/..., pip's
+    --user and --target) puts share/ beside some parent of the modules, so no scheme is spelled
+    out here.
+    """
+    parents = package.parents
+    return [parents[0], *(parent / "share" / "panoptic_ros" for parent in parents)]
