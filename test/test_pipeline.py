@@ -65,7 +65,7 @@ def test_an_unknown_model_is_named():
 def test_device_names():
     assert torch_device("cpu") == torch.device("cpu")
     assert torch_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-    with pytest.raises(ValueError, match="'tpu'.*auto, cuda"):
+    with pytest.raises(ValueError, match=r"'tpu'.*auto, cuda"):
         torch_device("tpu")
 
 
