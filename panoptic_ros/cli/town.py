@@ -1,0 +1,61 @@
+"""Render frames of the procedural town with labels, depth, poses and ground plans."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from tqdm import tqdm
+
+HELP = "render the procedural town to disk (Cityscapes layout) or to a rosbag2"
+_log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    parser.add_argument("--split", default="train", help="train, val or test (default: train)")
+    parser.add_argument("--first-seed", type=int, default=0, help="first seed (default: 0)")
+    parser.add_argument("--count", type=int, default=1, help="number of seeds (default: 1)")
+    parser.add_argument("--frames", type=int, default=3, help="frames per seed (default: 3)")
+    parser.add_argument(
+        "--stride", type=int, default=25, help="tenths of a second between frames (default: 25)"
+    )
+    parser.add_argument(
+        "--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), default=(512, 1024)
+    )
+    parser.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
+    parser.add_argument(
+        "--bag", action="store_true", help="write each seed as a rosbag2 (mcap) instead of files"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Render; return 0, or 1 with a message where rendering is impossible or an option is bad."""
+    from panoptic_ros.synthetic.town import check_rendering
+
+    try:
+        _check(args)
+        check_rendering()
+    except (RuntimeError, ValueError) as error:
+        _log.error("%s", error)
+        return 1
+    from panoptic_ros.synthetic.town.generate import Job, generate
+
+    job = Job(args.out, args.split, tuple(args.size), args.frames, args.stride, args.bag)
+    seeds = range(args.first_seed, args.first_seed + args.count)
+    with tqdm(total=args.count * args.frames, unit="frame", desc=args.split) as bar:
+        for done in generate(job, seeds, args.workers):
+            bar.update(done)
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    for name in ("count", "frames", "stride", "workers"):
+        if getattr(args, name) < 1:
+            raise ValueError(f"--{name} is {getattr(args, name)}, it must be at least 1")
+    if args.first_seed < 0:
+        raise ValueError(f"--first-seed is {args.first_seed}, it must not be negative")
+    if min(args.size) < 32:
+        raise ValueError(f"--size is {args.size}, both must be at least 32 pixels")

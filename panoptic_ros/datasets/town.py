@@ -1,0 +1,49 @@
+"""The procedural town's frames from disk: Cityscapes' layout and the town's own truth."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from panoptic_ros.datasets.cityscapes import Cityscapes, Sample
+
+# Values of a depth image per metre; docs/town.md.
+DEPTH_SCALE = 256.0
+
+
+class Town(Cityscapes):
+    """List rendered frames of a split, by name; errors as for Cityscapes."""
+
+    def depth(self, sample: Sample) -> np.ndarray:
+        """Return depth along the optical axis, float32 [H, W], metres, 0 where there is none."""
+        path = self._beside(sample, "depth", "depth.png")
+        image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        if image is None:
+            raise ValueError(f"{path} is not an image that OpenCV can read; render it again")
+        return image.astype(np.float32) / DEPTH_SCALE
+
+    def camera(self, sample: Sample) -> dict:
+        """Return the camera file: extrinsic and intrinsic, as in Cityscapes."""
+        return json.loads(self._beside(sample, "camera", "camera.json").read_text())
+
+    def ego_pose(self, sample: Sample) -> dict:
+        """Return x, y (metres), yaw (radians), speed, yaw_rate and time of the ego car."""
+        return json.loads(self._beside(sample, "ego_pose", "ego_pose.json").read_text())
+
+    def ground_plan(self, sample: Sample) -> tuple[dict[str, np.ndarray], dict]:
+        """Return the arrays surface, classes and occupied [X, Y], and grid and boxes."""
+        path = self._beside(sample, "ground_plan", "ground_plan.npz")
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        return arrays, json.loads(path.with_suffix(".json").read_text())
+
+    def _beside(self, sample: Sample, kind: str, suffix: str) -> Path:
+        path = self.root / kind / self.split / sample.image.parent.name / f"{sample.name}_{suffix}"
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{path} is missing; the command `town` writes it beside its image"
+            )
+        return path

@@ -1,0 +1,1 @@
+"""Synthetic worlds and clips with exact labels."""

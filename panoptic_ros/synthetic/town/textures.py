@@ -1,0 +1,105 @@
+"""Textures made by code; each returns uint8 [H, W, 3], RGB, that tiles where it says so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+Color = Sequence[float]
+
+
+def noise(rng: np.random.Generator, size: int, octaves: Sequence[int] = (4, 16, 64)) -> np.ndarray:
+    """Return tiling value noise, float32 [size, size], about 0 with a spread of about 1."""
+    total = np.zeros((size, size), np.float32)
+    for cells in octaves:
+        grid = rng.normal(size=(cells, cells)).astype(np.float32)
+        wrapped = np.pad(grid, 2, mode="wrap")
+        step = size // cells
+        big = cv2.resize(wrapped, None, fx=step, fy=step, interpolation=cv2.INTER_CUBIC)
+        total += big[2 * step : 2 * step + size, 2 * step : 2 * step + size]
+    return total / np.sqrt(len(octaves))
+
+
+def _finish(image: np.ndarray) -> np.ndarray:
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def _tinted(values: np.ndarray, color: Color, spread: float) -> np.ndarray:
+    return np.asarray(color, np.float32) * (1 + spread * values[..., None])
+
+
+def plain(
+    rng: np.random.Generator, color: Color, spread: float = 0.08, size: int = 128
+) -> np.ndarray:
+    """Return a tiling surface of one colour (0..255) with soft and fine variation."""
+    return _finish(_tinted(noise(rng, size, (4, 32, size)), color, spread))
+
+
+def asphalt(rng: np.random.Generator, color: Color, size: int = 512) -> np.ndarray:
+    """Return tiling asphalt with patches, stains and cracks."""
+    image = _tinted(noise(rng, size, (4, 16, 128, size)), color, 0.09)
+    for _ in range(int(rng.integers(0, 4))):
+        x, y = rng.integers(0, size - 150, 2)
+        w, h = rng.integers(40, 150, 2)
+        image[y : y + h, x : x + w] *= rng.uniform(0.82, 1.12)
+    canvas = _finish(image)
+    for _ in range(int(rng.integers(0, 5))):
+        steps = rng.normal(scale=14, size=(12, 2)) + rng.normal(scale=9, size=2)
+        line = (rng.uniform(0, size, 2) + np.cumsum(steps, axis=0)).astype(np.int32)
+        cv2.polylines(canvas, [line], False, [float(c) * 0.62 for c in color], 1, cv2.LINE_AA)
+    return canvas
+
+
+def paving(rng: np.random.Generator, color: Color, size: int = 256, stones: int = 4) -> np.ndarray:
+    """Return tiling slabs with joints, each a little different."""
+    step = size // stones
+    tone = np.kron(rng.normal(size=(stones, stones)), np.ones((step, step))).astype(np.float32)
+    image = _tinted(0.6 * tone + noise(rng, size, (8, size)), color, 0.07)
+    for k in range(stones):
+        image[k * step : k * step + 2] *= 0.75
+        row = slice(k * step, (k + 1) * step)
+        shift = (k % 2) * step // 2
+        for j in range(stones):
+            image[row, (j * step + shift) % size] *= 0.75
+    return _finish(image)
+
+
+def grass(rng: np.random.Generator, color: Color, size: int = 256) -> np.ndarray:
+    """Return tiling grass with worn patches."""
+    image = _tinted(noise(rng, size, (32, 128, size)), color, 0.22)
+    worn = np.clip(noise(rng, size, (4, 8)) - 0.8, 0, 1)[..., None]
+    return _finish(image * (1 - worn) + worn * np.array([120, 100, 70], np.float32))
+
+
+def leaves(rng: np.random.Generator, color: Color, size: int = 128) -> np.ndarray:
+    """Return foliage: light and dark leaves of one hue."""
+    return _finish(_tinted(noise(rng, size, (16, 64)), color, 0.34))
+
+
+def bricks(rng: np.random.Generator, color: Color, size: int = 256, rows: int = 16) -> np.ndarray:
+    """Return a tiling brick wall."""
+    step, wide = size // rows, size // (rows // 2)
+    image = np.full((size, size, 3), 175.0, np.float32)
+    for r in range(rows):
+        shift = (r % 2) * wide // 2
+        for k in range(-1, rows // 2):
+            x = k * wide + shift
+            tone = np.asarray(color, float) * rng.uniform(0.82, 1.15)
+            image[r * step + 1 : (r + 1) * step - 1, max(x, 0) + 1 : max(x + wide - 1, 0)] = tone
+    return _finish(image * (1 + 0.05 * noise(rng, size, (4, size))[..., None]))
+
+
+def gradient(bottom: Color, top: Color, size: int = 64) -> np.ndarray:
+    """Return a vertical gradient: glass and paint that seem to mirror sky and ground."""
+    ramp = np.linspace(0, 1, size)[:, None, None]
+    image = (1 - ramp) * np.asarray(bottom, float) + ramp * np.asarray(top, float)
+    return _finish(np.broadcast_to(image, (size, size, 3)))
+
+
+def stripes(first: Color, second: Color, size: int = 128, count: int = 4) -> np.ndarray:
+    """Return tiling vertical stripes of two colours."""
+    band = (np.arange(size) * count * 2 // size) % 2
+    image = np.where(band[None, :, None] == 0, np.asarray(first, float), np.asarray(second, float))
+    return _finish(np.broadcast_to(image, (size, size, 3)))
