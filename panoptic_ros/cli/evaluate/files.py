@@ -1,0 +1,45 @@
+"""`evaluate files`: score COCO-panoptic predictions, whoever made them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+HELP = "panoptic quality of COCO-panoptic prediction files; no network is run"
+EXIT_BROKEN_FILES = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to a parser."""
+    for name, what in (("truth", "ground truth"), ("prediction", "predictions")):
+        parser.add_argument(
+            f"--{name}", type=Path, required=True, metavar="JSON", help=f"{what}: the JSON file"
+        )
+        parser.add_argument(
+            f"--{name}-dir", type=Path, required=True, metavar="DIR", help=f"{what}: its PNG files"
+        )
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write the scores, as fractions")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print and write the scores; return 1 if a file was broken."""
+    from panoptic_ros.evaluation.files import score_files
+    from panoptic_ros.evaluation.tables import quality_table
+
+    score = score_files(args.truth, args.truth_dir, args.prediction, args.prediction_dir)
+    results = score.quality.results()
+    print(quality_table(results, {c.id: c.name for c in score.categories}))
+    if args.json:
+        args.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    for image_id in score.missing:
+        print(f"no prediction for image {image_id}: counted as empty", file=sys.stderr)
+    if score.unused:
+        print(f"predictions without truth, ignored: {', '.join(score.unused)}", file=sys.stderr)
+    for line in score.broken:
+        print(f"broken: {line}", file=sys.stderr)
+    if score.broken:
+        print(f"{len(score.broken)} broken files", file=sys.stderr)
+        return EXIT_BROKEN_FILES
+    return 0

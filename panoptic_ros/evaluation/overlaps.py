@@ -1,0 +1,99 @@
+"""Which ids of one image lie on which ids of another, and on how many pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# Up to here a lookup table over all ids is cheaper than sorting them (4 MiB, fits a cache).
+_LARGEST_TABLE = 1 << 20
+_LARGEST_HISTOGRAM = 1 << 22
+
+
+@dataclass(frozen=True)
+class Overlaps:
+    """Hold the pairs of ids that share pixels, K of them, each pair once.
+
+    truth, prediction: int64 [K], the ids; pixels: int64 [K], how many they share, >= 1.
+    """
+
+    truth: np.ndarray
+    prediction: np.ndarray
+    pixels: np.ndarray
+
+
+def overlaps(truth: np.ndarray, prediction: np.ndarray) -> Overlaps:
+    """Count the pixels of each pair (truth id, predicted id).
+
+    truth, prediction: integer [H, W], ids >= 0 of any size. Raise ValueError for other
+    shapes or types, for two sizes, or for negative ids.
+
+    Labels hardly change from one pixel to the next, so the pairs are counted by runs along
+    the rows: the cost after the first comparison is that of the outlines, not of the areas.
+    """
+    _check(truth, prediction)
+    flat_truth, flat_prediction = truth.ravel(), prediction.ravel()
+    if not flat_truth.size:
+        return Overlaps(*(np.zeros(0, np.int64) for _ in range(3)))
+    starts, lengths = _runs(flat_truth, flat_prediction)
+    truth_ids, rows = _compact(flat_truth[starts], "truth")
+    prediction_ids, columns = _compact(flat_prediction[starts], "prediction")
+    cells, pixels = _histogram(rows, columns, len(truth_ids), len(prediction_ids), lengths)
+    row, column = np.divmod(cells, len(prediction_ids))
+    return Overlaps(truth_ids[row], prediction_ids[column], pixels)
+
+
+def _check(truth: np.ndarray, prediction: np.ndarray) -> None:
+    for name, image in (("truth", truth), ("prediction", prediction)):
+        if image.ndim != 2 or image.dtype.kind not in "iu":
+            raise ValueError(
+                f"{name} is {image.dtype} {list(image.shape)}; it must be integer [H, W]"
+            )
+    if truth.shape != prediction.shape:
+        raise ValueError(
+            f"truth has {truth.shape[0]}x{truth.shape[1]} pixels (rows x columns), "
+            f"prediction {prediction.shape[0]}x{prediction.shape[1]}; they must be of one size"
+        )
+
+
+def _runs(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where each run of one pair starts and how long it is, int64 [R] both."""
+    changes = np.empty(a.size, bool)
+    changes[0] = True
+    np.not_equal(a[1:], a[:-1], out=changes[1:])
+    changes[1:] |= b[1:] != b[:-1]
+    starts = np.flatnonzero(changes)
+    return starts, np.diff(starts, append=a.size)
+
+
+def _compact(values: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ids that occur, int64 [N] ascending, and each value's index among them."""
+    if values.dtype.kind == "i" and values.min() < 0:
+        raise ValueError(f"{name} holds the id {values.min()}; ids must be >= 0")
+    largest = int(values.max())
+    if largest >= _LARGEST_TABLE:
+        ids, index = np.unique(values, return_inverse=True)
+        return ids.astype(np.int64), index.ravel()
+    present = np.zeros(largest + 1, bool)
+    present[values] = True
+    ids = np.flatnonzero(present)
+    rank = np.empty(largest + 1, np.int32)
+    rank[ids] = np.arange(len(ids), dtype=np.int32)
+    return ids, rank[values]
+
+
+def _histogram(
+    rows: np.ndarray, columns: np.ndarray, height: int, width: int, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the cells (row * width + column) that occur and the sum of weights in each."""
+    cells = rows.astype(np.int64)
+    cells *= width
+    cells += columns
+    if height * width > _LARGEST_HISTOGRAM:
+        found, index = np.unique(cells, return_inverse=True)
+        return found, np.bincount(index.ravel(), weights).astype(np.int64)
+    # Sums of pixels stay far below 2 ** 53, so float64 weights are exact.
+    sums = np.bincount(cells, weights)
+    found = np.flatnonzero(sums)
+    return found, sums[found].astype(np.int64)
