@@ -60,7 +60,7 @@ class PanopticNode(LifecycleNode):
     def close(self, timeout: float) -> bool:
         """End all threads; return whether the frame in work was done within the timeout.
 
-        timeout: seconds. To be called from outside the executor once it has stopped.
+        timeout: seconds. To be called from outside the executor, before the context ends.
         """
         self._reporter.close()
         return self._worker is None or self._worker.stop(timeout)
@@ -75,6 +75,8 @@ class PanopticNode(LifecycleNode):
             self._configure()
         except torch.cuda.OutOfMemoryError as error:
             return self._refuse_to_configure(f"{error}; {_MEMORY_ADVICE}")
+        except (OSError, RuntimeError, ValueError) as error:
+            return self._refuse_to_configure(str(error))
         except Exception as error:
             return self._refuse_to_configure(f"{type(error).__name__}: {error}")
         self._state = "inactive"
@@ -145,7 +147,7 @@ class PanopticNode(LifecycleNode):
 
     def _refuse_to_configure(self, reason: str) -> TransitionCallbackReturn:
         self._state, self._error = "unconfigured", f"cannot configure: {reason}"
-        self.get_logger().error(self._error)
+        self.get_logger().error(f"{self._error}. Set the parameter at fault and configure again")
         self._release()
         return FAILURE
 

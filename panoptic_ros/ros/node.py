@@ -34,21 +34,24 @@ def main(args: list[str] | None = None) -> None:
     stop = threading.Event()
     for number in SIGNALS:
         signal.signal(number, lambda *_: stop.set())
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         node = PanopticNode()
     except Exception as error:
         sys.exit(f"panoptic_node cannot start: {error}")
     spinning = _Spinning(node, stop)
     stop.wait()
+    worker_ended = node.close(FRAME_TIMEOUT_SECONDS)
     rclpy.try_shutdown()
-    if not spinning.join(SPIN_TIMEOUT_SECONDS) or not node.close(FRAME_TIMEOUT_SECONDS):
+    executor_ended = spinning.join(SPIN_TIMEOUT_SECONDS)
+    if executor_ended:
+        node.destroy_node()
+    if spinning.error is not None:
+        raise spinning.error
+    if not (worker_ended and executor_ended):
         # A thread is deep in torch, which knows no cancelling. Leaving the interpreter in
         # order would wait for it, or tear down what it works on and crash.
         _exit_now()
-    node.destroy_node()
-    if spinning.error is not None:
-        raise spinning.error
 
 
 class _Spinning:
