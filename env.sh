@@ -4,14 +4,20 @@
 # on), this package's messages and `panoptic_node`.
 
 _panoptic_env() {
-    local root="$1" shell="$2" options="$-"
-    if [ ! -f "$root/.venv/bin/activate" ] || [ ! -f "$root/install/local_setup.$shell" ]; then
-        echo "panoptic_ros is not set up yet. Run: make -C \"$root\" setup" >&2
+    local root="$1" shell="$2" options="$-" ros
+    if [ ! -f "$root/.venv/.ros" ] || [ ! -f "$root/install/local_setup.$shell" ]; then
+        echo "panoptic_ros is not set up yet. Run: make -C '$root' setup" >&2
+        return 1
+    fi
+    read -r ros < "$root/.venv/.ros"
+    if [ "$ros" != "${ROS_DISTRO:-$ros}" ]; then
+        echo "panoptic_ros was set up on ROS 2 '$ros', but '$ROS_DISTRO' is sourced." \
+            "Run: make -C '$root' setup" >&2
         return 1
     fi
     # Scripts that others generate read variables that are not set.
     set +u
-    if [ -f "$root/.venv/.ros_wheels" ]; then
+    if [ "$ros" = wheels ]; then
         . "$root/.venv/bin/activate"
         # The wheels make the environment itself a ROS 2 prefix.
         export AMENT_PREFIX_PATH="$VIRTUAL_ENV" CMAKE_PREFIX_PATH="$VIRTUAL_ENV"

@@ -1,0 +1,35 @@
+# make setup | demo | test | bench | clean
+#
+#   VIDEO=file     input of `make demo` (default: a clip that the package draws itself)
+#   WEIGHTS=name   a model file of config/models (demo, bench)
+#   DEVICE=name    auto, cpu or cuda (demo, bench)
+#   PYTHON=path    the interpreter to build on (setup; default: python3)
+
+SHELL := /bin/bash
+PYTHON ?= python3
+RUN := source ./env.sh &&
+MODEL := $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(DEVICE),--device "$(DEVICE)")
+
+.PHONY: help setup demo test bench clean
+
+help:
+	@echo "make setup   everything into ./.venv and ./install; again: nothing to do"
+	@echo "make demo    camera, node and viewer as processes; writes demo_out/ [VIDEO= WEIGHTS= DEVICE=]"
+	@echo "make test    style checks and the test suite"
+	@echo "make bench   speed, as a table and as JSON in bench_out/ [WEIGHTS= DEVICE=]"
+	@echo "make clean   removes what was built and written, but not .venv"
+
+setup:
+	@$(PYTHON) -m tools.setup_environment
+
+demo: setup
+	@$(RUN) python -m panoptic_ros demo $(if $(VIDEO),--video "$(VIDEO)") $(MODEL)
+
+test: setup
+	@$(RUN) ruff check . && ruff format --check . && python -m pytest
+
+bench: setup
+	@$(RUN) python benchmarks/run.py $(MODEL)
+
+clean:
+	rm -rf build install log demo_out bench_out *.egg-info .pytest_cache .ruff_cache .hypothesis

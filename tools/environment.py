@@ -1,0 +1,150 @@
+"""The Python environment in ./.venv: on the ROS 2 wheels, or on an installed ROS 2."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tools import ros_wheels, stamps
+
+WHEELS = "wheels"
+DISPLAY_PACKAGES = ("libegl1", "libgl1-mesa-dri")
+_REQUIREMENTS = ("core", "train", "bags", "synthetic", "tracking", "test")
+
+
+class Environment:
+    """The virtual environment of a source tree and what is installed in it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.prefix = root / ".venv"
+        self.python = self.prefix / "bin" / "python"
+        self._identity = self.prefix / ".ros"
+        self._stamp = self.prefix / ".installed"
+        # A shell that has not sourced ROS 2 goes on with what the environment was made for.
+        self.ros = os.environ.get("ROS_DISTRO") or self._recorded_ros() or WHEELS
+
+    @property
+    def on_wheels(self) -> bool:
+        """Whether ROS 2 itself comes from Python wheels."""
+        return self.ros == WHEELS
+
+    def is_complete(self) -> bool:
+        """Tell whether everything that the requirement files ask for was installed."""
+        return not self._must_be_made() and stamps.is_done(self._stamp, self._fingerprint())
+
+    def install(self) -> None:
+        """Bring the environment to what the requirement files ask for.
+
+        Raises:
+            subprocess.CalledProcessError: venv or pip failed; a later call goes on from there.
+        """
+        if self._must_be_made():
+            self._make()
+        self._forget_half_installed()
+        for arguments in self._pip_arguments():
+            self._pip(*arguments)
+        if self.on_wheels:
+            include, site_packages = self._python_folders()
+            ros_wheels.repair_exports(self.prefix / "share", include, site_packages)
+        self._stamp.write_text(self._fingerprint())
+
+    def _recorded_ros(self) -> str:
+        return self._identity.read_text().split("\n")[0] if self._identity.is_file() else ""
+
+    def _wanted_identity(self) -> str:
+        return f"{self.ros}\n{self.root}\n"
+
+    def _must_be_made(self) -> bool:
+        if not self._identity.is_file() or self._identity.read_text() != self._wanted_identity():
+            return True
+        # An environment dies with the interpreter that it was made from.
+        return subprocess.run([self.python, "-c", ""], capture_output=True).returncode != 0
+
+    def _make(self) -> None:
+        for made_before in (self.prefix, self.root / "build", self.root / "install"):
+            shutil.rmtree(made_before, ignore_errors=True)
+        options = [] if self.on_wheels else ["--system-site-packages"]
+        interpreter = getattr(sys, "_base_executable", sys.executable)
+        subprocess.run([interpreter, "-m", "venv", *options, self.prefix], check=True)
+        # Written last: without it an interrupted venv is made again.
+        self._identity.write_text(self._wanted_identity())
+
+    def _forget_half_installed(self) -> None:
+        """Remove what an interrupted pip left, so that pip installs it again.
+
+        pip writes RECORD last, but takes a package without it for installed.
+        """
+        for packages in self.prefix.glob("lib/python*/site-packages"):
+            for info in packages.glob("*.dist-info"):
+                if not (info / "RECORD").is_file():
+                    shutil.rmtree(info)
+            for leftover in packages.glob("~*"):
+                shutil.rmtree(leftover)
+
+    def _pip_arguments(self) -> list[list[str]]:
+        folder = self.root / "requirements"
+        names = [*_REQUIREMENTS, *(["ros_wheels"] if self.on_wheels else [])]
+        wanted = [f"--requirement={folder / name}.txt" for name in names]
+        if self.on_wheels:
+            constraints = folder / "constraints.txt"
+        else:
+            constraints = self._system_constraints()
+            wanted += [] if shutil.which("colcon") else ["colcon-common-extensions"]
+        hold = f"--constraint={constraints}"
+        return [[hold, *wanted], [hold, "--no-deps", f"--requirement={folder / 'no_deps.txt'}"]]
+
+    def _system_constraints(self) -> Path:
+        """Hold pip to the numpy that the installed ROS 2 was built with."""
+        command = [self.python, "-c", "import numpy; print(numpy.__version__)"]
+        version = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        path = self.prefix / "system_constraints.txt"
+        path.write_text(f"numpy=={version}")
+        return path
+
+    def _pip(self, *arguments: str) -> None:
+        quiet = [] if sys.stdout.isatty() else ["--quiet", "--progress-bar=off"]
+        command = [self.python, "-m", "pip", "install", "--disable-pip-version-check"]
+        subprocess.run([*command, *quiet, *arguments], check=True)
+
+    def _python_folders(self) -> list[str]:
+        code = "from sysconfig import get_path as p; print(p('include'), p('purelib'), sep='\\n')"
+        run = subprocess.run([self.python, "-c", code], check=True, capture_output=True, text=True)
+        return run.stdout.splitlines()
+
+    def _fingerprint(self) -> str:
+        requirements = (self.root / "requirements").glob("*.txt")
+        return stamps.fingerprint(facts=[self._wanted_identity()], contents=requirements)
+
+
+def install_display_libraries() -> str:
+    """Install what off-screen rendering needs, where that is allowed.
+
+    Returns:
+        What the user has to do by hand; empty when nothing.
+    """
+    missing = [package for package in DISPLAY_PACKAGES if not _debian_has(package)]
+    if not missing:
+        return ""
+    by_hand = f"To render the town: sudo apt-get install {' '.join(missing)}"
+    if not shutil.which("apt-get"):
+        return "To render the town, install your system's Mesa EGL libraries"
+    sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    if sudo and (not shutil.which("sudo") or subprocess.run([*sudo, "true"]).returncode):
+        return by_hand
+    install = [*sudo, "apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]
+    # A fresh image has no package lists yet.
+    for commands in ([install], [[*sudo, "apt-get", "update", "-qq"], install]):
+        if all(subprocess.run(command).returncode == 0 for command in commands):
+            return ""
+    return by_hand
+
+
+def _debian_has(package: str) -> bool:
+    if not shutil.which("dpkg-query"):
+        return False
+    query = ["dpkg-query", "--show", "--showformat=${db:Status-Status}", package]
+    return subprocess.run(query, capture_output=True, text=True).stdout == "installed"
