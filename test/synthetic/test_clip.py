@@ -38,13 +38,10 @@ def test_every_value_is_one_that_the_encoding_allows(clip):
             assert value in CITYSCAPES.by_id if value < 1000 else value // 1000 in things
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["road", "sidewalk", "building", "pole", "traffic light", "traffic sign", "vegetation"]
-    + ["terrain", "sky", "person", "rider", "car", "bus", "bicycle"],
-)
-def test_what_a_street_shows(clip, name):
-    assert any((class_ids(labels) == IDS[name]).any() for _, labels in clip)
+def test_what_a_street_shows(clip):
+    seen = {v for _, labels in clip for v in np.unique(class_ids(labels)).tolist()}
+    missing = {"wall", "fence", "truck", "train", "motorcycle"}
+    assert seen == {i for name, i in IDS.items() if name not in missing}
 
 
 def test_road_below_sky_above(clip):
@@ -57,7 +54,7 @@ def test_an_object_keeps_its_number_and_grows_as_the_drive_comes_nearer(clip):
     """The cyclist on the crossing, 40 m ahead at first."""
     rider = IDS["rider"] * 1000
     areas = [int((labels == rider).sum()) for _, labels in clip]
-    assert areas[-1] > 5 * max(areas[:10])
+    assert areas[-1] > 3 * max(areas[:10])
     assert {v for _, labels in clip for v in np.unique(labels).tolist() if v // 1000 == 25} == {
         rider
     }
