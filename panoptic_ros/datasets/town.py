@@ -10,7 +10,7 @@ import numpy as np
 
 from panoptic_ros.datasets.cityscapes import Cityscapes, Sample
 
-# Values of a depth image per metre; docs/town.md.
+# Values of a depth image per metre, as in KITTI's depth maps; 0 is no depth.
 DEPTH_SCALE = 256.0
 
 

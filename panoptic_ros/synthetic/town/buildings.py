@@ -8,7 +8,7 @@ import numpy as np
 
 from panoptic_ros.synthetic.town import facades, textures
 from panoptic_ros.synthetic.town.layout import END, START, Street
-from panoptic_ros.synthetic.town.mesh import Mesh, box, from_triangles, merge, quads
+from panoptic_ros.synthetic.town.mesh import Mesh, box, copies, from_triangles, merge, quads
 from panoptic_ros.synthetic.town.scene import SceneBuilder
 
 BUILDING, WALL, FENCE = 11, 12, 13
@@ -167,9 +167,9 @@ def add_fence(
         length = float(np.linalg.norm(b - a))
         bars = [_slab(a, b, 0.05, z, z + 0.06, 1.0) for z in (0.15, height - 0.12)]
         yaw = float(np.arctan2(*(b - a)[::-1]))
-        for k in np.arange(0, length, 0.16):
-            x, y = a + (b - a) * k / length
-            bars.append(box((0.035, 0.035, height), (0, 0, height / 2)).moved((x, y, 0.1), yaw))
+        steps = np.arange(0, length, 0.16)[:, None] / length
+        feet = np.concatenate([a + (b - a) * steps, np.full_like(steps, 0.1)], axis=1)
+        bars.append(copies(box((0.035, 0.035, height), (0, 0, height / 2)), feet, yaw))
         builder.static(FENCE, "fence", merge(bars))
         builder.static(FENCE, "fence", _slab(a, b, 0.03, 0.15, height, 1.0), label_only=True)
         builder.obstacle(FENCE, _outline(a, b, 0.1), height)

@@ -11,6 +11,8 @@ from panoptic_ros.synthetic.town.weather import Weather, paint_sky
 
 # Camera axes (x right, y down, z forward) in the vehicle's (x forward, y left, z up).
 _OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+# Mean brightness that the automatic exposure aims at, 0..255.
+_TARGET = 112.0
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,8 @@ def make_camera(rng: np.random.Generator, size: tuple[int, int]) -> Camera:
         pitch=float(rng.uniform(-0.01, 0.085)),
         blur=float(rng.choice([0.0, rng.uniform(0.4, 1.0)], p=[0.5, 0.5])),
         noise=float(rng.uniform(0.5, 5.0)),
-        exposure=float(rng.uniform(0.78, 1.22)),
-        gamma=float(rng.uniform(0.85, 1.2)),
+        exposure=float(rng.uniform(0.82, 1.2)),
+        gamma=float(rng.uniform(0.85, 1.15)),
         balance=tuple(float(v) for v in rng.uniform(0.94, 1.06, 3)),
         vignette=float(rng.uniform(0.0, 0.3)),
     )
@@ -119,15 +121,16 @@ def develop(
     image = _soften_edges(image)
     if camera.blur:
         image = cv2.GaussianBlur(image, (0, 0), camera.blur)
-    image *= np.asarray(camera.balance, np.float32) * camera.exposure
+    # Automatic exposure, not quite to the target, as cameras do.
+    automatic = np.clip(_TARGET / max(float(image.mean()), 1.0), 0.7, 1.8) ** 0.7
+    image *= np.asarray(camera.balance, np.float32) * np.float32(camera.exposure * automatic)
     h, w = camera.size
     y, x = np.ogrid[-1 : 1 : h * 1j, -1 : 1 : w * 1j]
     image *= (1 - camera.vignette * (x * x + y * y) / 2).astype(np.float32)[..., None]
     grain = rng.standard_normal(image.shape, dtype=np.float32) * camera.noise
-    image = np.clip(image + grain, 0, 255)
-    if camera.gamma != 1.0:
-        image = 255 * (image / 255) ** np.float32(camera.gamma)
-    return image.astype(np.uint8)
+    image = np.clip(image + grain, 0, 255).astype(np.uint8)
+    curve = 255 * (np.arange(256) / 255) ** camera.gamma
+    return cv2.LUT(image, np.round(curve).astype(np.uint8))
 
 
 def _soften_edges(image: np.ndarray) -> np.ndarray:

@@ -91,7 +91,7 @@ class Street:
     def to_street(self, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return s, t of world points [..., 2]; exact to about a centimetre near the street."""
         s = np.asarray(xy[..., 0], float)
-        for _ in range(5):
+        for _ in range(4):
             angle = self.heading(s)
             offset = xy - self.to_world(s, 0.0)
             s = s + offset[..., 0] * np.cos(angle) + offset[..., 1] * np.sin(angle)
@@ -121,7 +121,7 @@ def make_street(rng: np.random.Generator) -> Street:
     """Return the street of a seed's generator."""
     style = str(rng.choice(["centre", "residential", "avenue", "outskirts"]))
     lanes = int(rng.choice([1, 2], p=[0.6, 0.4] if style != "avenue" else [0.2, 0.8]))
-    tram = bool(rng.random() < 0.48)
+    tram = bool(rng.random() < 0.42)
     median = 3.4 if tram else float(rng.choice([0.0, 1.6], p=[0.75, 0.25]))
     half = rng.uniform(3.4, 5.2, 2)
     first = rng.uniform(28, 75)

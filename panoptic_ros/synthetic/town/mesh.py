@@ -49,7 +49,7 @@ def from_triangles(
     Triangles without area are left out. smooth blends normals across shallow edges.
     """
     vertices = np.asarray(vertices, float)
-    cross = np.cross(vertices[:, 1] - vertices[:, 0], vertices[:, 2] - vertices[:, 0])
+    cross = _cross(vertices[:, 1] - vertices[:, 0], vertices[:, 2] - vertices[:, 0])
     length = np.linalg.norm(cross, axis=1)
     keep = length > 1e-9
     vertices, cross = vertices[keep], cross[keep] / length[keep, None]
@@ -58,6 +58,12 @@ def from_triangles(
     if smooth and len(vertices):
         normals = _blend(vertices, normals, length[keep])
     return Mesh(vertices, normals, uv)
+
+
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    # np.cross spends most of its time on checking axes; a scene calls this thousands of times.
+    (ax, ay, az), (bx, by, bz) = a.T, b.T
+    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=-1)
 
 
 def _blend(vertices: np.ndarray, normals: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -79,6 +85,18 @@ def merge(meshes: Iterable[Mesh]) -> Mesh:
         np.concatenate([m.vertices for m in meshes]),
         np.concatenate([m.normals for m in meshes]),
         np.concatenate([m.uv for m in meshes]),
+    )
+
+
+def copies(mesh: Mesh, positions: np.ndarray, yaw: float = 0.0) -> Mesh:
+    """Return a mesh repeated at positions [N, 3], all turned by the same yaw (radians)."""
+    turned = mesh.moved(yaw=yaw)
+    count = len(positions)
+    shifted = turned.vertices[None] + np.asarray(positions, float)[:, None, None]
+    return Mesh(
+        shifted.reshape(-1, 3, 3),
+        np.tile(turned.normals, (count, 1, 1)),
+        np.tile(turned.uv, (count, 1, 1)),
     )
 
 
@@ -163,11 +181,18 @@ def wheel(center: Sequence[float], radius: float, width: float, sides: int = 14)
     )
 
 
-def torus(center: Sequence[float], radius: float, thickness: float, sides: int = 18) -> Mesh:
-    """Return a ring in the xz plane: a bicycle's tyre."""
+def torus(center: Sequence[float], radius: float, thickness: float, sides: int = 20) -> Mesh:
+    """Return a ring in the xz plane: a bicycle's tyre. thickness: radius of its section."""
     angle = np.arange(sides + 1) * 2 * np.pi / sides
-    rim = np.stack([np.cos(angle), 0 * angle, np.sin(angle)], axis=1) * radius
-    return tube(rim + np.asarray(center, float), thickness, 5)
+    around = np.arange(7) * 2 * np.pi / 6
+    outward = np.stack([np.cos(angle), 0 * angle, np.sin(angle)], axis=1)[:, None]
+    section = np.cos(around)[:, None] * outward + np.sin(around)[:, None] * np.array(
+        [0.0, 1.0, 0.0]
+    )
+    points = radius * outward + thickness * section + np.asarray(center, float)
+    corners = np.stack([points[:-1, :-1], points[:-1, 1:], points[1:, 1:], points[1:, :-1]], axis=2)
+    whole = quads(corners.reshape(-1, 4, 3))
+    return from_triangles(whole.vertices, whole.uv, smooth=True)
 
 
 def prism(

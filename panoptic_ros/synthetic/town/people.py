@@ -20,9 +20,13 @@ CLOTHES = (
     (190, 60, 50), (60, 110, 150), (215, 205, 190), (110, 80, 55), (200, 170, 60), (35, 80, 70),
     (225, 225, 225), (140, 90, 130),
 )  # fmt: skip
+TROUSERS = (
+    (28, 34, 58), (45, 58, 90), (38, 38, 42), (22, 22, 25), (120, 108, 88), (80, 82, 86),
+    (150, 145, 135), (70, 52, 40), (95, 40, 42), (60, 72, 58),
+)  # fmt: skip
 # Lengths as shares of the body height (Drillis and Contini 1966, rounded).
 _THIGH, _SHIN, _UPPER_ARM, _FOREARM = 0.245, 0.246, 0.172, 0.160
-_HIP, _SHOULDER, _HEAD = 0.515, 0.815, 0.935
+_HIP, _SHOULDER, _HEAD = 0.53, 0.815, 0.935
 _HIP_HALF, _SHOULDER_HALF = 0.055, 0.115
 
 
@@ -34,6 +38,8 @@ def add_materials(builder: SceneBuilder) -> None:
         builder.material(f"hair{k}", color=c)
     for k, c in enumerate(CLOTHES):
         builder.material(f"cloth{k}", color=c)
+    for k, c in enumerate(TROUSERS):
+        builder.material(f"trousers{k}", color=c)
 
 
 @dataclass(frozen=True)
@@ -209,9 +215,9 @@ def figure(rng: np.random.Generator, rider: bool = False) -> Figure:
         skin=f"skin{int(rng.integers(len(SKINS)))}",
         hair=f"hair{int(rng.integers(len(HAIRS)))}",
         top=f"cloth{cloth[0]}",
-        legs=f"cloth{cloth[1] % 7}",
-        shoes=f"cloth{cloth[2] % 3}",
-        coat=bool(rng.random() < 0.3),
+        legs=f"trousers{int(rng.integers(len(TROUSERS)))}",
+        shoes=f"trousers{cloth[2] % 4}",
+        coat=bool(not rider and rng.random() < 0.3),
         bag=f"cloth{cloth[3]}" if rng.random() < 0.25 else None,
         helmet=f"cloth{cloth[3]}" if rider and rng.random() < 0.7 else None,
     )

@@ -12,8 +12,8 @@ from panoptic_ros.synthetic.town.weather import Weather
 SKY = 23
 SHADOW_SIZE = 2048
 # Half the side of the square that shadows cover, and how far ahead of the camera it lies.
-_SHADOW_REACH = 42.0
-_SHADOW_AHEAD = 30.0
+_SHADOW_REACH = 36.0
+_SHADOW_AHEAD = 27.0
 _contexts: dict[tuple[int, int], mujoco.GLContext] = {}
 
 

@@ -21,7 +21,7 @@ _EVERYWHERE = -1000
 # What stays drawn behind the camera and beside its view, for the shadows it casts.
 _MARGIN = 12.0
 # A geom is left out where it would be smaller than this many radians.
-_TOO_SMALL = 0.0012
+_TOO_SMALL = 0.0015
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,6 @@ class SceneBuilder:
     _static: dict[tuple[str, int, bool, int], list[Mesh]] = field(default_factory=dict)
     _instances: list[tuple[str, str, int, np.ndarray, float]] = field(default_factory=list)
     _numbers: dict[int, int] = field(default_factory=dict)
-    sky: np.ndarray | None = None
 
     def material(
         self,
@@ -103,10 +102,6 @@ class SceneBuilder:
         """Add a mesh that several objects share."""
         self._meshes[name] = mesh
         return name
-
-    def has_mesh(self, name: str) -> bool:
-        """Return whether a mesh of that name was added."""
-        return name in self._meshes
 
     def static(self, class_id: int, material: str, mesh: Mesh, label_only: bool = False) -> None:
         """Add triangles that never move; those of a class, material and place become one mesh."""
@@ -156,7 +151,7 @@ class Scene:
             x, y, z, yaw = actor.path(time)
             turn = rotation_z(yaw)
             if actor.articulation is None:
-                local, matrices = self._rest(geoms)
+                local, matrices = self._rest_positions[geoms], self._rest_matrices[geoms]
             else:
                 local, matrices = actor.articulation(time)
             self.data.geom_xpos[geoms] = local @ turn.T + (x, y, z)
@@ -178,16 +173,21 @@ class Scene:
         group = np.where(outside | small, _HIDDEN_GROUP, self._groups)
         model.geom_group[:] = group
 
+    # MuJoCo moves a mesh to its centre of mass; a geom's pose makes up for that.
+    @cached_property
+    def _rest_positions(self) -> np.ndarray:
+        return self.model.geom_pos.copy()
+
+    @cached_property
+    def _rest_matrices(self) -> np.ndarray:
+        matrices = np.zeros((self.model.ngeom, 9))
+        for row, quat in zip(matrices, self.model.geom_quat, strict=True):
+            mujoco.mju_quat2Mat(row, quat)
+        return matrices.reshape(-1, 3, 3)
+
     @cached_property
     def _groups(self) -> np.ndarray:
         return self.model.geom_group.copy()
-
-    def _rest(self, geoms: slice) -> tuple[np.ndarray, np.ndarray]:
-        # MuJoCo moves a mesh to its centre of mass; geom_pos holds where that is.
-        matrices = np.zeros((geoms.stop - geoms.start, 9))
-        for row, quat in zip(matrices, self.model.geom_quat[geoms], strict=True):
-            mujoco.mju_quat2Mat(row, quat)
-        return self.model.geom_pos[geoms], matrices.reshape(-1, 3, 3)
 
 
 class _Compiler:
@@ -248,22 +248,13 @@ class _Compiler:
                 material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = name
         for name, mesh in self.builder._meshes.items():
             self._add_mesh(name, mesh)
-        if self.builder.sky is not None:
-            size = self.builder.sky.shape[1]
-            kind = mujoco.mjtTexture.mjTEXTURE_SKYBOX
-            self.spec.add_texture(
-                name="sky", type=kind, builtin=flat, width=size, height=6 * size, nchannel=3
-            )
 
     def _fill_textures(self, model: mujoco.MjModel) -> None:
         # Written into the compiled model: passing pixels through MjSpec converts each to a
         # Python integer.
         for index in range(model.ntex):
             name = mujoco.mj_id2name(model, mujoco.mjtObj.mjOBJ_TEXTURE, index)
-            if name == "sky":
-                pixels = self.builder.sky
-            else:
-                pixels = self.builder._materials[name]["texture"]
+            pixels = self.builder._materials[name]["texture"]
             start = model.tex_adr[index]
             model.tex_data[start : start + pixels.size] = pixels.ravel()
 

@@ -13,7 +13,7 @@ from panoptic_ros.synthetic.town.scene import Actor, Pose, SceneBuilder
 
 # Shares of what drives in a lane. Rare classes are as frequent as a network needs to learn
 # them, not as frequent as in a real town.
-_DRIVERS = {"car": 0.50, "truck": 0.14, "bus": 0.13, "motorcycle": 0.23}
+_DRIVERS = {"car": 0.56, "truck": 0.11, "bus": 0.09, "motorcycle": 0.24}
 _CAR_SHAPES = ("hatchback", "saloon", "estate", "suv", "van")
 _TRUCK_KINDS = ("box", "canvas", "tank", "tipper")
 _AHEAD, _BEHIND = 190.0, -25.0

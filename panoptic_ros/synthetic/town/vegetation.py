@@ -48,7 +48,7 @@ def _broadleaf(rng: np.random.Generator) -> tuple[Mesh, Mesh]:
         )  # fmt: skip
         radii = spread * rng.uniform(0.5, 0.75, 3)
         blobs.append(ellipsoid(center, radii * 0.66, 4))
-        blobs.append(leaf_cloud(rng, center, radii, 170, 0.26))
+        blobs.append(leaf_cloud(rng, center, radii, 270, 0.18))
         boughs.append(tube(np.array([top * 0.8, center]), 0.05, 5))
     width = height * 0.018 + 0.05
     trunk = merge([tube(np.array([[0, 0, -0.1], top, top + [0, 0, 1.5]]), width, 8), *boughs])
@@ -63,7 +63,7 @@ def _conifer(rng: np.random.Generator) -> tuple[Mesh, Mesh]:
         radius = (1 - share) * height * 0.2 + 0.15
         z = 1.0 + share * (height - 1.0)
         layers.append(ellipsoid((0, 0, z), (radius * 0.7, radius * 0.7, height * 0.07), 4))
-        layers.append(leaf_cloud(rng, (0, 0, z), (radius, radius, height * 0.08), 100, 0.2))
+        layers.append(leaf_cloud(rng, (0, 0, z), (radius, radius, height * 0.08), 130, 0.15))
     return merge(layers), tube(np.array([[0, 0, -0.1], [0, 0, height * 0.9]]), 0.14, 6)
 
 

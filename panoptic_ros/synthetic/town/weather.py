@@ -76,18 +76,20 @@ def make_weather(rng: np.random.Generator) -> Weather:
 
 def paint_sky(weather: Weather, rays: np.ndarray) -> np.ndarray:
     """Return the sky's colour along unit rays [H, W, 3] in the world, float32 [H, W, 3], 0..255."""
+    single = np.float32
+    zenith, horizon = weather.zenith.astype(single), weather.horizon.astype(single)
     up = np.clip(rays[..., 2:], 0.0, 1.0)
-    share = np.clip(up / 0.55, 0, 1) ** 0.6
-    color = weather.horizon * (1 - share) + weather.zenith * share
+    share = np.clip(up / 0.55, 0, 1) ** single(0.6)
+    color = horizon + (zenith - horizon) * share
     # Clouds lie on a flat layer: they grow denser and smaller towards the horizon.
     layer = (rays[..., :2] / np.maximum(up, 0.03) * 90.0 % _PANORAMA).astype(np.float32)
     cover = cv2.remap(weather.clouds, layer, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)[
         ..., None
     ]
     cover = cover * np.clip(up / 0.12, 0, 1)
-    color = color * (1 - cover) + weather.cloud_color * cover
-    glow = np.clip(rays @ weather.sun, 0, 1)[..., None]
-    color = color + (80 * glow**60 + 25 * glow**6) * (weather.sunlight / 0.7)
+    color += (weather.cloud_color.astype(single) - color) * cover
+    glow = np.clip(rays @ weather.sun.astype(single), 0, 1)[..., None]
+    color += (80 * glow**60 + 25 * glow**6) * (weather.sunlight / 0.7).astype(single)
     # Everything fades into the haze near the horizon.
-    veil = np.exp(-up / max(30 * weather.haze, 1e-3))
-    return (color * (1 - veil) + weather.horizon * veil).astype(np.float32)
+    veil = np.exp(-up / single(max(30 * weather.haze, 1e-3)))
+    return color + (horizon - color) * veil

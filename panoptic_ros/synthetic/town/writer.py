@@ -9,13 +9,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from panoptic_ros.datasets.town import DEPTH_SCALE
 from panoptic_ros.labels import class_ids
 from panoptic_ros.synthetic.town.ground_plan import RESOLUTION, X_RANGE, Y_RANGE, GroundPlan
 from panoptic_ros.synthetic.town.world import RATE, Town, TownFrame
 
 CITY = "town"
-# Values of a depth image per metre, as in KITTI's depth maps; 0 is no depth.
-DEPTH_SCALE = 256.0
 # The fastest: zlib's higher levels cost more time than drawing the frame does.
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 
