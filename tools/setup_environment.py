@@ -15,6 +15,7 @@ from tools import preflight, stamps
 from tools.environment import Environment, install_display_libraries
 
 ROOT = Path(__file__).resolve().parent.parent
+BUILD_FILES = ("CMakeLists.txt", "package.xml", "scripts/panoptic_node.in")
 
 
 def main() -> int:
@@ -96,6 +97,8 @@ def _build_variables(environment: Environment) -> dict[str, str]:
         # The wheels make the environment itself a ROS 2 prefix. An install space that env.sh
         # has put on these paths must not become a part of its own build.
         variables.update(AMENT_PREFIX_PATH=prefix, CMAKE_PREFIX_PATH=prefix)
+        # colcon warns each time that such a prefix has no local_setup files.
+        variables["COLCON_LOG_LEVEL"] = "error"
         variables.pop("COLCON_PREFIX_PATH", None)
     return variables
 
@@ -107,7 +110,7 @@ def _build_stamp() -> Path:
 def _build_fingerprint(environment: Environment) -> str:
     facts = stamps.files_below(*(ROOT / name for name in ("panoptic_ros", "launch", "config")))
     facts += [str(path) for path in sorted((ROOT / "weights").glob("*")) if path.is_file()]
-    contents = [ROOT / "CMakeLists.txt", ROOT / "package.xml", *(ROOT / "msg").glob("*.msg")]
+    contents = [*(ROOT / name for name in BUILD_FILES), *(ROOT / "msg").glob("*.msg")]
     return stamps.fingerprint(facts=[environment.ros, *facts], contents=contents)
 
 

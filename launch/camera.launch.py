@@ -1,0 +1,90 @@
+"""Start the node on a camera's topics; with ``rviz:=true`` also a view of what it sees."""
+
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.conditions import IfCondition
+from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+SHARE = FindPackageShare("panoptic_ros")
+TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"
+RVIZ_TOPICS = ("color", "labels", "markers", "grid")
+
+# Argument -> parameter and type. An argument that is not given leaves the parameter to the file.
+PARAMETERS = {
+    "weights": ("weights", str),
+    "device": ("device", str),
+    "image_transport": ("image_transport", str),
+    "color": ("outputs.color", bool),
+    "autostart": ("autostart", bool),
+}
+ARGUMENTS = {
+    "image": ("image", "Topic of the camera's images (compressed: the compressed topic itself)."),
+    "camera_info": ("camera_info", "Topic of the camera's calibration."),
+    "namespace": ("", "Namespace of the node; its outputs are NAMESPACE/panoptic/labels ..."),
+    "weights": ("", "Model: NAME of config/models/NAME.yaml, or the path of such a file."),
+    "device": ("", "auto, cpu, cuda or cuda:N."),
+    "image_transport": ("", "raw or compressed."),
+    "color": ("", "true: publish ~/color, the overlay for people; false: do not."),
+    "autostart": ("", "false: wait for a lifecycle manager."),
+    "rviz": ("false", "true: open RViz on the overlay, the labels, the tracks and the grid."),
+}
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the node, RViz where it is asked for, and what they need around them."""
+    params_file = PathJoinSubstitution([SHARE, "config", "camera.yaml"])
+    return LaunchDescription(
+        [
+            *(
+                DeclareLaunchArgument(name, default_value=default, description=description)
+                for name, (default, description) in ARGUMENTS.items()
+            ),
+            DeclareLaunchArgument(
+                "params_file",
+                default_value=params_file,
+                description="Parameters file; the arguments above win over it.",
+            ),
+            # Fast DDS's default transports lose best-effort images above about 1 MiB.
+            SetEnvironmentVariable(
+                TRANSPORTS, EnvironmentVariable(TRANSPORTS, default_value="LARGE_DATA")
+            ),
+            OpaqueFunction(function=_panoptic_node),
+            OpaqueFunction(function=_rviz),
+        ]
+    )
+
+
+def _panoptic_node(context: LaunchContext) -> list[Node]:
+    given = {
+        parameter: ParameterValue(LaunchConfiguration(argument), value_type=kind)
+        for argument, (parameter, kind) in PARAMETERS.items()
+        if LaunchConfiguration(argument).perform(context)
+    }
+    return [
+        Node(
+            package="panoptic_ros",
+            executable="panoptic_node",
+            name="panoptic",
+            namespace=LaunchConfiguration("namespace"),
+            parameters=[LaunchConfiguration("params_file"), given],
+            remappings=[(topic, LaunchConfiguration(topic)) for topic in ("image", "camera_info")],
+            output="screen",
+        )
+    ]
+
+
+def _rviz(context: LaunchContext) -> list[Node]:
+    namespace = LaunchConfiguration("namespace").perform(context).strip("/")
+    prefix = f"/{namespace}/panoptic" if namespace else "/panoptic"
+    return [
+        Node(
+            package="rviz2",
+            executable="rviz2",
+            arguments=["-d", PathJoinSubstitution([SHARE, "config", "panoptic.rviz"])],
+            remappings=[(f"/panoptic/{topic}", f"{prefix}/{topic}") for topic in RVIZ_TOPICS],
+            condition=IfCondition(LaunchConfiguration("rviz")),
+        )
+    ]
