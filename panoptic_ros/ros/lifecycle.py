@@ -40,7 +40,7 @@ class PanopticNode(LifecycleNode):
 
     def __init__(self, **node_options: Any) -> None:
         super().__init__("panoptic", **node_options)
-        self._parameters = parameters.declare(self)
+        self._settings = parameters.declare(self)
         self._state = "unconfigured"
         self._error = ""
         self._worker: FrameWorker | None = None
@@ -52,7 +52,7 @@ class PanopticNode(LifecycleNode):
         self._lost, self._lost_time = 0, -math.inf
         self.add_on_set_parameters_callback(self._on_parameters)
         self._reporter = Reporter(self, self._status)
-        if self._parameters.autostart:
+        if self._settings.autostart:
             # On a steady clock: simulated time may not run yet.
             clock = Clock(clock_type=ClockType.STEADY_TIME)
             self._autostart_timer = self.create_timer(0.0, self._autostart, clock=clock)
@@ -88,13 +88,13 @@ class PanopticNode(LifecycleNode):
         self._outputs.publish_label_info(self._worker.pipeline.labels)
         self._image_size = ""
         self._worker.resume()
-        self._subscription = subscribe(self, self._parameters, self._on_image, self._on_lost)
+        self._subscription = subscribe(self, self._settings, self._on_image, self._on_lost)
         self._state = "active"
         status = self._status()
         self.get_logger().info(
             f"device {status.device}, weights {status.weights}, fusion {status.fusion}, "
-            f"input {status.input_topic} ({self._parameters.image_transport}, "
-            f"{self._parameters.qos.reliability})"
+            f"input {status.input_topic} ({self._settings.image_transport}, "
+            f"{self._settings.qos.reliability})"
         )
         return result
 
@@ -132,7 +132,7 @@ class PanopticNode(LifecycleNode):
             self.trigger_activate()
 
     def _configure(self) -> None:
-        chosen = self._parameters
+        chosen = self._settings
         pipeline = PanopticPipeline.load(chosen.weights, device=chosen.device)
         self._model_fusion = (pipeline.fusion_name, pipeline.options)
         self._set_fusion(pipeline, chosen)
@@ -185,7 +185,7 @@ class PanopticNode(LifecycleNode):
             self.get_logger().info(f"first frame: {self._image_size} pixels")
         labels = result.semantic.labels
         answer = Answer(message.header, image, result, labels)
-        self._outputs.publish(answer, self._parameters.outputs)
+        self._outputs.publish(answer, self._settings.outputs)
 
     def _on_refusal(self, refusal: Refusal) -> None:
         # rclpy's throttle counts per line of code, so each kind has a line.
@@ -205,12 +205,12 @@ class PanopticNode(LifecycleNode):
     def _on_parameters(self, changed: list[Parameter]) -> SetParametersResult:
         values = {p.name: p.value for p in changed}
         try:
-            new = parameters.updated(self._parameters, values, self._state)
+            new = parameters.updated(self._settings, values, self._state)
             if self._worker is not None:
                 self._set_fusion(self._worker.pipeline, new)
         except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
-        self._parameters = new
+        self._settings = new
         return SetParametersResult(successful=True)
 
     def _set_fusion(self, pipeline: PanopticPipeline, chosen: parameters.Parameters) -> None:
@@ -223,7 +223,7 @@ class PanopticNode(LifecycleNode):
         about = {"state": self._state, "error": self._error, "input_topic": topic}
         worker = self._worker
         if worker is None:
-            return Status(**about, weights=self._parameters.weights)
+            return Status(**about, weights=self._settings.weights)
         return Status(
             **about,
             weights=worker.pipeline.name,

@@ -109,8 +109,9 @@ class QosParameters:
         change=Change.NOT_ACTIVE,
     )
     depth: int = _parameter(
-        1,
-        "Frames that the middleware keeps for the node. The node itself keeps the newest one.",
+        5,
+        "Frames that the middleware keeps until the node takes them, which it does at once; "
+        "of those that it has taken it keeps the newest.",
         change=Change.NOT_ACTIVE,
         limits=(1, 100),
     )
