@@ -75,8 +75,8 @@ def _annotation(entry: Mapping[str, Any]) -> Annotation:
     return Annotation(entry["image_id"], str(entry["file_name"]), infos)
 
 
-def read_ids(path: Path) -> np.ndarray:
-    """Read a PNG of segment ids, uint32 [H, W]: R + 256 G + 65536 B, alpha ignored.
+def read_colors(path: Path) -> np.ndarray:
+    """Read a PNG of segment ids, uint8 [H, W, 3], BGR; what `overlaps` takes. Alpha is ignored.
 
     Raise BrokenFile that names the file for anything else, or where it cannot be read.
     """
@@ -90,10 +90,7 @@ def read_ids(path: Path) -> np.ndarray:
     if image.dtype != np.uint8 or image.ndim != 3:
         shape = "x".join(map(str, image.shape))
         raise BrokenFile(f"{path}: {image.dtype} {shape}; ids are stored as 8-bit RGB")
-    code = cv2.COLOR_BGR2RGBA if image.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
-    # Four bytes R G B A are a little-endian number; without A it is the id.
-    ids = cv2.cvtColor(image, code).view("<u4")[..., 0]
-    return np.bitwise_and(ids, 0xFFFFFF, out=ids)
+    return image if image.shape[2] == 3 else cv2.cvtColor(image, cv2.COLOR_BGRA2BGR)
 
 
 def true_segments(annotation: Annotation, pairs: Overlaps) -> Segments:

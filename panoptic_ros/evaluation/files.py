@@ -18,7 +18,7 @@ from panoptic_ros.evaluation.coco_panoptic import (
     Category,
     predicted_segments,
     read_annotations,
-    read_ids,
+    read_colors,
     true_segments,
 )
 from panoptic_ros.evaluation.overlaps import Overlaps, overlaps
@@ -84,7 +84,7 @@ def _compare_image(
 ) -> tuple[Comparison | None, str | None]:
     """Return what `PanopticQuality.add` takes, if the truth can be read, and what is broken."""
     try:
-        true_ids = read_ids(truth_dir / truth.file_name)
+        true_colors = read_colors(truth_dir / truth.file_name)
     except BrokenFile as error:
         return None, str(error)
     broken = None
@@ -92,21 +92,21 @@ def _compare_image(
         prediction = predictions[truth.image_id]
         path = prediction_dir / prediction.file_name
         try:
-            return _compare(truth, true_ids, prediction, read_ids(path), classes), None
+            return _compare(truth, true_colors, prediction, read_colors(path), classes), None
         except BrokenFile as error:
             broken = str(error)
         except ValueError as error:
             broken = f"{path}: {error}"
     empty = Annotation(truth.image_id, "", {})
-    return _compare(truth, true_ids, empty, np.zeros_like(true_ids), classes), broken
+    return _compare(truth, true_colors, empty, np.zeros_like(true_colors), classes), broken
 
 
 def _compare(
     truth: Annotation,
-    true_ids: np.ndarray,
+    true_colors: np.ndarray,
     prediction: Annotation,
-    predicted_ids: np.ndarray,
+    predicted_colors: np.ndarray,
     classes: Collection[int],
 ) -> Comparison:
-    pairs = overlaps(true_ids, predicted_ids)
+    pairs = overlaps(true_colors, predicted_colors)
     return pairs, true_segments(truth, pairs), predicted_segments(prediction, pairs, classes)

@@ -26,45 +26,67 @@ class Overlaps:
 def overlaps(truth: np.ndarray, prediction: np.ndarray) -> Overlaps:
     """Count the pixels of each pair (truth id, predicted id).
 
-    truth, prediction: integer [H, W], ids >= 0 of any size. Raise ValueError for other
-    shapes or types, for two sizes, or for negative ids.
+    truth, prediction: both integer [H, W], ids >= 0 of any size; or both uint8 [H, W, 3],
+    ids as a COCO-panoptic PNG holds them, in OpenCV's order (`ids_of_colors`).
+    Raise ValueError for other shapes or types, for two sizes, or for negative ids.
 
     Labels hardly change from one pixel to the next, so the pairs are counted by runs along
     the rows: the cost after the first comparison is that of the outlines, not of the areas.
+    Colours become ids at the runs only.
     """
     _check(truth, prediction)
-    flat_truth, flat_prediction = truth.ravel(), prediction.ravel()
-    if not flat_truth.size:
+    if not truth.size:
         return Overlaps(*(np.zeros(0, np.int64) for _ in range(3)))
-    starts, lengths = _runs(flat_truth, flat_prediction)
-    truth_ids, rows = _compact(flat_truth[starts], "truth")
-    prediction_ids, columns = _compact(flat_prediction[starts], "prediction")
+    starts, lengths = _runs(truth, prediction)
+    truth_ids, rows = _compact(_values(truth, starts), "truth")
+    prediction_ids, columns = _compact(_values(prediction, starts), "prediction")
     cells, pixels = _histogram(rows, columns, len(truth_ids), len(prediction_ids), lengths)
     row, column = np.divmod(cells, len(prediction_ids))
     return Overlaps(truth_ids[row], prediction_ids[column], pixels)
 
 
+def ids_of_colors(colors: np.ndarray) -> np.ndarray:
+    """Return segment ids R + 256 G + 65536 B, int32 [...]; colors: uint8 [..., 3], BGR."""
+    blue, green, red = (colors[..., i].astype(np.int32) for i in range(3))
+    return red | green << 8 | blue << 16
+
+
 def _check(truth: np.ndarray, prediction: np.ndarray) -> None:
     for name, image in (("truth", truth), ("prediction", prediction)):
-        if image.ndim != 2 or image.dtype.kind not in "iu":
+        colors = image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+        if not colors and (image.ndim != 2 or image.dtype.kind not in "iu"):
             raise ValueError(
-                f"{name} is {image.dtype} {list(image.shape)}; it must be integer [H, W]"
+                f"{name} is {image.dtype} {list(image.shape)}; "
+                "it must be integer [H, W] or uint8 [H, W, 3]"
             )
     if truth.shape != prediction.shape:
         raise ValueError(
-            f"truth has {truth.shape[0]}x{truth.shape[1]} pixels (rows x columns), "
-            f"prediction {prediction.shape[0]}x{prediction.shape[1]}; they must be of one size"
+            f"truth is {list(truth.shape)} (rows, columns), prediction {list(prediction.shape)}; "
+            "they must be of one size"
         )
 
 
 def _runs(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return where each run of one pair starts and how long it is, int64 [R] both."""
+    """Return at which pixel each run of one pair starts and how long it is, int64 [R] both."""
+    channels = a.shape[2] if a.ndim == 3 else 1
+    a, b = a.ravel(), b.ravel()
     changes = np.empty(a.size, bool)
-    changes[0] = True
-    np.not_equal(a[1:], a[:-1], out=changes[1:])
-    changes[1:] |= b[1:] != b[:-1]
+    changes[:channels] = True
+    np.not_equal(a[channels:], a[:-channels], out=changes[channels:])
+    changes[channels:] |= b[channels:] != b[:-channels]
     starts = np.flatnonzero(changes)
-    return starts, np.diff(starts, append=a.size)
+    if channels > 1:
+        # Several channels of a pixel may change.
+        starts //= channels
+        starts = starts[np.diff(starts, prepend=-1) > 0]
+    return starts, np.diff(starts, append=a.size // channels)
+
+
+def _values(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Return the ids at some pixels, counted along the rows."""
+    if image.ndim == 3:
+        return ids_of_colors(image.reshape(-1, 3)[pixels])
+    return image.ravel()[pixels]
 
 
 def _compact(values: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:

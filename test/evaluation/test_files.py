@@ -6,8 +6,9 @@ import pytest
 from coco_files import segment, write_side
 from PIL import Image
 
-from panoptic_ros.evaluation.coco_panoptic import BrokenFile, read_annotations, read_ids
+from panoptic_ros.evaluation.coco_panoptic import BrokenFile, read_annotations, read_colors
 from panoptic_ros.evaluation.files import score_files
+from panoptic_ros.evaluation.overlaps import ids_of_colors
 
 CAR = (np.ones((4, 4)), [segment(1, 26)])
 IMAGES = {"a": CAR, "b": CAR}
@@ -85,7 +86,7 @@ def test_an_image_whose_truth_is_broken_is_left_out(sides):
         (np.full((4, 4), 9), [segment(1, 26)], r"ids that its segments_info does not list: \[9\]"),
         (np.zeros((4, 4)), [segment(1, 26)], r"no pixel of segment ids .* lists: \[1\]"),
         (np.ones((4, 4)), [segment(1, 99)], r"category ids that the truth does not have: \[99\]"),
-        (np.ones((4, 5)), [segment(1, 26)], "truth has 4x4 .* prediction 4x5"),
+        (np.ones((4, 5)), [segment(1, 26)], r"truth is \[4, 4, 3\] .* prediction \[4, 5, 3\]"),
     ],
 )
 def test_a_prediction_that_contradicts_itself_or_the_truth_is_broken(
@@ -140,7 +141,7 @@ def test_ids_are_read_from_three_or_four_channels(tmp_path):
     path = tmp_path / "x.png"
     for channels in (3, 4):
         Image.fromarray(np.array([[[1, 2, 3, 77][:channels]]], np.uint8)).save(path)
-        assert read_ids(path).tolist() == [[1 + 256 * 2 + 65536 * 3]]
+        assert ids_of_colors(read_colors(path)).tolist() == [[1 + 256 * 2 + 65536 * 3]]
 
 
 @pytest.mark.parametrize("image", [np.zeros((2, 2), np.uint8), np.zeros((2, 2), np.uint16)])
@@ -148,11 +149,11 @@ def test_a_grey_png_holds_no_ids(image, tmp_path):
     path = tmp_path / "x.png"
     Image.fromarray(image).save(path)
     with pytest.raises(BrokenFile, match=f"{path}: {image.dtype} 2x2; ids are stored as"):
-        read_ids(path)
+        read_colors(path)
 
 
 def test_an_empty_file_is_no_png(tmp_path):
     path = tmp_path / "x.png"
     path.touch()
     with pytest.raises(BrokenFile, match="truncated or no image"):
-        read_ids(path)
+        read_colors(path)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from panoptic_ros.evaluation.overlaps import overlaps
+from panoptic_ros.evaluation.overlaps import ids_of_colors, overlaps
 
 
 def as_dict(found):
@@ -52,12 +52,22 @@ def test_empty_images_share_nothing():
     assert as_dict(overlaps(np.zeros((0, 5), np.uint8), np.zeros((0, 5), np.uint8))) == {}
 
 
+def test_colors_are_ids():
+    rng = np.random.default_rng(0)
+    # Colours that differ in one channel only, in any of the three.
+    truth, prediction = rng.integers(0, 2, (2, 9, 11, 3), np.uint8)
+    expected = counted(ids_of_colors(truth), ids_of_colors(prediction))
+    assert as_dict(overlaps(truth, prediction)) == expected
+    assert ids_of_colors(np.array([3, 2, 1], np.uint8)) == 1 + 256 * 2 + 65536 * 3
+
+
 @pytest.mark.parametrize(
     ("truth", "prediction", "words"),
     [
         (np.zeros((2, 2)), np.zeros((2, 2), int), "truth is float64"),
         (np.zeros((2, 2), int), np.zeros((2, 2, 3), int), r"prediction is int64 \[2, 2, 3\]"),
-        (np.zeros((2, 2), int), np.zeros((2, 3), int), "truth has 2x2 .* prediction 2x3"),
+        (np.zeros((2, 2), int), np.zeros((2, 2, 3), np.uint8), "of one size"),
+        (np.zeros((2, 2), int), np.zeros((2, 3), int), r"truth is \[2, 2\] .* prediction \[2, 3\]"),
         (np.array([[0, -1]]), np.zeros((1, 2), int), "truth holds the id -1"),
     ],
 )
