@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from panoptic_ros.synthetic.town import facades, textures
@@ -97,14 +99,27 @@ def _add_roof(
         e = 0.5
         slopes = np.array(
             [
-                [[-w - e, -d - e, top], [w + e, -d - e, top], [w + e, 0, top + rise], [-w - e, 0, top + rise]],
-                [[w + e, d + e, top], [-w - e, d + e, top], [-w - e, 0, top + rise], [w + e, 0, top + rise]],
+                [
+                    [-w - e, -d - e, top],
+                    [w + e, -d - e, top],
+                    [w + e, 0, top + rise],
+                    [-w - e, 0, top + rise],
+                ],
+                [
+                    [w + e, d + e, top],
+                    [-w - e, d + e, top],
+                    [-w - e, 0, top + rise],
+                    [w + e, 0, top + rise],
+                ],
             ]
-        )  # fmt: skip
+        )
         uv = np.array([[0, 0], [w, 0], [w, d], [0, d]]) / 2
         gables = np.array(
-            [[[w, -d, top], [w, d, top], [w, 0, top + rise]], [[-w, d, top], [-w, -d, top], [-w, 0, top + rise]]]
-        )  # fmt: skip
+            [
+                [[w, -d, top], [w, d, top], [w, 0, top + rise]],
+                [[-w, d, top], [-w, -d, top], [-w, 0, top + rise]],
+            ]
+        )
         builder.static(BUILDING, "roof", quads(slopes, np.stack([uv, uv])).moved(where, yaw))
         builder.static(BUILDING, f"trim{style}", from_triangles(gables).moved(where, yaw))
         chimney = box((0.7, 0.7, 1.6), (rng.uniform(-w, w) * 0.7, -d * 0.3, top + rise * 0.85))
@@ -177,7 +192,7 @@ def add_fence(
 
 def _pieces(street: Street, s0: float, s1: float, t: float) -> list[tuple[np.ndarray, np.ndarray]]:
     points = street.to_world(np.linspace(s0, s1, max(2, int((s1 - s0) / 6) + 1)), t)
-    return list(zip(points[:-1], points[1:], strict=True))
+    return list(pairwise(points))
 
 
 def _outline(a: np.ndarray, b: np.ndarray, thickness: float) -> np.ndarray:
@@ -207,8 +222,8 @@ def add_skyline(builder: SceneBuilder, street: Street, rng: np.random.Generator)
             if rng.random() < 0.6:
                 xy = street.to_world(s, side * (street.frontage + rng.uniform(38, 70)))
                 size = (rng.uniform(12, 26), rng.uniform(10, 16))
-                yaw = float(street.heading(s)) + (np.pi if side > 0 else 0)
-                add_building(builder, rng, xy, yaw + np.pi, size, int(rng.integers(3, 12)), False)
+                yaw = float(street.heading(s)) + (0.0 if side > 0 else np.pi)
+                add_building(builder, rng, xy, yaw, size, int(rng.integers(3, 12)), False)
     for s, turn in ((END + 12, -np.pi / 2), (START - 25, np.pi / 2)):
         for t in np.arange(-60, 61, 24.0):
             yaw = float(street.heading(s)) + turn

@@ -71,10 +71,16 @@ class Camera:
         h, w = self.size
         return {
             "extrinsic": {
-                "baseline": 0.0, "pitch": self.pitch, "roll": 0.0, "yaw": 0.0, "x": x, "y": y, "z": z,
+                "baseline": 0.0,
+                "pitch": self.pitch,
+                "roll": 0.0,
+                "yaw": 0.0,
+                "x": x,
+                "y": y,
+                "z": z,
             },
             "intrinsic": {"fx": self.focal, "fy": self.focal, "u0": (w - 1) / 2, "v0": (h - 1) / 2},
-        }  # fmt: skip
+        }
 
 
 def make_camera(rng: np.random.Generator, size: tuple[int, int]) -> Camera:

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 
 from panoptic_ros.synthetic.town.layout import Street
-from panoptic_ros.synthetic.town.scene import Actor, Scene
+from panoptic_ros.synthetic.town.scene import Actor
+from panoptic_ros.synthetic.town.scene_model import Scene
 
 if TYPE_CHECKING:
     from panoptic_ros.synthetic.town.world import EgoPose

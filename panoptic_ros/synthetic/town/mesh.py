@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -131,7 +132,7 @@ def tube(path: np.ndarray, radius: float, sides: int = 6) -> Mesh:
     path = np.asarray(path, float)
     angle = np.arange(sides + 1) * 2 * np.pi / sides
     parts = []
-    for a, b in zip(path[:-1], path[1:], strict=True):
+    for a, b in pairwise(path):
         axis = (b - a) / np.linalg.norm(b - a)
         side = np.cross(axis, [0, 0, 1] if abs(axis[2]) < 0.9 else [0, 1, 0])
         side /= np.linalg.norm(side)
@@ -216,7 +217,7 @@ def prism(
     if bevel > 0:
         rings = [ring(inset, -half), *rings, ring(inset, half)]
     faces = []
-    for a, b in zip(rings[:-1], rings[1:], strict=True):
+    for a, b in pairwise(rings):
         faces.append(quads(np.stack([a, b, np.roll(b, -1, 0), np.roll(a, -1, 0)], axis=1)))
     for rim, flip in ((rings[0], False), (rings[-1], True)):
         middle = np.broadcast_to(rim.mean(0), rim.shape)

@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 
 from panoptic_ros.synthetic.town.camera import Camera
-from panoptic_ros.synthetic.town.scene import LABEL_ONLY_GROUP, Scene
+from panoptic_ros.synthetic.town.scene_model import LABEL_ONLY_GROUP, Scene
 from panoptic_ros.synthetic.town.weather import Weather
 
 SKY = 23

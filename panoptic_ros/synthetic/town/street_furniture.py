@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from panoptic_ros.synthetic.town.layout import KERB, Crossing, Street
-from panoptic_ros.synthetic.town.mesh import box, disc, ellipsoid, merge, quads, tube
+from panoptic_ros.synthetic.town.mesh import Mesh, box, disc, ellipsoid, merge, quads, tube
 from panoptic_ros.synthetic.town.scene import SceneBuilder
 
 POLE, LIGHT, SIGN = 17, 19, 20
@@ -151,9 +151,10 @@ def _add_face(
     builder.static(SIGN, "sign_back", back.moved(where, yaw))
 
 
-def _flipped(mesh, z):  # noqa: ANN001, ANN202
+def _flipped(mesh: Mesh, z: float) -> Mesh:
+    """Return a mesh turned upside down about a height, seen from the same side."""
     turn = np.array([1.0, -1.0, -1.0])
-    return type(mesh)((mesh.vertices - [0, 0, z]) * turn + [0, 0, z], mesh.normals * turn, mesh.uv)
+    return Mesh((mesh.vertices - [0, 0, z]) * turn + [0, 0, z], mesh.normals * turn, mesh.uv)
 
 
 def add_board(builder: SceneBuilder, rng: np.random.Generator, xy: np.ndarray, yaw: float) -> None:

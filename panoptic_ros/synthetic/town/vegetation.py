@@ -44,8 +44,12 @@ def _broadleaf(rng: np.random.Generator) -> tuple[Mesh, Mesh]:
     for _ in range(5):
         angle, reach = rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 0.65) * spread
         center = np.array(
-            [np.cos(angle) * reach, np.sin(angle) * reach, rng.uniform(stem + 0.25 * spread, height - 0.5 * spread)]
-        )  # fmt: skip
+            [
+                np.cos(angle) * reach,
+                np.sin(angle) * reach,
+                rng.uniform(stem + 0.25 * spread, height - 0.5 * spread),
+            ]
+        )
         radii = spread * rng.uniform(0.5, 0.75, 3)
         blobs.append(ellipsoid(center, radii * 0.66, 4))
         blobs.append(leaf_cloud(rng, center, radii, 270, 0.18))

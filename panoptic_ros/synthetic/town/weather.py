@@ -54,7 +54,7 @@ def make_weather(rng: np.random.Generator) -> Weather:
     zenith = np.array([85, 130, 195]) * (1 - 0.3 * blue) + 20 * blue
     horizon = np.array([190, 208, 222]) + rng.normal(scale=8, size=3)
     if kind == "overcast":
-        zenith = np.full(3, rng.uniform(150, 215)) + [0, 2, 6]
+        zenith = rng.uniform(150, 215) + np.array([0.0, 2.0, 6.0])
         horizon = np.minimum(zenith * 1.05, 240)
     elif kind == "low":
         horizon = np.array([235, 205, 165]) + rng.normal(scale=8, size=3)

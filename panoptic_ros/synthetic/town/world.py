@@ -15,13 +15,16 @@ from panoptic_ros.synthetic.town import (
     vehicles,
 )
 from panoptic_ros.synthetic.town.camera import develop, make_camera
+from panoptic_ros.synthetic.town.compiler import compile_scene
+from panoptic_ros.synthetic.town.drive import make_plan
+from panoptic_ros.synthetic.town.fleet import Fleet
 from panoptic_ros.synthetic.town.ground_plan import GroundPlan, survey
 from panoptic_ros.synthetic.town.layout import make_street
 from panoptic_ros.synthetic.town.mesh import rotation_z
 from panoptic_ros.synthetic.town.plots import Plots
 from panoptic_ros.synthetic.town.render import SHADOW_SIZE, Renderer
 from panoptic_ros.synthetic.town.scene import SceneBuilder
-from panoptic_ros.synthetic.town.traffic import Traffic, make_plan
+from panoptic_ros.synthetic.town.traffic import Traffic
 from panoptic_ros.synthetic.town.weather import make_weather
 
 RATE = 10.0
@@ -80,10 +83,11 @@ class Town:
         people.add_materials(builder)
         ground.add_ground(builder, self.street, rngs[2])
         Plots(builder, self.street, rngs[2]).fill("green" if self._drive.green else "red")
-        Traffic(builder, self.street, self._drive, rngs[3]).populate()
+        fleet = Fleet(builder, rngs[3])
+        Traffic(fleet, self.street, self._drive, rngs[3]).populate()
         self.weather = make_weather(rngs[4])
         self.camera = make_camera(rngs[5], size)
-        self.scene = builder.compile(SHADOW_SIZE)
+        self.scene = compile_scene(builder, SHADOW_SIZE)
         self._renderer = Renderer(self.scene, self.camera, self.weather)
         self._rays = self.camera.rays()
 

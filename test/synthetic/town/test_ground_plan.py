@@ -9,7 +9,8 @@ from panoptic_ros.synthetic.town.ground_plan import (
     survey,
 )
 from panoptic_ros.synthetic.town.layout import make_street
-from panoptic_ros.synthetic.town.scene import Actor, Obstacle, Scene
+from panoptic_ros.synthetic.town.scene import Actor, Obstacle
+from panoptic_ros.synthetic.town.scene_model import Scene
 from panoptic_ros.synthetic.town.world import EgoPose
 
 

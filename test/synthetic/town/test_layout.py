@@ -24,7 +24,9 @@ def street():
 
 def test_surfaces_follow_the_cross_section(street):
     s = street.crossings[0].s - 22.0
-    t = np.array([0.0, street.kerb - 0.1, street.kerb + 0.1, street.frontage - 0.1, street.frontage + 1])
+    t = np.array(
+        [0.0, street.kerb - 0.1, street.kerb + 0.1, street.frontage - 0.1, street.frontage + 1]
+    )
     classes, height = street.surface(s, t)
     assert classes.tolist() == [ROAD, ROAD, TERRAIN, SIDEWALK, TERRAIN]
     assert height[0] == 0

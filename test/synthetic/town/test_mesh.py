@@ -36,7 +36,9 @@ def test_closed_shapes_look_outwards_and_have_their_volume(mesh, expected, toler
     assert volume(mesh) == pytest.approx(expected, abs=tolerance)
 
 
-@pytest.mark.parametrize("shape", [prism([(0, 0), (2, 0), (2, 1)], 1.0, 0.1), torus((0, 0, 0), 1, 0.2)])
+@pytest.mark.parametrize(
+    "shape", [prism([(0, 0), (2, 0), (2, 1)], 1.0, 0.1), torus((0, 0, 0), 1, 0.2)]
+)
 def test_normals_are_unit_and_on_the_outer_side(shape):
     np.testing.assert_allclose(np.linalg.norm(shape.normals, axis=-1), 1.0, atol=1e-9)
     flat = np.cross(
@@ -47,7 +49,9 @@ def test_normals_are_unit_and_on_the_outer_side(shape):
 
 def test_a_disc_faces_along_its_normal():
     mesh = disc((1, 2, 3), (0, 0, 1), 1.0, sides=4)
-    np.testing.assert_allclose(mesh.normals, np.broadcast_to([0, 0, 1.0], mesh.normals.shape), atol=1e-12)
+    np.testing.assert_allclose(
+        mesh.normals, np.broadcast_to([0, 0, 1.0], mesh.normals.shape), atol=1e-12
+    )
     np.testing.assert_allclose(mesh.vertices[..., 2], 3.0)
 
 
@@ -74,4 +78,6 @@ def test_moving_turns_then_shifts():
 def test_copies_repeat_a_mesh():
     mesh = copies(box((1, 1, 1)), np.array([[0, 0, 0], [5, 0, 0]]))
     assert len(mesh) == 24
-    np.testing.assert_allclose(mesh.vertices[12:] - mesh.vertices[:12], np.broadcast_to([5, 0, 0], (12, 3, 3)))
+    np.testing.assert_allclose(
+        mesh.vertices[12:] - mesh.vertices[:12], np.broadcast_to([5, 0, 0], (12, 3, 3))
+    )

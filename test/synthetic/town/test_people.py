@@ -5,7 +5,6 @@ from panoptic_ros.synthetic.town import bikes
 from panoptic_ros.synthetic.town.people import figure, riding, walking
 
 
-
 @pytest.mark.parametrize("phase", np.linspace(0, 2 * np.pi, 7))
 @pytest.mark.parametrize("stride", [0.0, 1.0])
 def test_a_walker_stands_on_the_ground_and_is_as_tall_as_said(phase, stride):
@@ -15,7 +14,11 @@ def test_a_walker_stands_on_the_ground_and_is_as_tall_as_said(phase, stride):
     assert len(positions) == len(matrices) == len(person.parts())
     assert positions[:, 2].min() > 0
     assert 0.9 * person.height < (positions[:, 2] + sizes).max() < 1.1 * person.height
-    np.testing.assert_allclose(matrices @ matrices.transpose(0, 2, 1), np.broadcast_to(np.eye(3), matrices.shape), atol=1e-9)
+    np.testing.assert_allclose(
+        matrices @ matrices.transpose(0, 2, 1),
+        np.broadcast_to(np.eye(3), matrices.shape),
+        atol=1e-9,
+    )
 
 
 def test_legs_swing_against_each_other():
