@@ -30,7 +30,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="folder in the Cityscapes layout, with leftImg8bit/ and gtFine/",
     )
-    parser.add_argument("--run", type=Path, required=True, help="folder for checkpoints and logs")
+    parser.add_argument(
+        "--run",
+        dest="folder",
+        metavar="DIR",
+        type=Path,
+        required=True,
+        help="folder for checkpoints and logs",
+    )
     parser.add_argument(
         "--output", type=Path, help="weights to write, without suffix (default: RUN/KIND)"
     )
@@ -51,13 +58,13 @@ def run(args: argparse.Namespace) -> int:
     from panoptic_ros.training.runs import start
 
     config = args.config or share_dir() / "config" / "training" / f"{args.kind}.yaml"
-    output = args.output or args.run / args.kind
+    output = args.output or args.folder / args.kind
     command = shlex.join(["python", "-m", "panoptic_ros", *sys.argv[1:]])
     began = time.monotonic()
     try:
-        scores = start(args.kind, config, args.overrides, args.data, args.run, output, command)
-    except (FileNotFoundError, ValueError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        scores = start(args.kind, config, args.overrides, args.data, args.folder, output, command)
+    except FloatingPointError as error:
+        print(f"training stopped: {error}", file=sys.stderr)
         return 1
     if scores is not None:
         minutes = (time.monotonic() - began) / 60

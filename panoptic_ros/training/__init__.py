@@ -1,0 +1,1 @@
+"""Training of the package's networks: data, losses, loop and export."""

@@ -1,0 +1,174 @@
+"""Training settings: YAML files under config/training/, with overrides from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+import yaml
+
+PRECISIONS = ("no", "bf16", "fp16")
+OPTIMIZERS = ("adamw", "sgd")
+Config = TypeVar("Config")
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """Set the optimiser and its polynomial schedule with linear warm-up.
+
+    lr at step s: lr * min(1, (s + 1) / warmup) * (1 - s / steps) ** power
+    (Chen et al. 2018, DeepLabv3+, power 0.9). clip_norm: largest gradient norm.
+    """
+
+    name: str = "adamw"
+    lr: float = 1e-3
+    weight_decay: float = 1e-2
+    warmup: int = 100
+    power: float = 0.9
+    clip_norm: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.name not in OPTIMIZERS:
+            raise ValueError(f"optimizer.name is {self.name!r}; known: {', '.join(OPTIMIZERS)}")
+        for name in ("lr", "clip_norm", "warmup"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"optimizer.{name} is {getattr(self, name)}; it must be > 0")
+
+
+@dataclass(frozen=True)
+class AugmentationConfig:
+    """Set the random changes to a training frame.
+
+    crop: (height, width) of the result in pixels; scale: smallest and largest factor on the
+    frame; flip: probability; brightness, contrast, saturation: largest relative change;
+    hue: largest shift as a share of the colour circle (0..0.5).
+    """
+
+    crop: tuple[int, int] = (512, 1024)
+    scale: tuple[float, float] = (0.5, 2.0)
+    flip: float = 0.5
+    brightness: float = 0.3
+    contrast: float = 0.3
+    saturation: float = 0.3
+    hue: float = 0.02
+
+    def __post_init__(self) -> None:
+        if min(self.crop) < 1:
+            raise ValueError(f"augmentation.crop is {self.crop}; both sides must be >= 1")
+        if not 0 < self.scale[0] <= self.scale[1]:
+            raise ValueError(f"augmentation.scale is {self.scale}; needs 0 < smallest <= largest")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Hold what every training has in common.
+
+    batch_size: frames per step over all processes together; steps: optimiser steps;
+    intervals: steps between checkpoints and between validations; validation_frames: at
+    most so many frames per validation (0: all); workers: loader processes per training
+    process; initialize: weights to start from, a path without suffix, matched by name and
+    shape; log_interval: steps between log lines.
+    """
+
+    architecture: dict[str, Any]
+    dataset: str = "cityscapes"
+    label_set: str = "cityscapes"
+    train_split: str = "train"
+    val_split: str = "val"
+    seed: int = 0
+    batch_size: int = 8
+    steps: int = 1000
+    mixed_precision: str = "no"
+    workers: int = 2
+    log_interval: int = 10
+    checkpoint_interval: int = 100
+    validation_interval: int = 500
+    validation_frames: int = 0
+    initialize: str = ""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+
+    def __post_init__(self) -> None:
+        if self.mixed_precision not in PRECISIONS:
+            known = ", ".join(PRECISIONS)
+            raise ValueError(f"mixed_precision is {self.mixed_precision!r}; known: {known}")
+        for name in (
+            "batch_size",
+            "steps",
+            "log_interval",
+            "checkpoint_interval",
+            "validation_interval",
+        ):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be >= 1")
+
+
+def read(kind: type[Config], path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Return settings from a YAML file, changed by overrides such as `optimizer.lr=1e-3`.
+
+    Raises FileNotFoundError for a missing file, ValueError for an unknown key, a value of
+    the wrong type or an override without `=`.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such training configuration")
+    values = yaml.safe_load(path.read_text()) or {}
+    for override in overrides:
+        key, sign, text = override.partition("=")
+        if not sign:
+            raise ValueError(f"override {override!r} is not KEY=VALUE, such as optimizer.lr=1e-3")
+        _assign(values, key.strip().split("."), yaml.safe_load(text))
+    return build(kind, values, str(path))
+
+
+def build(kind: type[Config], values: dict[str, Any], where: str) -> Config:
+    """Return a settings dataclass from plain values, checking names and types."""
+    hints = get_type_hints(kind)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise ValueError(f"{where}: unknown {', '.join(unknown)}; known: {', '.join(hints)}")
+    needed = [f.name for f in fields(kind) if f.default is f.default_factory is MISSING]
+    missing = [name for name in needed if name not in values]
+    if missing:
+        raise ValueError(f"{where}: {', '.join(missing)} is missing")
+    return kind(**{k: _convert(hints[k], v, f"{where}: {k}") for k, v in values.items()})
+
+
+def plain(config: object) -> Any:
+    """Return a settings dataclass (or a value of one) as JSON and YAML can hold it."""
+    if is_dataclass(config):
+        config = asdict(config)
+    if isinstance(config, dict):
+        return {key: plain(value) for key, value in config.items()}
+    return [plain(value) for value in config] if isinstance(config, (list, tuple)) else config
+
+
+def _assign(values: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        values = values.setdefault(key, {})
+        if not isinstance(values, dict):
+            raise ValueError(f"override of {'.'.join(keys)}: {key} is no group of settings")
+    values[keys[-1]] = value
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if is_dataclass(hint):
+        return build(hint, value or {}, where)
+    origin = getattr(hint, "__origin__", hint)
+    if origin is tuple:
+        kinds = hint.__args__
+        if not isinstance(value, (list, tuple)) or len(value) != len(kinds):
+            raise ValueError(f"{where} is {value!r}; it must be a list of {len(kinds)} values")
+        return tuple(_convert(k, v, where) for k, v in zip(kinds, value, strict=True))
+    # YAML 1.1 reads 1e-3 as a string, and an integer where a float is meant.
+    if origin is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except ValueError:
+            raise ValueError(f"{where} is {value!r}; it must be a number") from None
+    # `no` is a boolean to YAML and a precision to accelerate.
+    if origin is str and value is False:
+        return "no"
+    if not isinstance(value, origin) or (isinstance(value, bool) and origin is not bool):
+        raise ValueError(f"{where} is {value!r}; it must be of type {origin.__name__}")
+    return value

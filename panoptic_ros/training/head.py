@@ -1,0 +1,204 @@
+"""Train the Convolutional Panoptic Head on the predictions of frozen networks."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from panoptic_ros.checkpoints import load
+from panoptic_ros.labels import LabelSet, label_set
+from panoptic_ros.networks import PanopticHead, build
+from panoptic_ros.predictors import InstancePredictor, SemanticPredictor
+from panoptic_ros.training.config import TrainingConfig
+from panoptic_ros.training.frames import Frames
+from panoptic_ros.training.head_inputs import INDEX, Entry, HeadInputs, HeadSample, prepare
+from panoptic_ros.training.sampling import Order
+from panoptic_ros.training.task import Task, Trainee
+from panoptic_ros.training.warm_start import warm_start
+
+
+@dataclass(frozen=True)
+class HeadConfig(TrainingConfig):
+    """Add the head's inputs to the common settings.
+
+    semantic, instance: checkpoints of the frozen networks, paths without suffix;
+    least_score: detections below it are no training samples, 0..1; window: longest side of
+    a training crop in pixels; selection_stride: every so-manieth training frame is not
+    trained on, but decides which state of each class's CNN is kept.
+    """
+
+    semantic: str = ""
+    instance: str = ""
+    least_score: float = 0.5
+    window: int = 192
+    selection_stride: int = 5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("semantic", "instance"):
+            if not getattr(self, name):
+                raise ValueError(f"set {name}: the checkpoint of the frozen {name} network")
+        if self.selection_stride < 2:
+            raise ValueError(f"selection_stride is {self.selection_stride}; it must be >= 2")
+
+
+class HeadTrainee(Trainee):
+    """Give the loss of a head, and keep each class's best CNN.
+
+    best: the head with, per class, the CNN of the highest IoU on the selection frames so
+    far; it begins as the identity, so no class falls behind the heuristic there.
+    """
+
+    def __init__(self, head: PanopticHead) -> None:
+        super().__init__()
+        self.network = head
+        self.best = copy.deepcopy(head).requires_grad_(False)
+        classes = len(head.class_ids)
+        self.register_buffer("best_iou", torch.full((classes,), -1.0, dtype=torch.float64))
+        self.register_buffer("val_iou", torch.zeros(classes, dtype=torch.float64))
+
+    def forward(self, batch: list[tuple[Tensor, Tensor, int]]) -> dict[str, Tensor]:
+        """Return the mean over instances of each one's mean binary cross-entropy.
+
+        Instances count alike, whatever their size.
+        """
+        losses = [
+            F.binary_cross_entropy_with_logits(
+                self.network.cnn(class_id)(stacked[None])[0, 0].float(), target
+            )
+            for stacked, target, class_id in batch
+        ]
+        return {"binary_cross_entropy": torch.stack(losses).mean()}
+
+
+class HeadSamples(Dataset):
+    """Give crops of matched instances by sample number, balanced over classes."""
+
+    def __init__(self, inputs: HeadInputs, entries: list[Entry], window: int, seed: int) -> None:
+        if not entries:
+            raise ValueError("the frozen networks find no instance in the training frames")
+        self._inputs = inputs
+        self._entries = entries
+        self._window = window
+        self._seed = seed
+        classes = [e.class_id for e in entries]
+        self._order = Order(np.array([1 / classes.count(c) for c in classes]), seed)
+
+    def __getitem__(self, sample: int) -> HeadSample:
+        """Return an instance, or a part of it where it is large."""
+        rng = np.random.default_rng((self._seed, sample))
+        return self._inputs.sample(self._entries[self._order[sample]], self._window, rng)
+
+
+class HeadTask(Task):
+    """Hold everything that training a head needs.
+
+    run: the folder under which the frozen networks' predictions are kept.
+    """
+
+    # A batch without a class leaves its CNN alone.
+    unused_parameters = True
+
+    def __init__(self, config: HeadConfig, train: Frames, val: Frames, run: Path) -> None:
+        self.config = config
+        self.labels: LabelSet = label_set(config.label_set)
+        torch.manual_seed(config.seed)
+        head = build(config.architecture)
+        warm_start(head, config.initialize)
+        self.trainee = HeadTrainee(head)
+        folders = {"train": run / "inputs" / "train", "val": run / "inputs" / "val"}
+        state = PartialState(cpu=not torch.cuda.is_available())
+        with state.local_main_process_first():
+            if not all((folder / INDEX).is_file() for folder in folders.values()):
+                self._prepare(folders, {"train": train, "val": val}, state.device)
+        inputs = HeadInputs(folders["train"], train, self.labels, head.radius)
+        stride = config.selection_stride
+        trained = [e for e in inputs.entries if e.frame % stride]
+        selecting = [e for e in inputs.entries if e.frame % stride == 0]
+        self.samples = HeadSamples(inputs, trained, config.window, config.seed)
+        val_inputs = HeadInputs(folders["val"], val, self.labels, head.radius)
+        self._judged = ((inputs, selecting), (val_inputs, val_inputs.entries))
+
+    def _prepare(
+        self, folders: Mapping[str, Path], frames: Mapping[str, Frames], device: torch.device
+    ) -> None:
+        semantic = SemanticPredictor(load(self.config.semantic, device)[0], self.labels)
+        instances = InstancePredictor(load(self.config.instance, device)[0], self.labels)
+        for split, folder in folders.items():
+            prepare(folder, frames[split], semantic, instances, self.config.least_score)
+
+    def collate(self, samples: list[HeadSample]) -> list[tuple[Tensor, Tensor, int]]:
+        """Return stacked masks, target and class of each sample: sizes differ."""
+        return [(s.stacked, s.target, s.class_id) for s in samples]
+
+    def validate(self, trainee: Trainee, share: tuple[int, int]) -> np.ndarray:
+        """Return sums of IoU, float64 [2, K, 3]: heuristic's, head's, number of instances.
+
+        First of the selection frames, then of the validation split.
+        """
+        counts = np.zeros((2, len(trainee.network.class_ids), 3))
+        row = {c: i for i, c in enumerate(trainee.network.class_ids)}
+        for part, (inputs, entries) in enumerate(self._judged):
+            for entry in entries[share[0] :: share[1]]:
+                ious = self._ious(trainee.network, inputs.sample(entry))
+                counts[part, row[entry.class_id]] += (*ious, 1)
+        return counts
+
+    def _ious(self, head: PanopticHead, sample: HeadSample) -> tuple[float, float]:
+        device = next(head.parameters()).device
+        stacked, target = sample.stacked.to(device), sample.target.to(device) > 0.5
+        edge = head.radius
+        # A slice that ends at -0 would be empty.
+        heuristic = stacked[0, edge : edge + target.shape[0], edge : edge + target.shape[1]] >= 0.5
+        refined = head.cnn(sample.class_id)(stacked[None])[0, 0] >= 0
+        return _iou(heuristic, target, sample.outside), _iou(refined, target, sample.outside)
+
+    def scores(self, trainee: Trainee, counts: np.ndarray) -> Mapping[str, float]:
+        """Keep the CNNs that are the best so far; return mean IoUs on the validation split.
+
+        Per class in percent: the heuristic's, the head's (its best CNNs) and the number of
+        detected instances; their means over the classes that were detected.
+        """
+        selection, val = counts
+        number = np.maximum(counts[..., 2], 1)
+        for i, class_id in enumerate(trainee.network.class_ids):
+            heuristic, head = selection[i, :2] / number[0, i]
+            if trainee.best_iou[i] < 0:
+                trainee.best_iou[i] = heuristic
+                trainee.val_iou[i] = val[i, 0] / number[1, i]
+            if head > trainee.best_iou[i]:
+                trainee.best_iou[i] = head
+                trainee.val_iou[i] = val[i, 1] / number[1, i]
+                trainee.best.cnn(class_id).load_state_dict(
+                    trainee.network.cnn(class_id).state_dict()
+                )
+        heuristic = 100 * val[:, 0] / number[1]
+        head = 100 * trainee.val_iou.cpu().numpy()
+        seen = val[:, 2] > 0
+        scores = {"heuristic": _mean(heuristic[seen]), "head": _mean(head[seen])}
+        for i in np.flatnonzero(seen).tolist():
+            name = self.labels[trainee.network.class_ids[i]].name
+            scores |= {
+                f"heuristic {name}": float(heuristic[i]),
+                f"head {name}": float(head[i]),
+                f"instances {name}": float(val[i, 2]),
+            }
+        return scores
+
+
+def _iou(found: Tensor, truth: Tensor, outside: int) -> float:
+    union = int((found | truth).sum()) + outside
+    return int((found & truth).sum()) / max(union, 1)
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else 0.0

@@ -1,0 +1,141 @@
+"""The frozen networks' predictions that the head trains on, computed once and kept on disk."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from panoptic_ros.fusion.conv_head import instance_mask, region, softmax_masks
+from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet
+from panoptic_ros.prediction import SemanticPrediction
+from panoptic_ros.predictors import InstancePredictor, SemanticPredictor
+from panoptic_ros.training.frames import Frames
+from panoptic_ros.training.matching import match
+
+INDEX = "index.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Name one matched instance: frame, position among the frame's matches, label-image value."""
+
+    frame: int
+    position: int
+    value: int
+
+    @property
+    def class_id(self) -> int:
+        """Label id."""
+        return self.value // INSTANCE_DIVISOR
+
+
+@dataclass(frozen=True)
+class HeadSample:
+    """Hold what the head sees of an instance, and what it should answer.
+
+    stacked: float [1 + C, h + 2r, w + 2r], the detector's mask and the softmax masks, r the
+    head's radius; target: float [h, w], 0 or 1; class_id: label id; outside: pixels of the
+    ground-truth instance that no answer can reach, as they lie outside the crop.
+    """
+
+    stacked: Tensor
+    target: Tensor
+    class_id: int
+    outside: int
+
+
+class HeadInputs:
+    """Read matched instances with their semantic context.
+
+    folder: what `prepare` wrote of the frames; radius: the head's.
+    """
+
+    def __init__(self, folder: Path, frames: Frames, labels: LabelSet, radius: int) -> None:
+        self._folder = folder
+        self._frames = frames
+        self._labels = labels
+        self._radius = radius
+        self.entries = [Entry(*row) for row in json.loads((folder / INDEX).read_text())]
+
+    def sample(
+        self, entry: Entry, window: int = 0, rng: np.random.Generator | None = None
+    ) -> HeadSample:
+        """Return an instance's sample over its region.
+
+        window: longest side in pixels; of a larger region `rng` picks a part (0: no limit).
+        """
+        stored = _read(self._folder, entry.frame)
+        truth = self._frames[entry.frame].load_instance_ids() == entry.value
+        box = stored["boxes"][entry.position].double().numpy()
+        x0, y0, x1, y1 = region(box, truth.shape)
+        if window:
+            x0, x1 = _part(x0, x1, window, rng)
+            y0, y1 = _part(y0, y1, window, rng)
+        crop = (x0, y0, x1, y1)
+        semantic = SemanticPrediction(stored["logits"].float(), truth.shape, self._labels)
+        mask = stored["masks"][entry.position].float()
+        own = instance_mask(mask, box, crop, truth.shape, self._radius)
+        target = truth[y0:y1, x0:x1]
+        return HeadSample(
+            torch.cat([own[None], softmax_masks(semantic, crop, self._radius)]),
+            torch.from_numpy(target.astype(np.float32)),
+            entry.class_id,
+            int(truth.sum()) - int(target.sum()),
+        )
+
+
+@torch.inference_mode()
+def prepare(
+    folder: Path,
+    frames: Frames,
+    semantic: SemanticPredictor,
+    instances: InstancePredictor,
+    least_score: float,
+) -> None:
+    """Write the predictions on every frame to a folder, unless a former run did.
+
+    Per frame the semantic logits (half precision), and boxes and masks of the detections
+    of at least a score that found a ground-truth instance. The index comes last: without
+    it, a killed run's folder is filled again.
+    """
+    if (folder / INDEX).is_file():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    rows: list[tuple[int, int, int]] = []
+    for frame, sample in enumerate(tqdm(frames, f"predicting {folder.name}", unit="frame")):
+        image = sample.load_image()
+        found = instances(image)
+        found = found[found.scores >= least_score]
+        matches = match(found, sample.load_instance_ids())
+        kept = torch.tensor([m.detection for m in matches], dtype=torch.int64)
+        rows += [(frame, position, m.value) for position, m in enumerate(matches)]
+        stored = {
+            "logits": semantic(image).logits.half().cpu(),
+            "boxes": found.boxes.cpu()[kept],
+            "masks": found.masks.half().cpu()[kept],
+        }
+        torch.save(stored, _file(folder, frame))
+    partial = folder / f"{INDEX}.partial"
+    partial.write_text(json.dumps(rows))
+    partial.replace(folder / INDEX)
+
+
+def _read(folder: Path, frame: int) -> dict[str, Tensor]:
+    return torch.load(_file(folder, frame), weights_only=True)
+
+
+def _file(folder: Path, frame: int) -> Path:
+    return folder / f"{frame:06d}.pt"
+
+
+def _part(start: int, stop: int, length: int, rng: np.random.Generator) -> tuple[int, int]:
+    if stop - start <= length:
+        return start, stop
+    first = int(rng.integers(start, stop - length + 1))
+    return first, first + length

@@ -1,0 +1,122 @@
+"""Train instance segmentation: Mask R-CNN with torchvision's losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet, label_set
+from panoptic_ros.networks import MaskRCNNDetector, build
+from panoptic_ros.prediction import InstancePrediction
+from panoptic_ros.predictors import InstancePredictor
+from panoptic_ros.training.augment import Augmentation
+from panoptic_ros.training.config import AugmentationConfig, TrainingConfig
+from panoptic_ros.training.frames import Frames, FrameSamples, thing_presence
+from panoptic_ros.training.matching import match
+from panoptic_ros.training.sampling import Order, repeat_factors
+from panoptic_ros.training.semantic import validation_frames
+from panoptic_ros.training.targets import instance_target
+from panoptic_ros.training.task import Task, Trainee
+from panoptic_ros.training.warm_start import warm_start
+
+Target = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class InstanceConfig(TrainingConfig):
+    """Add the detector's sampling to the common settings.
+
+    min_area: smaller instances (pixels, after scaling) are no targets; repeat_threshold:
+    frames with a class that occurs in a smaller share of them are repeated; regions: regions
+    per image that the box head is trained on (at most a quarter of them positive).
+    """
+
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    min_area: int = 50
+    repeat_threshold: float = 0.3
+    regions: int = 512
+
+
+class InstanceTrainee(Trainee):
+    """Give torchvision's five losses of a detector on images and targets."""
+
+    def __init__(self, network: MaskRCNNDetector, regions: int) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)
+        self.network.roi_heads.fg_bg_sampler.batch_size_per_image = regions
+
+    def forward(self, batch: tuple[Tensor, list[Target]]) -> dict[str, Tensor]:
+        """Return the losses of uint8 [B, 3, H, W] images and their targets."""
+        images, targets = batch
+        return self.network(list(images.float() / 255), targets)
+
+
+class InstanceTask(Task):
+    """Hold everything that training a detector needs."""
+
+    def __init__(self, config: InstanceConfig, train: Frames, val: Frames) -> None:
+        self.config = config
+        self.labels: LabelSet = label_set(config.label_set)
+        weights = repeat_factors(thing_presence(train, self.labels), config.repeat_threshold)
+        torch.manual_seed(config.seed)
+        network = build(config.architecture)
+        warm_start(network, config.initialize)
+        self.trainee = InstanceTrainee(network, config.regions)
+        self.samples = FrameSamples(
+            train,
+            Order(weights, config.seed),
+            Augmentation(config.augmentation),
+            partial(instance_target, labels=self.labels, min_area=config.min_area),
+            config.seed,
+        )
+        self._val = val
+
+    def collate(self, samples: list[tuple[Tensor, Target]]) -> tuple[Tensor, list[Target]]:
+        """Return images [B, 3, h, w] and a target each."""
+        images, targets = zip(*samples, strict=True)
+        return torch.stack(images), list(targets)
+
+    def validate(self, trainee: Trainee, share: tuple[int, int]) -> np.ndarray:
+        """Return per thing class found, spurious, missed and summed IoU, float64 [K, 4]."""
+        predictor = InstancePredictor(trainee.network, self.labels)
+        counts = np.zeros((len(self.labels.things), 4))
+        for frame in validation_frames(self._val, self.config, share):
+            found = predictor(frame.load_image())
+            counts += self._count(found[found.scores >= 0.5], frame.load_instance_ids())
+        return counts
+
+    def _count(self, found: InstancePrediction, ids: np.ndarray) -> np.ndarray:
+        row = {c.id: i for i, c in enumerate(self.labels.things)}
+        counts = np.zeros((len(row), 4))
+        for m in match(found, ids):
+            counts[row[m.value // INSTANCE_DIVISOR]] += (1, 0, 0, m.iou)
+        for class_id in found.class_ids.tolist():
+            counts[row[class_id], 1] += 1
+        for value in np.flatnonzero(np.bincount(ids.ravel())).tolist():
+            if value // INSTANCE_DIVISOR in row:
+                counts[row[value // INSTANCE_DIVISOR], 2] += 1
+        counts[:, 1:3] -= counts[:, :1]
+        return counts
+
+    def scores(self, trainee: Trainee, counts: np.ndarray) -> Mapping[str, float]:
+        """Return the quality of the thing classes, in percent.
+
+        PQ = summed IoU of the found / (found + spurious / 2 + missed / 2), detections of a
+        score of at least 0.5 taken as they come, overlaps included (Kirillov et al. 2019).
+        """
+        found, spurious, missed, overlap = counts.T
+        size = found + (spurious + missed) / 2
+        quality = np.where(found + missed > 0, overlap / np.maximum(size, 0.5), np.nan)
+        named = zip(self.labels.things, quality, strict=True)
+        return {
+            "PQ things": 100 * float(np.nanmean(quality)),
+            "recall": 100 * float(found.sum() / max(found.sum() + missed.sum(), 1)),
+            "precision": 100 * float(found.sum() / max(found.sum() + spurious.sum(), 1)),
+            "mask IoU": 100 * float(overlap.sum() / max(found.sum(), 1)),
+            **{f"PQ {c.name}": 100 * float(v) for c, v in named if not np.isnan(v)},
+        }

@@ -1,0 +1,232 @@
+"""The training loop: any task, any device, one process or many, resumable at any step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import (
+    DataLoaderConfiguration,
+    DistributedDataParallelKwargs,
+    set_seed,
+)
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from panoptic_ros.training.config import OptimizerConfig, TrainingConfig
+from panoptic_ros.training.logs import TrainingLog
+from panoptic_ros.training.state import load_state, save_state
+from panoptic_ros.training.task import Task, Trainee
+
+# fp16's loss scale halves at each of them; from 2^16 this many leave it at 1.
+UNUSABLE_LIMIT = 16
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Hold the end of a training: its module on the CPU, scores in percent, where it ran."""
+
+    trainee: Trainee
+    scores: Mapping[str, float]
+    steps: int
+    device: str
+    processes: int
+    is_main: bool
+
+
+def train(task: Task, run: Path) -> Outcome:
+    """Train a task to its last step, from the run's last checkpoint where there is one.
+
+    A step's samples, learning rate and random numbers depend on its number alone, so an
+    interrupted and resumed training equals one that was never interrupted.
+    """
+    config = task.config
+    accelerator = _accelerator(task)
+    processes = accelerator.num_processes
+    if config.batch_size % processes:
+        raise ValueError(f"batch_size {config.batch_size} is no multiple of {processes} processes")
+    state = load_state(run)
+    optimizer = make_optimizer(task.trainee, config.optimizer)
+    first = 0
+    if state is not None:
+        task.trainee.load_state_dict(state["trainee"])
+        optimizer.load_state_dict(state["optimizer"])
+        first = min(state["step"], config.steps)
+    loader = _loader(task, first)
+    trainee, optimizer, loader = accelerator.prepare(task.trainee, optimizer, loader)
+    if accelerator.scaler is not None and state is not None:
+        accelerator.scaler.load_state_dict(state["scaler"])
+    session = _Session(accelerator, task, trainee, optimizer, run)
+    scores = session.loop(loader, first)
+    return Outcome(
+        trainee=accelerator.unwrap_model(trainee).cpu().eval(),
+        scores=scores,
+        steps=config.steps,
+        device=_device_name(accelerator.device),
+        processes=processes,
+        is_main=accelerator.is_main_process,
+    )
+
+
+def make_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
+    """Return the optimiser; biases and normalisation parameters are not decayed."""
+    trained = [p for p in module.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if config.name == "sgd":
+        return torch.optim.SGD(groups, lr=config.lr, momentum=0.9)
+    return torch.optim.AdamW(groups, lr=config.lr)
+
+
+def learning_rate(step: int, steps: int, config: OptimizerConfig) -> float:
+    """Return the learning rate of a step: linear warm-up times polynomial decay."""
+    return config.lr * min(1.0, (step + 1) / config.warmup) * (1 - step / steps) ** config.power
+
+
+class _Session:
+    """Hold what the steps of one training share."""
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        task: Task,
+        trainee: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        run: Path,
+    ) -> None:
+        self.accelerator = accelerator
+        self.task = task
+        self.config: TrainingConfig = task.config
+        self.trainee = trainee
+        self.optimizer = optimizer
+        self.run = run
+        self._unusable = 0
+
+    def loop(self, loader: DataLoader, first: int) -> Mapping[str, float]:
+        """Run the steps from `first` on; return the last validation's scores."""
+        config, main = self.config, self.accelerator.is_main_process
+        if not main:
+            return self._steps(loader, first, None)
+        with TrainingLog(self.run, first, config.steps) as log:
+            return self._steps(loader, first, log)
+
+    def _steps(
+        self, loader: DataLoader, first: int, log: TrainingLog | None
+    ) -> Mapping[str, float]:
+        config = self.config
+        self.trainee.train()
+        for step, batch in enumerate(loader, first):
+            losses, lr = self._step(step, batch)
+            done = step + 1
+            if log:
+                log.advance()
+            if log and (done % config.log_interval == 0 or done == config.steps):
+                log.losses(done, {**{k: v.item() for k, v in losses.items()}, "lr": lr})
+            if done % config.validation_interval == 0 and done < config.steps:
+                self._validate(done, log)
+            if done % config.checkpoint_interval == 0 or done == config.steps:
+                self._save(done)
+        return self._validate(config.steps, log)
+
+    def _step(self, step: int, batch: object) -> tuple[dict[str, Tensor], float]:
+        config = self.config
+        lr = learning_rate(step, config.steps, config.optimizer)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        # Dropout and Mask R-CNN's sampling draw from torch's generator: seed it by step.
+        rank = self.accelerator.process_index
+        set_seed(config.seed + step * self.accelerator.num_processes + rank)
+        losses = self.trainee(batch)
+        total = torch.stack([v.float() for v in losses.values()]).sum()
+        self.accelerator.backward(total)
+        norm = self.accelerator.clip_grad_norm_(
+            self.trainee.parameters(), config.optimizer.clip_norm
+        )
+        self._check(step, losses, bool(torch.isfinite(norm)))
+        if self._unusable == 0 or self.accelerator.scaler is not None:
+            self.optimizer.step()
+        self.optimizer.zero_grad()
+        return {k: v.detach() for k, v in losses.items()}, lr
+
+    def _check(self, step: int, losses: Mapping[str, Tensor], usable: bool) -> None:
+        """Count successive gradients that are not finite; raise where they do not end.
+
+        A single one is left out: reduced precision overflows now and then, and oneDNN's
+        bf16 convolutions have been seen to give one in some thousands.
+        """
+        self._unusable = 0 if usable else self._unusable + 1
+        if self._unusable > UNUSABLE_LIMIT:
+            shown = {k: float(v.detach()) for k, v in losses.items()}
+            raise FloatingPointError(
+                f"step {step}: {self._unusable} gradients in a row are not finite, the losses "
+                f"are {shown}; lower optimizer.lr ({self.config.optimizer.lr}), lengthen "
+                "optimizer.warmup or set mixed_precision=no"
+            )
+
+    def _save(self, step: int) -> None:
+        self.accelerator.wait_for_everyone()
+        if not self.accelerator.is_main_process:
+            return
+        scaler = self.accelerator.scaler
+        save_state(
+            self.run,
+            {
+                "step": step,
+                "trainee": self.accelerator.unwrap_model(self.trainee).state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "scaler": scaler.state_dict() if scaler is not None else {},
+            },
+        )
+
+    def _validate(self, step: int, log: TrainingLog | None) -> Mapping[str, float]:
+        accelerator = self.accelerator
+        trainee = accelerator.unwrap_model(self.trainee)
+        trainee.eval()
+        with torch.no_grad(), accelerator.autocast():
+            counts = self.task.validate(
+                trainee, (accelerator.process_index, accelerator.num_processes)
+            )
+        total = accelerator.reduce(torch.from_numpy(counts).to(accelerator.device), "sum")
+        scores = self.task.scores(trainee, total.cpu().numpy())
+        trainee.train()
+        if log:
+            log.scores(step, scores)
+        return scores
+
+
+def _accelerator(task: Task) -> Accelerator:
+    set_seed(task.config.seed)
+    return Accelerator(
+        mixed_precision=task.config.mixed_precision,
+        # Without this, accelerate does not join several processes on a machine without GPU.
+        cpu=not torch.cuda.is_available(),
+        # One batch is split over the processes: settings mean the same for any number.
+        dataloader_config=DataLoaderConfiguration(split_batches=True, dispatch_batches=False),
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(find_unused_parameters=task.unused_parameters)
+        ],
+    )
+
+
+def _loader(task: Task, first_step: int) -> DataLoader:
+    config = task.config
+    return DataLoader(
+        task.samples,
+        batch_size=config.batch_size,
+        sampler=range(first_step * config.batch_size, config.steps * config.batch_size),
+        num_workers=config.workers,
+        collate_fn=task.collate,
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=config.workers > 0,
+    )
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {torch.get_num_threads()} threads"

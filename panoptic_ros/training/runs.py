@@ -1,0 +1,89 @@
+"""From a command to weights: settings, data, task, training, export."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from panoptic_ros.checkpoints import save
+from panoptic_ros.datasets import open_dataset
+from panoptic_ros.training.config import TrainingConfig, plain, read
+from panoptic_ros.training.frames import Frames
+from panoptic_ros.training.head import HeadConfig, HeadTask, HeadTrainee
+from panoptic_ros.training.instance import InstanceConfig, InstanceTask
+from panoptic_ros.training.loop import Outcome, train
+from panoptic_ros.training.semantic import SemanticConfig, SemanticTask
+from panoptic_ros.training.task import Task
+
+CONFIGS: dict[str, type[TrainingConfig]] = {
+    "semantic": SemanticConfig,
+    "instance": InstanceConfig,
+    "head": HeadConfig,
+}
+
+
+def start(
+    kind: str,
+    config_file: Path,
+    overrides: Sequence[str],
+    data: Path,
+    run: Path,
+    output: Path,
+    command: str,
+) -> Mapping[str, float] | None:
+    """Train from settings and data on disk; write weights and side file.
+
+    kind: semantic, instance or head; run: folder of checkpoints and logs, gone on from where
+    it holds any; output: weights to write, without suffix; command: for the side file.
+    Returns the scores in percent, None in all but the main process. Raises FileNotFoundError
+    for missing settings, data or weights, ValueError for bad ones.
+    """
+    config = read(CONFIGS[kind], config_file, overrides)
+    train_frames = open_dataset(config.dataset, data, config.train_split)
+    val_frames = open_dataset(config.dataset, data, config.val_split)
+    outcome = train(_task(config, train_frames, val_frames, run), run)
+    if not outcome.is_main:
+        return None
+    sizes = {config.train_split: len(train_frames), config.val_split: len(val_frames)}
+    _export(
+        config,
+        outcome,
+        output,
+        command,
+        {"dataset": config.dataset, "folder": data.name, "frames": sizes},
+    )
+    return outcome.scores
+
+
+def _task(config: TrainingConfig, train_frames: Frames, val_frames: Frames, run: Path) -> Task:
+    if isinstance(config, SemanticConfig):
+        return SemanticTask(config, train_frames, val_frames)
+    if isinstance(config, InstanceConfig):
+        return InstanceTask(config, train_frames, val_frames)
+    return HeadTask(config, train_frames, val_frames, run)
+
+
+def _export(
+    config: TrainingConfig, outcome: Outcome, output: Path, command: str, data: dict
+) -> None:
+    trainee = outcome.trainee
+    network: nn.Module = trainee.best if isinstance(trainee, HeadTrainee) else trainee.network
+    save(
+        network,
+        output,
+        architecture=config.architecture,
+        label_set=config.label_set,
+        command=command,
+        data=data,
+        seed=config.seed,
+        scores={name: round(value, 3) for name, value in outcome.scores.items()},
+        half_precision=True,
+        steps=outcome.steps,
+        device=outcome.device,
+        processes=outcome.processes,
+        torch=torch.__version__,
+        settings=plain(config),
+    )

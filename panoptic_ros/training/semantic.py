@@ -1,0 +1,122 @@
+"""Train semantic segmentation: DeepLabV3+ with weighted cross-entropy on the hard pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import default_collate
+
+from panoptic_ros.evaluation.confusion import ConfusionMatrix
+from panoptic_ros.labels import LabelSet, label_set
+from panoptic_ros.networks import build
+from panoptic_ros.predictors import IMAGENET_MEAN, IMAGENET_STD, SemanticPredictor
+from panoptic_ros.training.augment import Augmentation
+from panoptic_ros.training.config import AugmentationConfig, TrainingConfig
+from panoptic_ros.training.frames import Frames, FrameSamples, class_pixels
+from panoptic_ros.training.losses import class_weights, hard_cross_entropy
+from panoptic_ros.training.sampling import Order
+from panoptic_ros.training.targets import semantic_target
+from panoptic_ros.training.task import Task, Trainee
+from panoptic_ros.training.warm_start import warm_start
+
+
+@dataclass(frozen=True)
+class SemanticConfig(TrainingConfig):
+    """Add the semantic loss to the common settings.
+
+    largest_class_weight: limit of the inverse-square-root frequency weights;
+    hard_fraction: share of the pixels, the hardest ones, that the loss takes, ]0, 1].
+    """
+
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    largest_class_weight: float = 10.0
+    hard_fraction: float = 0.25
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.hard_fraction <= 1:
+            raise ValueError(f"hard_fraction is {self.hard_fraction}; it must be in ]0, 1]")
+
+
+class SemanticTrainee(Trainee):
+    """Give the loss of a semantic network on images and targets."""
+
+    def __init__(self, network: nn.Module, weights: Tensor, hard_fraction: float) -> None:
+        super().__init__()
+        # Channels innermost: twice as fast in bf16 on a CPU, and on tensor cores.
+        self.network = network.to(memory_format=torch.channels_last)
+        self.hard_fraction = hard_fraction
+        self.register_buffer("weights", weights)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1))
+
+    def forward(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        """Return the cross-entropy of uint8 [B, 3, H, W] images, int64 [B, H, W] targets."""
+        images, target = batch
+        pixels = (images.float() / 255 - self.mean) / self.std
+        logits = self.network(pixels.contiguous(memory_format=torch.channels_last))
+        logits = F.interpolate(
+            logits.float(), target.shape[1:], mode="bilinear", align_corners=False
+        )
+        return {
+            "cross_entropy": hard_cross_entropy(logits, target, self.weights, self.hard_fraction)
+        }
+
+
+class SemanticTask(Task):
+    """Hold everything that training a semantic network needs."""
+
+    def __init__(self, config: SemanticConfig, train: Frames, val: Frames) -> None:
+        self.config = config
+        self.labels: LabelSet = label_set(config.label_set)
+        pixels = torch.from_numpy(class_pixels(train, self.labels).sum(axis=0))
+        torch.manual_seed(config.seed)
+        network = build(config.architecture)
+        warm_start(network, config.initialize)
+        self.trainee = SemanticTrainee(
+            network, class_weights(pixels, config.largest_class_weight), config.hard_fraction
+        )
+        self.samples = FrameSamples(
+            train,
+            Order(np.ones(len(train)), config.seed),
+            Augmentation(config.augmentation),
+            partial(semantic_target, labels=self.labels),
+            config.seed,
+        )
+        self._val = val
+
+    def collate(self, samples: list[tuple[Tensor, Tensor]]) -> list[Tensor]:
+        """Return images [B, 3, h, w] and targets [B, h, w]."""
+        return default_collate(samples)
+
+    def validate(self, trainee: Trainee, share: tuple[int, int]) -> np.ndarray:
+        """Return the confusion matrix, as `evaluation.ConfusionMatrix` counts it."""
+        predictor = SemanticPredictor(trainee.network, self.labels)
+        matrix = ConfusionMatrix(self.labels)
+        for frame in validation_frames(self._val, self.config, share):
+            found = predictor(frame.load_image()).channels.cpu().numpy()
+            matrix.add(frame.load_instance_ids(), self.labels.ids[found])
+        return matrix.counts
+
+    def scores(self, trainee: Trainee, counts: np.ndarray) -> Mapping[str, float]:
+        """Return mIoU over the classes that occur, and each one's IoU, in percent."""
+        matrix = ConfusionMatrix(self.labels)
+        matrix.counts += counts
+        named = zip(self.labels.classes, matrix.iou(), strict=True)
+        return {
+            "mIoU": 100 * matrix.mean_iou(),
+            **{f"IoU {c.name}": 100 * float(v) for c, v in named if not np.isnan(v)},
+        }
+
+
+def validation_frames(val: Frames, config: TrainingConfig, share: tuple[int, int]) -> Frames:
+    """Return the validation frames of one process, spread evenly over the set."""
+    count = min(config.validation_frames or len(val), len(val))
+    stride = max(1, len(val) // max(count, 1))
+    return val[: stride * count : stride][share[0] :: share[1]]

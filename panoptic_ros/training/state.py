@@ -1,0 +1,46 @@
+"""The training state on disk: written atomically, found again after a kill."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+LAST = "last.pt"
+
+
+def save_state(run: Path, state: dict[str, Any]) -> None:
+    """Write a run's state so that a kill at any moment leaves the old or the new one whole.
+
+    state: tensors, numbers, strings and containers of them.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    temporary = run / f"{LAST}.partial"
+    with temporary.open("wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(run / LAST)
+    # The rename itself is durable only once the folder is.
+    folder = os.open(run, os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)
+
+
+def load_state(run: Path) -> dict[str, Any] | None:
+    """Return a run's last state on the CPU, or None where there is none yet.
+
+    Nothing in the file is executed. Raises ValueError, naming it, for an unreadable file.
+    """
+    path = run / LAST
+    if not path.is_file():
+        return None
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ValueError(
+            f"{path} is no readable training state ({error}); remove it to start anew"
+        ) from error

@@ -1,0 +1,52 @@
+"""What the training loop asks of a task: semantic, instance or head."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from panoptic_ros.training.config import TrainingConfig
+
+
+class Trainee(nn.Module, ABC):
+    """Wrap a network so that a call gives its losses: what data-parallel training needs."""
+
+    network: nn.Module
+
+    @abstractmethod
+    def forward(self, batch: Any) -> dict[str, Tensor]:
+        """Return the losses of a collated batch, scalars; their sum is minimised."""
+
+
+class Task(ABC):
+    """Hold the data, the network and the scores of one kind of training.
+
+    config: its settings; trainee: the module that is trained; samples: the data set of
+    training samples, indexed by sample number without end; unused_parameters: whether a
+    step may leave parameters without a gradient.
+    """
+
+    config: TrainingConfig
+    trainee: Trainee
+    samples: Dataset
+    unused_parameters = False
+
+    @abstractmethod
+    def collate(self, samples: list[Any]) -> Any:
+        """Return a batch from samples."""
+
+    @abstractmethod
+    def validate(self, trainee: Trainee, share: tuple[int, int]) -> np.ndarray:
+        """Return counts over frames i, i + n, ... of the validation set, for share (i, n).
+
+        The counts of all processes are added up.
+        """
+
+    @abstractmethod
+    def scores(self, trainee: Trainee, counts: np.ndarray) -> Mapping[str, float]:
+        """Return scores in percent from the counts of the whole validation set."""

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+
+from panoptic_ros.training.augment import Augmentation
+from panoptic_ros.training.config import AugmentationConfig
+
+STILL = {"flip": 0.0, "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
+
+
+def _frame(height=40, width=60):
+    """Return an image whose red channel is its label image's low byte."""
+    ids = (np.arange(height * width) // 7).reshape(height, width).astype(np.uint16)
+    image = np.repeat((ids % 256).astype(np.uint8)[..., None], 3, axis=2)
+    return image, ids
+
+
+def _augment(seed=0, **settings):
+    config = AugmentationConfig(**{**STILL, "scale": (1.0, 1.0), **settings})
+    return Augmentation(config)(*_frame(), np.random.default_rng(seed))
+
+
+def test_a_crop_cuts_image_and_labels_at_the_same_place():
+    image, ids = _augment(crop=(20, 30))
+    assert image.shape == (3, 20, 30)
+    assert ids.shape == (20, 30)
+    assert np.array_equal(image[0].numpy(), ids % 256)
+
+
+def test_a_flip_turns_image_and_labels():
+    straight, turned = _augment(crop=(40, 60)), _augment(crop=(40, 60), flip=1.0)
+    assert np.array_equal(turned[1], straight[1][:, ::-1])
+    assert np.array_equal(turned[0].numpy(), straight[0].numpy()[:, :, ::-1])
+
+
+def test_beyond_the_frame_nothing_is_labelled():
+    image, ids = _augment(crop=(50, 64))
+    assert (ids[40:] == 0).all()
+    assert (ids[:, 60:] == 0).all()
+    assert (image[:, 40:] == 114).all()
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_scaling_invents_no_label(factor):
+    _, ids = _augment(crop=(20, 30), scale=(factor, factor))
+    assert set(np.unique(ids)) <= set(np.unique(_frame()[1]))
+    assert ids.dtype == np.uint16
+
+
+def test_ids_beyond_int16_survive_scaling():
+    ids = np.full((40, 60), 33999, np.int32)
+    config = AugmentationConfig(crop=(20, 30), scale=(0.5, 0.5), **STILL)
+    _, out = Augmentation(config)(_frame()[0], ids, np.random.default_rng(0))
+    assert out.dtype == np.int32
+    assert (out == 33999).all()
+
+
+def test_colour_changes_leave_the_labels_alone():
+    plain_image, plain_ids = _augment(crop=(40, 60))
+    image, ids = _augment(crop=(40, 60), brightness=0.5, contrast=0.5, saturation=0.5, hue=0.1)
+    assert np.array_equal(ids, plain_ids)
+    assert not np.array_equal(image.numpy(), plain_image.numpy())
+
+
+def test_the_generator_decides_everything():
+    settings = {"crop": (20, 30), "scale": (0.6, 1.5), "flip": 0.5, "brightness": 0.3}
+    first, same, other = (_augment(seed=s, **settings) for s in (1, 1, 2))
+    assert np.array_equal(first[0].numpy(), same[0].numpy())
+    assert np.array_equal(first[1], same[1])
+    assert not np.array_equal(first[1], other[1])

@@ -1,0 +1,131 @@
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from linear import VALIDATION_FRAMES, LinearSamples, LinearTask
+
+from panoptic_ros.training.config import OptimizerConfig
+from panoptic_ros.training.loop import learning_rate, train
+from panoptic_ros.training.state import load_state
+
+HERE = Path(__file__).parent
+
+
+class _Interrupted(LinearSamples):
+    """Fail at a sample, as a kill would."""
+
+    def __init__(self, last):
+        self.last = last
+
+    def __getitem__(self, sample):
+        if sample >= self.last:
+            raise KeyboardInterrupt
+        return super().__getitem__(sample)
+
+
+def _equal(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_an_interrupted_and_resumed_training_equals_an_uninterrupted_one(tmp_path):
+    whole = train(LinearTask(), tmp_path / "whole")
+    task = LinearTask()
+    # Steps 0 to 4 run, the checkpoint is of step 3: steps 3 and 4 are done again.
+    task.samples = _Interrupted(last=20)
+    with pytest.raises(KeyboardInterrupt):
+        train(task, tmp_path / "parts")
+    assert load_state(tmp_path / "parts")["step"] == 3
+    resumed = train(LinearTask(), tmp_path / "parts")
+    assert _equal(resumed.trainee.state_dict(), whole.trainee.state_dict())
+    logs = [(tmp_path / run / "losses.csv").read_text() for run in ("whole", "parts")]
+    assert logs[0] == logs[1]
+
+
+def test_a_finished_training_is_not_trained_again(tmp_path):
+    first = train(LinearTask(), tmp_path)
+    weights = {k: v.clone() for k, v in first.trainee.state_dict().items()}
+    again = LinearTask()
+    again.samples = _Interrupted(last=0)
+    second = train(again, tmp_path)
+    assert _equal(second.trainee.state_dict(), weights)
+    assert second.scores == first.scores == {"frames": VALIDATION_FRAMES}
+
+
+def test_training_lowers_the_loss_and_logs_every_step(tmp_path):
+    train(LinearTask(dropout=0.0, steps=150, checkpoint_interval=150), tmp_path)
+    with (tmp_path / "losses.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(r["step"]) for r in rows] == list(range(1, 151))
+    assert float(rows[-1]["square"]) < 0.01 * float(rows[0]["square"])
+
+
+def test_two_processes_train_what_one_trains(tmp_path):
+    one = train(LinearTask(dropout=0.0), tmp_path / "one")
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"]
+    command += ["--rdzv_backend=c10d", "--rdzv_endpoint=127.0.0.1:0", "--local_addr=127.0.0.1"]
+    run = subprocess.run(
+        [*command, str(HERE / "linear.py"), str(tmp_path / "two")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=HERE.parents[1],
+        env=_environment(),
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    two = torch.load(tmp_path / "two" / "outcome.pt", weights_only=True)
+    assert two["processes"] == 2
+    # Every validation frame was counted once.
+    assert two["frames"] == VALIDATION_FRAMES
+    for name, tensor in one.trainee.state_dict().items():
+        torch.testing.assert_close(two["weights"][name], tensor, msg=name)
+
+
+def _environment():
+    path = os.pathsep.join([str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+def test_losses_that_stay_not_finite_stop_the_training(tmp_path):
+    task = LinearTask(steps=40)
+
+    class Broken(LinearSamples):
+        def __getitem__(self, sample):
+            return torch.full((3,), torch.nan), torch.tensor(0.0)
+
+    task.samples = Broken()
+    with pytest.raises(FloatingPointError, match=r"not finite.*lower optimizer\.lr \(0\.05\)"):
+        train(task, tmp_path)
+
+
+def test_one_gradient_that_is_not_finite_is_left_out(tmp_path):
+    task = LinearTask()
+
+    class Once(LinearSamples):
+        def __getitem__(self, sample):
+            x, y = super().__getitem__(sample)
+            return (x * torch.nan, y) if sample == 9 else (x, y)
+
+    task.samples = Once()
+    outcome = train(task, tmp_path)
+    assert all(torch.isfinite(p).all() for p in outcome.trainee.parameters())
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(tmp_path, monkeypatch):
+    from accelerate import Accelerator
+
+    monkeypatch.setattr(Accelerator, "num_processes", 3)
+    with pytest.raises(ValueError, match="batch_size 4 is no multiple of 3 processes"):
+        train(LinearTask(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"), [(0, 0.025), (1, 0.05 * 0.9), (5, 0.05 * 0.5), (9, 0.05 * 0.1)]
+)
+def test_the_learning_rate_warms_up_and_decays(step, expected):
+    config = OptimizerConfig(lr=0.05, warmup=2, power=1.0)
+    assert learning_rate(step, 10, config) == pytest.approx(expected)

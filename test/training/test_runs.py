@@ -1,0 +1,126 @@
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import toy
+import yaml
+
+from panoptic_ros.checkpoints import load
+from panoptic_ros.resources import share_dir
+from panoptic_ros.training.runs import start
+from panoptic_ros.training.state import LAST, load_state
+
+HERE = Path(__file__).parent
+SMALL = [
+    "architecture.decoder_channels=8",
+    "augmentation.crop=[64, 64]",
+    "batch_size=2",
+    "workers=0",
+    "mixed_precision=no",
+]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return toy.write(tmp_path_factory.mktemp("toy"), frames=4)
+
+
+def _config(kind):
+    return share_dir() / "config" / "training" / f"{kind}.yaml"
+
+
+def _start(data, run, overrides):
+    return start("semantic", _config("semantic"), overrides, data, run, run / "out", "the command")
+
+
+def test_weights_and_side_file_say_what_was_done(data, tmp_path):
+    scores = _start(data, tmp_path, [*SMALL, "steps=2", "seed=5"])
+    network, side = load(tmp_path / "out")
+    assert network.num_classes == 19
+    assert side["command"] == "the command"
+    assert side["seed"] == 5
+    assert side["steps"] == 2
+    assert side["data"] == {
+        "dataset": "cityscapes",
+        "folder": data.name,
+        "frames": {"train": 4, "val": 2},
+    }
+    assert side["device"].startswith(("CPU", "NVIDIA"))
+    assert side["scores"]["mIoU"] == pytest.approx(scores["mIoU"], abs=1e-3)
+    assert side["settings"]["augmentation"]["crop"] == [64, 64]
+    assert yaml.safe_load(_config("semantic").read_text()).keys() <= side["settings"].keys()
+
+
+def _command(data, run, steps):
+    settings = [*SMALL, f"steps={steps}", "checkpoint_interval=2"]
+    command = [sys.executable, "-m", "panoptic_ros", "train", "semantic"]
+    command += ["--data", str(data), "--run", str(run)]
+    for setting in settings:
+        command += ["--set", setting]
+    return command
+
+
+def _environment():
+    return {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+def test_a_killed_command_goes_on_from_its_last_checkpoint(data, tmp_path):
+    run = tmp_path / "run"
+    root = HERE.parents[1]
+    with subprocess.Popen(
+        _command(data, run, 100000), env=_environment(), cwd=root, stderr=subprocess.DEVNULL
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not (run / LAST).exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+    step = load_state(run)["step"]
+    done = subprocess.run(
+        _command(data, run, step + 3),
+        env=_environment(),
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert load_state(run)["step"] == step + 3
+    side = json.loads((run / "semantic.json").read_text())
+    assert side["command"].startswith("python -m panoptic_ros train semantic --data ")
+    with (run / "scores.csv").open() as file:
+        assert [int(r["step"]) for r in csv.DictReader(file)] == [step + 3]
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        ("leftImg8bit/train", "leftImg8bit/SPLIT/CITY"),
+        ("gtFine/val/toytown/toytown_001000_000000_gtFine_instanceIds.png", "gtFine/SPLIT/CITY"),
+    ],
+)
+def test_what_is_missing_is_named_with_the_layout(tmp_path, broken, words):
+    root = toy.write(tmp_path / "data", frames=1, val_frames=1)
+    path = root / broken
+    path.rename(root / "away")
+    with pytest.raises(FileNotFoundError, match=words) as error:
+        _start(root, tmp_path / "run", SMALL)
+    assert str(path) in str(error.value)
+
+
+def test_missing_weights_of_a_frozen_network_are_named(data, tmp_path):
+    frozen = [f"semantic={tmp_path}/semantic", f"instance={tmp_path}/instance"]
+    with pytest.raises(FileNotFoundError, match=r"semantic\.json is missing"):
+        start("head", _config("head"), frozen, data, tmp_path, tmp_path / "out", "")
+
+
+def test_the_head_asks_for_its_frozen_networks(data, tmp_path):
+    with pytest.raises(ValueError, match="set semantic: the checkpoint of the frozen semantic"):
+        start("head", _config("head"), [], data, tmp_path, tmp_path / "out", "")
