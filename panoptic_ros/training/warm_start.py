@@ -24,7 +24,7 @@ def warm_start(network: nn.Module, path: str) -> None:
         copied = _copy_same(source, network)
     if not copied:
         raise ValueError(
-            f"initialize: nothing in {path} fits this network: "
+            f"initialize: nothing in {path} fits: "
             f"{type(source).__name__} to {type(network).__name__}"
         )
 

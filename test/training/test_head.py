@@ -1,0 +1,164 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+import toy
+
+from panoptic_ros.datasets import open_dataset
+from panoptic_ros.labels import CITYSCAPES, INSTANCE_DIVISOR, class_ids
+from panoptic_ros.networks import PanopticHead
+from panoptic_ros.prediction import InstancePrediction, SemanticPrediction
+from panoptic_ros.resources import share_dir
+from panoptic_ros.training import head as head_module
+from panoptic_ros.training.config import read
+from panoptic_ros.training.head import HeadConfig, HeadTask
+from panoptic_ros.training.head_inputs import HeadInputs, prepare
+from panoptic_ros.training.loop import train
+
+PERSON, CAR = 24, 26
+
+
+class Oracle:
+    """Stand for frozen networks on toy frames: right classes, but masks that fill their boxes
+    grown by a quarter. What the head can learn is to trust the semantic masks."""
+
+    def __init__(self, frames):
+        self._ids = {s.load_image().tobytes(): s.load_instance_ids() for s in frames}
+
+    def semantic(self, image):
+        channels = np.searchsorted(CITYSCAPES.ids, class_ids(self._ids[image.tobytes()]))
+        logits = torch.nn.functional.one_hot(torch.from_numpy(channels.astype(np.int64)), 19)
+        return SemanticPrediction(logits.permute(2, 0, 1) * 12.0, image.shape[:2], CITYSCAPES)
+
+    def instances(self, image):
+        ids = self._ids[image.tobytes()]
+        values = [v for v in np.unique(ids).tolist() if v >= INSTANCE_DIVISOR]
+        boxes = []
+        for value in values:
+            rows, columns = np.nonzero(ids == value)
+            grow_x, grow_y = np.ptp(columns) // 8, np.ptp(rows) // 8
+            boxes.append(
+                [
+                    max(columns.min() - grow_x, 0),
+                    max(rows.min() - grow_y, 0),
+                    min(columns.max() + 1 + grow_x, ids.shape[1]),
+                    min(rows.max() + 1 + grow_y, ids.shape[0]),
+                ]
+            )
+        return InstancePrediction(
+            torch.tensor(np.array(boxes), dtype=torch.float32),
+            torch.tensor([v // INSTANCE_DIVISOR for v in values]),
+            torch.full((len(values),), 0.9),
+            torch.ones(len(values), 28, 28),
+        )
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory):
+    data = toy.write(tmp_path_factory.mktemp("toy"), frames=6)
+    return [open_dataset("cityscapes", data, split) for split in ("train", "val")]
+
+
+@pytest.fixture
+def oracle(splits, monkeypatch):
+    oracle = Oracle([*splits[0], *splits[1]])
+    monkeypatch.setattr(head_module, "load", lambda path, device: (None, {}))
+    monkeypatch.setattr(head_module, "SemanticPredictor", lambda n, labels: oracle.semantic)
+    monkeypatch.setattr(head_module, "InstancePredictor", lambda n, labels: oracle.instances)
+    return oracle
+
+
+def _config(*overrides):
+    path = share_dir() / "config" / "training" / "head.yaml"
+    settings = ["semantic=s", "instance=i", "workers=0", "batch_size=8", "selection_stride=3"]
+    return read(HeadConfig, path, [*settings, *overrides])
+
+
+def test_samples_hold_the_stack_that_the_head_sees(splits, oracle, tmp_path):
+    frames = splits[0][:2]
+    prepare(tmp_path, frames, oracle.semantic, oracle.instances, least_score=0.5)
+    inputs = HeadInputs(tmp_path, frames, CITYSCAPES, radius=2)
+    assert len(inputs.entries) == 8
+    entry = next(e for e in inputs.entries if e.value == 26000 and e.frame == 1)
+    sample = inputs.sample(entry)
+    height, width = sample.target.shape
+    assert sample.stacked.shape == (20, height + 4, width + 4)
+    assert sample.class_id == CAR
+    assert sample.target.sum() == 30 * 60
+    assert sample.outside == 0
+    # The semantic mask of cars is the target, where no other car is near.
+    channel = CITYSCAPES.ids.tolist().index(CAR)
+    inner = sample.stacked[1 + channel, 2:-2, 2:-2]
+    assert ((inner > 0.5).float() == sample.target).float().mean() > 0.99
+    assert sample.stacked[1:].sum(0)[2:-2, 2:-2].sub(1).abs().max() < 1e-4
+
+
+def test_a_window_shows_a_part_and_counts_the_rest_as_outside(splits, oracle, tmp_path):
+    frames = splits[0][:1]
+    prepare(tmp_path, frames, oracle.semantic, oracle.instances, least_score=0.5)
+    inputs = HeadInputs(tmp_path, frames, CITYSCAPES, radius=2)
+    entry = next(e for e in inputs.entries if e.class_id == CAR)
+    sample = inputs.sample(entry, window=24, rng=np.random.default_rng(0))
+    assert sample.target.shape == (24, 24)
+    assert sample.outside == 30 * 60 - int(sample.target.sum())
+
+
+def test_predictions_are_made_once(splits, oracle, tmp_path):
+    def never(image):
+        raise AssertionError("predicted again")
+
+    prepare(tmp_path, splits[0][:1], oracle.semantic, oracle.instances, least_score=0.5)
+    prepare(tmp_path, splits[0][:1], never, never, least_score=0.5)
+    # A killed run leaves no index and starts anew.
+    (tmp_path / "index.json").unlink()
+    with pytest.raises(AssertionError, match="predicted again"):
+        prepare(tmp_path, splits[0][:1], never, never, least_score=0.5)
+
+
+def test_detections_of_a_low_score_are_no_samples(splits, oracle, tmp_path):
+    prepare(tmp_path, splits[0][:1], oracle.semantic, oracle.instances, least_score=0.95)
+    assert json.loads((tmp_path / "index.json").read_text()) == []
+
+
+def test_an_untrained_head_equals_the_heuristic(splits, oracle, tmp_path):
+    task = HeadTask(_config(), *splits, tmp_path)
+    counts = task.validate(task.trainee, (0, 1))
+    assert counts[1, :, 2].sum() == 8
+    assert counts[..., 1] == pytest.approx(counts[..., 0])
+    halves = [task.validate(task.trainee, (i, 2)) for i in (0, 1)]
+    assert np.allclose(sum(halves), counts)
+
+
+def test_training_beats_the_heuristic_and_leaves_unseen_classes_alone(splits, oracle, tmp_path):
+    config = _config("steps=30", "validation_interval=15")
+    outcome = train(HeadTask(config, *splits, tmp_path), tmp_path)
+    scores = outcome.scores
+    for name in ("person", "car"):
+        assert scores[f"head {name}"] > scores[f"heuristic {name}"] + 5
+        assert scores[f"instances {name}"] == 4
+    assert "head train" not in scores
+    identity = PanopticHead([31]).cnn(31).state_dict()
+    best = outcome.trainee.best.cnn(31).state_dict()
+    assert all(torch.equal(best[k], identity[k]) for k in identity)
+
+
+def test_a_class_that_gets_worse_keeps_its_best_state(splits, oracle, tmp_path):
+    task = HeadTask(_config(), *splits, tmp_path)
+    trainee, row = task.trainee, task.trainee.network.class_ids.index(CAR)
+    counts = np.zeros((2, 8, 3))
+    # Heuristic 0.6 on the selection frames, 0.5 on the validation split.
+    counts[0, row], counts[1, row] = (6, 5, 10), (2, 1, 4)
+    worse = task.scores(trainee, counts)
+    assert (worse["heuristic car"], worse["head car"]) == (50, 50)
+    with torch.no_grad():
+        trainee.network.cnn(CAR).mix.bias.fill_(1.5)
+    counts[0, row, 1], counts[1, row, 1] = 8, 3
+    assert task.scores(trainee, counts)["head car"] == 75
+    assert trainee.best.cnn(CAR).mix.bias.item() == 1.5
+    assert trainee.best.cnn(PERSON).mix.bias.item() == -4
+    with torch.no_grad():
+        trainee.network.cnn(CAR).mix.bias.fill_(9.0)
+    counts[0, row, 1], counts[1, row, 1] = 7, 4
+    assert task.scores(trainee, counts)["head car"] == 75
+    assert trainee.best.cnn(CAR).mix.bias.item() == 1.5
