@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from panoptic_ros.datasets.cityscapes import Sample
 from panoptic_ros.evaluation.confusion import ConfusionMatrix
 from panoptic_ros.evaluation.instance_iou import InstanceIoU
 from panoptic_ros.evaluation.panoptic_quality import PanopticQuality
@@ -22,22 +24,6 @@ from panoptic_ros.fusion.stack import detector_masks
 from panoptic_ros.pipeline import PanopticPipeline
 
 HEURISTIC, HEAD = "heuristic", "head"
-
-
-class LabelledFrames(Protocol):
-    """What a data set of `panoptic_ros.datasets` offers."""
-
-    def __len__(self) -> int:
-        """Return the number of frames."""
-
-    def name(self, index: int) -> str:
-        """Return a frame's name."""
-
-    def image(self, index: int) -> np.ndarray:
-        """Return uint8 [H, W, 3], RGB; raise OSError or ValueError that names a broken file."""
-
-    def instance_ids(self, index: int) -> np.ndarray:
-        """Return integer [H, W], `gtFine_instanceIds`; raise likewise."""
 
 
 @dataclass
@@ -73,13 +59,11 @@ class HeadComparison:
         }
 
 
-def compare_heads(
-    pipeline: PanopticPipeline, frames: LabelledFrames, limit: int | None = None
-) -> HeadComparison:
+def compare_heads(pipeline: PanopticPipeline, samples: Sequence[Sample]) -> HeadComparison:
     """Run the networks once per frame, merge with the heuristic and with the head, score both.
 
-    limit: use the first so many frames only. A frame that cannot be read is skipped and
-    named. Raise ValueError where the model has no head.
+    A frame that cannot be read is skipped and named. Raise ValueError where the model has
+    no head.
     """
     if pipeline.head is None:
         raise ValueError(f"model {pipeline.name!r} has no panoptic head to compare")
@@ -90,10 +74,9 @@ def compare_heads(
         {name: PanopticQuality.of(labels) for name in names},
         ConfusionMatrix(labels),
     )
-    count = len(frames) if limit is None else min(limit, len(frames))
-    for index in tqdm(range(count), "evaluating", unit="frame"):
+    for sample in tqdm(samples, "evaluating", unit="frame"):
         try:
-            image, truth = _read(frames, index)
+            image, truth = _read(sample)
         except (OSError, ValueError) as error:
             comparison.broken.append(str(error))
             continue
@@ -101,12 +84,12 @@ def compare_heads(
     return comparison
 
 
-def _read(frames: LabelledFrames, index: int) -> tuple[np.ndarray, np.ndarray]:
-    image, truth = frames.image(index), frames.instance_ids(index)
+def _read(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+    image, truth = sample.load_image(), sample.load_instance_ids()
     if truth.shape != image.shape[:2]:
         raise ValueError(
-            f"{frames.name(index)}: the image is {list(image.shape)}, "
-            f"its labels {list(truth.shape)}"
+            f"{sample.image} has the shape {list(image.shape)}, "
+            f"{sample.instance_ids} {list(truth.shape)}"
         )
     return image, truth
 

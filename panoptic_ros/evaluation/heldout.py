@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
-from panoptic_ros.datasets.cityscapes import IMAGE_SUFFIX, Cityscapes
+from panoptic_ros.datasets.cityscapes import Cityscapes, Sample
 
 # No training or validation frame may come from these seeds.
 SEEDS = range(900_000, 900_100)
@@ -18,8 +19,8 @@ SIZE = (512, 1024)
 SPLIT = "heldout"
 
 
-def held_out_frames(root: Path, limit: int | None = None) -> Cityscapes:
-    """Return the held-out frames of a folder, those missing among the first `limit` rendered.
+def held_out_frames(root: Path, limit: int | None = None) -> Sequence[Sample]:
+    """Return the first `limit` held-out frames of a folder, rendered first where missing.
 
     200 frames of 512x1024 in the Cityscapes layout, split `heldout`.
     Raise RuntimeError where frames are missing and nothing can be rendered.
@@ -29,11 +30,11 @@ def held_out_frames(root: Path, limit: int | None = None) -> Cityscapes:
     missing = [seed for seed in needed if not _is_complete(root, seed)]
     if missing:
         _render(root, missing)
-    return Cityscapes(root, SPLIT)
+    return Cityscapes(root, SPLIT)[:count]
 
 
 def _is_complete(root: Path, seed: int) -> bool:
-    found = (root / "leftImg8bit" / SPLIT).glob(f"*/*_{seed:06d}_*{IMAGE_SUFFIX}")
+    found = (root / "leftImg8bit" / SPLIT).glob(f"*/[!.]*_{seed:06d}_*_leftImg8bit.png")
     return len(list(found)) >= FRAMES_PER_SEED
 
 

@@ -32,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
     results = score.quality.results()
     print(quality_table(results, {c.id: c.name for c in score.categories}))
     if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     for image_id in score.missing:
         print(f"no prediction for image {image_id}: counted as empty", file=sys.stderr)

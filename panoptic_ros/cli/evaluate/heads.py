@@ -36,14 +36,15 @@ def run(args: argparse.Namespace) -> int:
     try:
         # The model first: whether it loads is known at once, frames may take minutes.
         pipeline = PanopticPipeline.load(args.weights, device=args.device, fusion="conv_head")
-        frames = held_out_frames(args.data, args.limit)
+        samples = held_out_frames(args.data, args.limit)
     except RuntimeError as error:
         print(f"panoptic: error: {error}", file=sys.stderr)
         return EXIT_CANNOT_RUN
-    comparison = compare_heads(pipeline, frames, args.limit)
+    comparison = compare_heads(pipeline, samples)
     results = comparison.results()
     print(head_table(results))
     if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     for line in comparison.broken:
         print(f"broken: {line}", file=sys.stderr)

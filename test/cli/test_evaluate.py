@@ -1,0 +1,134 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from panoptic_ros.__main__ import main
+from panoptic_ros.labels import class_ids
+from panoptic_ros.synthetic import town
+
+
+def write_files(folder, name, ids):
+    """Write one COCO-panoptic image, "frame", with a car of id 1; return the arguments for it."""
+    (folder / name).mkdir()
+    colors = np.zeros((*ids.shape, 3), np.uint8)
+    colors[..., 2] = ids
+    cv2.imwrite(str(folder / name / "frame.png"), colors)
+    infos = [{"id": 1, "category_id": 26, "iscrowd": 0, "area": int((ids == 1).sum())}]
+    annotation = {"image_id": "frame", "file_name": "frame.png", "segments_info": infos}
+    categories = [{"id": 7, "name": "road", "isthing": 0}, {"id": 26, "name": "car", "isthing": 1}]
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps({"annotations": [annotation], "categories": categories}))
+    return [f"--{name}", str(path), f"--{name}-dir", str(folder / name)]
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Write a car of 8 pixels and a prediction of 6 of them."""
+    truth, prediction = np.zeros((2, 4, 4), np.uint8)
+    truth[:2], prediction[:2, :3] = 1, 1
+    return [
+        *write_files(tmp_path, "truth", truth),
+        *write_files(tmp_path, "prediction", prediction),
+        "--json",
+        str(tmp_path / "new" / "out.json"),
+    ]
+
+
+def test_files_gives_fractions(files, tmp_path, capsys):
+    assert main(["evaluate", "files", *files]) == 0
+    found = {"pq": 0.75, "sq": 0.75, "rq": 1.0}
+    nothing = {"pq": 0.0, "sq": 0.0, "rq": 0.0}
+    assert json.loads((tmp_path / "new" / "out.json").read_text()) == {
+        "all": {**found, "n": 1},
+        "things": {**found, "n": 1},
+        "stuff": {**nothing, "n": 0},
+        "per_class": {
+            "7": {**nothing, "iou": 0.0, "tp": 0, "fp": 0, "fn": 0},
+            "26": {**found, "iou": 0.75, "tp": 1, "fp": 0, "fn": 0},
+        },
+    }
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["car", "75.0", "75.0", "100.0", "1", "0", "0"] in rows
+    assert ["things", "75.0", "75.0", "100.0", "1"] in rows
+
+
+def test_files_names_a_missing_prediction(files, tmp_path, capsys):
+    (tmp_path / "prediction.json").write_text('{"annotations": []}')
+    assert main(["evaluate", "files", *files]) == 0
+    assert "no prediction for image frame: counted as empty" in capsys.readouterr().err
+    assert json.loads((tmp_path / "new" / "out.json").read_text())["per_class"]["26"]["fn"] == 1
+
+
+def test_files_names_and_counts_broken_ones(files, tmp_path, capsys):
+    broken = tmp_path / "prediction" / "frame.png"
+    broken.write_bytes(b"no picture")
+    assert main(["evaluate", "files", *files]) == 1
+    err = capsys.readouterr().err
+    assert f"broken: {broken}: cannot be decoded" in err
+    assert "1 broken files" in err
+
+
+def test_files_without_truth_says_so(files, tmp_path, capsys):
+    (tmp_path / "truth.json").unlink()
+    assert main(["evaluate", "files", *files]) == 2
+    assert str(tmp_path / "truth.json") in capsys.readouterr().err
+
+
+def write_held_out(root):
+    rng = np.random.default_rng(0)
+    labels = np.full((64, 96), 7, np.uint16)
+    labels[20:50, 30:60] = 26000
+    for name in ("town_900000_000000", "town_900000_000025"):
+        for path, image in (
+            (f"leftImg8bit/heldout/town/{name}_leftImg8bit.png", rng.integers(0, 256, (64, 96, 3))),
+            (f"gtFine/heldout/town/{name}_gtFine_instanceIds.png", labels),
+            (f"gtFine/heldout/town/{name}_gtFine_labelIds.png", class_ids(labels)),
+        ):
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(root / path), image)
+
+
+def heads(tmp_path, *words):
+    out = tmp_path / "out.json"
+    options = ["--weights", "random", "--device", "cpu", "--data", str(tmp_path), "--limit", "2"]
+    return main(["evaluate", "heads", *options, "--json", str(out), *words]), out
+
+
+def test_heads_runs_the_networks_and_writes_percentages(tmp_path, capsys):
+    write_held_out(tmp_path)
+    code, out = heads(tmp_path)
+    assert code == 0
+    results = json.loads(out.read_text())
+    assert list(results) == ["classes", "mean", "pq", "miou"]
+    assert list(results["classes"]) == [
+        "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle",
+    ]  # fmt: skip
+    assert 0 <= results["miou"] <= 100
+    # An untrained head is the identity.
+    assert results["pq"]["head"] == pytest.approx(results["pq"]["heuristic"])
+    assert f"semantic mIoU, %: {results['miou']:.1f}" in capsys.readouterr().out
+
+
+def test_heads_names_broken_frames(tmp_path, capsys):
+    write_held_out(tmp_path)
+    broken = tmp_path / "leftImg8bit/heldout/town/town_900000_000000_leftImg8bit.png"
+    broken.write_bytes(b"no picture")
+    assert heads(tmp_path)[0] == 1
+    assert f"broken: {broken}" in capsys.readouterr().err
+
+
+def test_heads_says_what_is_missing_to_render(tmp_path, capsys, monkeypatch):
+    def cannot_render():
+        raise RuntimeError("cannot render the town: install libegl1")
+
+    monkeypatch.setattr(town, "check_rendering", cannot_render)
+    assert heads(tmp_path)[0] == 2
+    assert "install libegl1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("limit", ["0", "-3"])
+def test_limit_must_be_positive(limit, tmp_path):
+    with pytest.raises(SystemExit):
+        heads(tmp_path, f"--limit={limit}")
