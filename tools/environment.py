@@ -98,11 +98,15 @@ class Environment:
         return [[hold, *wanted], [hold, "--no-deps", f"--requirement={folder / 'no_deps.txt'}"]]
 
     def _system_constraints(self) -> Path:
-        """Hold pip to the numpy that the installed ROS 2 was built with."""
+        """Hold pip to what the installed ROS 2 works with.
+
+        numpy: the version that it was built with. pytest: launch_testing is a plugin of every
+        pytest that it can be imported from, and breaks one newer than 8.
+        """
         command = [self.python, "-c", "import numpy; print(numpy.__version__)"]
         version = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         path = self.prefix / "system_constraints.txt"
-        path.write_text(f"numpy=={version}")
+        path.write_text(f"numpy=={version}pytest<9\n")
         return path
 
     def _pip(self, *arguments: str) -> None:

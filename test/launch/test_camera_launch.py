@@ -1,0 +1,118 @@
+"""The launch file as its users run it: `ros2 launch panoptic_ros camera.launch.py ...`."""
+
+import os
+import tempfile
+import time
+import unittest
+from array import array
+from pathlib import Path
+
+import pytest
+
+launch_testing = pytest.importorskip("launch_testing", reason="needs ROS 2's launch_testing")
+pytest.importorskip("launch_ros", reason="needs ROS 2's launch_ros")
+
+import rclpy
+from launch import LaunchDescription
+from launch.actions import (
+    IncludeLaunchDescription,
+    SetEnvironmentVariable,
+    UnsetEnvironmentVariable,
+)
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import PathJoinSubstitution
+from launch_ros.substitutions import FindPackageShare
+from launch_testing.actions import ReadyToTest
+from launch_testing.asserts import assertExitCodes
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import Image
+
+# Of this test run, so that nobody else's nodes answer.
+DOMAIN = os.getpid() % 100 + 1
+HEIGHT, WIDTH = 48, 64
+SCRATCH = tempfile.TemporaryDirectory(prefix="panoptic_launch_")
+
+# All of it is wrong: what stands on the launch line must win.
+PARAMETERS = """
+panoptic:
+  ros__parameters:
+    weights: no_such_model
+    image_transport: compressed
+"""
+
+
+@pytest.mark.launch_test
+def generate_test_description():
+    parameters = Path(SCRATCH.name) / "camera.yaml"
+    parameters.write_text(PARAMETERS)
+    launch_file = PathJoinSubstitution(
+        [FindPackageShare("panoptic_ros"), "launch", "camera.launch.py"]
+    )
+    arguments = {
+        "image": "/front/image_raw",
+        "weights": "random",
+        "image_transport": "raw",
+        "device": "cpu",
+        "params_file": str(parameters),
+    }
+    return LaunchDescription(
+        [
+            SetEnvironmentVariable("ROS_DOMAIN_ID", str(DOMAIN)),
+            SetEnvironmentVariable("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST"),
+            UnsetEnvironmentVariable("FASTDDS_BUILTIN_TRANSPORTS"),
+            IncludeLaunchDescription(
+                PythonLaunchDescriptionSource(launch_file), launch_arguments=arguments.items()
+            ),
+            ReadyToTest(),
+        ]
+    )
+
+
+class TestWhileItRuns(unittest.TestCase):
+    def setUp(self):
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context, domain_id=DOMAIN)
+        self.node = rclpy.create_node("camera", context=self.context)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+
+    def tearDown(self):
+        self.node.destroy_node()
+        rclpy.shutdown(context=self.context)
+
+    def test_a_frame_comes_back_as_labels_with_its_stamp(self):
+        labels = []
+        self.node.create_subscription(
+            Image, "/panoptic/labels", labels.append, qos_profile_sensor_data
+        )
+        camera = self.node.create_publisher(Image, "/front/image_raw", qos_profile_sensor_data)
+        sent = set()
+        end = time.monotonic() + 60
+        while not labels and time.monotonic() < end:
+            image = self._frame()
+            sent.add((image.header.stamp.sec, image.header.stamp.nanosec))
+            camera.publish(image)
+            self.executor.spin_once(timeout_sec=0.2)
+        assert labels, "no labels within 60 s"
+        stamp = labels[0].header.stamp
+        assert (stamp.sec, stamp.nanosec) in sent
+        assert labels[0].header.frame_id == "front_optical"
+        assert (labels[0].height, labels[0].width) == (HEIGHT, WIDTH)
+        assert labels[0].encoding == "16UC1"
+
+    def test_the_transport_for_large_images_is_chosen(self):
+        assert os.environ["FASTDDS_BUILTIN_TRANSPORTS"] == "LARGE_DATA"
+
+    def _frame(self):
+        image = Image(height=HEIGHT, width=WIDTH, encoding="rgb8", step=3 * WIDTH)
+        image.header.stamp = self.node.get_clock().now().to_msg()
+        image.header.frame_id = "front_optical"
+        image.data = array("B", bytes(image.step * HEIGHT))
+        return image
+
+
+@launch_testing.post_shutdown_test()
+class TestAfterItsEnd(unittest.TestCase):
+    def test_the_node_ends_with_exit_code_zero(self, proc_info):
+        assertExitCodes(proc_info)
