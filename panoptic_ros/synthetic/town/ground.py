@@ -29,7 +29,7 @@ _TILE = {ROAD: 9.0, SIDEWALK: 2.4, TERRAIN: 5.0}
 def add_materials(builder: SceneBuilder, rng: np.random.Generator) -> None:
     """Add the ground's materials, their colours drawn from a generator."""
     grey = rng.uniform(70, 128)
-    road = grey + rng.normal(scale=4, size=3)
+    road = grey + rng.normal(scale=2.5, size=3)
     builder.material("road", texture=textures.asphalt(rng, road))
     stone = rng.uniform(125, 185) * np.array([1.0, rng.uniform(0.9, 1.0), rng.uniform(0.8, 1.0)])
     builder.material("pavement", texture=textures.paving(rng, stone))
