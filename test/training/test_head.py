@@ -131,7 +131,7 @@ def test_an_untrained_head_equals_the_heuristic(splits, oracle, tmp_path):
 
 
 def test_training_beats_the_heuristic_and_leaves_unseen_classes_alone(splits, oracle, tmp_path):
-    config = _config("steps=30", "validation_interval=15")
+    config = _config("steps=30", "validation_interval=15", "optimizer.lr=0.03")
     outcome = train(HeadTask(config, *splits, tmp_path), tmp_path)
     scores = outcome.scores
     for name in ("person", "car"):
