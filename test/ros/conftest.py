@@ -1,0 +1,91 @@
+"""Fixtures of the node's tests: a DDS domain of our own, model files, processes, a client."""
+
+import fcntl
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from panoptic_ros.resources import share_dir
+
+# Domain ids above this one get ports that the system may give to other programs.
+LARGEST_DOMAIN = 101
+
+
+@pytest.fixture(scope="session", autouse=True)
+def domain():
+    """Keep a domain id that no other test run on this machine has, for all processes."""
+    pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        # What the launch files set, too: images of a camera's size arrive.
+        patch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
+        for offset in range(LARGEST_DOMAIN):
+            domain = (os.getpid() + offset) % LARGEST_DOMAIN + 1
+            lock = (Path(tempfile.gettempdir()) / f"panoptic_test_domain_{domain}").open("w")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                lock.close()
+                continue
+            with lock:
+                patch.setenv("ROS_DOMAIN_ID", str(domain))
+                yield domain
+                return
+        pytest.fail("all DDS domains are taken by other test runs")
+
+
+@pytest.fixture(scope="session")
+def model_file(tmp_path_factory):
+    """Return a function that writes a random model for images of a short side."""
+    folder = tmp_path_factory.mktemp("models")
+
+    def write(short_side):
+        model = yaml.safe_load((share_dir() / "config/models/random.yaml").read_text())
+        for part in ("semantic", "instances"):
+            model[part].update(short_side=short_side, long_side=2 * short_side)
+        model["instances"]["architecture"].update(proposals=50, detections=10)
+        model["options"] = {"score_threshold": 0.0, "stuff_area_limit": 0}
+        file = folder / f"random_{short_side}.yaml"
+        file.write_text(yaml.safe_dump(model))
+        return str(file)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def tiny_model(model_file):
+    return model_file(64)
+
+
+@pytest.fixture(scope="session")
+def slow_model(model_file):
+    """Return a model whose inference takes long on any CPU."""
+    return model_file(256)
+
+
+@pytest.fixture(scope="module")
+def start_node(domain, tmp_path_factory):
+    """Return a function that starts the node as a process; all are ended in the end."""
+    from node_process import NodeProcess
+
+    processes = []
+
+    def start(**parameters):
+        processes.append(NodeProcess(tmp_path_factory.mktemp("node"), **parameters))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+
+
+@pytest.fixture(scope="module")
+def client(domain):
+    from node_process import Client
+
+    client = Client()
+    yield client
+    client.close()

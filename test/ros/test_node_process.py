@@ -1,0 +1,124 @@
+"""The node's process from start to end: states, errors at start, signals."""
+
+import signal
+import time
+
+import pytest
+import torch
+
+pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from node_process import random_pixels, wait_for
+from sensor_msgs.msg import Image
+
+PIXELS = random_pixels()
+
+
+def assert_clean_end(node, number):
+    code, elapsed = node.end(number)
+    assert code == 0, node.output()
+    assert elapsed < 2
+    assert "Traceback" not in node.output()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_cuda_that_is_missing_is_told_once_and_can_be_corrected(start_node, client, tiny_model):
+    node = start_node(weights=tiny_model, device="cuda")
+    node.wait_for_line("cannot configure")
+    for _ in range(3):
+        level, message, health = client.health()
+        assert (level, health["state"]) == (DiagnosticStatus.ERROR, "unconfigured")
+        assert "choose device cpu" in message
+    assert len(node.lines("ERROR")) == 1
+    assert "Traceback" not in node.output()
+    assert client.set("device", "cpu") == (True, "")
+    assert client.transition("configure")
+    assert client.transition("activate")
+    client.wait_until_heard()
+    client.answer(client.subscribe("~/labels", Image), PIXELS)
+    assert client.health()[0] == DiagnosticStatus.OK
+    assert_clean_end(node, signal.SIGINT)
+
+
+def test_without_autostart_the_node_waits_and_says_so(start_node, client, tiny_model):
+    node = start_node(weights=tiny_model, device="cpu", autostart="false")
+    start = time.monotonic()
+    assert client.state() == "unconfigured"
+    for _ in range(3):
+        level, message, health = client.health()
+        assert (level, message) == (DiagnosticStatus.OK, "unconfigured")
+        assert health["state"] == "unconfigured"
+    assert time.monotonic() - start > 2
+    assert client.set("weights", "nowhere")[0]
+    assert not client.transition("configure")
+    assert "there is no model 'nowhere'" in client.health()[1]
+    assert_clean_end(node, signal.SIGTERM)
+
+
+def test_legal_transitions_in_any_order_and_no_others(start_node, client, tiny_model):
+    node = start_node(weights=tiny_model, device="cpu", autostart="false")
+    labels = client.subscribe("~/labels", Image)
+    # transition, whether it is legal, state after it
+    walk = [
+        ("activate", False, "unconfigured"),
+        ("cleanup", False, "unconfigured"),
+        ("configure", True, "inactive"),
+        ("configure", False, "inactive"),
+        ("deactivate", False, "inactive"),
+        ("cleanup", True, "unconfigured"),
+        ("configure", True, "inactive"),
+        ("activate", True, "active"),
+        ("cleanup", False, "active"),
+        ("deactivate", True, "inactive"),
+        ("activate", True, "active"),
+    ]
+    for transition, legal, state in walk:
+        assert client.transition(transition) == legal
+        assert client.state() == state
+    client.wait_until_heard()
+    client.answer(labels, PIXELS)
+    assert client.transition("deactivate")
+    wait_for(lambda: client.camera_is_alone(), "the node to unsubscribe")
+    assert client.wait_for_health(lambda *h: h[2]["state"] == "inactive")[0] == DiagnosticStatus.OK
+    assert client.transition("shutdown")
+    assert client.state() == "finalized"
+    assert client.wait_for_health(lambda *h: h[2]["state"] == "finalized")
+    assert_clean_end(node, signal.SIGINT)
+
+
+def test_silence_is_told(start_node, client, tiny_model):
+    node = start_node(weights=tiny_model, device="cpu")
+    level, message, _ = client.wait_for_health(lambda level, message, _: "no image" in message)
+    assert level == DiagnosticStatus.WARN
+    assert "/image" in message
+    assert_clean_end(node, signal.SIGINT)
+
+
+def test_a_signal_while_torch_is_imported(start_node, tiny_model):
+    node = start_node(weights=tiny_model)
+    # rclpy and torch are not there before some hundred milliseconds.
+    node.wait_until_mapped("libtorch")
+    assert_clean_end(node, signal.SIGINT)
+
+
+def test_a_signal_while_the_model_loads(start_node, client, slow_model):
+    node = start_node(weights=slow_model, device="cpu", autostart="false")
+    client.health()
+    client.begin_transition("configure")
+    assert_clean_end(node, signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "reason"),
+    [
+        ({"score_threshold": 7.0}, "score_threshold"),
+        ({"device": "gpu"}, "auto, cpu, cuda or cuda:N"),
+    ],
+)
+def test_a_bad_parameter_at_start_ends_in_one_line(start_node, parameter, reason):
+    node = start_node(**parameter)
+    assert node.wait() == 1
+    [line] = node.output().splitlines()
+    assert "cannot start" in line
+    assert reason in line
