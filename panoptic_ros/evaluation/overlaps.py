@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Up to here a lookup table over all ids is cheaper than sorting them (4 MiB, fits a cache).
-_LARGEST_TABLE = 1 << 20
+# A lookup table over all possible ids is cheaper than sorting the values where it fits a
+# cache, or where there are enough values to pay for it.
+_SMALL_TABLE = 1 << 20
+_TABLE_PER_VALUE = 16
 _LARGEST_HISTOGRAM = 1 << 22
 
 
@@ -94,7 +96,7 @@ def _compact(values: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
     if values.dtype.kind == "i" and values.min() < 0:
         raise ValueError(f"{name} holds the id {values.min()}; ids must be >= 0")
     largest = int(values.max())
-    if largest >= _LARGEST_TABLE:
+    if largest >= max(_SMALL_TABLE, _TABLE_PER_VALUE * len(values)):
         ids, index = np.unique(values, return_inverse=True)
         return ids.astype(np.int64), index.ravel()
     present = np.zeros(largest + 1, bool)
