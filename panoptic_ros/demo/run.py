@@ -1,0 +1,155 @@
+"""The demo from start to end: camera, node and viewer as processes, results in a folder."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from panoptic_ros.demo import page
+from panoptic_ros.demo.children import Children, DemoError
+from panoptic_ros.demo.footage import open_footage
+from panoptic_ros.demo.pictures import write_film
+from panoptic_ros.demo.record import Record
+
+PICTURES, FILM, PAGE, SUMMARY = "pictures", "demo.mp4", "index.html", "summary.json"
+# Together with the film these keep the demo below three minutes on two cores.
+_START_SECONDS = 90.0
+_SHOW_SECONDS = 45.0
+_SETTLE_SECONDS = 20.0
+# Linux hands out higher domains' ports to others.
+_LAST_DOMAIN = 101
+
+
+def run(out: Path, video: Path | None, weights: str, device: str, frames: int) -> dict[str, Any]:
+    """Run the demo and return its summary, with what it wrote in the folder `out`.
+
+    Raise FileNotFoundError or ValueError for a video that cannot be read, DemoError where
+    no picture came out, with the reason.
+    """
+    start = time.monotonic()
+    footage = open_footage(video, frames)
+    _require_ros()
+    _prepare(out)
+    record = Record()
+    show = ["--frames", str(frames), "--seconds", str(_SHOW_SECONDS)]
+    if video is not None:
+        show += ["--video", str(video)]
+    with _sigterm_as_exit(), Children(out, _environment()) as children:
+        viewer = ["--pictures", str(out / PICTURES)]
+        children.start("viewer", "panoptic_ros.ros.demo.viewer", *viewer, reports=True)
+        children.start("node", "panoptic_ros.ros.node", *_node_arguments(weights, device))
+        _wait_until_active(children, record)
+        children.start("camera", "panoptic_ros.ros.demo.camera", *show, reports=True)
+        _watch(children, record, footage.count)
+    if not record.frames:
+        raise DemoError(f"no frame came out of the node: {record.message}; see {out / 'node.log'}")
+    files = [out / PICTURES / frame.picture for frame in record.frames]
+    has_film = write_film(files, out / FILM, footage.rate * len(files) / footage.count)
+    summary = {
+        "input": footage.name,
+        **record.summary(),
+        "duration_s": round(time.monotonic() - start, 1),
+    }
+    (out / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")
+    (out / PAGE).write_text(page.render(summary, record, PICTURES, FILM if has_film else None))
+    return summary
+
+
+def _node_arguments(weights: str, device: str) -> list[str]:
+    """Return ROS arguments; every frame shall arrive, so that all can be accounted for."""
+    parameters = {"weights": weights, "device": device, "qos.reliability": "reliable"}
+    settings = [text for k, v in parameters.items() for text in ("-p", f"{k}:={v}")]
+    return ["--ros-args", *settings]
+
+
+def _wait_until_active(children: Children, record: Record) -> None:
+    """Wait for the node's label info, which it publishes on activation."""
+    end = time.monotonic() + _START_SECONDS
+    while not record.classes:
+        _take_in(children, record)
+        if record.is_error:
+            raise DemoError(
+                f"the node does not start: {record.message}\n"
+                "Other models: --weights NAME (make demo WEIGHTS=NAME). `random` runs untrained "
+                "networks, whose labels mean nothing but show that all parts work together."
+            )
+        if time.monotonic() > end:
+            raise DemoError(f"the node was not active after {_START_SECONDS:.0f} s")
+
+
+def _watch(children: Children, record: Record, frames: int) -> None:
+    """Show a progress bar until every frame has come to its end."""
+    end = time.monotonic() + _START_SECONDS + _SHOW_SECONDS
+    is_done = False
+    with tqdm(total=frames, unit="frame", disable=not sys.stdout.isatty()) as bar:
+        while not record.is_settled() and time.monotonic() < end:
+            _take_in(children, record)
+            bar.total = record.planned or frames
+            bar.set_postfix(shown=record.published, dropped=record.count("dropped"), refresh=False)
+            bar.update(len(record.frames) - bar.n)
+            if record.camera_done and not is_done:
+                is_done, end = True, time.monotonic() + _SETTLE_SECONDS
+
+
+def _take_in(children: Children, record: Record) -> None:
+    for event in children.events(timeout=0.2):
+        record.add(event)
+    if record.failure:
+        raise DemoError(record.failure)
+
+
+def _require_ros() -> None:
+    if importlib.util.find_spec("rclpy") is None:
+        raise DemoError("ROS 2 is not on Python's path; run `source env.sh` first")
+
+
+def _prepare(out: Path) -> None:
+    """Make the folder, without pictures of an earlier run."""
+    shutil.rmtree(out / PICTURES, ignore_errors=True)
+    for name in (FILM, PAGE, SUMMARY):
+        (out / name).unlink(missing_ok=True)
+    (out / PICTURES).mkdir(parents=True)
+
+
+def _environment() -> dict[str, str]:
+    """Return an environment in which the processes see each other and nobody else."""
+    return {
+        **os.environ,
+        "ROS_DOMAIN_ID": str(_free_domain()),
+        "FASTDDS_BUILTIN_TRANSPORTS": "LARGE_DATA",
+    }
+
+
+def _free_domain() -> int:
+    """Return a domain whose first participant's port nobody has (DDSI-RTPS 9.6.1.1)."""
+    for domain in random.sample(range(1, _LAST_DOMAIN + 1), _LAST_DOMAIN):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(("", 7410 + 250 * domain))
+            except OSError:
+                continue
+            return domain
+    raise DemoError("all ROS domains of this machine are in use")
+
+
+@contextmanager
+def _sigterm_as_exit() -> Iterator[None]:
+    """Let SIGTERM unwind this process, so that it ends the others."""
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,142 @@
+"""The demo's camera: publishes footage on `image`, and reports what it published.
+
+Reports, one JSON object per line: {"event": "plan", "frames": n} once it knows how many
+frames it will show, {"event": "published"} after each, {"event": "camera_done"} at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.time import Time
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from panoptic_ros.demo.footage import Footage, open_footage
+from panoptic_ros.msg import PanopticInstances
+from panoptic_ros.ros.conversions import rgb8_image
+
+# The first frames are shown one by one: the networks' first runs are slow, and only then is
+# known how many frames per second this machine can hold.
+_WARM_UP_FRAMES = 3
+# What is published while the middleware still connects is lost, so the first frame is shown
+# again until the node answers.
+_FIRST_TRIES = 6
+_ANSWER_SECONDS = 5.0
+_CONNECT_SECONDS = 1.0
+# Pictures are drawn and saved on the same cores.
+_MARGIN = 1.3
+
+
+class Camera(Node):
+    """Publish frames, stamped now, and notice the node's answers."""
+
+    def __init__(self) -> None:
+        super().__init__("demo_camera")
+        self._answered = 0
+        self._publisher = self.create_publisher(Image, "image", 5)
+        self.create_subscription(PanopticInstances, "panoptic/instances", self._on_answer, 5)
+
+    def wait_for_node(self) -> None:
+        """Wait until the panoptic node subscribes."""
+        while "panoptic" not in {
+            info.node_name for info in self.get_subscriptions_info_by_topic("/image")
+        }:
+            self.rest(0.1)
+        self.rest(_CONNECT_SECONDS)
+
+    def show(self, frame: np.ndarray) -> int:
+        """Publish a frame, uint8 [H, W, 3] RGB; return its stamp in nanoseconds."""
+        stamp = self.get_clock().now()
+        self._publisher.publish(rgb8_image(frame, Header(stamp=stamp.to_msg(), frame_id="camera")))
+        _report("published")
+        return stamp.nanoseconds
+
+    def show_and_wait(self, frame: np.ndarray) -> float | None:
+        """Publish a frame and return the seconds until the answer; None where it stays out."""
+        start = time.monotonic()
+        stamp = self.show(frame)
+        while (waited := time.monotonic() - start) < _ANSWER_SECONDS:
+            if self._answered >= stamp:
+                return waited
+            rclpy.spin_once(self, timeout_sec=0.05)
+        return None
+
+    def rest(self, seconds: float) -> None:
+        """Do nothing but take in messages for a while."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            rclpy.spin_once(self, timeout_sec=left)
+
+    def _on_answer(self, message: PanopticInstances) -> None:
+        self._answered = Time.from_msg(message.header.stamp).nanoseconds
+
+
+def play(camera: Camera, footage: Footage, seconds: float) -> None:
+    """Show footage at the rate that the node can hold, for about so many seconds at most.
+
+    Where that is too short for all frames, they are taken evenly from the whole footage.
+    """
+    frames = footage.frames()
+    first = next(frames)
+    tries = (camera.show_and_wait(first) for _ in range(_FIRST_TRIES))
+    answer = next((t for t in tries if t is not None), None)
+    if answer is None:
+        return
+    for frame in islice(frames, _WARM_UP_FRAMES - 1):
+        answer = camera.show_and_wait(frame) or _ANSWER_SECONDS
+    interval = max(1 / footage.rate, _MARGIN * answer)
+    rest = max(0, footage.count - _WARM_UP_FRAMES)
+    left = max(1, min(rest, int(seconds / interval)))
+    stride = max(1, rest // left)
+    _report("plan", frames=footage.count - rest + left)
+    for frame, due in zip(islice(frames, 0, left * stride, stride), _beat(interval), strict=False):
+        camera.rest(due - time.monotonic())
+        camera.show(frame)
+
+
+def _beat(interval: float) -> Iterator[float]:
+    """Yield times that lie an interval apart, from now on."""
+    due = time.monotonic()
+    while True:
+        yield due
+        due += interval
+
+
+def _report(event: str, **values: object) -> None:
+    print(json.dumps({"event": event, **values}), flush=True)
+
+
+def main() -> None:
+    """Run the camera until the footage ends."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--video", type=Path, help="default: the drawn street")
+    parser.add_argument("--frames", type=int, required=True, help="most frames to show")
+    parser.add_argument("--seconds", type=float, required=True, help="longest time to show them")
+    args = parser.parse_args()
+    footage = open_footage(args.video, args.frames)
+    rclpy.init()
+    try:
+        camera = Camera()
+        camera.wait_for_node()
+        play(camera, footage, args.seconds)
+        _report("camera_done")
+        # Reliable messages may still be on their way; the parent ends this process.
+        rclpy.spin(camera)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        rclpy.try_shutdown()
+
+
+if __name__ == "__main__":
+    main()
