@@ -3,39 +3,43 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
 from panoptic_ros.datasets.cityscapes import Cityscapes, Sample
 
-# No training or validation frame may come from these seeds.
+# No frame to train on, or to choose weights by, may come from these seeds.
 SEEDS = range(900_000, 900_100)
 FRAMES_PER_SEED = 2
 # Tenths of a second between the frames of a seed: long enough for another view.
-STRIDE = 25
+STRIDE = 40
 SIZE = (512, 1024)
-SPLIT = "heldout"
+SPLIT = "val"
 
 
-def held_out_frames(root: Path, limit: int | None = None) -> Sequence[Sample]:
+def held_out_frames(root: Path, limit: int | None = None) -> list[Sample]:
     """Return the first `limit` held-out frames of a folder, rendered first where missing.
 
-    200 frames of 512x1024 in the Cityscapes layout, split `heldout`.
-    Raise RuntimeError where frames are missing and nothing can be rendered.
+    200 frames of 512x1024 in the Cityscapes layout, split `val`; other frames of that split
+    are left out. Raise RuntimeError where frames are missing and nothing can be rendered.
     """
-    count = FRAMES_PER_SEED * len(SEEDS) if limit is None else limit
-    needed = SEEDS[: -(-count // FRAMES_PER_SEED)]
-    missing = [seed for seed in needed if not _is_complete(root, seed)]
+    names = [name for seed in SEEDS for name in _names(seed)][:limit]
+    seeds = SEEDS[: -(-len(names) // FRAMES_PER_SEED)]
+    missing = [seed for seed in seeds if not all(_is_there(root, n) for n in _names(seed))]
     if missing:
         _render(root, missing)
-    return Cityscapes(root, SPLIT)[:count]
+    samples = {sample.name: sample for sample in Cityscapes(root, SPLIT)}
+    return [samples[name] for name in names]
 
 
-def _is_complete(root: Path, seed: int) -> bool:
-    found = (root / "leftImg8bit" / SPLIT).glob(f"*/[!.]*_{seed:06d}_*_leftImg8bit.png")
-    return len(list(found)) >= FRAMES_PER_SEED
+def _names(seed: int) -> list[str]:
+    """Return the names that the command `town` gives a seed's frames."""
+    return [f"town_{seed:06d}_{k * STRIDE:06d}" for k in range(FRAMES_PER_SEED)]
+
+
+def _is_there(root: Path, name: str) -> bool:
+    return (root / "leftImg8bit" / SPLIT / "town" / f"{name}_leftImg8bit.png").is_file()
 
 
 def _render(root: Path, seeds: list[int]) -> None:

@@ -80,11 +80,11 @@ def write_held_out(root):
     rng = np.random.default_rng(0)
     labels = np.full((64, 96), 7, np.uint16)
     labels[20:50, 30:60] = 26000
-    for name in ("town_900000_000000", "town_900000_000025"):
+    for name in ("town_900000_000000", "town_900000_000040"):
         for path, image in (
-            (f"leftImg8bit/heldout/town/{name}_leftImg8bit.png", rng.integers(0, 256, (64, 96, 3))),
-            (f"gtFine/heldout/town/{name}_gtFine_instanceIds.png", labels),
-            (f"gtFine/heldout/town/{name}_gtFine_labelIds.png", class_ids(labels)),
+            (f"leftImg8bit/val/town/{name}_leftImg8bit.png", rng.integers(0, 256, (64, 96, 3))),
+            (f"gtFine/val/town/{name}_gtFine_instanceIds.png", labels),
+            (f"gtFine/val/town/{name}_gtFine_labelIds.png", class_ids(labels)),
         ):
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(root / path), image)
@@ -113,7 +113,7 @@ def test_heads_runs_the_networks_and_writes_percentages(tmp_path, capsys):
 
 def test_heads_names_broken_frames(tmp_path, capsys):
     write_held_out(tmp_path)
-    broken = tmp_path / "leftImg8bit/heldout/town/town_900000_000000_leftImg8bit.png"
+    broken = tmp_path / "leftImg8bit/val/town/town_900000_000000_leftImg8bit.png"
     broken.write_bytes(b"no picture")
     assert heads(tmp_path)[0] == 1
     assert f"broken: {broken}" in capsys.readouterr().err

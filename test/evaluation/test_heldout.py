@@ -8,9 +8,9 @@ from panoptic_ros.synthetic import town
 def write_frames(root, names):
     for name in names:
         for path in (
-            root / f"leftImg8bit/heldout/town/{name}_leftImg8bit.png",
-            root / f"gtFine/heldout/town/{name}_gtFine_labelIds.png",
-            root / f"gtFine/heldout/town/{name}_gtFine_instanceIds.png",
+            root / f"leftImg8bit/val/town/{name}_leftImg8bit.png",
+            root / f"gtFine/val/town/{name}_gtFine_labelIds.png",
+            root / f"gtFine/val/town/{name}_gtFine_instanceIds.png",
         ):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
@@ -22,16 +22,17 @@ def cannot_render():
 
 def test_frames_that_are_there_are_not_made_again(tmp_path, monkeypatch):
     monkeypatch.setattr(town, "check_rendering", cannot_render)
-    write_frames(tmp_path, ["town_900000_000000", "town_900000_000025"])
+    others = ["town_000001_000000", "town_900000_000039"]
+    write_frames(tmp_path, ["town_900000_000000", "town_900000_000040", *others])
     first, second = heldout.held_out_frames(tmp_path, limit=2)
     assert first.name == "town_900000_000000"
-    assert second.name == "town_900000_000025"
+    assert second.name == "town_900000_000040"
     assert heldout.held_out_frames(tmp_path, limit=1) == [first]
 
 
 def test_without_egl_missing_frames_are_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(town, "check_rendering", cannot_render)
-    write_frames(tmp_path, ["town_900000_000000", "town_900000_000025", "town_900001_000000"])
+    write_frames(tmp_path, ["town_900000_000000", "town_900000_000040", "town_900001_000000"])
     with pytest.raises(RuntimeError, match=f"{tmp_path} lacks 99 .* made here: no EGL"):
         heldout.held_out_frames(tmp_path)
 
