@@ -156,8 +156,8 @@ class _Session:
     def _check(self, step: int, losses: Mapping[str, Tensor], usable: bool) -> None:
         """Count successive gradients that are not finite; raise where they do not end.
 
-        A single one is left out: reduced precision overflows now and then, and oneDNN's
-        bf16 convolutions have been seen to give one in some thousands.
+        A single one is left out: it would make every weight NaN. fp16 overflows now and
+        then by design, and bf16 on a CPU has been seen to give one (torch 2.15, oneDNN).
         """
         self._unusable = 0 if usable else self._unusable + 1
         if self._unusable > UNUSABLE_LIMIT:
