@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import logging
 from pathlib import Path
 
 from tqdm import tqdm
 
 HELP = "render the procedural town to disk (Cityscapes layout) or to a rosbag2"
-_log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,15 +30,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Render; return 0, or 1 with a message where rendering is impossible or an option is bad."""
+    """Render.
+
+    Raise ValueError for a bad option, OSError where nothing can be rendered or written.
+    """
     from panoptic_ros.synthetic.town import check_rendering
 
-    try:
-        _check(args)
-        check_rendering()
-    except (RuntimeError, ValueError) as error:
-        _log.error("%s", error)
-        return 1
+    _check(args)
+    check_rendering()
     from panoptic_ros.synthetic.town.generate import Job, generate
 
     job = Job(args.out, args.split, tuple(args.size), args.frames, args.stride, args.bag)

@@ -6,14 +6,25 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 
+
+def _opengl() -> str:
+    """Return what MuJoCo shall draw with: asked for EGL without it, its import would fail."""
+    try:
+        ctypes.CDLL("libEGL.so.1")
+    except OSError:
+        return "disabled"
+    return "egl"
+
+
 # MuJoCo chooses its OpenGL when it is first imported.
-os.environ.setdefault("MUJOCO_GL", "egl")
+os.environ.setdefault("MUJOCO_GL", _opengl())
 
 
 def check_rendering() -> None:
-    """Raise RuntimeError, with what to install, where nothing can be rendered off screen."""
+    """Raise OSError, with what to install, where nothing can be rendered off screen."""
     try:
         import mujoco
 
@@ -22,7 +33,7 @@ def check_rendering() -> None:
         context.free()
     # Without libEGL, PyOpenGL fails while it is imported, with an AttributeError of None.
     except (ImportError, AttributeError, RuntimeError, OSError) as error:
-        raise RuntimeError(
+        raise OSError(
             f"cannot render the town ({error}): it needs the package mujoco and EGL; on Debian "
             "or Ubuntu install libegl1 and libgl1-mesa-dri"
         ) from error

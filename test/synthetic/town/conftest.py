@@ -10,7 +10,7 @@ def make_town():
     """Return a function that builds the town of a seed, once per session."""
     try:
         check_rendering()
-    except RuntimeError as error:
+    except OSError as error:
         pytest.skip(str(error))
     from panoptic_ros.synthetic.town.world import Town
 

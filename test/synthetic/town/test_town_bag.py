@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 from rosbags.highlevel import AnyReader
+from rosbags.interfaces import QosDurability, QosReliability
 from rosbags.typesys import Stores, get_typestore
 
 from panoptic_ros.synthetic.town import bag as bags
@@ -69,6 +70,14 @@ def test_calibration_and_mounting_are_the_camera(drive):
     matrix = _matrix(q.x, q.y, q.z, q.w)
     np.testing.assert_allclose(matrix, town.camera.rotation, atol=1e-9)
     assert mounting.transform.translation.z == pytest.approx(town.camera.position[2])
+
+
+def test_the_mounting_is_offered_to_late_listeners(drive):
+    with AnyReader([drive[3]], default_typestore=get_typestore(Stores.ROS2_HUMBLE)) as reader:
+        offered = {c.topic: c.ext.offered_qos_profiles for c in reader.connections}
+    (qos,) = offered[bags.STATIC_TF_TOPIC]
+    assert qos.durability == QosDurability.TRANSIENT_LOCAL
+    assert qos.reliability == QosReliability.RELIABLE
 
 
 def test_odometry_and_tf_follow_the_ego_car(drive):
