@@ -117,7 +117,10 @@ def develop(
     sky = depth == 0
     # Beer-Lambert: light from a distance d keeps exp(-haze * d) of itself (Koschmieder 1924).
     kept = np.exp(-weather.haze * depth)[..., None]
-    image = image * kept + weather.horizon.astype(np.float32) * (1 - kept)
+    horizon = weather.horizon.astype(np.float32)
+    image -= horizon
+    image *= kept
+    image += horizon
     rows = np.flatnonzero(sky.any(axis=1))
     if len(rows):
         upper = slice(0, rows[-1] + 1)
@@ -128,13 +131,22 @@ def develop(
     if camera.blur:
         image = cv2.GaussianBlur(image, (0, 0), camera.blur)
     # Automatic exposure, not quite to the target, as cameras do.
-    automatic = np.clip(_TARGET / max(float(image.mean()), 1.0), 0.7, 1.8) ** 0.7
-    image *= np.asarray(camera.balance, np.float32) * np.float32(camera.exposure * automatic)
+    automatic = (
+        np.clip(
+            _TARGET / max(float(cv2.mean(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[0]), 1.0),
+            0.7,
+            1.8,
+        )
+        ** 0.7
+    )
+    gain = np.asarray(camera.balance, np.float32) * np.float32(camera.exposure * automatic)
     h, w = camera.size
     y, x = np.ogrid[-1 : 1 : h * 1j, -1 : 1 : w * 1j]
-    image *= (1 - camera.vignette * (x * x + y * y) / 2).astype(np.float32)[..., None]
-    grain = rng.standard_normal(image.shape, dtype=np.float32) * camera.noise
-    image = np.clip(image + grain, 0, 255).astype(np.uint8)
+    shade = (1 - camera.vignette * (x * x + y * y) / 2).astype(np.float32)
+    image *= shade[..., None] * gain
+    grain = rng.standard_normal(image.shape, dtype=np.float32)
+    image = cv2.scaleAdd(grain, camera.noise, image)
+    image = np.clip(image, 0, 255, out=image).astype(np.uint8)
     curve = 255 * (np.arange(256) / 255) ** camera.gamma
     return cv2.LUT(image, np.round(curve).astype(np.uint8))
 
@@ -142,8 +154,11 @@ def develop(
 def _soften_edges(image: np.ndarray) -> np.ndarray:
     """Blur along strong edges only: the view is rendered with one sample per pixel."""
     soft = cv2.GaussianBlur(image, (3, 3), 0.75)
-    grey = image.mean(axis=2)
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     kernel = np.ones((3, 3), np.uint8)
     contrast = cv2.dilate(grey, kernel) - cv2.erode(grey, kernel)
     weight = np.clip((contrast - 8) / 30, 0, 0.9)[..., None]
-    return image + weight * (soft - image)
+    soft -= image
+    soft *= weight
+    soft += image
+    return soft

@@ -22,6 +22,8 @@ Y_RANGE = (-25.6, 25.6)
 _BOX_REACH = 90.0
 # Fixed-point bits of cv2.fillConvexPoly: outlines keep fractions of a cell.
 _SHIFT = 4
+# Side of the blocks, in cells, for which street coordinates are computed.
+_BLOCK = 4
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,10 @@ def grid_shape() -> tuple[int, int]:
 
 def survey(scene: Scene, street: Street, ego: EgoPose, time: float) -> GroundPlan:
     """Return the ground plan at a time, around an ego pose."""
-    nx, ny = grid_shape()
-    x = X_RANGE[0] + (np.arange(nx) + 0.5) * RESOLUTION
-    y = Y_RANGE[0] + (np.arange(ny) + 0.5) * RESOLUTION
-    local = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1)
     c, s = np.cos(ego.yaw), np.sin(ego.yaw)
     turn = np.array([[c, -s], [s, c]])
     origin = np.array([ego.x, ego.y])
-    surface, _ = street.surface(*street.to_street(local @ turn.T + origin))
+    surface, _ = street.surface(*_street_coordinates(street, turn, origin))
     classes, occupied = surface.copy(), np.zeros(surface.shape, np.uint8)
     for obstacle in scene.obstacles:
         _fill((obstacle.corners - origin) @ turn, obstacle.class_id, classes, occupied)
@@ -80,6 +78,27 @@ def survey(scene: Scene, street: Street, ego: EgoPose, time: float) -> GroundPla
             boxes.append(box)
             _fill(_corners(box), box.class_id, classes, occupied)
     return GroundPlan(surface, classes, occupied.astype(bool), boxes)
+
+
+def _street_coordinates(
+    street: Street, turn: np.ndarray, origin: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return s and t of every cell.
+
+    Computed for blocks of cells and interpolated: a street bends so little that the error is
+    below a millimetre. One more block all around keeps the border from being extrapolated.
+    """
+    nx, ny = grid_shape()
+    step = _BLOCK * RESOLUTION
+    x = X_RANGE[0] + (np.arange(-1, nx // _BLOCK + 1) + 0.5) * step
+    y = Y_RANGE[0] + (np.arange(-1, ny // _BLOCK + 1) + 0.5) * step
+    blocks = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1)
+    coarse = street.to_street(blocks @ turn.T + origin)
+    inner = (slice(_BLOCK, _BLOCK + nx), slice(_BLOCK, _BLOCK + ny))
+    return tuple(
+        cv2.resize(v, None, fx=_BLOCK, fy=_BLOCK, interpolation=cv2.INTER_LINEAR)[inner]
+        for v in coarse
+    )
 
 
 def _box(

@@ -16,6 +16,8 @@ LABEL_ONLY_GROUP = 4
 _HIDDEN_GROUP = 5
 # What stays drawn behind the camera and beside its view, for the shadows it casts, metres.
 _MARGIN = 12.0
+# Persons are drawn to this distance, metres; their limbs are smaller than _TOO_SMALL beyond.
+_LIMBS_REACH = 250.0
 # A geom is left out where it would be smaller than this many radians.
 _TOO_SMALL = 0.0015
 
@@ -34,12 +36,17 @@ class Scene:
     obstacles: list[Obstacle]
     geoms: list[slice]
 
-    def move(self, time: float) -> None:
-        """Put every actor where it is at a time in seconds."""
+    def move(self, time: float, eye: np.ndarray, forward: np.ndarray) -> None:
+        """Put every actor where it is at a time in seconds.
+
+        eye, forward: place (metres) and direction of the view; who is behind it or too far
+        away to be drawn is put in place, but takes no posture.
+        """
         for actor, geoms in zip(self.actors, self.geoms, strict=True):
             x, y, z, yaw = actor.path(time)
             turn = rotation_z(yaw)
-            if actor.articulation is None:
+            ahead = (np.array([x, y, z]) - eye) @ forward
+            if actor.articulation is None or not -_MARGIN < ahead < _LIMBS_REACH:
                 local, matrices = self._rest_positions[geoms], self._rest_matrices[geoms]
             else:
                 local, matrices = actor.articulation(time)

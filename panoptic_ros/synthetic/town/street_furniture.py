@@ -234,12 +234,3 @@ def add_junction(
             crossing.s + side * (crossing.half_width + 0.8), side * (street.kerb + 4.4)
         )
         add_traffic_light(builder, corner, heading + side * np.pi / 2, cross_lit, 0.0)
-
-
-def add_stop(builder: SceneBuilder, rng: np.random.Generator, xy: np.ndarray, yaw: float) -> None:
-    """Add a stop's pole with its board; the kerb lies along yaw."""
-    builder.static(
-        POLE, "metal", tube(np.array([[0, 0, 0], [0, 0, 3.0]]), 0.045).moved((*xy, KERB))
-    )
-    _add_face(builder, str(rng.choice(["limit", "parking", "arrow"])), 0.38, (*xy, KERB), yaw, 2.7)
-    _footprint(builder, xy, 3.0)

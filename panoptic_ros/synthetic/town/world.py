@@ -106,10 +106,11 @@ class Town:
         """Return the frame of an index, at index / RATE seconds."""
         time = index / RATE
         ego = self.ego(time)
-        self.scene.move(time)
         turn = rotation_z(ego.yaw)
         position = turn @ np.asarray(self.camera.position) + [ego.x, ego.y, 0.0]
-        color, labels, depth = self._renderer.draw(position, turn @ self.camera.rotation)
+        rotation = turn @ self.camera.rotation
+        self.scene.move(time, position, rotation[:, 2])
+        color, labels, depth = self._renderer.draw(position, rotation)
         rays = self._rays @ turn.T.astype(np.float32)
         grain = np.random.default_rng([self.seed, index])
         image = develop(color, depth, rays, self.weather, self.camera, grain)
