@@ -1,6 +1,6 @@
 # make setup | demo | test | bench | clean
 #
-#   VIDEO=file     input of `make demo` (default: a clip that the package draws itself)
+#   VIDEO=file     input of `make demo` (default: sample/town_drive)
 #   WEIGHTS=name   a model file of config/models (demo, bench)
 #   DEVICE=name    auto, cpu or cuda (demo, bench)
 #   PYTHON=path    the interpreter to build on (setup; default: python3)

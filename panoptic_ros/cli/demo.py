@@ -11,7 +11,7 @@ HELP = "run camera, node and viewer as processes and leave pictures to look at"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--video", type=Path, help="a video file (default: a drawn street)")
+    parser.add_argument("--video", type=Path, help="a video file (default: the shipped drive)")
     parser.add_argument("--weights", default="town", help="model: a name or a .yaml file")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--frames", type=_positive, default=60, help="most frames to show")

@@ -1,4 +1,4 @@
-"""What the demo's camera shows: a video file, or the drawn street."""
+"""What the demo's camera shows: a video file, or the drive that the package brings."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from panoptic_ros.synthetic import clip
+from panoptic_ros.bags import open_images
+from panoptic_ros.resources import share_dir
 
+# Written by the command `town` (docs/town.md).
+_DRIVE = Path("sample") / "town_drive"
+_DRIVE_TOPIC = "/camera/image/compressed"
 # A camera's frames are often alike; of a long video every tenth is taken at most, so that
 # reading it stays quick and what moves still seems to.
 _LARGEST_STRIDE = 10
@@ -33,15 +37,17 @@ class Footage:
 
 
 def open_footage(video: Path | None, limit: int) -> Footage:
-    """Return at most `limit` frames of a video, evenly spread, or of the drawn street.
+    """Return at most `limit` frames of a video, evenly spread, or of the shipped drive.
 
-    Raise FileNotFoundError for a missing file, ValueError for one that OpenCV cannot read.
+    Raise FileNotFoundError for a missing file, ValueError for one that cannot be read.
     """
     if video is not None:
         return _recorded(video, limit)
-    count = min(limit, clip.FRAMES)
-    frames = lambda: (image for image, _ in clip.draw_clip(count))  # noqa: E731
-    return Footage("drawn street", clip.RATE_HZ, count, frames)
+    drive = open_images(share_dir() / _DRIVE, _DRIVE_TOPIC)
+    count = min(limit, drive.count)
+    return Footage(
+        "drive through the town", drive.rate, count, lambda: islice(drive.images(), count)
+    )
 
 
 def _recorded(video: Path, limit: int) -> Footage:

@@ -1,1 +1,1 @@
-"""Synthetic worlds and clips with exact labels."""
+"""Synthetic worlds with exact labels."""
