@@ -12,7 +12,7 @@ from tools import ros_wheels, stamps
 
 WHEELS = "wheels"
 DISPLAY_PACKAGES = ("libegl1", "libgl1-mesa-dri")
-_REQUIREMENTS = ("core", "train", "bags", "synthetic", "tracking", "test")
+_REQUIREMENTS = ("train", "bags", "synthetic", "tracking", "test")
 
 
 class Environment:
@@ -62,6 +62,8 @@ class Environment:
         if not self._identity.is_file() or self._identity.read_text() != self._wanted_identity():
             return True
         # An environment dies with the interpreter that it was made from.
+        if not self.python.exists():
+            return True
         return subprocess.run([self.python, "-c", ""], capture_output=True).returncode != 0
 
     def _make(self) -> None:
@@ -87,15 +89,23 @@ class Environment:
 
     def _pip_arguments(self) -> list[list[str]]:
         folder = self.root / "requirements"
-        names = [*_REQUIREMENTS, *(["ros_wheels"] if self.on_wheels else [])]
-        wanted = [f"--requirement={folder / name}.txt" for name in names]
+        wanted = [f"--requirement={folder / name}.txt" for name in _REQUIREMENTS]
         if self.on_wheels:
             constraints = folder / "constraints.txt"
+            wanted += [f"--requirement={folder / name}.txt" for name in ("core", "ros_wheels")]
         else:
             constraints = self._system_constraints()
+            wanted += self._core_without_system_opencv()
             wanted += [] if shutil.which("colcon") else ["colcon-common-extensions"]
         hold = f"--constraint={constraints}"
         return [[hold, *wanted], [hold, "--no-deps", f"--requirement={folder / 'no_deps.txt'}"]]
+
+    def _core_without_system_opencv(self) -> list[str]:
+        """List core.txt, but no second OpenCV beside the one that ROS 2's cv_bridge is bound to."""
+        lines = (self.root / "requirements" / "core.txt").read_text().splitlines()
+        wanted = [line for line in lines if not line.startswith("#")]
+        cv2 = subprocess.run([sys.executable, "-c", "import cv2"], capture_output=True)
+        return wanted if cv2.returncode else [w for w in wanted if not w.startswith("opencv")]
 
     def _system_constraints(self) -> Path:
         """Hold pip to what the installed ROS 2 works with.

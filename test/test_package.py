@@ -1,0 +1,189 @@
+"""What the package says of itself agrees with what is in it."""
+
+import ast
+import configparser
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+import yaml
+
+import panoptic_ros
+from tools import setup_environment
+
+ROOT = Path(__file__).resolve().parents[1]
+# Module -> distribution or rosdep key, where the names differ.
+DISTRIBUTIONS = {
+    "cv2": "opencv-python-headless",
+    "yaml": "pyyaml",
+}
+ROSDEP_KEYS = {
+    "cv2": "python3-opencv",
+    "jinja2": "python3-jinja2",
+    "matplotlib": "python3-matplotlib",
+    "numpy": "python3-numpy",
+    "psutil": "python3-psutil",
+    "tf2_ros": "tf2_ros_py",
+    "tqdm": "python3-tqdm",
+    "yaml": "python3-yaml",
+}
+# In no Ubuntu of every supported ROS 2: docs/installation.md.
+WITHOUT_ROSDEP_KEY = {"safetensors", "torch", "torchvision"}
+# Used where it is installed, not needed.
+OPTIONAL = {"cv_bridge"}
+
+
+def _imports(folder):
+    """Return the top-level modules that the files below a folder import."""
+    modules = set()
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                modules.add(node.module.split(".")[0])
+    return modules - set(sys.stdlib_module_names) - {"panoptic_ros"} - OPTIONAL
+
+
+def _package_xml():
+    return ElementTree.parse(ROOT / "package.xml").getroot()
+
+
+def _depends():
+    return {element.text for element in _package_xml() if element.tag.endswith("depend")}
+
+
+def _requirements():
+    lines = [
+        line
+        for file in (ROOT / "requirements").glob("*.txt")
+        if file.name != "constraints.txt"
+        for line in file.read_text().splitlines()
+    ]
+    return {re.split(r"[\[<>=~;]", line)[0].strip() for line in lines if line[:1] not in ("", "#")}
+
+
+def _ros_modules():
+    return {m for m in _imports("panoptic_ros/ros") | _imports("launch") if _is_ros(m)}
+
+
+def _is_ros(module):
+    return module not in DISTRIBUTIONS and module not in _requirements()
+
+
+def test_package_xml_names_what_the_ros_part_and_the_launch_files_import():
+    needed = {ROSDEP_KEYS.get(module, module) for module in _ros_modules()}
+    assert "rclpy" in needed
+    assert needed <= _depends()
+
+
+def test_package_xml_names_what_the_core_imports():
+    lines = (ROOT / "requirements" / "core.txt").read_text().splitlines()
+    core = {re.split(r"[<>=]", line)[0] for line in lines if not line.startswith("#")}
+    modules = {m for m in _imports("panoptic_ros") if DISTRIBUTIONS.get(m, m) in core}
+    needed = {ROSDEP_KEYS[module] for module in modules - WITHOUT_ROSDEP_KEY}
+    assert "python3-numpy" in needed
+    assert needed <= _depends()
+
+
+def test_only_the_ros_part_imports_ros():
+    for path in sorted((ROOT / "panoptic_ros").glob("*")):
+        if path.is_dir() and path.name not in ("ros", "__pycache__"):
+            foreign = _imports(f"panoptic_ros/{path.name}") & _ros_modules()
+            assert not foreign, f"{path.name} imports {foreign}"
+
+
+def test_the_requirement_files_name_every_other_import():
+    needed = {DISTRIBUTIONS.get(m, m) for m in _imports("panoptic_ros") - _ros_modules()}
+    assert "torch" in needed
+    assert needed <= _requirements()
+
+
+def test_every_pin_names_one_version():
+    for line in (ROOT / "requirements" / "constraints.txt").read_text().splitlines():
+        if not line.startswith("#"):
+            assert re.fullmatch(r'[\w.-]+==[\w.+]+(; python_version (<|>=) "3\.11")?', line)
+
+
+def test_versions_agree():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    assert config["metadata"]["version"] == "attr: panoptic_ros.__version__"
+    assert _package_xml().findtext("version") == panoptic_ros.__version__
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "msg").glob("*.msg")), ids=lambda path: path.stem)
+def test_every_message_is_built_and_every_field_explained(path):
+    fields = [line for line in path.read_text().splitlines() if line and line[0] != "#"]
+    assert fields
+    for line in fields:
+        assert re.fullmatch(r"[\w/]+(\[\])? \w+\s+# \S.*", line), line
+    assert f"msg/{path.name}" in (ROOT / "CMakeLists.txt").read_text()
+
+
+def test_the_views_show_topics_of_the_node():
+    rviz = yaml.safe_load((ROOT / "config" / "panoptic.rviz").read_text())
+    displays = rviz["Visualization Manager"]["Displays"]
+    topics = {d["Topic"]["Value"]: d["Class"] for d in displays if "Topic" in d}
+    assert topics["/panoptic/color"] == topics["/panoptic/labels"] == "rviz_default_plugins/Image"
+
+    layout = json.loads((ROOT / "config" / "panoptic_foxglove.json").read_text())
+    panels = layout["configById"].values()
+    images = [panel.get("imageMode", {}).get("imageTopic") for panel in panels]
+    assert {"/panoptic/color", "/panoptic/labels"} <= set(images)
+    assert set(_leaves(layout["layout"])) == set(layout["configById"])
+
+
+def _leaves(part):
+    if isinstance(part, str):
+        return [part]
+    return _leaves(part["first"]) + _leaves(part["second"])
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_env_sh_needs_no_certain_folder_and_changes_no_option(shell, tmp_path):
+    if not shutil.which(shell):
+        pytest.skip(f"{shell} is not installed")
+    if not (ROOT / ".venv" / ".ros").is_file():
+        pytest.skip("this tree was not set up by make setup")
+    script = (
+        f"set -eu; before=$-; source '{ROOT}/env.sh'; [ $before = $- ]; "
+        "which python panoptic_node; echo $FASTDDS_BUILTIN_TRANSPORTS; "
+        'python -c "import rclpy, panoptic_ros.msg"'
+    )
+    environment = {key: os.environ[key] for key in ("HOME", "PATH") if key in os.environ}
+    environment["FASTDDS_BUILTIN_TRANSPORTS"] = "UDPv4"
+    run = subprocess.run(
+        [shell, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.split() == [
+        str(ROOT / ".venv/bin/python"),
+        str(ROOT / "install/panoptic_ros/lib/panoptic_ros/panoptic_node"),
+        "UDPv4",
+    ]
+
+
+def test_env_sh_says_what_to_do_before_the_setup(tmp_path):
+    shutil.copy(ROOT / "env.sh", tmp_path)
+    run = subprocess.run(
+        ["bash", "-c", "source ./env.sh"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert run.returncode == 1
+    assert run.stderr.strip() == f"panoptic_ros is not set up yet. Run: make -C '{tmp_path}' setup"
+
+
+def test_a_second_setup_has_nothing_to_do():
+    environment = setup_environment.Environment(ROOT)
+    if not (environment.is_complete() and setup_environment._is_built(environment)):
+        pytest.skip("this tree is not set up, or has changed since: make setup")
+    run = subprocess.run(
+        [sys.executable, "-m", "tools.setup_environment"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (run.returncode, run.stdout) == (0, "panoptic_ros is set up: nothing to do.\n")
