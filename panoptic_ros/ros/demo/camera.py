@@ -32,7 +32,7 @@ _WARM_UP_FRAMES = 3
 # again until the node answers.
 _FIRST_TRIES = 6
 _ANSWER_SECONDS = 5.0
-_CONNECT_SECONDS = 1.0
+_CONNECT_SECONDS = 2.0
 # Pictures are drawn and saved on the same cores.
 _MARGIN = 1.3
 
@@ -119,7 +119,7 @@ def _report(event: str, **values: object) -> None:
 def main() -> None:
     """Run the camera until the footage ends."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--video", type=Path, help="default: the drawn street")
+    parser.add_argument("--video", type=Path, help="default: the shipped drive")
     parser.add_argument("--frames", type=int, required=True, help="most frames to show")
     parser.add_argument("--seconds", type=float, required=True, help="longest time to show them")
     args = parser.parse_args()

@@ -1,0 +1,146 @@
+"""What ROS adds to the pipeline's time, from the camera's stamp to a subscriber's callback."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import rclpy
+import torch
+from diagnostic_msgs.msg import DiagnosticArray
+from panoptic_ros.msg import LabelInfo
+from panoptic_ros.synthetic.clip import draw_clip
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.time import Time
+from results import Result
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from panoptic_ros.demo.children import Children
+from panoptic_ros.ros.conversions import rgb8_image
+
+_MODEL = Path(__file__).parent / "quick.yaml"
+# (width, height) -> goal in milliseconds.
+_GOALS = {(1280, 720): 10, (2048, 1024): 20}
+_WARM_UP, _FRAMES = 5, 30
+# The node's medians are of its last ten seconds: measured frames must fit, and older must not.
+_NODE_WINDOW_SECONDS = 10.0
+_WAIT_SECONDS = 60.0
+_PAUSE_SECONDS = 0.05
+
+
+class Probe(Node):
+    """Publish frames one by one and time the labels that come back."""
+
+    def __init__(self) -> None:
+        super().__init__("probe")
+        self.latency: dict[int, float] = {}
+        self.is_active = False
+        self.node_values: dict[str, str] = {}
+        self._publisher = self.create_publisher(Image, "image", 5)
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self.create_subscription(LabelInfo, "panoptic/label_info", self._on_info, latched)
+        self.create_subscription(Image, "panoptic/labels", self._on_labels, 5)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 5)
+
+    def frame(self, message: Image) -> float:
+        """Publish a frame; return the milliseconds from its stamp to the labels' callback."""
+        stamp = self.get_clock().now()
+        message.header.stamp = stamp.to_msg()
+        self._publisher.publish(message)
+        self.wait_until(lambda: stamp.nanoseconds in self.latency)
+        return self.latency[stamp.nanoseconds]
+
+    def wait_until(self, is_true: Callable[[], bool], seconds: float = _WAIT_SECONDS) -> None:
+        """Take in messages until something is true; raise TimeoutError where it does not come."""
+        end = time.monotonic() + seconds
+        while not is_true():
+            if time.monotonic() > end:
+                raise TimeoutError(f"the node did not answer within {seconds:.0f} s")
+            rclpy.spin_once(self, timeout_sec=0.1)
+
+    def rest(self, seconds: float) -> None:
+        """Take in messages for a while."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            rclpy.spin_once(self, timeout_sec=left)
+
+    def is_connected(self) -> bool:
+        """Return whether the node is active and subscribes."""
+        return self.is_active and self.count_subscribers("image") > 0
+
+    def _on_labels(self, message: Image) -> None:
+        now = self.get_clock().now().nanoseconds
+        stamp = Time.from_msg(message.header.stamp).nanoseconds
+        self.latency[stamp] = (now - stamp) / 1e6
+
+    def _on_info(self, message: LabelInfo) -> None:
+        self.is_active = True
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        self.node_values = {v.key: v.value for s in message.status for v in s.values}
+
+
+def run(device: torch.device) -> list[Result]:
+    os.environ["FASTDDS_BUILTIN_TRANSPORTS"] = "LARGE_DATA"
+    parameters = ["-p", f"weights:={_MODEL}", "-p", f"device:={device}"]
+    results = []
+    rclpy.init()
+    with tempfile.TemporaryDirectory() as logs:
+        for size, goal in _GOALS.items():
+            with Children(Path(logs), os.environ) as children:
+                reliable = ["-p", "qos.reliability:=reliable"]
+                children.start(
+                    "node", "panoptic_ros.ros.node", "--ros-args", *parameters, *reliable
+                )
+                results.append(_measure(size, goal))
+    rclpy.shutdown()
+    return results
+
+
+def _measure(size: tuple[int, int], goal: float) -> Result:
+    image, _ = next(draw_clip(1))
+    message = rgb8_image(cv2.resize(image, size), Header(frame_id="camera"))
+    probe = Probe()
+    try:
+        probe.wait_until(probe.is_connected)
+        probe.rest(2.0)
+        for _ in range(_WARM_UP):
+            probe.frame(message)
+        probe.rest(_NODE_WINDOW_SECONDS)
+        latencies = []
+        for _ in range(_FRAMES):
+            latencies.append(probe.frame(message))
+            probe.rest(_PAUSE_SECONDS)
+        settled = str(_WARM_UP + _FRAMES)
+        probe.wait_until(lambda: probe.node_values.get("frames_out") == settled)
+        return _result(size, goal, latencies, probe.node_values)
+    finally:
+        probe.destroy_node()
+
+
+def _result(
+    size: tuple[int, int], goal: float, latencies: list[float], node: dict[str, str]
+) -> Result:
+    total = statistics.median(latencies)
+    stages = {k: float(node[f"latency_{k}_p50_ms"]) for k in ("inference", "wait", "decode")}
+    stages["publish"] = float(node["latency_publish_p50_ms"])
+    added = total - stages["inference"]
+    stages["transport"] = added - sum(v for k, v in stages.items() if k != "inference")
+    return Result(
+        f"ros: added at {size[0]}x{size[1]}",
+        added,
+        "ms",
+        goal,
+        False,
+        {"stamp to callback": total, **stages},
+        f"{_FRAMES} frames rgb8, one at a time, untrained networks ({_MODEL.name}); "
+        f"p95 {np.percentile(latencies, 95) - stages['inference']:.1f} ms",
+    )

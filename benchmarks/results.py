@@ -1,0 +1,52 @@
+"""What a bench gives, and the one way in which all of them take times."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Result:
+    """Hold one figure; milliseconds: the absolute times behind it; about: what was measured."""
+
+    name: str
+    value: float
+    unit: str
+    goal: float
+    higher_is_better: bool
+    milliseconds: Mapping[str, float]
+    about: str
+
+    @property
+    def meets_goal(self) -> bool:
+        """Whether the figure is as good as its goal, or better."""
+        return self.value >= self.goal if self.higher_is_better else self.value <= self.goal
+
+
+def interleaved(functions: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Return the median milliseconds of each function, all called in turn `repeats` times.
+
+    In turn, so that whatever else the machine does meets all of them alike. Each is called
+    once before, unmeasured.
+    """
+    for function in functions.values():
+        function()
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(repeats):
+        for name, function in functions.items():
+            _synchronize()
+            start = time.perf_counter()
+            function()
+            _synchronize()
+            times[name].append((time.perf_counter() - start) * 1e3)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def _synchronize() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
