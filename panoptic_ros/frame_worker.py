@@ -61,7 +61,7 @@ class FrameWorker:
         self.slot: FrameSlot[_Frame] = FrameSlot()
         self.statistics = FrameStatistics()
         self.refusals = Refusals()
-        self._work = work
+        self._work: FrameWork | None = work
         self._stamps = StampMonitor()
         self._last_arrival = -math.inf
         self._stopping = threading.Event()
@@ -83,12 +83,17 @@ class FrameWorker:
     def stop(self, timeout: float | None = None) -> bool:
         """End the thread after the frame in work; return whether it has ended.
 
-        timeout: seconds; None waits as long as that takes.
+        timeout: seconds; None waits as long as that takes. A thread that goes on is
+        forgotten: it ends with its frame and tells nobody.
         """
         self._stopping.set()
         self.slot.end()
         self._thread.join(timeout)
-        return not self._thread.is_alive()
+        if self._thread.is_alive():
+            # What the caller wants to free must not live on in the thread.
+            self._work = None
+            return False
+        return True
 
     def offer(self, message: Any, stamp_ns: int) -> None:
         """Leave a message for the thread. Returns at once."""
@@ -164,5 +169,6 @@ class FrameWorker:
         fault = self.refusals.fault
         known = refusal.kind == "memory" and fault is not None and fault.kind == "memory"
         self.refusals.add(refusal)
-        if not known:
-            self._work.on_refusal(refusal)
+        work = self._work
+        if work is not None and not known:
+            work.on_refusal(refusal)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -14,9 +15,8 @@ if TYPE_CHECKING:
     from panoptic_ros.ros.lifecycle import PanopticNode
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# Together they stay well below the two seconds that a launch system's user waits.
-SPIN_TIMEOUT_SECONDS = 0.5
-FRAME_TIMEOUT_SECONDS = 0.5
+# Callbacks take milliseconds, but for the one that loads a model.
+EXECUTOR_TIMEOUT_SECONDS = 0.5
 
 
 def main(args: list[str] | None = None) -> None:
@@ -39,49 +39,41 @@ def main(args: list[str] | None = None) -> None:
         node = PanopticNode()
     except Exception as error:
         sys.exit(f"panoptic_node cannot start: {error}")
-    spinning = _Spinning(node, stop)
+    errors: list[Exception] = []
+    executor = threading.Thread(target=_spin, args=(node, stop, errors), daemon=True)
+    executor.start()
     stop.wait()
-    worker_ended = node.close(FRAME_TIMEOUT_SECONDS)
+    node.close(timeout=0)
     rclpy.try_shutdown()
-    executor_ended = spinning.join(SPIN_TIMEOUT_SECONDS)
-    if executor_ended:
+    executor.join(EXECUTOR_TIMEOUT_SECONDS)
+    if not executor.is_alive():
         node.destroy_node()
-    if spinning.error is not None:
-        raise spinning.error
-    if not (worker_ended and executor_ended):
-        # A thread is deep in torch, which knows no cancelling. Leaving the interpreter in
-        # order would wait for it, or tear down what it works on and crash.
-        _exit_now()
+        # The process leaves the network when nothing refers to the node any more. Else
+        # others go on seeing it until its lease runs out, 20 s later.
+        del node
+        gc.collect()
+    if errors:
+        raise errors[0]
+    # A thread may be deep in torch, which knows no cancelling: loading a model, or in an
+    # inference. Leaving the interpreter in order would wait for it, or tear down what it
+    # works on and crash.
+    _exit_now()
 
 
-class _Spinning:
-    """Run a node's callbacks in a thread; set an event when that ends by itself."""
+def _spin(node: PanopticNode, stop: threading.Event, errors: list[Exception]) -> None:
+    """Run a node's callbacks until the context ends; set the event then, or after an error."""
+    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
-    def __init__(self, node: PanopticNode, stop: threading.Event) -> None:
-        self.error: Exception | None = None
-        self._node = node
-        self._stop = stop
-        self._thread = threading.Thread(target=self._run, name="executor", daemon=True)
-        self._thread.start()
-
-    def join(self, timeout: float) -> bool:
-        """Wait for the end; return whether it came within so many seconds."""
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
-
-    def _run(self) -> None:
-        from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-
-        executor = SingleThreadedExecutor()
-        executor.add_node(self._node)
-        try:
-            executor.spin()
-        except ExternalShutdownException:
-            pass
-        except Exception as error:
-            self.error = error
-        finally:
-            self._stop.set()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        executor.spin()
+    except ExternalShutdownException:
+        pass
+    except Exception as error:
+        errors.append(error)
+    finally:
+        stop.set()
 
 
 def _leave_at_once(number: int, frame: FrameType | None) -> None:

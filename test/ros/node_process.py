@@ -26,6 +26,12 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 TIMEOUT = 30
+SERVICES = {
+    "change_state": ChangeState,
+    "get_state": GetState,
+    "get_parameters": GetParameters,
+    "set_parameters": SetParameters,
+}
 LATCHED = QoSProfile(
     depth=1,
     reliability=ReliabilityPolicy.RELIABLE,
@@ -126,10 +132,19 @@ class Client:
         self._reliability = (
             ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
         )
-        self._camera = self.camera(Image)
+        self._cameras = {}
+        # Made before there is a node, so that both sides know of each other when it answers.
+        for service, kind in SERVICES.items():
+            self._services[service] = self.node.create_client(kind, f"{self._name}/{service}")
         self._thread.start()
 
-    def camera(self, kind):
+    def camera(self, kind=Image):
+        """Return the publisher of `image`, made when it is first needed."""
+        if kind not in self._cameras:
+            self._cameras[kind] = self._make_camera(kind)
+        return self._cameras[kind]
+
+    def _make_camera(self, kind):
         qos = QoSProfile(depth=10, reliability=self._reliability)
         return self.node.create_publisher(kind, "image", qos)
 
@@ -149,22 +164,22 @@ class Client:
         self.node.create_subscription(kind, topic, on_message or messages.append, qos)
         return messages
 
-    def wait_until_heard(self, camera=None):
+    def wait_until_heard(self, kind=Image):
         """Wait until the node subscribes to the camera's topic."""
-        camera = camera or self._camera
+        camera = self.camera(kind)
         wait_for(lambda: camera.get_subscription_count() == 1, "the node to subscribe")
 
     def camera_is_alone(self):
-        return self._camera.get_subscription_count() == 0
+        return self.camera().get_subscription_count() == 0
 
     def publish(self, pixels, stamp=None, **header):
         """Publish an image; return its stamp in seconds."""
         message = image_message(pixels, stamp, **header)
-        self._camera.publish(message)
+        self.camera().publish(message)
         return seconds(message.header.stamp)
 
     def publish_message(self, message):
-        self._camera.publish(message)
+        self.camera(type(message)).publish(message)
 
     def answer(self, messages, pixels, stamp=None, **header):
         """Publish an image and return the message with its stamp from a subscription's list."""
@@ -177,40 +192,40 @@ class Client:
 
         return wait_for(found, f"an answer to the frame of {stamp}")[0]
 
-    def begin(self, service, kind, request):
+    def begin(self, service, request):
         """Return the future of a service's response."""
-        if service not in self._services:
-            self._services[service] = self.node.create_client(kind, f"{self._name}/{service}")
+        # A service that knows only half of us yet answers into the void.
+        wait_for(lambda: self.diagnostics, "the node's first sign of life")
         assert self._services[service].wait_for_service(TIMEOUT)
         return self._services[service].call_async(request)
 
-    def call(self, service, kind, request):
+    def call(self, service, request):
         """Return a service's response."""
-        future = self.begin(service, kind, request)
+        future = self.begin(service, request)
         wait_for(future.done, f"service {service}")
         return future.result()
 
     def transition(self, name):
         """Return whether a lifecycle transition succeeded."""
-        return self.call("change_state", ChangeState, change_to(name)).success
+        return self.call("change_state", change_to(name)).success
 
     def begin_transition(self, name):
-        self.begin("change_state", ChangeState, change_to(name))
+        self.begin("change_state", change_to(name))
 
     def state(self):
-        return self.call("get_state", GetState, GetState.Request()).current_state.label
+        return self.call("get_state", GetState.Request()).current_state.label
 
     def set(self, name, value):
         """Set a parameter; return (successful, reason)."""
         request = SetParameters.Request(
             parameters=[Parameter(name, value=value).to_parameter_msg()]
         )
-        result = self.call("set_parameters", SetParameters, request).results[0]
+        result = self.call("set_parameters", request).results[0]
         return result.successful, result.reason
 
     def get(self, name):
         request = GetParameters.Request(names=[name])
-        response = self.call("get_parameters", GetParameters, request)
+        response = self.call("get_parameters", request)
         return parameter_value_to_python(response.values[0])
 
     def health(self):

@@ -9,7 +9,7 @@ import torch
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from node_process import random_pixels, wait_for
+from node_process import Client, random_pixels, wait_for
 from sensor_msgs.msg import Image
 
 PIXELS = random_pixels()
@@ -20,6 +20,14 @@ def assert_clean_end(node, number):
     assert code == 0, node.output()
     assert elapsed < 2
     assert "Traceback" not in node.output()
+
+
+@pytest.fixture
+def client(domain):
+    """Give each process a client that has not met another."""
+    client = Client()
+    yield client
+    client.close()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")

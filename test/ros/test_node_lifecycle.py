@@ -1,0 +1,198 @@
+"""The node inside the test's process, where its memory can be looked into."""
+
+import gc
+import threading
+import time
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
+
+import rclpy
+from node_process import Client, random_pixels, wait_for
+from panoptic_ros.msg import PanopticInstances
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import Image
+
+from panoptic_ros.ros import lifecycle, outputs
+from panoptic_ros.ros.lifecycle import PanopticNode
+
+PIXELS = random_pixels()
+CYCLES = 10
+# What the allocators of torch and DDS may keep after the first cycles; ten pipelines would
+# be ten times the 26 MB of weights.
+GROWTH_BYTES = 60 << 20
+
+
+class Host:
+    """Run a node's callbacks whenever the test waits."""
+
+    def __init__(self, **parameters):
+        self.context = Context()
+        rclpy.init(context=self.context)
+        overrides = [Parameter(name, value=value) for name, value in parameters.items()]
+        self.node = PanopticNode(context=self.context, parameter_overrides=overrides)
+        self._executor = SingleThreadedExecutor(context=self.context)
+        self._executor.add_node(self.node)
+
+    def spin_until(self, condition, what):
+        def spun():
+            self._executor.spin_once(timeout_sec=0.01)
+            return condition()
+
+        return wait_for(spun, what)
+
+    def close(self):
+        self.node.close(30)
+        self.node.destroy_node()
+        rclpy.shutdown(context=self.context)
+
+
+@pytest.fixture
+def host(domain, tiny_model):
+    host = Host(weights=tiny_model, device="cpu", autostart=False)
+    yield host
+    host.close()
+
+
+@pytest.fixture
+def client(host):
+    client = Client()
+    yield client
+    client.close()
+
+
+def resident_bytes():
+    pages = Path("/proc/self/statm").read_text().split()[1]
+    return int(pages) * 4096
+
+
+def entities(node):
+    """Names of everything that a node has on the network, and of its threads."""
+    return (
+        sorted(publisher.topic_name for publisher in node.publishers),
+        sorted(subscription.topic_name for subscription in node.subscriptions),
+        sorted(thread.name for thread in threading.enumerate()),
+    )
+
+
+def test_ten_lives_leave_nothing_behind(host, client, monkeypatch):
+    node, pipelines = host.node, weakref.WeakSet()
+    load = lifecycle.PanopticPipeline.load
+
+    def watched(*args, **kwargs):
+        pipeline = load(*args, **kwargs)
+        pipelines.add(pipeline)
+        return pipeline
+
+    monkeypatch.setattr(lifecycle.PanopticPipeline, "load", watched)
+    labels = client.subscribe("~/labels", Image)
+    before, resident = entities(node), []
+    for _ in range(CYCLES):
+        for transition in ("configure", "activate"):
+            assert getattr(node, f"trigger_{transition}")() == TransitionCallbackReturn.SUCCESS
+        assert len(pipelines) == 1
+        labels.clear()
+        host.spin_until(lambda: client.publish(PIXELS) and labels, "labels")
+        for transition in ("deactivate", "cleanup"):
+            assert getattr(node, f"trigger_{transition}")() == TransitionCallbackReturn.SUCCESS
+        gc.collect()
+        assert len(pipelines) == 0
+        assert entities(node) == before
+        resident.append(resident_bytes())
+    assert resident[-1] - resident[2] < GROWTH_BYTES
+
+
+def test_shutdown_of_an_active_node_frees_everything(host, client):
+    before = entities(host.node)
+    host.node.trigger_configure()
+    host.node.trigger_activate()
+    assert host.node.trigger_shutdown() == TransitionCallbackReturn.SUCCESS
+    assert entities(host.node) == before
+
+
+def test_outputs_are_converted_only_for_subscribers(host, client, monkeypatch):
+    converted = []
+
+    def counted(name, convert):
+        return lambda answer: (converted.append(name), convert(answer))[1]
+
+    for name, (kind, convert) in outputs.OUTPUTS.items():
+        monkeypatch.setitem(outputs.OUTPUTS, name, (kind, counted(name, convert)))
+    host.node.trigger_configure()
+    host.node.trigger_activate()
+    worker = host.node._worker
+
+    def answered():
+        out = worker.slot.counts().out
+        converted.clear()
+        host.spin_until(
+            lambda: client.publish(PIXELS) and worker.slot.counts().out > out + 1, "a frame"
+        )
+        return set(converted)
+
+    assert answered() == set()
+    instances = client.subscribe("~/instances", PanopticInstances)
+    host.spin_until(lambda: client.publish(PIXELS) and instances, "instances")
+    assert answered() == {"instances"}
+
+
+def test_deactivation_in_the_middle_of_a_frame_publishes_nothing_more(host, client, monkeypatch):
+    labels = client.subscribe("~/labels", Image)
+    host.node.trigger_configure()
+    host.node.trigger_activate()
+    host.spin_until(lambda: client.publish(PIXELS) and labels, "labels")
+    worker, run, in_work = host.node._worker, host.node._worker.pipeline.run, threading.Event()
+    go_on = threading.Event()
+
+    def held(image):
+        in_work.set()
+        assert go_on.wait(30)
+        return run(image)
+
+    host.spin_until(lambda: worker.slot.counts().waiting == 0, "all frames")
+    before = worker.slot.counts()
+    monkeypatch.setattr(worker.pipeline, "run", held)
+    host.spin_until(lambda: client.publish(PIXELS) and in_work.is_set(), "a frame in work")
+    host.node.trigger_deactivate()
+    go_on.set()
+    wait_for(lambda: worker.slot.counts().waiting == 0, "the frame in work")
+    assert worker.slot.counts().out == before.out
+    assert worker.slot.counts().dropped > before.dropped
+
+
+def test_a_pipeline_that_fails_is_an_error_that_ends_with_the_next_good_frame(
+    host, client, monkeypatch
+):
+    labels = client.subscribe("~/labels", Image)
+    host.node.trigger_configure()
+    host.node.trigger_activate()
+    with monkeypatch.context() as patch:
+        patch.setattr(host.node._worker.pipeline, "run", lambda image: np.zeros(1)[2])
+        host.spin_until(
+            lambda: client.publish(PIXELS) and host.node._worker.refusals.fault, "a refusal"
+        )
+        assert "IndexError" in client.wait_for_health(lambda level, *_: level == b"\2")[1]
+    host.spin_until(lambda: client.publish(PIXELS) and labels, "labels")
+    assert host.node._worker.refusals.fault is None
+
+
+def test_every_frame_of_a_cameras_size_arrives(host, client):
+    """Best effort, over the transports that the launch files choose."""
+    host.node.trigger_configure()
+    host.node.trigger_activate()
+    client.wait_until_heard()
+    pixels = random_pixels(720, 1280)
+    for _ in range(30):
+        client.publish(pixels)
+        deadline = time.monotonic() + 0.05
+        host.spin_until(lambda deadline=deadline: time.monotonic() > deadline, "the next frame")
+    counts = host.node._worker.slot.counts()
+    assert counts.frames_in + host.node._lost == 30
+    assert host.node._lost == 0
