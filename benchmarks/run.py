@@ -10,6 +10,7 @@ import importlib
 import json
 import os
 import platform
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from panoptic_ros.pipeline import torch_device
 _FOLDER = Path(__file__).parent
 
 
-def main() -> None:
+def main() -> int:
     names = sorted(f.stem.removeprefix("bench_") for f in _FOLDER.glob("bench_*.py"))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
@@ -30,15 +31,21 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("bench_out"), help="folder to write")
     args = parser.parse_args()
     device = torch_device(args.device)
-    results = []
+    results, failures = [], {}
     for name in args.only:
-        for result in importlib.import_module(f"bench_{name}").run(device):
-            print(_row(result), flush=True)
-            results.append(result)
+        try:
+            new = importlib.import_module(f"bench_{name}").run(device)
+        except Exception as error:  # One bench that cannot measure must not cost the others.
+            failures[name] = f"{type(error).__name__}: {error}"
+            print(f"bench {name} failed: {failures[name]}", file=sys.stderr, flush=True)
+            continue
+        print(*map(_row, new), sep="\n", flush=True)
+        results += map(_entry, new)
     args.out.mkdir(parents=True, exist_ok=True)
-    report = {"machine": _machine(device), "results": [_entry(r) for r in results]}
+    report = {"machine": _machine(device), "results": results, "failures": failures}
     (args.out / "bench.json").write_text(json.dumps(report, indent=2) + "\n")
     print(f"{report['machine']}\nwritten to {args.out / 'bench.json'}")
+    return 1 if failures else 0
 
 
 def _row(result: Result) -> str:
@@ -69,4 +76,4 @@ def _machine(device: torch.device) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,0 +1,73 @@
+import subprocess
+import sys
+
+import pytest
+
+from panoptic_ros import __main__ as main_module
+from panoptic_ros import cli
+
+
+def run(*arguments):
+    command = [sys.executable, "-m", "panoptic_ros", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def test_help_lists_every_command_with_its_line():
+    done = run("--help")
+    assert done.returncode == 0
+    for name, module in cli.load(list(cli.modules())).items():
+        assert name in done.stdout
+        assert module.HELP[:20] in done.stdout
+
+
+def test_help_does_not_import_torch():
+    code = (
+        "import sys; from panoptic_ros.__main__ import main\n"
+        "try: main(['--help'])\nexcept SystemExit: sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [(), ("nonsense",), ("demo", "--nonsense")])
+def test_bad_arguments_exit_with_2_and_say_what_is_wrong(arguments):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert "error:" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_bad_input_is_told_in_one_line():
+    done = run("demo", "--video", "no/such/film.mp4")
+    assert done.returncode == 2
+    assert done.stderr == "panoptic: error: there is no video file no/such/film.mp4\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (ValueError("width is 0"), 2, "panoptic: error: width is 0\n"),
+        (PermissionError("cannot write x"), 2, "panoptic: error: cannot write x\n"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_what_a_command_raises(monkeypatch, capsys, error, code, words):
+    def fail(args):
+        raise error
+
+    monkeypatch.setattr("panoptic_ros.cli.demo.run", fail)
+    assert main_module.main(["demo"]) == code
+    assert capsys.readouterr().err == words
+
+
+def test_what_is_not_expected_keeps_its_traceback(monkeypatch):
+    def fail(args):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("panoptic_ros.cli.demo.run", fail)
+    with pytest.raises(ZeroDivisionError):
+        main_module.main(["demo"])
+
+
+def test_a_command_gives_the_exit_code(monkeypatch):
+    monkeypatch.setattr("panoptic_ros.cli.demo.run", lambda args: args.frames)
+    assert main_module.main(["demo", "--frames", "7"]) == 7

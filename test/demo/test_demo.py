@@ -1,0 +1,84 @@
+"""The demo as a user runs it: real processes over the real middleware."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import psutil
+import pytest
+
+pytest.importorskip("rclpy", reason="ROS 2 is not on the path")
+
+
+def start(*arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "panoptic_ros", "demo", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_pictures_page_and_figures_that_add_up(tmp_path):
+    process = start("--weights", "random", "--device", "cpu", "--frames", 4, "--out", tmp_path)
+    output, errors = process.communicate(timeout=150)
+    assert process.returncode == 0, errors
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    frames = {k.removeprefix("frames_"): v for k, v in summary.items() if k.startswith("frames_")}
+    assert frames["published"] >= 4
+    assert frames["in"] == frames["published"] - frames["lost"]
+    assert frames["in"] == frames["out"] + frames["dropped"] + frames["refused"]
+    assert frames["received"] == frames["out"] > 0
+    assert summary["weights"] == "random"
+    assert sum(summary["segments_per_class"].values()) >= frames["out"]
+    latency = {stage: ms["p50"] for stage, ms in summary["latency_ms"].items()}
+    # Labels leave the node before the outputs that follow them.
+    assert 0 < latency["inference"] < min(latency["total"], latency["received"])
+    pictures = sorted((tmp_path / "pictures").iterdir())
+    assert len(pictures) == frames["out"]
+    for file in pictures:
+        camera, overlay = np.hsplit(cv2.imread(str(file)), 2)
+        assert camera.std() > 20
+        assert overlay.std() > 5
+        assert (camera != overlay).any()
+    page = (tmp_path / "index.html").read_text()
+    assert all(f"pictures/{file.name}" in page for file in pictures)
+    assert f"frames out{frames['out']:>16}" in output
+    assert str(tmp_path / "index.html") in output
+
+
+def test_missing_weights_are_named_and_nothing_takes_their_place(tmp_path):
+    model = tmp_path / "gone.yaml"
+    model.write_text(
+        "label_set: cityscapes\nsemantic: {weights: ./nowhere/semantic}\n"
+        "instances: {weights: ./nowhere/instance}\n"
+    )
+    process = start("--weights", model, "--out", tmp_path / "out")
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode == 1
+    assert "nowhere/semantic" in errors
+    assert "`random` runs untrained networks" in errors
+    assert "Traceback" not in errors
+    assert not (tmp_path / "out" / "summary.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 128 + signal.SIGTERM)]
+)
+def test_an_interrupt_ends_everything(tmp_path, number, code):
+    process = start("--weights", "random", "--device", "cpu", "--out", tmp_path)
+    end = time.monotonic() + 60
+    children = []
+    while len(children) < 2 and time.monotonic() < end:
+        time.sleep(0.2)
+        children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == code
+    assert "Traceback" not in errors
+    assert len(children) == 2
+    assert not any(child.is_running() for child in children)

@@ -1,0 +1,49 @@
+import cv2
+import numpy as np
+import pytest
+
+from panoptic_ros.demo.footage import open_footage
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    """Thirty frames at 20 Hz that grow brighter by 8."""
+    file = tmp_path_factory.mktemp("video") / "ramp.mp4"
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"mp4v"), 20, (64, 32))
+    for i in range(30):
+        writer.write(np.full((32, 64, 3), (0, 0, 8 * i), np.uint8))
+    writer.release()
+    return file
+
+
+@pytest.mark.parametrize(
+    ("limit", "stride", "count"), [(60, 1, 30), (30, 1, 30), (10, 3, 10), (7, 4, 7), (1, 10, 1)]
+)
+def test_frames_of_a_video_are_evenly_spread(video, limit, stride, count):
+    footage = open_footage(video, limit)
+    frames = list(footage.frames())
+    assert (footage.name, footage.count, footage.rate) == ("ramp.mp4", count, 20 / stride)
+    assert len(frames) == count
+    # BGR in OpenCV's hands, RGB in ours; the codec is lossy.
+    red = [frame[..., 0].mean() for frame in frames]
+    assert red == pytest.approx([8 * stride * i for i in range(count)], abs=6)
+    assert max(frame[..., 2].mean() for frame in frames) < 20
+
+
+def test_the_shipped_drive_is_the_default():
+    footage = open_footage(None, 3)
+    frames = list(footage.frames())
+    assert footage.count == len(frames) == 3
+    assert all(f.dtype == np.uint8 and f.ndim == 3 and f.std() > 20 for f in frames)
+
+
+def test_a_missing_video_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no video file .*gone\.mp4"):
+        open_footage(tmp_path / "gone.mp4", 10)
+
+
+def test_what_is_no_video_is_named(tmp_path):
+    file = tmp_path / "text.mp4"
+    file.write_text("this is not a video")
+    with pytest.raises(ValueError, match=r"text\.mp4 is not a video"):
+        open_footage(file, 10)
