@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Callbacks take milliseconds, but for the one that loads a model.
 EXECUTOR_TIMEOUT_SECONDS = 0.5
+SPIN_SECONDS = 0.1
 
 
 def main(args: list[str] | None = None) -> None:
@@ -44,7 +45,6 @@ def main(args: list[str] | None = None) -> None:
     executor.start()
     stop.wait()
     node.close(timeout=0)
-    rclpy.try_shutdown()
     executor.join(EXECUTOR_TIMEOUT_SECONDS)
     if not executor.is_alive():
         node.destroy_node()
@@ -52,6 +52,7 @@ def main(args: list[str] | None = None) -> None:
         # others go on seeing it until its lease runs out, 20 s later.
         del node
         gc.collect()
+        rclpy.try_shutdown()
     if errors:
         raise errors[0]
     # A thread may be deep in torch, which knows no cancelling: loading a model, or in an
@@ -61,18 +62,18 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _spin(node: PanopticNode, stop: threading.Event, errors: list[Exception]) -> None:
-    """Run a node's callbacks until the context ends; set the event then, or after an error."""
-    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+    """Run a node's callbacks until the event; set it after an error."""
+    from rclpy.executors import SingleThreadedExecutor
 
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
-        executor.spin()
-    except ExternalShutdownException:
-        pass
+        while not stop.is_set():
+            # Shutting the context down would end a plain spin, but newer rclpy then takes
+            # the node from under a callback that still runs.
+            executor.spin_once(timeout_sec=SPIN_SECONDS)
     except Exception as error:
         errors.append(error)
-    finally:
         stop.set()
 
 
