@@ -33,8 +33,10 @@ _MEMORY_ADVICE = "use a smaller input, cheaper weights or device:=cpu, or end ot
 class PanopticNode(LifecycleNode):
     """Run the panoptic pipeline on a camera's frames.
 
-    Topics: DESIGN's table; parameters: parameters.py; health: diagnostics.py. Callbacks
-    never wait for the networks, which run in the worker's thread, so that services answer.
+    Topics: camera.py and outputs.py; parameters: parameters.py; health: diagnostics.py.
+    Callbacks never wait for the networks, which run in the worker's thread, so that services
+    answer. While active, every frame that is not replaced is worked on, whether or not
+    somebody subscribes (deactivate to rest the GPU); outputs are converted on demand.
     Raise ValueError for a bad parameter at start.
     """
 

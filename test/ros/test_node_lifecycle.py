@@ -25,8 +25,8 @@ from panoptic_ros.ros.lifecycle import PanopticNode
 
 PIXELS = random_pixels()
 CYCLES = 10
-# What the allocators of torch and DDS may keep after the first cycles; ten pipelines would
-# be ten times the 26 MB of weights.
+# What the allocators of torch and DDS may keep after the first cycles. The seven pipelines
+# of the others would be more than 200 MB of weights.
 GROWTH_BYTES = 60 << 20
 
 
