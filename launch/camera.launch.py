@@ -51,8 +51,9 @@ def generate_launch_description() -> LaunchDescription:
             SetEnvironmentVariable(
                 TRANSPORTS, EnvironmentVariable(TRANSPORTS, default_value="LARGE_DATA")
             ),
-            OpaqueFunction(function=_panoptic_node),
+            # First: where RViz is missing, launch stops, and what it has started goes on.
             OpaqueFunction(function=_rviz),
+            OpaqueFunction(function=_panoptic_node),
         ]
     )
 

@@ -78,11 +78,12 @@ class Environment:
     def _forget_half_installed(self) -> None:
         """Remove what an interrupted pip left, so that pip installs it again.
 
-        pip writes RECORD last, but takes a package without it for installed.
+        pip takes a package for installed as soon as its metadata is there, but writes INSTALLER
+        only after the last of its files.
         """
         for packages in self.prefix.glob("lib/python*/site-packages"):
             for info in packages.glob("*.dist-info"):
-                if not (info / "RECORD").is_file():
+                if not (info / "INSTALLER").is_file():
                     shutil.rmtree(info)
             for leftover in packages.glob("~*"):
                 shutil.rmtree(leftover)

@@ -61,7 +61,8 @@ def test_half_installed_packages_are_forgotten(root):
     for info in (whole, half):
         info.mkdir()
         (info / "METADATA").touch()
-    (whole / "RECORD").touch()
+        (info / "RECORD").touch()
+    (whole / "INSTALLER").touch()
     (packages / "~orch").mkdir()
     Environment(root)._forget_half_installed()
     assert whole.is_dir()
