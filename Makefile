@@ -1,7 +1,7 @@
 # make setup | demo | test | bench | clean
 #
 #   VIDEO=file     input of `make demo` (default: sample/town_drive)
-#   WEIGHTS=name   a model file of config/models (demo, bench)
+#   WEIGHTS=name   a model file of config/models (demo)
 #   DEVICE=name    auto, cpu or cuda (demo, bench)
 #   PYTHON=path    the interpreter to build on (setup; default: python3)
 
@@ -16,7 +16,7 @@ help:
 	@echo "make setup   everything into ./.venv and ./install; again: nothing to do"
 	@echo "make demo    camera, node and viewer as processes; writes demo_out/ [VIDEO= WEIGHTS= DEVICE=]"
 	@echo "make test    style checks and the test suite"
-	@echo "make bench   speed, as a table and as JSON in bench_out/ [WEIGHTS= DEVICE=]"
+	@echo "make bench   speed, as a table and as JSON in bench_out/ [DEVICE=]"
 	@echo "make clean   removes what was built and written, but not .venv"
 
 setup:
@@ -29,7 +29,7 @@ test: setup
 	@$(RUN) ruff check . && ruff format --check . && python -m pytest
 
 bench: setup
-	@$(RUN) python benchmarks/run.py $(MODEL)
+	@$(RUN) python benchmarks/run.py $(if $(DEVICE),--device "$(DEVICE)")
 
 clean:
 	rm -rf build install log demo_out bench_out *.egg-info .pytest_cache .ruff_cache .hypothesis

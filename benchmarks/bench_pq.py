@@ -21,7 +21,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from PIL import Image
+from results import Result
 
 from panoptic_ros.evaluation.files import score_files
 from panoptic_ros.evaluation.panoptic_quality import PanopticQuality
@@ -31,6 +33,7 @@ from panoptic_ros.labels import CITYSCAPES, class_ids
 SIZE = (1024, 2048)
 INSTANCES = 60
 ROUNDS = 5
+IMAGES = 24
 
 
 def frame(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -117,23 +120,48 @@ def files(folder: Path) -> tuple[float, float]:
     return min(t[0] for t in times), min(t[1] for t in times)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=24, help="pairs of images (default: 24)")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures")
-    args = parser.parse_args()
-    pairs = [frame(seed) for seed in range(args.images)]
+def measure(count: int) -> dict[str, float]:
+    """Return the milliseconds per pair, in memory and from files, by us and officially."""
+    pairs = [frame(seed) for seed in range(count)]
     memory = in_memory(pairs)
     with tempfile.TemporaryDirectory() as name:
         for side, images in zip(("truth", "prediction"), zip(*pairs, strict=True), strict=True):
             write(Path(name), side, list(images))
         official, ours = files(Path(name))
-    figures = {
+    return {
         "pair_in_memory_ms": memory,
-        "files_official_ms_per_pair": 1e3 * official / args.images,
-        "files_ours_ms_per_pair": 1e3 * ours / args.images,
+        "files_official_ms_per_pair": 1e3 * official / count,
+        "files_ours_ms_per_pair": 1e3 * ours / count,
         "files_speedup": official / ours,
     }
+
+
+def run(device: torch.device) -> list[Result]:
+    """Give the figures to run.py; the device plays no part."""
+    figures = measure(IMAGES)
+    memory = {"pair": figures["pair_in_memory_ms"]}
+    files_ms = {k: figures[f"files_{k}_ms_per_pair"] for k in ("official", "ours")}
+    about = f"{IMAGES} pairs of {SIZE[1]}x{SIZE[0]}, {INSTANCES} instances"
+    return [
+        Result("pq: a pair in memory", memory["pair"], "ms", 25, False, memory, about),
+        Result(
+            "pq: files against official script",
+            figures["files_speedup"],
+            "times faster",
+            4,
+            True,
+            files_ms,
+            f"{about}; scores equal",
+        ),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=IMAGES, help=f"pairs (default: {IMAGES})")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures")
+    args = parser.parse_args()
+    figures = measure(args.images)
     for key, value in figures.items():
         print(f"{key:28s} {value:8.1f}")
     if args.json:
