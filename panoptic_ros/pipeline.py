@@ -67,8 +67,7 @@ class PanopticPipeline:
         weights: NAME of config/models/NAME.yaml, or the path of such a file.
         device: auto (CUDA where there is one), cuda, cuda:N or cpu.
         fusion, options: None takes the model's own.
-        Raise FileNotFoundError or ValueError that names the file at fault, RuntimeError
-        where CUDA is asked for and missing.
+        Raise FileNotFoundError or ValueError that names the file at fault, or the device.
         """
         config = load_model_config(weights)
         semantic, instances, head = build_predictors(config, torch_device(device))
@@ -134,8 +133,7 @@ class PanopticPipeline:
 def torch_device(name: str) -> torch.device:
     """Return the device that auto, cuda, cuda:N or cpu means on this machine.
 
-    Raise RuntimeError where CUDA is asked for and torch sees none, ValueError for
-    another name.
+    Raise ValueError for another name, and for a CUDA device that torch does not see.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -143,7 +141,7 @@ def torch_device(name: str) -> torch.device:
         raise ValueError(f"device is {name!r}; it must be auto, cuda, cuda:N or cpu")
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise RuntimeError(
+        raise ValueError(
             f"device {name!r} is not there: torch {torch.__version__} sees "
             f"{torch.cuda.device_count()} CUDA devices; check nvidia-smi and the driver, "
             "or choose device cpu"

@@ -71,7 +71,7 @@ def test_device_names():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 def test_cuda_asked_for_and_missing_says_what_to_do():
-    with pytest.raises(RuntimeError, match="choose device cpu"):
+    with pytest.raises(ValueError, match="choose device cpu"):
         torch_device("cuda")
 
 
