@@ -26,9 +26,7 @@ DISTRIBUTIONS = {
 ROSDEP_KEYS = {
     "cv2": "python3-opencv",
     "jinja2": "python3-jinja2",
-    "matplotlib": "python3-matplotlib",
     "numpy": "python3-numpy",
-    "psutil": "python3-psutil",
     "tf2_ros": "tf2_ros_py",
     "tqdm": "python3-tqdm",
     "yaml": "python3-yaml",
