@@ -5,12 +5,13 @@ from pathlib import Path
 from setuptools import setup
 
 ROOT = Path(__file__).parent
+DATA = ("config", "sample", "weights")
 
 
 def data_files() -> list[tuple[str, list[str]]]:
-    """List config/ and weights/ for share/panoptic_ros, where resources.share_dir() looks."""
+    """List the files of DATA for share/panoptic_ros, where resources.share_dir() looks."""
     folders: dict[str, list[str]] = {}
-    for top in ("config", "weights"):
+    for top in DATA:
         for path in sorted((ROOT / top).rglob("*")):
             if path.is_file():
                 relative = path.relative_to(ROOT)

@@ -1,4 +1,4 @@
-"""Where the package's own files lie: config/, launch/ and weights/."""
+"""Where the package's own files lie: config/, sample/ and weights/."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _MARK = Path("config") / "models"
 
 
 def share_dir() -> Path:
-    """Return the folder that holds config/, launch/ and weights/.
+    """Return the folder that holds config/, sample/ and weights/.
 
     It is the source tree where the modules run from there (also through the links of
     ``colcon build --symlink-install`` and an editable pip install), and

@@ -116,6 +116,17 @@ def test_versions_agree():
     assert _package_xml().findtext("version") == panoptic_ros.__version__
 
 
+def test_both_ways_of_installing_bring_the_files_that_the_code_asks_for():
+    code = "".join(path.read_text() for path in (ROOT / "panoptic_ros").rglob("*.py"))
+    wanted = set(re.findall(r'share_dir\(\) / "(\w+)"', code))
+    assert "config" in wanted
+    (by_pip,) = re.findall(r"^DATA = (.*)$", (ROOT / "setup.py").read_text(), re.MULTILINE)
+    cmake = (ROOT / "CMakeLists.txt").read_text()
+    (by_cmake,) = re.findall(r"install\(DIRECTORY (.*) DESTINATION share/", cmake)
+    assert wanted <= set(ast.literal_eval(by_pip)) <= set(by_cmake.split())
+    assert set(by_cmake.split()) <= set(setup_environment.INSTALLED)
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "msg").glob("*.msg")), ids=lambda path: path.stem)
 def test_every_message_is_built_and_every_field_explained(path):
     fields = [line for line in path.read_text().splitlines() if line and line[0] != "#"]

@@ -15,6 +15,7 @@ from tools import preflight, stamps
 from tools.environment import Environment, install_display_libraries
 
 ROOT = Path(__file__).resolve().parent.parent
+INSTALLED = ("panoptic_ros", "config", "launch", "sample", "weights")
 BUILD_FILES = ("CMakeLists.txt", "package.xml", "scripts/panoptic_node.in")
 
 
@@ -108,8 +109,7 @@ def _build_stamp() -> Path:
 
 
 def _build_fingerprint(environment: Environment) -> str:
-    facts = stamps.files_below(*(ROOT / name for name in ("panoptic_ros", "launch", "config")))
-    facts += [str(path) for path in sorted((ROOT / "weights").glob("*")) if path.is_file()]
+    facts = stamps.files_below(*(ROOT / name for name in INSTALLED))
     contents = [*(ROOT / name for name in BUILD_FILES), *(ROOT / "msg").glob("*.msg")]
     return stamps.fingerprint(facts=[environment.ros, *facts], contents=contents)
 
