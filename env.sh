@@ -30,9 +30,6 @@ _panoptic_env() {
     export PATH="$root/install/panoptic_ros/lib/panoptic_ros:$PATH"
     # Fast DDS's default transports lose images above about 1 MiB on best-effort topics.
     export FASTDDS_BUILTIN_TRANSPORTS="${FASTDDS_BUILTIN_TRANSPORTS:-LARGE_DATA}"
-    # On a CPU, threads of the networks that wait must not hold the cores that the camera and the
-    # subscribers need: left to spin, they slow shared cores down several times over.
-    export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
     case "$options" in *u*) set -u ;; esac
 }
 

@@ -1,3 +1,9 @@
+import os
+
+# Tests, and the processes that they start, share few cores: threads that spin while they wait
+# slow everybody down. torch's OpenMP reads this once, when it is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import pytest
 import torch
 
