@@ -57,16 +57,14 @@ def _lay_instances(
 
 def _stuff(semantic: SemanticPrediction, free: Tensor, options: FusionOptions) -> Tensor:
     """Return the stuff class id of each free pixel, int32 [H, W], 0 elsewhere."""
-    labels = semantic.labels
-    channels = semantic.channels
-    ids = torch.zeros_like(free, dtype=torch.int32)
-    for channel, label in enumerate(labels.classes):
-        if label.is_thing:
-            continue
-        held = (channels == channel) & free
-        large_enough = held.sum() >= max(options.stuff_area_limit, 1)
-        ids.masked_fill_(held & large_enough, label.id)
-    return ids
+    classes = semantic.labels.classes
+    taken = len(classes)
+    channels = torch.where(free, semantic.channels, taken).int()
+    # bincount would wait for the GPU to learn how many bins it needs.
+    areas = torch.histc(channels.float(), bins=taken + 1, min=-0.5, max=taken + 0.5)
+    ids = torch.tensor([0 if c.is_thing else c.id for c in classes] + [0], dtype=torch.int32)
+    ids = ids.to(free.device, non_blocking=True) * (areas >= options.stuff_area_limit)
+    return ids[channels]
 
 
 def _to_host(labels: Tensor, label_set: LabelSet) -> np.ndarray:
