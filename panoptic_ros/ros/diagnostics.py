@@ -108,9 +108,14 @@ class Status:
     def line(self, before: FrameCounts) -> str:
         """Return the log's line about the frames since an earlier count."""
         now, age, inference = self.counts, self.latency["age"], self.latency["inference"]
+        latency = (
+            "no frame answered"
+            if math.isnan(age.p50)
+            else f"latency {age.p50:.0f} ms (p95 {age.p95:.0f}), "
+            f"of which inference {inference.p50:.0f} ms (p95 {inference.p95:.0f})"
+        )
         return (
-            f"{self.rate:.1f} frames/s, latency {age.p50:.0f} ms (p95 {age.p95:.0f}), "
-            f"of which inference {inference.p50:.0f} ms (p95 {inference.p95:.0f}); "
+            f"{self.rate:.1f} frames/s, {latency}; "
             f"in {now.frames_in - before.frames_in}, out {now.out - before.out}, "
             f"dropped {now.dropped - before.dropped}, refused {now.refused - before.refused}"
         )

@@ -103,3 +103,8 @@ def test_the_log_line_counts_from_the_last_one():
         "4.0 frames/s, latency 120 ms (p95 150), of which inference 100 ms (p95 130); "
         "in 120, out 40, dropped 70, refused 9"
     )
+
+
+def test_the_line_without_frames_says_so():
+    line = Status("active").line(FrameCounts())
+    assert line == "0.0 frames/s, no frame answered; in 0, out 0, dropped 0, refused 0"
