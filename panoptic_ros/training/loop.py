@@ -61,7 +61,7 @@ def train(task: Task, run: Path) -> Outcome:
         accelerator.scaler.load_state_dict(state["scaler"])
     session = _Session(accelerator, task, trainee, optimizer, run)
     scores = session.loop(loader, first)
-    return Outcome(
+    outcome = Outcome(
         trainee=accelerator.unwrap_model(trainee).cpu().eval(),
         scores=scores,
         steps=config.steps,
@@ -69,6 +69,10 @@ def train(task: Task, run: Path) -> Outcome:
         processes=processes,
         is_main=accelerator.is_main_process,
     )
+    # A process that exits while another still talks to it makes that one abort.
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+    return outcome
 
 
 def make_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
