@@ -61,23 +61,27 @@ def refine(
     """Return each instance's region and the head's logits in it, float [y1 - y0, x1 - x0].
 
     The factorised form: the head is linear up to its sigmoid, so what the semantic masks
-    add is computed once per class, and each instance costs one single-channel convolution
-    in its region. Equal to `PanopticHead.plain` cropped to the regions.
+    add is the same for every instance of a class. It is computed once where the instances
+    crowd, else in their regions alone; an instance's own mask costs one single-channel
+    convolution. Equal to `PanopticHead.plain` cropped to the regions.
     """
     size, radius = semantic.image_size, head.radius
     regions = [region(box, size) for box in candidates.boxes]
     logits: dict[int, Tensor] = {}
     for class_id in sorted(set(candidates.class_ids.tolist())):
         members = np.flatnonzero(candidates.class_ids == class_id).tolist()
+        cnn = head.cnn(class_id)
+        own_kernel, context_kernel = cnn.kernel().split((1, head.num_semantic), dim=1)
         for frame, group in _frames(regions, members):
-            context = head.semantic_response(softmax_masks(semantic, frame, radius), class_id)
+            masks = softmax_masks(semantic, frame, radius)
+            context = F.conv2d(masks[None], context_kernel, cnn.mix.bias)[0, 0]
             for i in group:
                 own = instance_mask(
                     candidates.masks[i], candidates.boxes[i], regions[i], size, radius
                 )
                 (x0, y0, x1, y1), (left, top) = regions[i], frame[:2]
                 logits[i] = (
-                    head.instance_response(own, class_id)
+                    F.conv2d(own[None, None], own_kernel)[0, 0]
                     + context[y0 - top : y1 - top, x0 - left : x1 - left]
                 )
     return [(regions[i], logits[i]) for i in range(len(regions))]

@@ -102,16 +102,3 @@ class PanopticHead(nn.Module):
         """
         stacked = F.pad(torch.cat([mask[None], semantic])[None], [self.radius] * 4)
         return self.cnn(class_id)(stacked)[0, 0]
-
-    def semantic_response(self, semantic: Tensor, class_id: int) -> Tensor:
-        """Return what the semantic masks and the bias add to a class's logits, [h, w].
-
-        semantic: softmax masks [C, h + 2 * radius, w + 2 * radius]. The same for every
-        instance of the class, hence computed once for all of them.
-        """
-        cnn = self.cnn(class_id)
-        return F.conv2d(semantic[None], cnn.kernel()[:, 1:], cnn.mix.bias)[0, 0]
-
-    def instance_response(self, mask: Tensor, class_id: int) -> Tensor:
-        """Return what an instance's own mask [h + 2 * radius, w + 2 * radius] adds, [h, w]."""
-        return F.conv2d(mask[None, None], self.cnn(class_id).kernel()[:, :1])[0, 0]
