@@ -19,6 +19,7 @@ from panoptic_ros.synthetic.town.compiler import compile_scene
 from panoptic_ros.synthetic.town.drive import make_plan
 from panoptic_ros.synthetic.town.fleet import Fleet
 from panoptic_ros.synthetic.town.ground_plan import GroundPlan, survey
+from panoptic_ros.synthetic.town.groups import group_small_instances
 from panoptic_ros.synthetic.town.layout import make_street
 from panoptic_ros.synthetic.town.mesh import rotation_z
 from panoptic_ros.synthetic.town.plots import Plots
@@ -115,6 +116,7 @@ class Town:
         grain = np.random.default_rng([self.seed, index])
         image = develop(color, depth, rays, self.weather, self.camera, grain)
         plan = survey(self.scene, self.street, ego, time)
+        labels = group_small_instances(labels)
         return TownFrame(index, time, image, labels, depth, ego, plan)
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from panoptic_ros.labels import CITYSCAPES, class_ids
+from panoptic_ros.synthetic.town.groups import LEAST_SHARE
 from panoptic_ros.synthetic.town.layout import ROAD
 
 _HASH = """
@@ -35,11 +36,13 @@ def test_every_class_appears_over_a_handful_of_seeds(make_town):
     assert seen == set(CITYSCAPES.ids.tolist())
 
 
-def test_things_carry_instance_numbers_and_stuff_does_not(make_town):
-    labels = np.unique(make_town(6).frame(0).labels)
+def test_things_carry_instance_numbers_and_stuff_and_groups_do_not(make_town):
+    image = make_town(6).frame(0).labels
+    values, areas = np.unique(image, return_counts=True)
     things = {c.id for c in CITYSCAPES.things}
-    for value in labels.tolist():
-        assert (value // 1000 in things) == (value >= 1000)
+    assert set(class_ids(values).tolist()) <= set(CITYSCAPES.ids.tolist())
+    assert {v // 1000 for v in values.tolist() if v >= 1000} <= things
+    assert areas[values >= 1000].min() >= LEAST_SHARE * image.size
 
 
 def test_a_rider_and_the_bike_are_two_things_in_one_place(make_town):
