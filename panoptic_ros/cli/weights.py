@@ -1,0 +1,134 @@
+"""Bring public checkpoints here, and check those that are."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+HELP = "list, fetch, import and check weights"
+EXIT_DAMAGED = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add one sub-command per verb."""
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+
+    def verb(name: str, run: Callable[..., int], text: str) -> argparse.ArgumentParser:
+        command = verbs.add_parser(name, help=text, description=text)
+        command.set_defaults(verb=run)
+        return command
+
+    verb("list", _list, "the public checkpoints, and the weights that are here")
+    fetch = verb("fetch", _fetch, "download, check and convert a public checkpoint")
+    fetch.add_argument("name", metavar="NAME", help="a name that `list` shows")
+    fetch.add_argument("--url", default="", help="a mirror of the file (same hash)")
+    import_ = verb("import", _import, "convert a checkpoint's file that is here")
+    import_.add_argument("file", type=Path, metavar="FILE")
+    import_.add_argument(
+        "--as", dest="name", required=True, type=_name, metavar="NAME", help="name it by"
+    )
+    info = verb("info", _info, "what is known of some weights")
+    info.add_argument("name", metavar="NAME")
+    verify = verb("verify", _verify, "check hash and tensors of all weights that are here")
+    verify.add_argument("names", nargs="*", metavar="NAME", help="only these")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what the verb says; return its exit code."""
+    return args.verb(args)
+
+
+def _list(args: argparse.Namespace) -> int:
+    from panoptic_ros.weights import load_manifest, places
+
+    here = places.installed()
+    manifest = load_manifest()
+    width = max(map(len, [*here, *manifest]))
+    for name, entry in manifest.items():
+        scores = ", ".join(f"{key} {value:g}" for key, value in entry.score.items())
+        state = "here" if name in here else f"{entry.megabytes:g} MB"
+        print(
+            f"{name:{width}}  {state:>7}  {entry.what}; {scores} (its authors', {entry.score_on})"
+        )
+    for name in sorted(set(here) - set(manifest)):
+        print(f"{name:{width}}  {'here':>7}  {here[name]}.safetensors")
+    return 0
+
+
+def _fetch(args: argparse.Namespace) -> int:
+    from panoptic_ros.weights import load_manifest
+    from panoptic_ros.weights.download import DownloadError
+    from panoptic_ros.weights.install import fetch, licence
+    from panoptic_ros.weights.manifest import entry as find_entry
+
+    entry = find_entry(args.name, load_manifest())
+    print(f"{entry.name}: {licence(entry)}")
+    if not entry.sha256:
+        print("its authors publish no hash: a complete file cannot be told from an exchanged one")
+    try:
+        path = fetch(entry, args.url)
+    except DownloadError as error:
+        raise DownloadError(f"{error}\nOr, {entry.by_hand()}") from error
+    print(f"{path}.safetensors")
+    return 0
+
+
+def _import(args: argparse.Namespace) -> int:
+    from panoptic_ros.weights import load_manifest
+    from panoptic_ros.weights.install import import_file
+
+    entry = load_manifest().get(args.name)
+    command = f"python -m panoptic_ros weights import {args.file.name} --as {args.name}"
+    print(f"{import_file(args.file, args.name, entry, command)}.safetensors")
+    return 0
+
+
+def _info(args: argparse.Namespace) -> int:
+    from panoptic_ros.weights import find, load_manifest
+    from panoptic_ros.weights.install import describe
+    from panoptic_ros.weights.manifest import entry as find_entry
+
+    manifest, path = load_manifest(), find(args.name)
+    if path is None:
+        # Raises where the name is unknown.
+        find_entry(args.name, manifest)
+    if args.name in manifest:
+        entry = manifest[args.name]
+        for key, value in vars(entry).items():
+            if key != "name":
+                print(f"{key.replace('_', ' ')}: {value}")
+        if path is None:
+            print(f"not here; run `python -m panoptic_ros weights fetch {args.name}`, or,")
+            print(entry.by_hand())
+    if path is not None:
+        print(f"{path}.json:\n{describe(path)}")
+    return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from panoptic_ros.weights import places
+    from panoptic_ros.weights.install import check
+
+    here = places.installed()
+    for name in args.names:
+        if name not in here:
+            searched = ", ".join(map(str, places.folders()))
+            raise ValueError(f"there are no weights {name!r} in {searched}")
+    damaged = 0
+    for name in args.names or sorted(here):
+        trouble = check(here[name])
+        damaged += bool(trouble)
+        print(f"{name}: {'whole' if not trouble else 'DAMAGED'}")
+        if trouble:
+            print(f"  {trouble}", file=sys.stderr)
+    return EXIT_DAMAGED if damaged else 0
+
+
+def _name(text: str) -> str:
+    # It becomes a file's name, perhaps in a folder below the one for weights.
+    if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} must be of letters, digits, _ - . and /")
+    return text

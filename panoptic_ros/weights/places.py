@@ -1,0 +1,58 @@
+"""Where weights lie: the package's own folder, and the user's."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from panoptic_ros import resources
+
+VARIABLE = "PANOPTIC_WEIGHTS"
+
+
+def folders() -> list[Path]:
+    """Return the folders that are searched for weights, best first; some may not exist.
+
+    $PANOPTIC_WEIGHTS where it is set, the package's weights/, and the user's data folder
+    ($XDG_DATA_HOME/panoptic_ros/weights, see the XDG base directory specification).
+    """
+    own = os.environ.get(VARIABLE)
+    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    places = [Path(own)] if own else []
+    return [*places, resources.share_dir() / "weights", Path(data) / "panoptic_ros" / "weights"]
+
+
+def find(name: str) -> Path | None:
+    """Return the path, without suffix, of the checkpoint of a name; None where there is none."""
+    for folder in folders():
+        path = folder / name
+        # Not with_suffix: a name may hold a dot of its own.
+        if path.with_name(f"{path.name}.json").is_file():
+            return path
+    return None
+
+
+def target() -> Path:
+    """Return the folder that new weights go to: the first that can be written.
+
+    Raise OSError that lists the folders where none can.
+    """
+    places = folders()
+    for place in places:
+        parent = next(p for p in (place, *place.parents) if p.exists())
+        if parent.is_dir() and os.access(parent, os.W_OK):
+            return place
+    raise OSError(
+        f"none of the folders for weights can be written: {', '.join(map(str, places))}; "
+        f"set {VARIABLE} to one that can"
+    )
+
+
+def installed() -> dict[str, Path]:
+    """Return every checkpoint there is by name, with its path without suffix."""
+    found: dict[str, Path] = {}
+    for folder in folders():
+        for side in sorted(folder.rglob("*.json")):
+            path = side.with_name(side.name.removesuffix(".json"))
+            found.setdefault(path.relative_to(folder).as_posix(), path)
+    return found
