@@ -1,7 +1,16 @@
-"""Camera messages in, RGB arrays out. Works on rclpy's and on the `rosbags` library's messages."""
+"""Camera messages in, arrays out. Works on rclpy's and on the `rosbags` library's messages."""
 
 from panoptic_ros.encodings.compressed import decode_compressed
+from panoptic_ros.encodings.depth import decode_depth
+from panoptic_ros.encodings.points import decode_points
 from panoptic_ros.encodings.raw import KNOWN_ENCODINGS, decode_image
 from panoptic_ros.encodings.refusal import ImageRefused
 
-__all__ = ["KNOWN_ENCODINGS", "ImageRefused", "decode_compressed", "decode_image"]
+__all__ = [
+    "KNOWN_ENCODINGS",
+    "ImageRefused",
+    "decode_compressed",
+    "decode_depth",
+    "decode_image",
+    "decode_points",
+]

@@ -88,7 +88,8 @@ def decode_image(msg: RawImage) -> np.ndarray:
     layout = _layout(msg.encoding)
     width, height = int(msg.width), int(msg.height)
     _check_size(msg.encoding, layout, width, height)
-    rows = _rows(msg, layout, width, height)
+    count = height * 3 // 2 if layout.chroma_plane else height
+    rows = unpadded_rows(msg, count, width * layout.bytes_per_pixel)
     if msg.encoding == "mono16":
         # The upper byte of each value: first if big endian, else second.
         rows = rows[:, 0 if msg.is_bigendian else 1 :: 2]
@@ -134,17 +135,20 @@ def _check_size(encoding: str, layout: _Layout, width: int, height: int) -> None
         raise ImageRefused(f"{encoding} needs at least {n}x{n} pixels, got {size}")
 
 
-def _rows(msg: RawImage, layout: _Layout, width: int, height: int) -> np.ndarray:
-    """Return a view of the rows without their padding, uint8 [rows, bytes of a row]."""
-    step, row_size = int(msg.step), width * layout.bytes_per_pixel
+def unpadded_rows(msg: RawImage, count: int, row_size: int) -> np.ndarray:
+    """Return a view of a message's rows without their padding, uint8 [count, row_size].
+
+    Raise ImageRefused for a step or a length of data that does not fit.
+    """
+    step = int(msg.step)
     if step < row_size:
         raise ImageRefused(
-            f"step {step} is less than a row of {row_size} bytes ({width} pixels of {msg.encoding})"
+            f"step {step} is less than a row of {row_size} bytes "
+            f"({msg.width} pixels of {msg.encoding})"
         )
-    rows = height * 3 // 2 if layout.chroma_plane else height
-    expected, got = step * rows, len(msg.data)
+    expected, got = step * count, len(msg.data)
     if got != expected:
         raise ImageRefused(
-            f"data has {got} bytes, expected {expected} ({rows} rows of step {step})"
+            f"data has {got} bytes, expected {expected} ({count} rows of step {step})"
         )
-    return np.frombuffer(msg.data, np.uint8).reshape(rows, step)[:, :row_size]
+    return np.frombuffer(msg.data, np.uint8).reshape(count, step)[:, :row_size]
