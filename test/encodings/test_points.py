@@ -16,10 +16,8 @@ def cloud(order="<", kind="f4", padding=0, **fields):
     points = np.array([(x, y, 0xA5, z) for x, y, z in POINTS], layout)
     rows = np.pad(points.view(np.uint8).reshape(2, -1), ((0, 0), (0, padding)))
     described = [
-        SimpleNamespace(
-            name=n, offset=layout.fields[n][1], datatype=UINT8 if n == "i" else datatype
-        )
-        for n in layout.names
+        SimpleNamespace(name=name, offset=offset, datatype=UINT8 if name == "i" else floating)
+        for name, (_, offset) in layout.fields.items()
     ]
     known = {"height": 2, "width": 2, "fields": described, "is_bigendian": order == ">"}
     known |= {"point_step": layout.itemsize, "row_step": rows.shape[1], "data": rows.tobytes()}
