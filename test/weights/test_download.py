@@ -51,7 +51,7 @@ def test_a_part_of_an_earlier_call_is_continued(file):
 
 
 def test_a_file_that_changed_meanwhile_is_fetched_anew(file):
-    with serving(Site(b"old" * 50_000, cut_after=CHUNK)) as site:
+    with serving(Site(b"old" * 200_000, cut_after=CHUNK)) as site:
         with pytest.raises(DownloadError):
             download(site.url, file)
         site.content, site.etag, site.cut_after = CONTENT, '"v2"', 0
