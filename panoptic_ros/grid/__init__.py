@@ -1,0 +1,1 @@
+"""From label images to the ground: projection, fusion over time, pictures."""

@@ -1,0 +1,53 @@
+"""How label images are projected onto the ground."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from panoptic_ros.labels import LabelSet
+
+# Names of common label sets (Cityscapes, Mapillary, KITTI-360); a label set has some of them.
+_GROUND = ("road", "sidewalk", "terrain", "parking", "rail track", "ground", "lane marking")
+_OVERHEAD = ("sky", "traffic light", "traffic sign")
+# European kerbs are 0.10 to 0.15 m high; what lies beside the carriageway is level with them.
+_HEIGHTS = {"sidewalk": 0.12, "terrain": 0.12}
+
+
+@dataclass(frozen=True)
+class ProjectionOptions:
+    """Set how a label image is read as ground, obstacles and neither.
+
+    ground: names of the classes that are free; None: the usual ones that the label set has.
+    overhead: names of classes whose lower edge hangs in the air (None: the usual ones): they
+        hide the ground but are never placed on it.
+    ground_heights: metres of a ground class above the plane; None: the usual kerbs'.
+    ground_height, ground_pitch, ground_roll: the ground plane in the frame of the camera pose:
+        its height at the origin in metres; pitch > 0 falls away ahead, roll > 0 falls away to
+        the right, radians (the rotation about y, about x, of REP-103's right-handed axes).
+    hidden_rows: rows at the picture's lower edge that show the own vehicle, pixels of the
+        camera's picture; ego_mask: bool or integer, non-zero where the own vehicle is, of the
+        picture's shape (H, W).
+    max_footprint: metres of ground under one pixel from which on a cell is unknown.
+    min_height, clearance: metres above the ground between which a depth or lidar point is an
+        obstacle.
+    pixel_sigma: standard deviation of a mask's lower edge, pixels; pitch_sigma: of the
+        camera's pitch, radians; range_sigma: of measured depth, a fraction of the range.
+    """
+
+    ground: tuple[str, ...] | None = None
+    overhead: tuple[str, ...] | None = None
+    ground_heights: Mapping[str, float] | None = None
+    ground_height: float = 0.0
+    ground_pitch: float = 0.0
+    ground_roll: float = 0.0
+    hidden_rows: int = 0
+    ego_mask: np.ndarray | None = field(default=None, compare=False)
+    max_footprint: float = 2.0
+    min_height: float = 0.25
+    clearance: float = 2.5
+    pixel_sigma: float = 1.0
+    pitch_sigma: float = 0.003
+    range_sigma: float = 0.02

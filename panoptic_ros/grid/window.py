@@ -1,0 +1,58 @@
+"""The cells of a grid around the vehicle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class GridWindow:
+    """Describe a grid in base_link, laid out like nav_msgs/OccupancyGrid.
+
+    x_min, y_min: the corner of cell [0, 0], metres; length along x, width along y, metres;
+    resolution: side of a cell, metres. Arrays are [row, column] = [iy, ix]: row 0 holds the
+    smallest y, x grows along the columns. Raise ValueError unless the sides are whole cells.
+    """
+
+    x_min: float = 0.0
+    y_min: float = -20.0
+    length: float = 60.0
+    width: float = 40.0
+    resolution: float = 0.2
+
+    def __post_init__(self) -> None:
+        values = (self.x_min, self.y_min, self.length, self.width, self.resolution)
+        if not np.isfinite(values).all() or min(self.length, self.width, self.resolution) <= 0:
+            raise ValueError(
+                f"grid window {values} (x_min, y_min, length, width, resolution) must be finite "
+                "with positive length, width and resolution"
+            )
+        for name in ("length", "width"):
+            cells = getattr(self, name) / self.resolution
+            if round(cells) < 1 or abs(cells - round(cells)) > 1e-6 * max(cells, 1):
+                raise ValueError(
+                    f"{name} {getattr(self, name)} m is not a whole number of cells "
+                    f"of {self.resolution} m; change one of them"
+                )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows (along y) and columns (along x)."""
+        return round(self.width / self.resolution), round(self.length / self.resolution)
+
+    def centers(self) -> np.ndarray:
+        """Return x, y of every cell's centre, float64 [ny, nx, 2], metres."""
+        rows, columns = self.shape
+        x = self.x_min + (np.arange(columns) + 0.5) * self.resolution
+        y = self.y_min + (np.arange(rows) + 0.5) * self.resolution
+        return np.stack(np.meshgrid(x, y), axis=-1)
+
+    def flat_index(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return the flat index (iy * nx + ix) of the cell of each point, -1 outside, int64."""
+        rows, columns = self.shape
+        ix = np.floor((np.asarray(x) - self.x_min) / self.resolution)
+        iy = np.floor((np.asarray(y) - self.y_min) / self.resolution)
+        inside = (ix >= 0) & (ix < columns) & (iy >= 0) & (iy < rows)
+        return np.where(inside, iy * columns + ix, -1).astype(np.int64)
