@@ -41,22 +41,8 @@ class Predictor:
         return next(self.network.parameters()).device
 
     def upload(self, image: np.ndarray | Tensor) -> Tensor:
-        """Return an image as uint8 [3, H, W] on the network's device.
-
-        image: uint8 [H, W, 3] RGB in host memory, or a tensor that `upload` gave: several
-        predictors share one upload. Raise ValueError for another type, shape or dtype, and
-        for an image with a side below MIN_SIDE.
-        """
-        if isinstance(image, Tensor):
-            _check(image, torch.uint8, channels=0)
-            return image.to(self.device)
-        if not isinstance(image, np.ndarray):
-            raise ValueError(f"image is a {type(image).__name__}; expected a NumPy array")
-        _check(image, np.uint8, channels=-1)
-        # torch takes neither negative strides (a flipped view) nor, without a warning,
-        # read-only memory (a view of a message).
-        pixels = np.require(image, requirements=["C", "W"])
-        return torch.from_numpy(pixels).to(self.device).permute(2, 0, 1)
+        """Return an image as uint8 [3, H, W] on the network's device; see `upload` below."""
+        return upload(image, self.device)
 
     def _resized(self, frame: Tensor) -> Tensor:
         """Return the image as the network wants it, float [1, 3, h, w], 0..1."""
@@ -132,6 +118,25 @@ class InstancePredictor(Predictor):
         return InstancePrediction(
             boxes, self._class_ids[found["labels"]], found["scores"], found["masks"][:, 0]
         )
+
+
+def upload(image: np.ndarray | Tensor, device: torch.device) -> Tensor:
+    """Return an image as uint8 [3, H, W] on a device.
+
+    image: uint8 [H, W, 3] RGB in host memory, or a tensor that `upload` gave: several
+    predictors share one upload. Raise ValueError for another type, shape or dtype, and
+    for an image with a side below MIN_SIDE.
+    """
+    if isinstance(image, Tensor):
+        _check(image, torch.uint8, channels=0)
+        return image.to(device)
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"image is a {type(image).__name__}; expected a NumPy array")
+    _check(image, np.uint8, channels=-1)
+    # torch takes neither negative strides (a flipped view) nor, without a warning,
+    # read-only memory (a view of a message).
+    pixels = np.require(image, requirements=["C", "W"])
+    return torch.from_numpy(pixels).to(device).permute(2, 0, 1)
 
 
 def resized(size: tuple[int, int], short_side: int, long_side: int) -> tuple[int, int]:
