@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from panoptic_ros.labels import LabelSet
-
 # Names of common label sets (Cityscapes, Mapillary, KITTI-360); a label set has some of them.
 _GROUND = ("road", "sidewalk", "terrain", "parking", "rail track", "ground", "lane marking")
 _OVERHEAD = ("sky", "traffic light", "traffic sign")

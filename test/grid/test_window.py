@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+
+from panoptic_ros.grid.window import GridWindow
+
+
+def test_lays_cells_out_as_an_occupancy_grid():
+    window = GridWindow()
+    assert window.shape == (200, 300)
+    centers = window.centers()
+    assert centers.shape == (200, 300, 2)
+    np.testing.assert_allclose(centers[0, 0], [0.1, -19.9])
+    np.testing.assert_allclose(centers[0, 1], [0.3, -19.9])
+    np.testing.assert_allclose(centers[-1, -1], [59.9, 19.9])
+
+
+def test_finds_the_cell_of_a_point():
+    window = GridWindow(x_min=-1, y_min=-2, length=3, width=4, resolution=0.5)
+    index = window.flat_index(*window.centers().reshape(-1, 2).T)
+    assert index.tolist() == list(range(8 * 6))
+    assert window.flat_index([2.01, -1.01, 0, 0], [0, 0, 2.01, -2.01]).tolist() == [-1] * 4
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"length": 60.1}, "length 60.1 m is not a whole number"),
+        ({"width": -4.0}, "positive"),
+        ({"resolution": 0.0}, "positive"),
+        ({"x_min": float("nan")}, "finite"),
+    ],
+)
+def test_refuses_windows_without_whole_cells(change, message):
+    with pytest.raises(ValueError, match=message):
+        GridWindow(**change)
