@@ -1,0 +1,121 @@
+"""A memory of cells that is fixed to the world and follows the car."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import cv2
+import numpy as np
+
+from panoptic_ros.grid.pose import Pose2D
+
+if TYPE_CHECKING:
+    from panoptic_ros.grid.window import GridWindow
+
+_NEAREST = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+
+
+class Touched(NamedTuple):
+    """Pair cells of the memory with the window cells that lie on them, both flat indices."""
+
+    memory: np.ndarray
+    window: np.ndarray
+
+
+class RollingMemory:
+    """Keep arrays of square cells around the car, axis-aligned in odom.
+
+    A cell keeps its place in the arrays for as long as it is in reach: coordinates wrap around
+    (a ring buffer in x and y), and where the car moves, rows and columns that come into reach
+    are cleared. So nothing is ever resampled: contents do not smear, however far the car goes
+    and turns. Window cells are looked up one by one, each at its centre.
+
+    size: cells of a side; the window fits in at every yaw.
+    """
+
+    def __init__(self, window: GridWindow) -> None:
+        self.window = window
+        x = max(abs(window.x_min), abs(window.x_min + window.length))
+        y = max(abs(window.y_min), abs(window.y_min + window.width))
+        # Two more: the car is somewhere in its cell, and the farthest cell needs all of its own.
+        self.size = 2 * (math.ceil(math.hypot(x, y) / window.resolution) + 2)
+        self._places = np.arange(self.size**2, dtype=np.int32).reshape(self.size, self.size)
+        self._planes: list[np.ndarray] = []
+        self._origin: tuple[int, int] | None = None
+
+    def plane(self, dtype: type, *shape: int) -> np.ndarray:
+        """Return a new array of zeros [*shape, size * size] that moves with the memory."""
+        # Pages that no cell uses are never made: zeros come from the system as they are.
+        plane = np.zeros((*shape, self.size, self.size), dtype)
+        self._planes.append(plane)
+        return plane.reshape(*shape, -1)
+
+    def follow(self, pose: Pose2D) -> None:
+        """Put the car into the middle: forget what is out of reach, clear what comes into it."""
+        # Cell k covers k * resolution to (k + 1) * resolution.
+        new = tuple(
+            math.floor(v / self.window.resolution) - self.size // 2 for v in (pose.x, pose.y)
+        )
+        old, self._origin = self._origin, new
+        if old is None:
+            return
+        for axis, (before, after) in enumerate(zip(old, new, strict=True)):
+            self._clear(axis, before, after)
+
+    def _clear(self, axis: int, before: int, after: int) -> None:
+        if before == after:
+            return
+        entering = (before + self.size, after + self.size) if after > before else (after, before)
+        first = max(entering[0], entering[1] - self.size)
+        strip = np.arange(first, entering[1]) % self.size
+        for plane in self._planes:
+            if axis == 0:
+                plane[..., strip] = 0
+            else:
+                plane[..., strip, :] = 0
+
+    def places(self, pose: Pose2D) -> np.ndarray:
+        """Return the memory cell that each window cell lies on, flat indices int32 [ny, nx].
+
+        pose: near the last one followed.
+        """
+        ny, nx = self.window.shape
+        matrix = self._window_to_cells(pose)
+        # Few rows of pixels wrap around, by less than the memory's size.
+        matrix[:, 2] += np.array(self._origin) % self.size
+        return cv2.warpAffine(
+            self._places, matrix, (nx, ny), flags=_NEAREST, borderMode=cv2.BORDER_WRAP
+        )
+
+    def touched(self, known: np.ndarray, pose: Pose2D) -> Touched:
+        """Return the memory cells on which known window cells lie, and these.
+
+        known: bool [ny, nx]. The window is looked up for each memory cell, not the other way
+        round: a turned window leaves no holes.
+        """
+        ny, nx = self.window.shape
+        to_cells = self._window_to_cells(pose)
+        corners = np.array([[-1, -1], [nx, -1], [nx, ny], [-1, ny]])
+        reach = corners @ to_cells[:, :2].T + to_cells[:, 2]
+        low, high = np.floor(reach.min(0)).astype(int), np.ceil(reach.max(0)).astype(int) + 1
+        # One more than the index: 0 is no cell.
+        numbers = np.arange(1, ny * nx + 1, dtype=np.int32).reshape(ny, nx) * known
+        from_cells = cv2.invertAffineTransform(to_cells)
+        from_cells[:, 2] += from_cells[:, :2] @ low
+        seen = cv2.warpAffine(numbers, from_cells, tuple((high - low).tolist()), flags=_NEAREST)
+        indices = np.flatnonzero(seen)
+        first = low + np.array(self._origin)
+        columns = np.arange(first[0], first[0] + high[0] - low[0]) % self.size
+        rows = np.arange(first[1], first[1] + high[1] - low[1]) % self.size
+        memory = (rows[:, None] * self.size + columns).ravel()
+        return Touched(memory.take(indices), seen.ravel().take(indices) - 1)
+
+    def _window_to_cells(self, pose: Pose2D) -> np.ndarray:
+        """Return the affine map from window (ix, iy) to memory cells counted from the origin."""
+        window, resolution = self.window, self.window.resolution
+        matrix = pose.matrix
+        first = np.array([window.x_min, window.y_min]) + resolution / 2
+        corner = matrix[:, :2] @ first + matrix[:, 2]
+        offset = corner / resolution - 0.5 - np.array(self._origin)
+        return np.column_stack([matrix[:, :2], offset])

@@ -1,0 +1,191 @@
+"""Bayesian fusion of observations over time: occupancy and class of every cell.
+
+After Erkent et al. 2018, "Semantic Grid Estimation with a Hybrid Bayesian and Deep Neural Network
+Approach" (IROS), which fuses an occupancy grid with the classes that a network sees.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from panoptic_ros.grid.costs import cost_table
+from panoptic_ros.grid.grid_options import SemanticGridOptions
+from panoptic_ros.grid.layers import UNKNOWN_CELL, GridLayers
+from panoptic_ros.grid.observation import FREE, OCCUPIED, UNKNOWN, GroundObservation
+from panoptic_ros.grid.pose import Pose2D
+from panoptic_ros.grid.rolling_memory import RollingMemory
+from panoptic_ros.labels import LabelSet
+
+if TYPE_CHECKING:
+    from panoptic_ros.grid.window import GridWindow
+
+# Evidence is of what stays (ground, static obstacles) or of what moves.
+_STATIC, _DYNAMIC = 0, 1
+# A cell's best class is kept for each kind of evidence.
+_GROUND, _OBSTACLE, _MOVING = 0, 1, 2
+# Growth at which stored evidence is brought back to the scale of today: far from float32's end.
+_LARGEST_GROWTH = 2.0**40
+_CLASS_VALUES = np.iinfo(np.uint8).max + 1
+
+
+class SemanticGrid:
+    """Remember where the ground is free and what stands on it, around a moving car.
+
+    Per cell:
+    - log-odds of being occupied, l <- clip(l + weight * logit p(occupied | observation)), the
+      inverse sensor model of Elfes 1989 and Thrun et al. 2005, "Probabilistic Robotics", eq. 9.7,
+      with prior odds of one; the weight tempers an observation by its certainty. Two terms make
+      up l: static (ground and static obstacles, either sign) and dynamic (>= 0, from things).
+      Seen free, a cell loses its dynamic term first.
+    - a count per class, n_c <- n_c + weight: the parameters, less the prior, of a Dirichlet
+      distribution over the classes.
+
+    Both fade exponentially, with a half-life for what moves and one for the rest: a car that
+    drove off leaves behind what was known of the road. Stored values are scaled by
+    2^(age / half-life) instead of fading all cells each time (forward decay, Cormode et al.
+    2009). A cell without evidence is unknown, whatever time passes.
+
+    Raise ValueError for costs of classes that the label set does not know.
+    """
+
+    def __init__(
+        self, window: GridWindow, labels: LabelSet, options: SemanticGridOptions | None = None
+    ) -> None:
+        self.window, self.labels = window, labels
+        self.options = options or SemanticGridOptions()
+        self._costs = cost_table(self.options.costs, labels)
+        self._channels = np.full(_CLASS_VALUES, -1)
+        self._channels[labels.ids] = np.arange(len(labels))
+        self._moves = np.zeros(_CLASS_VALUES, bool)
+        self._moves[labels.ids] = labels.is_thing
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._memory = RollingMemory(self.window)
+        self._log_odds = self._memory.plane(np.float32, 2)
+        self._counts = self._memory.plane(np.float32, len(self.labels))
+        self._best_count = self._memory.plane(np.float32, 3)
+        self._best_class = self._memory.plane(np.uint8, 3)
+        self._growth = np.ones(2, np.float32)
+        self._time: float | None = None
+        self._pose = Pose2D()
+
+    def update(self, observation: GroundObservation, pose: Pose2D | None, time: float) -> None:
+        """Take in what one image shows.
+
+        pose: base_link in odom; None: not known, the grid then shows this observation alone.
+        time: seconds; where it jumps back (a bag that starts over) all is forgotten.
+        Raise ValueError for arrays of another shape than the window's.
+        """
+        for name in ("state", "classes", "weight"):
+            shape = getattr(observation, name).shape
+            if shape != self.window.shape:
+                raise ValueError(f"{name} has shape {shape}, the window {self.window.shape}")
+        if pose is None or (self._time is not None and time < self._time):
+            self.reset()
+        self._pose = pose or Pose2D()
+        self._fade(time)
+        self._memory.follow(self._pose)
+        known = (observation.state != UNKNOWN) & (observation.weight > 0)
+        cells, seen = self._memory.touched(known, self._pose)
+        state = observation.state.ravel().take(seen)
+        classes = observation.classes.ravel().take(seen)
+        weight = observation.weight.ravel().take(seen)
+        self._add_occupancy(cells, state, classes, weight)
+        named = self._channels.take(classes) >= 0
+        if not named.all():
+            cells, state, classes, weight = (v[named] for v in (cells, state, classes, weight))
+        self._add_classes(cells, state, classes, weight)
+
+    def _fade(self, time: float) -> None:
+        age = 0.0 if self._time is None else time - self._time
+        self._time = time
+        half_lives = np.array([self.options.static_half_life, self.options.dynamic_half_life])
+        # What is older than that is nothing in float32.
+        self._growth *= np.exp2(np.minimum(age / half_lives, 60)).astype(np.float32)
+        for kind in np.flatnonzero(self._growth > _LARGEST_GROWTH):
+            shrink = 1 / self._growth[kind]
+            self._log_odds[kind] *= shrink
+            self._counts[self.labels.is_thing == (kind == _DYNAMIC)] *= shrink
+            self._best_count[[_MOVING] if kind == _DYNAMIC else [_GROUND, _OBSTACLE]] *= shrink
+            self._growth[kind] = 1
+
+    def _add_occupancy(
+        self, cells: np.ndarray, state: np.ndarray, classes: np.ndarray, weight: np.ndarray
+    ) -> None:
+        limit = np.float32(self.options.max_log_odds)
+        static, dynamic = (self._log_odds[k].take(cells) / self._growth[k] for k in (0, 1))
+        model = np.array([self.options.miss, self.options.hit], np.float32)
+        gain = model.take(state == OCCUPIED) * weight
+        # Of a gain, what things claim; of a loss, what they had.
+        losses = np.minimum(gain, 0)
+        to_dynamic = np.maximum(np.where(self._moves.take(classes), gain, losses), -dynamic)
+        static += gain - to_dynamic
+        np.clip(static, -limit, limit, out=static)
+        dynamic += to_dynamic
+        np.minimum(dynamic, limit - static, out=dynamic)
+        self._log_odds[_STATIC][cells] = static * self._growth[_STATIC]
+        self._log_odds[_DYNAMIC][cells] = dynamic * self._growth[_DYNAMIC]
+
+    def _add_classes(
+        self, cells: np.ndarray, state: np.ndarray, classes: np.ndarray, weight: np.ndarray
+    ) -> None:
+        moves = self._moves.take(classes)
+        counts, best = self._counts.reshape(-1), self._best_count.reshape(-1)
+        places = self._channels.take(classes) * self._counts.shape[1] + cells
+        total = counts.take(places) + self._growth.take(moves) * weight
+        counts[places] = total
+        # Counts of a kind fade alike: its best class can only change when another is seen.
+        kind = np.where(moves, _MOVING, np.where(state == FREE, _GROUND, _OBSTACLE))
+        places = kind * self._best_count.shape[1] + cells
+        better = np.flatnonzero(total >= best.take(places))
+        places = places.take(better)
+        best[places] = total.take(better)
+        self._best_class.reshape(-1)[places] = classes.take(better)
+
+    def layers(self, *, class_probabilities: bool = False) -> GridLayers:
+        """Return the window at the last pose, looked up in the memory.
+
+        class_probabilities: whether to return these as well; they cost the most.
+        """
+        places = self._memory.places(self._pose)
+        log_odds = sum(self._log_odds[k].take(places) / self._growth[k] for k in (0, 1))
+        known = np.abs(log_odds) > self.options.min_log_odds
+        log_odds[~known] = 0
+        probability = 1 / (1 + np.exp(-log_odds))
+        ground = self._best_class[_GROUND].take(places)
+        obstacle = self._obstacle_classes(places)
+        cost = probability * self._costs.take(obstacle)
+        # Ground that was never seen adds nothing to what the obstacle costs.
+        cost += (1 - probability) * np.where(ground > 0, self._costs.take(ground), 0)
+        return GridLayers(
+            occupancy=_percent(100 * probability, known),
+            probability=probability,
+            classes=np.where(log_odds > 0, obstacle, ground) * known,
+            cost=_percent(cost, known),
+            class_probabilities=self._class_probabilities(places) if class_probabilities else None,
+        )
+
+    def _obstacle_classes(self, places: np.ndarray) -> np.ndarray:
+        static, moving = (
+            self._best_count[kind].take(places) / self._growth[rate]
+            for kind, rate in ((_OBSTACLE, _STATIC), (_MOVING, _DYNAMIC))
+        )
+        classes = (self._best_class[kind].take(places) for kind in (_MOVING, _OBSTACLE))
+        return np.where(moving > static, *classes)
+
+    def _class_probabilities(self, places: np.ndarray) -> np.ndarray:
+        """Return the mean of each cell's Dirichlet distribution, float32 [C, ny, nx]."""
+        growth = self._growth[self.labels.is_thing.view(np.uint8)]
+        counts = np.stack([c.take(places) / g for c, g in zip(self._counts, growth, strict=True)])
+        counts += np.float32(self.options.class_prior)
+        return counts / counts.sum(axis=0)
+
+
+def _percent(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    percent = np.rint(values).astype(np.int8)
+    percent[~known] = UNKNOWN_CELL
+    return percent
