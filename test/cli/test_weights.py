@@ -1,0 +1,128 @@
+import io
+import json
+
+import pytest
+import torch
+from http_site import Site, serving
+
+from panoptic_ros.__main__ import main
+from panoptic_ros.networks import build
+
+DEEPLAB = "deeplabv3plus_mobilenetv2_cityscapes"
+MASK_RCNN = "mask_rcnn_r50_fpn_cityscapes"
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    folder = tmp_path / "own"
+    monkeypatch.setenv("PANOPTIC_WEIGHTS", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return build({"name": "deeplabv3plus_mobilenetv2", "num_classes": 19}).eval()
+
+
+@pytest.fixture(scope="module")
+def published(network) -> bytes:
+    """Return the bytes of a file such as the authors of DeepLabV3Plus-Pytorch publish."""
+    content = io.BytesIO()
+    torch.save({"model_state": network.state_dict(), "cur_itrs": 3, "best_score": 0.5}, content)
+    return content.getvalue()
+
+
+def test_fetch_downloads_converts_and_leaves_nothing_else(own, network, published, capsys):
+    with serving(Site(published)) as site:
+        assert main(["weights", "fetch", DEEPLAB, "--url", site.url]) == 0
+    assert sorted(p.name for p in own.iterdir()) == [f"{DEEPLAB}.json", f"{DEEPLAB}.safetensors"]
+    side = json.loads((own / f"{DEEPLAB}.json").read_text())
+    assert side["scores"] == {"mIoU": 72.1}
+    assert "non-commercial" in side["source"]["licence"]
+    assert "no hash" in capsys.readouterr().out
+
+    from panoptic_ros.checkpoints import load
+
+    loaded, _ = load(own / DEEPLAB)
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor), name
+
+
+def test_what_was_fetched_is_listed_described_and_verified(own, published, tmp_path, capsys):
+    file = tmp_path / "some.pth"
+    file.write_bytes(published)
+    assert main(["weights", "import", str(file), "--as", "mine/street"]) == 0
+    assert file.exists()
+    assert main(["weights", "list"]) == 0
+    assert main(["weights", "info", "mine/street"]) == 0
+    assert main(["weights", "verify", "mine/street"]) == 0
+    out = capsys.readouterr().out
+    assert "mine/street.safetensors" in out
+    assert '"num_classes": 19' in out
+    assert "mine/street: whole" in out
+
+
+def test_verify_finds_a_damaged_file(own, published, tmp_path, capsys):
+    file = tmp_path / "some.pth"
+    file.write_bytes(published)
+    assert main(["weights", "import", str(file), "--as", "mine"]) == 0
+    tensors = own / "mine.safetensors"
+    content = bytearray(tensors.read_bytes())
+    content[-1] ^= 1
+    tensors.write_bytes(content)
+    assert main(["weights", "verify"]) == 1
+    captured = capsys.readouterr()
+    assert "mine: DAMAGED" in captured.out
+    assert "SHA-256" in captured.err
+    assert "town/semantic: whole" in captured.out
+
+
+def test_a_wrong_hash_is_refused_before_anything_is_opened(own, published, tmp_path, capsys):
+    with serving(Site(published)) as site:
+        assert main(["weights", "fetch", MASK_RCNN, "--url", site.url]) == 2
+    file = tmp_path / "model_final_af9cb5.pkl"
+    file.write_bytes(published)
+    assert main(["weights", "import", str(file), "--as", MASK_RCNN]) == 2
+    assert file.exists()
+    assert capsys.readouterr().err.count("not with af9cb5") == 2
+    assert not list(own.rglob("*.safetensors"))
+
+
+def test_offline_says_which_file_from_where_and_how_to_import_it(own, capsys):
+    with serving(Site(b"")) as site:
+        pass
+    assert main(["weights", "fetch", MASK_RCNN, "--url", site.url]) == 2
+    said = capsys.readouterr().err
+    assert "cannot be reached" in said
+    assert "https://dl.fbaipublicfiles.com/detectron2/" in said
+    assert f"weights import model_final_af9cb5.pkl --as {MASK_RCNN}" in said
+
+
+def test_info_of_what_is_not_here_says_how_to_get_it(own, capsys):
+    assert main(["weights", "info", MASK_RCNN]) == 0
+    said = capsys.readouterr().out
+    assert f"weights fetch {MASK_RCNN}" in said
+    assert "code licence: Apache-2.0" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["fetch", "nothing"], "known: deeplab"),
+        (["info", "nothing"], "known: deeplab"),
+        (["verify", "nothing"], "no weights 'nothing' in"),
+        (["import", "no/such.pth", "--as", "mine"], "no file no/such.pth"),
+    ],
+)
+def test_what_is_not_there_is_named(own, capsys, arguments, words):
+    assert main(["weights", *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["../mine", "/mine", "a//b", ""])
+def test_a_name_that_leaves_the_folder_is_refused(own, capsys, name):
+    with pytest.raises(SystemExit) as stopped:
+        main(["weights", "import", "some.pth", "--as", name])
+    assert stopped.value.code == 2
+    assert "must be of letters" in capsys.readouterr().err
