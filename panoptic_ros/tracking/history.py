@@ -1,0 +1,45 @@
+"""What is remembered of a track between its sightings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from panoptic_ros.grid.observation import GroundInstance
+from panoptic_ros.prediction import Segment
+from panoptic_ros.tracking.camera_motion import View
+
+# Weight of a new measurement of an object's size against the old ones.
+_SIZE_GAIN = 0.2
+
+
+@dataclass
+class TrackHistory:
+    """Hold a track's first and last sighting; times in seconds, sizes in metres."""
+
+    segment: Segment
+    first_time: float
+    last_time: float
+    sightings: int = 0
+    width: float | None = None
+    height: float | None = None
+
+    def see(self, segment: Segment, time: float) -> None:
+        """Take a sighting."""
+        self.segment = segment
+        self.last_time = time
+        self.sightings += 1
+
+    def measure(self, sighting: GroundInstance, view: View | None) -> None:
+        """Take the object's size from where the last sighting stands on the ground."""
+        self.width = _smoothed(self.width, sighting.width)
+        if view is not None:
+            _, y0, _, y1 = self.segment.box
+            place = np.array([[*sighting.position, 0.0]])
+            depth = float(view.to_optical(place)[0, 2])
+            self.height = _smoothed(self.height, (y1 - y0) * depth / view.camera.matrix[1, 1])
+
+
+def _smoothed(old: float | None, new: float) -> float:
+    return new if old is None else old + _SIZE_GAIN * (new - old)
