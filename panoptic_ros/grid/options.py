@@ -7,12 +7,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-# Names of common label sets (Cityscapes, Mapillary, KITTI-360); a label set has some of them.
-_GROUND = ("road", "sidewalk", "terrain", "parking", "rail track", "ground", "lane marking")
-_OVERHEAD = ("sky", "traffic light", "traffic sign")
-# European kerbs are 0.10 to 0.15 m high; what lies beside the carriageway is level with them.
-_HEIGHTS = {"sidewalk": 0.12, "terrain": 0.12}
-
 
 @dataclass(frozen=True)
 class ProjectionOptions:

@@ -1,0 +1,94 @@
+"""The ground plane, and where a camera stands above it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# A camera lower than this sees no ground that could be told apart.
+_LOWEST = 0.05
+
+
+@dataclass(frozen=True)
+class GroundPlane:
+    """Describe the ground in base_link: z = height + slope_x * x + slope_y * y, metres."""
+
+    height: float
+    slope_x: float
+    slope_y: float
+
+    @classmethod
+    def inclined(cls, height: float, pitch: float, roll: float) -> GroundPlane:
+        """Incline the plane by right-handed rotations about x (roll), then y (pitch), radians."""
+        # The normal is Ry(pitch) Rx(roll) (0, 0, 1).
+        slope_y = np.tan(roll) / np.cos(pitch)
+        return cls(height, -float(np.tan(pitch)), float(slope_y))
+
+    def z(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return the height of the ground at x, y, metres."""
+        return self.height + self.slope_x * np.asarray(x) + self.slope_y * np.asarray(y)
+
+    def height_above(self, points: np.ndarray) -> np.ndarray:
+        """Return how high points [N, 3] are above the ground, [N], metres."""
+        return points[:, 2] - self.z(points[:, 0], points[:, 1])
+
+
+@dataclass(frozen=True)
+class Viewpoint:
+    """Hold a camera's place: rotation [3, 3] and position [3] in base_link, and the ground."""
+
+    rotation: np.ndarray
+    position: np.ndarray
+    plane: GroundPlane
+
+    @classmethod
+    def of(cls, base_from_optical: np.ndarray, plane: GroundPlane) -> Viewpoint:
+        """Take a pose [4, 4]; raise ValueError if it is none or lies below the ground."""
+        pose = np.asarray(base_from_optical, np.float64)
+        if pose.shape != (4, 4) or not np.isfinite(pose).all():
+            raise ValueError(f"camera pose must be a finite [4, 4] matrix, not {pose.tolist()}")
+        turn = pose[:3, :3]
+        if np.abs(turn @ turn.T - np.eye(3)).max() > 1e-3 or np.linalg.det(turn) < 0:
+            raise ValueError(f"camera pose's rotation {turn.tolist()} is not a rotation")
+        view = cls(turn, pose[:3, 3], plane)
+        if view.height < _LOWEST:
+            raise ValueError(
+                f"the camera is {view.height:.2f} m above the ground plane, at "
+                f"{view.position.tolist()} in base_link; check its pose and the ground's height"
+            )
+        return view
+
+    @property
+    def height(self) -> float:
+        """Height of the camera above the ground below it, metres."""
+        return float(self.plane.height_above(self.position[None])[0])
+
+    @property
+    def heading(self) -> float:
+        """Direction of the optical axis over the ground, radians; of the image's top if steep."""
+        axis = self.rotation[:2, 2]
+        if np.hypot(*axis) < 1e-3:
+            axis = -self.rotation[:2, 1]
+        return float(np.arctan2(axis[1], axis[0]))
+
+    def optical(self, points: np.ndarray) -> np.ndarray:
+        """Return points [N, 3] of base_link in the optical frame."""
+        return (points - self.position) @ self.rotation
+
+    def on_ground(self, xy: np.ndarray, height: float = 0.0) -> np.ndarray:
+        """Return points [N, 3] in the optical frame, at xy [N, 2] and a height above ground."""
+        z = self.plane.z(xy[:, 0], xy[:, 1]) + height
+        return self.optical(np.column_stack([xy, z]))
+
+    def polar(self, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return range (metres) from the camera's foot and bearing from its heading, radians."""
+        offset = xy - self.position[:2]
+        bearing = np.arctan2(offset[..., 1], offset[..., 0]) - self.heading
+        return np.hypot(offset[..., 0], offset[..., 1]), (bearing + np.pi) % (2 * np.pi) - np.pi
+
+    def at(self, distance: np.ndarray, bearing: np.ndarray) -> np.ndarray:
+        """Return x, y [..., 2] of a range and a bearing, the reverse of `polar`."""
+        angle = bearing + self.heading
+        direction = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+        return self.position[:2] + np.asarray(distance)[..., None] * direction

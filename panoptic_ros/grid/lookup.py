@@ -1,0 +1,177 @@
+"""Which pixels show which ground: tables that one calibration needs once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from panoptic_ros.grid.camera_model import CameraModel
+from panoptic_ros.grid.ground_plane import Viewpoint
+from panoptic_ros.grid.window import GridWindow
+
+# Sight lines are sampled this many pixels apart, where pixels are larger than half a cell.
+_PIXELS_APART = 0.7
+# Nearest ground of interest, metres from the camera's foot.
+_NEAREST = 0.2
+# Step for derivatives, as a fraction of the range.
+_DELTA = 1e-4
+
+
+class PixelFinder:
+    """Find the pixels of points, by their flat index in a picture of the camera's size.
+
+    hidden: bool [H, W], pixels that show the own vehicle, or None.
+    """
+
+    def __init__(self, camera: CameraModel, view: Viewpoint, hidden: np.ndarray | None) -> None:
+        self.camera = camera
+        self.view = view
+        self._hidden = None if hidden is None else hidden.ravel()
+
+    def index(self, optical: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the pixel (intp [N], 0 where none) of optical points [N, 3], and bool [N]."""
+        pixels, visible = self.camera.project(optical)
+        columns, rows = np.rint(np.where(visible[:, None], pixels, 0.0)).astype(np.intp).T
+        # A point just above -0.5 or below the last half rounds into the picture's outermost pixel.
+        height, width = self.camera.size
+        index = rows.clip(0, height - 1) * width + columns.clip(0, width - 1)
+        if self._hidden is not None:
+            visible = visible & ~self._hidden[index]
+        return np.where(visible, index, 0), visible
+
+    def footprint(self, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the metres of ground under one pixel, along and across the sight line, [N]."""
+        distance, bearing = self.view.polar(xy)
+        delta = np.maximum(distance, _NEAREST) * _DELTA
+        here = self._pixels(xy)
+        along = self._pixels(self.view.at(distance + delta, bearing)) - here
+        across = self._pixels(self.view.at(distance, bearing + _DELTA)) - here
+        with np.errstate(divide="ignore"):
+            return (
+                delta / np.hypot(*along.T),
+                np.maximum(distance, _NEAREST) * _DELTA / np.hypot(*across.T),
+            )
+
+    def _pixels(self, xy: np.ndarray) -> np.ndarray:
+        return self.camera.project(self.view.on_ground(xy))[0]
+
+
+@dataclass(frozen=True)
+class CellLookup:
+    """Hold, for the M cells of a window that a camera sees, their pixels.
+
+    cells: intp [M], flat indices of the cells; near, far: intp [K, M], flat pixel indices of
+    the cell's nearer and farther part on ground of the K heights; a cell smaller than a pixel
+    has the two pixels that it falls between. weight: float32 [M], 0..1; distance: float32 [M],
+    metres from the camera's foot; bearing: float [M], radians from its heading.
+    """
+
+    cells: np.ndarray
+    near: np.ndarray
+    far: np.ndarray
+    weight: np.ndarray
+    distance: np.ndarray
+    bearing: np.ndarray
+
+    @classmethod
+    def build(
+        cls,
+        finder: PixelFinder,
+        window: GridWindow,
+        heights: tuple[float, ...],
+        max_footprint: float,
+    ) -> CellLookup:
+        """Look the pixels of every cell up; cells of which a part is not seen are left out."""
+        view = finder.view
+        xy = window.centers().reshape(-1, 2)
+        cells = np.flatnonzero(finder.index(view.on_ground(xy))[1])
+        along, across = finder.footprint(xy[cells])
+        footprint = np.maximum(along, across)
+        cells, along, footprint = (v[footprint <= max_footprint] for v in (cells, along, footprint))
+        distance, bearing = view.polar(xy[cells])
+        half = np.maximum(along / 2, window.resolution / 4)
+        near, far = view.at(distance - half, bearing), view.at(distance + half, bearing)
+        index, seen = zip(
+            *(finder.index(view.on_ground(p, h)) for p in (near, far) for h in heights),
+            strict=True,
+        )
+        whole = np.all(seen, axis=0)
+        index = np.stack(index)[:, whole]
+        count = len(heights)
+        return cls(
+            cells=cells[whole],
+            near=index[:count],
+            far=index[count:],
+            weight=np.minimum(1, window.resolution / footprint[whole]).astype(np.float32),
+            distance=distance[whole].astype(np.float32),
+            bearing=bearing[whole],
+        )
+
+
+@dataclass(frozen=True)
+class SightLines:
+    """Hold the pixels along C lines on the ground that run away from the camera's foot.
+
+    For an upright camera without distortion these are the picture's columns. bearings: float
+    [C], radians from the camera's heading, equally spaced by `step`; distances: float [R],
+    metres; index: intp [R, C], flat pixel indices on the plane; seen: uint8 [R, C], 1 where
+    the picture shows the point; first: intp [C], the nearest sample that is seen.
+    """
+
+    bearings: np.ndarray
+    step: float
+    distances: np.ndarray
+    index: np.ndarray
+    seen: np.ndarray
+    first: np.ndarray
+
+    @classmethod
+    def build(cls, finder: PixelFinder, window: GridWindow) -> SightLines:
+        """Draw lines as dense as the window's cells, over all bearings that the picture shows.
+
+        Raise ValueError where the picture shows no ground of the window.
+        """
+        view = finder.view
+        x, y = window.x_min, window.y_min
+        corners = np.array([[x, y], [x + window.length, y], [x, y + window.width]])
+        corners = np.append(corners, [[x + window.length, y + window.width]], axis=0)
+        reach = float(view.polar(corners)[0].max())
+        focal = float(np.diag(finder.camera.matrix)[:2].max())
+        distances = _distances(reach, window.resolution / 2, focal * view.height)
+        count = int(np.ceil(2 * np.pi * reach / window.resolution))
+        step = 2 * np.pi / count
+        bearings = (np.arange(count) + 0.5) * step - np.pi
+        # A coarse look first: most lines leave the picture.
+        coarse = view.at(distances[::8, None], bearings[None])
+        shown = finder.index(view.on_ground(coarse.reshape(-1, 2)))[1]
+        lines = np.flatnonzero(shown.reshape(-1, count).any(axis=0))
+        if not len(lines):
+            raise ValueError(
+                f"the camera at {view.position.round(2).tolist()} shows no ground of the grid's "
+                "window; check its pose (optical frame: z ahead) and the window"
+            )
+        bearings = bearings[max(lines[0] - 1, 0) : lines[-1] + 2]
+        points = view.at(distances[:, None], bearings[None])
+        index, seen = finder.index(view.on_ground(points.reshape(-1, 2)))
+        index, seen = (v.reshape(len(distances), -1) for v in (index, seen))
+        nearest = int(seen.any(axis=1).argmax())
+        index, seen, distances = index[nearest:], seen[nearest:], distances[nearest:]
+        return cls(bearings, step, distances, index, seen.astype(np.uint8), seen.argmax(axis=0))
+
+    def line_of(self, bearing: np.ndarray) -> np.ndarray:
+        """Return the line next to each bearing, intp, -1 where there is none."""
+        line = np.rint((bearing - self.bearings[0]) / self.step).astype(np.intp)
+        return np.where((line >= 0) & (line < len(self.bearings)), line, -1)
+
+
+def _distances(reach: float, step: float, focal_height: float) -> np.ndarray:
+    """Return distances from near to far that are a step apart, or a part of a pixel.
+
+    On flat ground a pixel covers distance^2 / (focal length * camera height).
+    """
+    distances = [_NEAREST]
+    while distances[-1] < reach:
+        pixel = distances[-1] ** 2 / focal_height
+        distances.append(distances[-1] + max(step, _PIXELS_APART * pixel))
+    return np.array(distances)

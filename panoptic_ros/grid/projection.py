@@ -1,0 +1,190 @@
+"""From a label image to the ground: free cells, obstacles, and what cannot be told.
+
+After Erkent et al., "Semantic grid estimation with a hybrid Bayesian and deep neural network
+approach", IROS 2018, with the ground plane in place of a learned projection.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from panoptic_ros.grid.camera_model import CameraModel
+from panoptic_ros.grid.contacts import ContactEdges, Contacts
+from panoptic_ros.grid.ground_plane import GroundPlane, Viewpoint
+from panoptic_ros.grid.instances import place_instances
+from panoptic_ros.grid.label_kinds import LabelKinds
+from panoptic_ros.grid.lookup import CellLookup, PixelFinder, SightLines
+from panoptic_ros.grid.measured import MeasuredObstacles
+from panoptic_ros.grid.observation import FREE, OCCUPIED, UNKNOWN, GroundObservation
+from panoptic_ros.grid.options import ProjectionOptions
+from panoptic_ros.grid.window import GridWindow
+from panoptic_ros.labels import LabelSet
+from panoptic_ros.prediction import PanopticPrediction
+
+
+class GroundProjection:
+    """Project label images of one calibrated camera onto the cells of a window.
+
+    A cell is free where its pixels show ground and no obstacle stands before it. An obstacle
+    occupies the cell where its mask meets the ground, on every line of sight; what lies
+    behind is unknown. So are cells out of the picture, under the bonnet, between pixels that
+    disagree, and where one pixel covers more ground than `max_footprint`.
+    """
+
+    def __init__(
+        self,
+        camera: CameraModel,
+        base_from_optical: np.ndarray,
+        window: GridWindow,
+        labels: LabelSet,
+        options: ProjectionOptions,
+    ) -> None:
+        """Precompute the pixels of every cell.
+
+        camera: of the label images' size; base_from_optical: the camera's pose, float [4, 4].
+        Raise ValueError for a pose or options that show no ground.
+        """
+        plane = GroundPlane.inclined(
+            options.ground_height, options.ground_pitch, options.ground_roll
+        )
+        self._view = view = Viewpoint.of(base_from_optical, plane)
+        self._camera = camera
+        self._window = window
+        self._options = options
+        self._kinds = kinds = LabelKinds(labels, options)
+        finder = PixelFinder(camera, view, _hidden(camera, options))
+        self._lookup = lookup = CellLookup.build(
+            finder, window, kinds.heights, options.max_footprint
+        )
+        self._lines = lines = SightLines.build(finder, window)
+        self._line_of_cell = lines.line_of(lookup.bearing)
+        self._weight = np.zeros(window.shape[0] * window.shape[1], np.float32)
+        self._weight[lookup.cells] = lookup.weight
+        self._edges = ContactEdges(lines, kinds, view.height)
+        band = (options.min_height, options.clearance)
+        self._measured = MeasuredObstacles(finder, lines, kinds, band)
+
+    def __call__(
+        self,
+        prediction: PanopticPrediction,
+        *,
+        depth: np.ndarray | None = None,
+        points: np.ndarray | None = None,
+    ) -> GroundObservation:
+        """Return what a prediction shows of the window.
+
+        depth: float32 [H, W], metres along the optical axis, 0 where there is none; points:
+        float [N, 3] in base_link, metres. Either places obstacles instead of their masks'
+        contact edges. Raise ValueError for sizes that do not fit, and for both at once.
+        """
+        labels = prediction.labels
+        if labels.shape != self._camera.size:
+            raise ValueError(
+                f"label image is {labels.shape} (H, W), the camera's picture "
+                f"{self._camera.size}; use CameraModel.scaled"
+            )
+        if depth is not None and points is not None:
+            raise ValueError("depth and points both given; obstacles are placed by one of them")
+        if depth is not None:
+            contacts = self._measured.from_depth(labels, depth)
+        elif points is not None:
+            contacts = self._measured.from_points(labels, points)
+        else:
+            contacts = self._edges(labels)
+        is_measured = depth is not None or points is not None
+        state, classes = self._free(labels, contacts)
+        weight = self._weight * (state == FREE)
+        self._occupy(contacts, is_measured, state, classes, weight)
+        sigma = self._range_sigma(contacts, is_measured)
+        bearing_sigma = self._options.pixel_sigma / self._camera.matrix[0, 0]
+        instances = place_instances(contacts, self._lines, self._view, sigma, bearing_sigma)
+        shape = self._window.shape
+        return GroundObservation(
+            state.reshape(shape), classes.reshape(shape), weight.reshape(shape), instances
+        )
+
+    def _free(self, labels: np.ndarray, contacts: Contacts) -> tuple[np.ndarray, np.ndarray]:
+        """Return state and classes, flat, with the free cells only."""
+        lookup = self._lookup
+        free = lookup.distance < contacts.limit.astype(np.float32).take(self._line_of_cell)
+        flat = labels.ravel()
+        near, class_id = self._ground(flat, lookup.near)
+        far, _ = self._ground(flat, lookup.far)
+        free &= near & far
+        state = np.full(self._weight.shape, UNKNOWN, np.int8)
+        classes = np.zeros(self._weight.shape, np.uint8)
+        cells = lookup.cells[free]
+        state[cells], classes[cells] = FREE, class_id[free]
+        return state, classes
+
+    def _ground(self, flat: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return whether pixels [K, M] show ground at one of the K heights, and its class.
+
+        A pixel shows a cell's ground only if its class lies at the height that the cell was
+        looked up at: a pavement's pixel, looked up on the carriageway's plane, shows a place
+        before the cell.
+        """
+        is_ground = np.zeros(index.shape[1], bool)
+        class_id = np.zeros(index.shape[1], np.uint8)
+        for height, pixels in enumerate(index):
+            values = flat.take(pixels)
+            here = self._kinds.kinds.take(values, mode="clip") == height + 1
+            # The lower ground is the nearer one on the line of sight: it hides nothing.
+            here &= ~is_ground
+            is_ground |= here
+            class_id += self._kinds.classes.take(values, mode="clip") * here
+        return is_ground, class_id
+
+    def _occupy(
+        self,
+        contacts: Contacts,
+        is_measured: bool,
+        state: np.ndarray,
+        classes: np.ndarray,
+        weight: np.ndarray,
+    ) -> None:
+        """Mark the cells that obstacles stand on, in place."""
+        placed = np.flatnonzero(np.isfinite(contacts.distance))
+        distance = contacts.distance[placed]
+        # The contact is the obstacle's face; its body begins in the half cell behind.
+        behind = distance + self._window.resolution / 2
+        xy = self._view.at(behind, self._lines.bearings[placed])
+        cells = self._window.flat_index(xy[:, 0], xy[:, 1])
+        inside = (cells >= 0) & (self._weight.take(cells, mode="clip") > 0)
+        cells = cells[inside]
+        state[cells] = OCCUPIED
+        classes[cells] = self._kinds.classes.take(contacts.value[placed][inside], mode="clip")
+        if is_measured:
+            spread = np.maximum(distance[inside] * self._options.range_sigma, 1e-6)
+            weight[cells] = np.minimum(1, self._window.resolution / spread)
+        else:
+            weight[cells] = self._weight[cells]
+
+    def _range_sigma(self, contacts: Contacts, is_measured: bool) -> np.ndarray:
+        """Return the standard deviation of each contact's distance, metres."""
+        options, distance = self._options, contacts.distance
+        if is_measured:
+            return distance * options.range_sigma
+        # Distance is height / tan(depression): an angle's error grows with its square.
+        angle = np.hypot(options.pixel_sigma / self._camera.matrix[1, 1], options.pitch_sigma)
+        return (distance**2 / self._view.height + self._view.height) * angle
+
+
+def _hidden(camera: CameraModel, options: ProjectionOptions) -> np.ndarray | None:
+    """Return the pixels that show the own vehicle, bool [H, W], or None for none."""
+    if not 0 <= options.hidden_rows < camera.size[0]:
+        raise ValueError(
+            f"hidden_rows {options.hidden_rows} must be 0..{camera.size[0] - 1} "
+            f"for a picture of {camera.size} (H, W)"
+        )
+    if options.ego_mask is None and not options.hidden_rows:
+        return None
+    hidden = np.zeros(camera.size, bool)
+    if options.ego_mask is not None:
+        if options.ego_mask.shape != camera.size:
+            raise ValueError(
+                f"ego mask is {options.ego_mask.shape} (H, W), the picture {camera.size}"
+            )
+        hidden |= options.ego_mask.astype(bool)
+    hidden[camera.size[0] - options.hidden_rows :] = True
+    return hidden
