@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,8 +38,9 @@ class Latency:
 class FrameStatistics:
     """Keep the stage times of the frames of the last seconds. Safe across threads."""
 
-    def __init__(self, window_seconds: float = 10.0) -> None:
+    def __init__(self, window_seconds: float = 10.0, stages: Sequence[str] = STAGES) -> None:
         self._window = window_seconds
+        self._stages = tuple(stages)
         self._lock = threading.Lock()
         self._samples: deque[tuple[float, dict[str, float]]] = deque()
         self._since = time.monotonic()
@@ -51,7 +52,7 @@ class FrameStatistics:
             self._since = time.monotonic()
 
     def add(self, milliseconds: Mapping[str, float]) -> None:
-        """Record the stage times of a frame that was published just now; keys: STAGES."""
+        """Record the stage times of a frame that was published just now; keys: the stages."""
         with self._lock:
             self._samples.append((time.monotonic(), dict(milliseconds)))
             self._forget()
@@ -64,16 +65,18 @@ class FrameStatistics:
             return len(self._samples) / elapsed if elapsed > 0 else 0.0
 
     def latency(self) -> dict[str, Latency]:
-        """Return the latency of each of STAGES."""
+        """Return the latency of each stage."""
         with self._lock:
             self._forget()
             samples = [times for _, times in self._samples]
         if not samples:
-            return dict.fromkeys(STAGES, Latency())
-        table = np.array([[times[stage] for stage in STAGES] for times in samples])
+            return dict.fromkeys(self._stages, Latency())
+        table = np.array([[times[stage] for stage in self._stages] for times in samples])
         return {
             stage: Latency(float(p50), float(p95))
-            for stage, p50, p95 in zip(STAGES, *np.percentile(table, (50, 95), axis=0), strict=True)
+            for stage, p50, p95 in zip(
+                self._stages, *np.percentile(table, (50, 95), axis=0), strict=True
+            )
         }
 
     def _forget(self) -> None:

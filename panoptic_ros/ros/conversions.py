@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import sys
+from collections.abc import Mapping
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -57,12 +58,26 @@ def rgb8_image(pixels: np.ndarray, header: Header) -> Image:
 
 
 def instances_message(
-    panoptic: PanopticPrediction, labels: LabelSet, header: Header
+    panoptic: PanopticPrediction,
+    labels: LabelSet,
+    header: Header,
+    *,
+    track_ids: Mapping[int, int] | None = None,
+    positions: Mapping[int, tuple[float, float]] | None = None,
 ) -> PanopticInstances:
-    """Return the things of a frame, by falling score, not tracked and not placed."""
+    """Return the things of a frame, by falling score.
+
+    track_ids, positions (x, y in metres): by value in the label image, of those that have one.
+    """
     things = sorted((s for s in panoptic.segments if s.is_thing), key=lambda s: -s.score)
-    instances = [_instance(panoptic, s, labels, header) for s in things]
-    return PanopticInstances(header=header, instances=instances)
+    message = PanopticInstances(header=header)
+    for segment in things:
+        instance = _instance(panoptic, segment, labels, header)
+        instance.track_id = (track_ids or {}).get(segment.id, NOT_TRACKED)
+        if place := (positions or {}).get(segment.id):
+            instance.position = Point(x=float(place[0]), y=float(place[1]), z=0.0)
+        message.instances.append(instance)
+    return message
 
 
 def label_info_message(labels: LabelSet, stamp: Time) -> LabelInfo:
@@ -87,7 +102,6 @@ def _instance(
     mask = panoptic.mask(segment).view(np.uint8) * np.uint8(255)
     return PanopticInstance(
         id=segment.id,
-        track_id=NOT_TRACKED,
         class_id=segment.class_id,
         class_name=labels[segment.class_id].name,
         score=segment.score,

@@ -1,0 +1,60 @@
+"""Poses as 4 x 4 matrices, with REP-103's axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+# Columns: the optical frame's axes (x right, y down, z forward) in a frame with x forward,
+# y left, z up.
+_BODY_FROM_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+
+
+def rotation_matrix(quaternion: Sequence[float]) -> np.ndarray:
+    """Return the rotation of a quaternion (x, y, z, w), float64 [3, 3].
+
+    Raise ValueError for one whose length is not 1 (within 0.01): messages that nobody
+    filled in are all zeros.
+    """
+    quaternion = np.asarray(quaternion, float)
+    length = np.linalg.norm(quaternion)
+    if not abs(length - 1) < 0.01:
+        raise ValueError(f"quaternion {quaternion.tolist()} has length {length:.3g}, not 1")
+    x, y, z, w = quaternion / length
+    sine = np.linalg.norm([x, y, z])
+    if sine == 0:
+        return np.eye(3)
+    angle = 2 * np.arctan2(sine, w)
+    return cv2.Rodrigues(np.array([x, y, z]) * (angle / sine))[0]
+
+
+def yaw(quaternion: Sequence[float]) -> float:
+    """Return the heading of a quaternion (x, y, z, w), radians; errors as rotation_matrix."""
+    rotation = rotation_matrix(quaternion)
+    return float(np.arctan2(rotation[1, 0], rotation[0, 0]))
+
+
+def rigid_transform(translation: Sequence[float], rotation: np.ndarray) -> np.ndarray:
+    """Return float64 [4, 4] that takes points from the child's frame to the parent's.
+
+    translation: of the child's origin in the parent, metres; rotation: [3, 3].
+    """
+    matrix = np.eye(4)
+    matrix[:3, :3] = rotation
+    matrix[:3, 3] = translation
+    return matrix
+
+
+def optical_pose(x: float, y: float, z: float, roll: float, pitch: float, yaw: float) -> np.ndarray:
+    """Return base_from_optical, float64 [4, 4], of a camera mounted on a vehicle.
+
+    x, y, z: metres in `base_link`. roll, pitch, yaw: radians about the fixed axes x, y, z, as
+    in URDF, of a camera that looks along x; positive pitch looks down, positive yaw left.
+    """
+    (cr, cp, cy), (sr, sp, sy) = np.cos([roll, pitch, yaw]), np.sin([roll, pitch, yaw])
+    about_x = np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
+    about_y = np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
+    about_z = np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
+    return rigid_transform((x, y, z), about_z @ about_y @ about_x @ _BODY_FROM_OPTICAL)
