@@ -1,7 +1,22 @@
 """Lasting identities for the instances of successive label images."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from panoptic_ros.tracking.options import TrackingOptions
 from panoptic_ros.tracking.track import Track
-from panoptic_ros.tracking.tracker import InstanceTracker
+
+if TYPE_CHECKING:
+    from panoptic_ros.tracking.tracker import InstanceTracker
 
 __all__ = ["InstanceTracker", "Track", "TrackingOptions"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the tracker when it is asked for: what needs no tracker needs no `trackers`."""
+    if name == "InstanceTracker":
+        from panoptic_ros.tracking.tracker import InstanceTracker
+
+        return InstanceTracker
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

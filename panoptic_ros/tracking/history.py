@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from panoptic_ros.grid.observation import GroundInstance
+from panoptic_ros.grid.pose import Pose2D
 from panoptic_ros.prediction import Segment
 from panoptic_ros.tracking.camera_motion import View
 
@@ -16,12 +18,13 @@ _SIZE_GAIN = 0.2
 
 @dataclass
 class TrackHistory:
-    """Hold a track's first and last sighting; times in seconds, sizes in metres."""
+    """Hold a track's first and last sighting; seconds, metres, radians in odom."""
 
     segment: Segment
     first_time: float
     last_time: float
     sightings: int = 0
+    bearing: float | None = None
     width: float | None = None
     height: float | None = None
 
@@ -31,8 +34,11 @@ class TrackHistory:
         self.last_time = time
         self.sightings += 1
 
-    def measure(self, sighting: GroundInstance, view: View | None) -> None:
-        """Take the object's size from where the last sighting stands on the ground."""
+    def measure(self, sighting: GroundInstance, pose: Pose2D, view: View | None) -> None:
+        """Take line of sight and size from where the last sighting stands on the ground."""
+        camera = (0.0, 0.0) if view is None else view.base_from_optical[:2, 3]
+        ahead, left = np.subtract(sighting.position, camera)
+        self.bearing = math.remainder(pose.yaw + math.atan2(left, ahead), math.tau)
         self.width = _smoothed(self.width, sighting.width)
         if view is not None:
             _, y0, _, y1 = self.segment.box

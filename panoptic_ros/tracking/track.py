@@ -17,7 +17,8 @@ class Track:
     coasting, which may reach out of the image.
     position: x, y of its visible contact edge in `odom`, metres; velocity: m/s in `odom`;
     covariance: float64 [4, 4] of (x, y, vx, vy); all None for what was never placed.
-    width: metres across the line of sight; height: metres; None where unknown.
+    bearing: direction of the line of sight to it in `odom`, radians, when it was placed last;
+    width: across that line, metres; height: metres; None where unknown.
     age: seconds since the first sighting; coasting: not seen in this frame.
     """
 
@@ -29,6 +30,7 @@ class Track:
     position: tuple[float, float] | None
     velocity: tuple[float, float] | None
     covariance: np.ndarray | None
+    bearing: float | None
     width: float | None
     height: float | None
     age: float

@@ -91,9 +91,15 @@ class InstanceTracker:
         self._follow_camera(view, image, segments)
         seen = self._associate(segments, time)
         self._ground.predict(time - self._time, self._tracklets())
+        ground = ground or {}
         if pose is not None:
-            self._place(seen, ground or {}, pose)
-        self._remember(seen, ground or {}, view, time)
+            self._find_again(seen, ground, pose)
+        self._remember(seen, time)
+        if pose is not None:
+            placed = {i: ground[s.id] for i, s in seen.items() if s.id in ground}
+            self._ground.update(placed, pose)
+            for track_id, sighting in placed.items():
+                self._histories[track_id].measure(sighting, pose, view)
         self._time, self._view = time, view
         return self._tracks(time)
 
@@ -146,10 +152,10 @@ class InstanceTracker:
             seen.update((int(i), s) for i, s in zip(ids, own, strict=True) if i)
         return seen
 
-    def _place(
+    def _find_again(
         self, seen: dict[int, Segment], ground: Mapping[int, GroundInstance], pose: Pose2D
     ) -> None:
-        """Follow what is seen on the ground; give new tracks back to the lost ones there."""
+        """Give new tracks back to the lost ones that must be where they are on the ground."""
         for class_id, tracker in self._classes.items():
             lost = [t.tracker_id for t in tracker.tracklets if t.tracker_id not in seen]
             new = {
@@ -160,22 +166,13 @@ class InstanceTracker:
             for track_id, name in self._ground.find(lost, new, pose).items():
                 tracker.rename(track_id, name)
                 seen[name] = seen.pop(track_id)
-        self._ground.update({i: ground[s.id] for i, s in seen.items() if s.id in ground}, pose)
 
-    def _remember(
-        self,
-        seen: dict[int, Segment],
-        ground: Mapping[int, GroundInstance],
-        view: View | None,
-        time: float,
-    ) -> None:
+    def _remember(self, seen: dict[int, Segment], time: float) -> None:
         alive = self._tracklets()
         self._histories = {i: h for i, h in self._histories.items() if i in alive}
         for track_id, segment in seen.items():
             history = self._histories.setdefault(track_id, TrackHistory(segment, time, time))
             history.see(segment, time)
-            if segment.id in ground:
-                history.measure(ground[segment.id], view)
 
     def _tracks(self, time: float) -> list[Track]:
         """Return the tracks as of this frame, by id; what was seen once only does not coast."""
@@ -202,6 +199,7 @@ class InstanceTracker:
             position=None if mean is None else (float(mean[0]), float(mean[1])),
             velocity=None if mean is None else (float(mean[2]), float(mean[3])),
             covariance=covariance,
+            bearing=history.bearing,
             width=history.width,
             height=history.height,
             age=time - history.first_time,

@@ -1,0 +1,69 @@
+"""What a viewer shows of tracks: boxes in `odom`, names, velocities."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from panoptic_ros.labels import LabelSet
+from panoptic_ros.tracking.track import Track
+from panoptic_ros.visualization import instance_color
+
+# A resting object's velocity passes for moving once in a hundred times (chi-square, 2 degrees).
+_MOVES = 9.21
+_SEEN_ALPHA, _COASTING_ALPHA = 0.7, 0.3
+
+
+@dataclass(frozen=True)
+class TrackMarker:
+    """Describe a track's box in `odom`, and what is written on it.
+
+    color: RGB, 0..1; alpha: 0..1, lower while coasting; center, size (along the line of sight,
+    across it, up): metres; yaw: of the box, radians; velocity: m/s, None unless it surely moves.
+    """
+
+    track_id: int
+    text: str
+    color: tuple[float, float, float]
+    alpha: float
+    center: tuple[float, float, float]
+    size: tuple[float, float, float]
+    yaw: float
+    velocity: tuple[float, float] | None
+
+
+def track_markers(tracks: Iterable[Track], labels: LabelSet) -> list[TrackMarker]:
+    """Return a marker for each track that has a place on the ground."""
+    return [_marker(track, labels) for track in tracks if track.position is not None]
+
+
+def _marker(track: Track, labels: LabelSet) -> TrackMarker:
+    cls = labels[track.class_id]
+    height = track.width if track.height is None else track.height
+    # How far an object reaches back is not seen: no further than it is wide and high.
+    depth = min(track.width, height)
+    x, y = track.position
+    velocity = track.velocity if _moves(track) else None
+    speed = f" {math.hypot(*velocity):.1f} m/s" if velocity else ""
+    return TrackMarker(
+        track_id=track.track_id,
+        text=f"{cls.name} {track.track_id}{speed}",
+        color=tuple(c / 255 for c in instance_color(cls, track.track_id)),
+        alpha=_COASTING_ALPHA if track.coasting else _SEEN_ALPHA,
+        center=(
+            x + depth / 2 * math.cos(track.bearing),
+            y + depth / 2 * math.sin(track.bearing),
+            height / 2,
+        ),
+        size=(depth, track.width, height),
+        yaw=track.bearing,
+        velocity=velocity,
+    )
+
+
+def _moves(track: Track) -> bool:
+    velocity = np.array(track.velocity)
+    return bool(velocity @ np.linalg.solve(track.covariance[2:, 2:], velocity) > _MOVES)
