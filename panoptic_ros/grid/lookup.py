@@ -31,7 +31,10 @@ class PixelFinder:
 
     def index(self, optical: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the pixel (intp [N], 0 where none) of optical points [N, 3], and bool [N]."""
-        pixels, visible = self.camera.project(optical)
+        return self.flat(*self.camera.project(optical))
+
+    def flat(self, pixels: np.ndarray, visible: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the flat index (0 where none) of pixels [N, 2], and bool [N]."""
         columns, rows = np.rint(np.where(visible[:, None], pixels, 0.0)).astype(np.intp).T
         # A point just above -0.5 or below the last half rounds into the picture's outermost pixel.
         height, width = self.camera.size
@@ -115,14 +118,16 @@ class SightLines:
 
     For an upright camera without distortion these are the picture's columns. bearings: float
     [C], radians from the camera's heading, equally spaced by `step`; distances: float [R],
-    metres; index: intp [R, C], flat pixel indices on the plane; seen: uint8 [R, C], 1 where
-    the picture shows the point; first: intp [C], the nearest sample that is seen.
+    metres; index: intp [R, C], flat pixel indices on the plane; rows: float32 [R, C], the
+    picture's row, exactly; seen: uint8 [R, C], 1 where the picture shows the point; first:
+    intp [C], the nearest sample that is seen.
     """
 
     bearings: np.ndarray
     step: float
     distances: np.ndarray
     index: np.ndarray
+    rows: np.ndarray
     seen: np.ndarray
     first: np.ndarray
 
@@ -153,11 +158,13 @@ class SightLines:
             )
         bearings = bearings[max(lines[0] - 1, 0) : lines[-1] + 2]
         points = view.at(distances[:, None], bearings[None])
-        index, seen = finder.index(view.on_ground(points.reshape(-1, 2)))
-        index, seen = (v.reshape(len(distances), -1) for v in (index, seen))
-        nearest = int(seen.any(axis=1).argmax())
-        index, seen, distances = index[nearest:], seen[nearest:], distances[nearest:]
-        return cls(bearings, step, distances, index, seen.astype(np.uint8), seen.argmax(axis=0))
+        pixels, shown = finder.camera.project(view.on_ground(points.reshape(-1, 2)))
+        tables = *finder.flat(pixels, shown), pixels[:, 1].astype(np.float32)
+        index, seen, rows = (table.reshape(len(distances), -1) for table in tables)
+        shown = slice(int(seen.any(axis=1).argmax()), None)
+        index, seen, rows = index[shown], seen[shown], rows[shown]
+        first = seen.argmax(axis=0)
+        return cls(bearings, step, distances[shown], index, rows, seen.astype(np.uint8), first)
 
     def line_of(self, bearing: np.ndarray) -> np.ndarray:
         """Return the line next to each bearing, intp, -1 where there is none."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from panoptic_ros.grid.camera_model import CameraModel
-from panoptic_ros.grid.contacts import Contacts
 from panoptic_ros.grid.ground_plane import Viewpoint
 from panoptic_ros.grid.label_kinds import NEITHER, OBSTACLE, LabelKinds
 from panoptic_ros.grid.lookup import PixelFinder, SightLines
@@ -16,6 +15,9 @@ _STRIDE_PER_COLUMNS = 2 / 1024
 
 class MeasuredObstacles:
     """Find the nearest obstacle on every line of sight from measured distances.
+
+    Obstacles are returned as distance (float [C], metres from the camera's foot, inf where
+    there is none) and value in the label image (int [C], 0 where none is known).
 
     A measurement is an obstacle where its height above the ground lies within `band` (metres)
     and its label is not ground.
@@ -34,7 +36,7 @@ class MeasuredObstacles:
         self._band = band
         self._rays = _DepthRays(finder.camera, finder.view, lines)
 
-    def from_depth(self, labels: np.ndarray, depth: np.ndarray) -> Contacts:
+    def from_depth(self, labels: np.ndarray, depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Read a registered depth image, float [H, W], metres along the optical axis, 0 none.
 
         Raise ValueError unless it has the label image's shape.
@@ -51,7 +53,7 @@ class MeasuredObstacles:
         measured = np.isfinite(along) & (along > 0)
         return self._nearest(rays.line, along * rays.reach, height, value, measured)
 
-    def from_points(self, labels: np.ndarray, points: np.ndarray) -> Contacts:
+    def from_points(self, labels: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Read points in base_link, float [N, 3], metres; raise ValueError for other shapes."""
         if points.ndim != 2 or points.shape[1] != 3:
             raise ValueError(f"points must be [N, 3], not {points.shape}")
@@ -77,7 +79,7 @@ class MeasuredObstacles:
         height: np.ndarray,
         value: np.ndarray,
         measured: np.ndarray,
-    ) -> Contacts:
+    ) -> tuple[np.ndarray, np.ndarray]:
         kind = self._kinds.kinds.take(value, mode="clip")
         is_ground = (kind != NEITHER) & (kind != OBSTACLE)
         keep = np.flatnonzero(measured & self._in_band(height) & ~is_ground)
@@ -87,7 +89,7 @@ class MeasuredObstacles:
         nearest = np.full(len(self._lines.bearings), np.inf)
         values = np.zeros(len(self._lines.bearings), np.int64)
         nearest[lines], values[lines] = distance[keep[first]], value[keep[first]]
-        return Contacts(nearest, values, nearest.copy())
+        return nearest, values
 
 
 class _DepthRays:

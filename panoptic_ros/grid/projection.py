@@ -60,7 +60,7 @@ class GroundProjection:
         self._line_of_cell = lines.line_of(lookup.bearing)
         self._weight = np.zeros(window.shape[0] * window.shape[1], np.float32)
         self._weight[lookup.cells] = lookup.weight
-        self._edges = ContactEdges(lines, kinds, view.height)
+        self._edges = ContactEdges(lines, labels, kinds, view.height)
         band = (options.min_height, options.clearance)
         self._measured = MeasuredObstacles(finder, lines, kinds, band)
 
@@ -85,12 +85,11 @@ class GroundProjection:
             )
         if depth is not None and points is not None:
             raise ValueError("depth and points both given; obstacles are placed by one of them")
+        contacts = self._edges(labels)
         if depth is not None:
-            contacts = self._measured.from_depth(labels, depth)
+            contacts = _placed(contacts, *self._measured.from_depth(labels, depth))
         elif points is not None:
-            contacts = self._measured.from_points(labels, points)
-        else:
-            contacts = self._edges(labels)
+            contacts = _placed(contacts, *self._measured.from_points(labels, points))
         is_measured = depth is not None or points is not None
         state, classes = self._free(labels, contacts)
         weight = self._weight * (state == FREE)
@@ -106,7 +105,8 @@ class GroundProjection:
     def _free(self, labels: np.ndarray, contacts: Contacts) -> tuple[np.ndarray, np.ndarray]:
         """Return state and classes, flat, with the free cells only."""
         lookup = self._lookup
-        free = lookup.distance < contacts.limit.astype(np.float32).take(self._line_of_cell)
+        start, end = contacts.blocked.astype(np.float32).take(self._line_of_cell, axis=1)
+        free = (lookup.distance < start) | (lookup.distance >= end)
         flat = labels.ravel()
         near, class_id = self._ground(flat, lookup.near)
         far, _ = self._ground(flat, lookup.far)
@@ -168,6 +168,12 @@ class GroundProjection:
         # Distance is height / tan(depression): an angle's error grows with its square.
         angle = np.hypot(options.pixel_sigma / self._camera.matrix[1, 1], options.pitch_sigma)
         return (distance**2 / self._view.height + self._view.height) * angle
+
+
+def _placed(contacts: Contacts, distance: np.ndarray, value: np.ndarray) -> Contacts:
+    """Return the contacts with other distances and values; what they hide begins there."""
+    start, end = contacts.blocked
+    return Contacts(distance, value, np.stack([np.minimum(start, distance), end]))
 
 
 def _hidden(camera: CameraModel, options: ProjectionOptions) -> np.ndarray | None:
