@@ -3,20 +3,71 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
+
+import numpy as np
 
 from panoptic_ros.datasets.cityscapes import Cityscapes, Sample
+from panoptic_ros.datasets.coco_panoptic import CocoPanoptic
+from panoptic_ros.datasets.kitti import Kitti
 from panoptic_ros.datasets.town import Town
+from panoptic_ros.labels import CITYSCAPES, LabelSet
 
-__all__ = ["DATASETS", "Cityscapes", "Sample", "Town", "open_dataset"]
+__all__ = [
+    "DATASETS",
+    "Cityscapes",
+    "CocoPanoptic",
+    "Dataset",
+    "Kitti",
+    "LabeledFrame",
+    "Sample",
+    "Town",
+    "open_dataset",
+]
 
-DATASETS: dict[str, type[Cityscapes]] = {"cityscapes": Cityscapes, "town": Town}
+
+class LabeledFrame(Protocol):
+    """Name what every data set's samples have; image and instance_ids are their files."""
+
+    name: str
+    image: Path
+    instance_ids: Path
+
+    @property
+    def image_id(self) -> int | str:
+        """Id in COCO-panoptic files."""
+
+    def load_image(self) -> np.ndarray:
+        """Return the image, uint8 [H, W, 3], RGB. Raise ValueError for a broken file."""
+
+    def load_instance_ids(self) -> np.ndarray:
+        """Return class_id, or class_id * 1000 + n for things, integer [H, W]; 0 is void.
+
+        A thing class's plain id is a group that nobody told apart.
+        Raise ValueError for a broken file.
+        """
 
 
-def open_dataset(name: str, root: str | Path, split: str) -> Cityscapes:
-    """Return a split of a data set by its name.
+Dataset = Cityscapes | Kitti | CocoPanoptic
 
-    Raise ValueError for an unknown name, FileNotFoundError as the data set does.
+DATASETS: dict[str, type[Dataset]] = {
+    "cityscapes": Cityscapes,
+    "kitti": Kitti,
+    "coco_panoptic": CocoPanoptic,
+    "town": Town,
+}
+
+
+def open_dataset(
+    name: str, root: str | Path, split: str | None = None, labels: LabelSet = CITYSCAPES
+) -> Dataset:
+    """Return a split of a data set by its name, its truth in the classes of a label set.
+
+    split: None takes the one that the data set is evaluated on.
+    Raise ValueError for an unknown name and as the data set does, FileNotFoundError where its
+    layout lacks something.
     """
     if name not in DATASETS:
         raise ValueError(f"unknown data set {name!r}; known: {sorted(DATASETS)}")
-    return DATASETS[name](root, split)
+    kind = DATASETS[name]
+    return kind(root, split or kind.EVALUATION_SPLIT, labels)

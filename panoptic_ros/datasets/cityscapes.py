@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
+
+from panoptic_ros.datasets.classes import check_cityscapes_classes
+from panoptic_ros.datasets.images import read_labels, read_picture
+from panoptic_ros.labels import CITYSCAPES, LabelSet
 
 LAYOUT = (
     "ROOT/leftImg8bit/SPLIT/CITY/*_leftImg8bit.png with "
@@ -24,28 +27,40 @@ class Sample:
     label_ids: Path
     instance_ids: Path
 
+    @property
+    def image_id(self) -> str:
+        """Id of the frame in COCO-panoptic files, as Cityscapes' own conversion gives it."""
+        return self.name
+
     def load_image(self) -> np.ndarray:
         """Return the image, uint8 [H, W, 3], RGB. Raise ValueError for a broken file."""
-        return cv2.cvtColor(_read(self.image, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        return read_picture(self.image)
 
     def load_label_ids(self) -> np.ndarray:
         """Return Cityscapes label ids, uint8 [H, W] (not train ids; 0 and others: ignored)."""
-        return _read(self.label_ids, cv2.IMREAD_UNCHANGED, np.uint8)
+        return read_labels(self.label_ids, np.uint8)
 
     def load_instance_ids(self) -> np.ndarray:
         """Return instance ids, uint16 [H, W]: class_id, or class_id * 1000 + n for things."""
-        return _read(self.instance_ids, cv2.IMREAD_UNCHANGED, np.uint16)
+        return read_labels(self.instance_ids, np.uint16)
 
 
 class Cityscapes(Sequence[Sample]):
     """List the samples of a split, by name.
 
-    root: folder that holds leftImg8bit and gtFine; split: train, val or test.
+    root: folder that holds leftImg8bit and gtFine; split: train, val or test; labels: the
+    classes that the truth is wanted in.
     Raise FileNotFoundError, with the layout expected, where a folder, an image or the labels
-    of an image are missing.
+    of an image are missing; ValueError for classes that are not Cityscapes'.
     """
 
-    def __init__(self, root: str | Path, split: str = "train") -> None:
+    EVALUATION_SPLIT = "val"
+    mapped_to_void: tuple[str, ...] = ()
+
+    def __init__(
+        self, root: str | Path, split: str = "train", labels: LabelSet = CITYSCAPES
+    ) -> None:
+        check_cityscapes_classes(labels)
         self.root, self.split = Path(root), split
         images = self._folder("leftImg8bit")
         self._samples = [self._sample(p) for p in sorted(images.glob("*/[!.]*_leftImg8bit.png"))]
@@ -77,16 +92,3 @@ class Cityscapes(Sequence[Sample]):
             if not path.is_file():
                 raise FileNotFoundError(f"{path} is missing for {image}; expected {LAYOUT}")
         return sample
-
-
-def _read(path: Path, flags: int, dtype: type | None = None) -> np.ndarray:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing; expected {LAYOUT}")
-    image = cv2.imread(str(path), flags)
-    if image is None:
-        raise ValueError(f"{path} is not an image that OpenCV can read; copy it again")
-    if dtype is not None and (image.dtype != dtype or image.ndim != 2):
-        raise ValueError(
-            f"{path} holds {image.dtype} of shape {image.shape}, expected {np.dtype(dtype)} [H, W]"
-        )
-    return image

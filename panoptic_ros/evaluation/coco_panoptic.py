@@ -47,24 +47,41 @@ class Annotation:
         return np.array([info.get(key, default) for info in self.infos.values()], dtype=np.int64)
 
 
+@dataclass(frozen=True)
+class PanopticFile:
+    """Hold a COCO-panoptic JSON file; pictures: image id -> the camera picture's file name."""
+
+    annotations: list[Annotation]
+    categories: list[Category]
+    pictures: dict[int | str, str]
+
+
 def read_annotations(path: Path) -> tuple[list[Annotation], list[Category]]:
-    """Read a COCO-panoptic JSON file; a prediction may have no categories.
+    """Read the annotations and categories of a file; errors as for `read_file`."""
+    content = read_file(path)
+    return content.annotations, content.categories
+
+
+def read_file(path: Path) -> PanopticFile:
+    """Read a COCO-panoptic JSON file; a prediction may have neither categories nor images.
 
     Raise BrokenFile that names the file and what is wrong with it, OSError where it cannot
     be read.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        annotations = [_annotation(entry) for entry in content["annotations"]]
-        categories = [
-            Category(int(c["id"]), str(c.get("name", c["id"])), bool(c["isthing"]))
-            for c in content.get("categories", [])
-        ]
+        return PanopticFile(
+            [_annotation(entry) for entry in content["annotations"]],
+            [
+                Category(int(c["id"]), str(c.get("name", c["id"])), bool(c["isthing"]))
+                for c in content.get("categories", [])
+            ],
+            {i["id"]: str(i["file_name"]) for i in content.get("images", [])},
+        )
     except KeyError as error:
         raise BrokenFile(f"{path}: not a COCO-panoptic file, {error} is missing") from error
     except (ValueError, TypeError, AttributeError) as error:
         raise BrokenFile(f"{path}: not a COCO-panoptic file ({error})") from error
-    return annotations, categories
 
 
 def _annotation(entry: Mapping[str, Any]) -> Annotation:

@@ -78,8 +78,8 @@ def test_unfinished_images_are_not_listed(root):
 
 def test_data_sets_are_found_by_name(root):
     assert isinstance(open_dataset("cityscapes", root, "val"), Cityscapes)
-    with pytest.raises(ValueError, match=r"'kitti'.*cityscapes.*town"):
-        open_dataset("kitti", root, "val")
+    with pytest.raises(ValueError, match=r"'nuscenes'.*cityscapes.*coco_panoptic.*kitti.*town"):
+        open_dataset("nuscenes", root, "val")
 
 
 def test_the_towns_own_truth_is_asked_for_by_name(root):

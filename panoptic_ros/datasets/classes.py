@@ -1,0 +1,68 @@
+"""A data set's categories in the classes of a label set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from panoptic_ros.evaluation.coco_panoptic import Category
+from panoptic_ros.labels import CITYSCAPES, UNLABELED, LabelSet
+
+# COCO-panoptic's names -> Cityscapes'. Rider, pole, traffic sign but for the stop sign, and
+# with them all that Cityscapes splits finer than COCO, have no counterpart.
+COCO_SYNONYMS = {
+    "stop sign": "traffic sign",
+    "pavement-merged": "sidewalk",
+    "building-other-merged": "building",
+    "house": "building",
+    "wall-brick": "wall",
+    "wall-stone": "wall",
+    "wall-other-merged": "wall",
+    "fence-merged": "fence",
+    "tree-merged": "vegetation",
+    "grass-merged": "terrain",
+    "dirt-merged": "terrain",
+    "sky-other-merged": "sky",
+}
+
+
+@dataclass(frozen=True)
+class ClassMapping:
+    """Say which label id each category id becomes, 0 (void) where there is none.
+
+    mapped_to_void: the names of those without, in the order of the categories.
+    """
+
+    label_ids: dict[int, int]
+    mapped_to_void: tuple[str, ...]
+
+
+def map_classes(categories: Iterable[Category], labels: LabelSet) -> ClassMapping:
+    """Find the class of each category in a label set.
+
+    By name, in any case; then by COCO's names for what Cityscapes calls otherwise; a category
+    without a name (its id stands for it) by id. Whether it is a thing is the label set's say.
+    """
+    by_name = {c.name.lower(): c.id for c in labels.classes}
+    label_ids, void = {}, []
+    for category in categories:
+        name = category.name.lower()
+        label_id = by_name.get(name, by_name.get(COCO_SYNONYMS.get(name, "")))
+        if label_id is None and name == str(category.id) and category.id in labels.by_id:
+            label_id = category.id
+        if label_id is None:
+            void.append(category.name)
+        label_ids[category.id] = UNLABELED if label_id is None else label_id
+    return ClassMapping(label_ids, tuple(void))
+
+
+def check_cityscapes_classes(labels: LabelSet) -> None:
+    """Raise ValueError for a label set whose ids are not Cityscapes' label ids."""
+    known = {(c.id, c.name) for c in CITYSCAPES.classes}
+    other = [c.name for c in labels.classes if (c.id, c.name) not in known]
+    if other:
+        raise ValueError(
+            f"the truth is labeled with Cityscapes' ids and the model's label set "
+            f"{labels.name!r} has other classes ({', '.join(other[:5])}); "
+            "choose a model with label set 'cityscapes'"
+        )

@@ -1,0 +1,158 @@
+"""COCO-panoptic data from disk, mapped to the classes of a label set.
+
+Format: https://cocodataset.org/#format-data, "Panoptic Segmentation". The predictions that
+`evaluate --predictions` writes are the same format (evaluation/coco_panoptic_writer.py).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from panoptic_ros.datasets.classes import map_classes
+from panoptic_ros.datasets.images import read_picture
+from panoptic_ros.evaluation.coco_panoptic import (
+    Annotation,
+    BrokenFile,
+    PanopticFile,
+    read_colors,
+    read_file,
+)
+from panoptic_ros.evaluation.overlaps import ids_of_colors
+from panoptic_ros.labels import CITYSCAPES, UNLABELED, LabelSet, encode
+
+LAYOUT = (
+    "ROOT/annotations/panoptic_SPLIT.json with ROOT/annotations/panoptic_SPLIT/*.png "
+    "and ROOT/SPLIT/*.jpg"
+)
+
+
+@dataclass(frozen=True)
+class CocoSample:
+    """Hold one frame: the picture, the PNG of segment ids, and what the JSON says of them.
+
+    label_ids: category id -> label id, 0 for void.
+    """
+
+    name: str
+    image: Path
+    instance_ids: Path
+    annotation: Annotation
+    labels: LabelSet
+    label_ids: Mapping[int, int] = field(repr=False)
+
+    @property
+    def image_id(self) -> int | str:
+        """Id of the frame in COCO-panoptic files."""
+        return self.annotation.image_id
+
+    def load_image(self) -> np.ndarray:
+        """Return the image, uint8 [H, W, 3], RGB. Raise ValueError for a broken file."""
+        return read_picture(self.image)
+
+    def load_instance_ids(self) -> np.ndarray:
+        """Return label ids, integer [H, W]: class_id, or class_id * 1000 + n for things.
+
+        Crowds become the class's group. Raise ValueError for a broken PNG and where PNG and
+        JSON disagree.
+        """
+        ids = ids_of_colors(read_colors(self.instance_ids))
+        present, index = np.unique(ids, return_inverse=True)
+        try:
+            values = self._values()
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"{self.instance_ids}: {error}") from error
+        unlisted = [i for i in present.tolist() if i != UNLABELED and i not in values]
+        if unlisted:
+            raise ValueError(
+                f"{self.instance_ids}: has segment ids that its segments_info does not list: "
+                f"{unlisted[:10]}"
+            )
+        table = np.array([values.get(i, UNLABELED) for i in present.tolist()], self.labels.dtype)
+        return table[index].reshape(ids.shape)
+
+    def _values(self) -> dict[int, int]:
+        """Return the label-image value of each segment id."""
+        values, seen = {}, Counter()
+        for segment_id, info in self.annotation.infos.items():
+            if info["category_id"] not in self.label_ids:
+                raise ValueError(f"category id {info['category_id']} is none of the file's")
+            value = self.label_ids[info["category_id"]]
+            if value != UNLABELED and self.labels[value].is_thing and not info.get("iscrowd"):
+                seen[value] += 1
+                value = encode(value, seen[value] - 1)
+            values[segment_id] = value
+        return values
+
+
+class CocoPanoptic(Sequence[CocoSample]):
+    """List the samples of a split, in the order of its file.
+
+    root: folder that holds annotations and the split's pictures; split: val2017 or any other
+    for which there are files; labels: the classes that the truth is wanted in.
+    mapped_to_void: names of the categories that none of them stands for.
+    Raise FileNotFoundError, with the layout expected, where a file or folder is missing;
+    ValueError for a JSON file that is broken or shares no class with the labels.
+    """
+
+    EVALUATION_SPLIT = "val2017"
+
+    def __init__(
+        self, root: str | Path, split: str = EVALUATION_SPLIT, labels: LabelSet = CITYSCAPES
+    ) -> None:
+        self.root, self.split = Path(root), split
+        self._json = self.root / "annotations" / f"panoptic_{split}.json"
+        self._truth, self._pictures = self._json.with_suffix(""), self.root / split
+        self._check_folders()
+        content = read_file(self._json)
+        if not content.annotations or not content.categories:
+            lacking = "categories" if content.annotations else "annotations"
+            raise BrokenFile(f"{self._json}: has no {lacking}")
+        mapping = map_classes(content.categories, labels)
+        self.mapped_to_void = mapping.mapped_to_void
+        if len(self.mapped_to_void) == len(content.categories):
+            raise BrokenFile(
+                f"{self._json}: none of its categories is a class of label set {labels.name!r}"
+            )
+        self._samples = [
+            self._sample(annotation, content, labels, mapping.label_ids)
+            for annotation in content.annotations
+        ]
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, index: int | slice) -> CocoSample | list[CocoSample]:
+        return self._samples[index]
+
+    def _check_folders(self) -> None:
+        if not self._json.is_file():
+            files = sorted(self._json.parent.glob("panoptic_*.json"))
+            splits = ", ".join(p.stem.removeprefix("panoptic_") for p in files) or "none"
+            raise FileNotFoundError(
+                f"{self._json} is missing (splits that are there: {splits}); expected {LAYOUT}"
+            )
+        for folder in (self._truth, self._pictures):
+            if not folder.is_dir():
+                raise FileNotFoundError(f"{folder} is missing; expected {LAYOUT}")
+
+    def _sample(
+        self,
+        annotation: Annotation,
+        content: PanopticFile,
+        labels: LabelSet,
+        label_ids: Mapping[int, int],
+    ) -> CocoSample:
+        truth = self._truth / annotation.file_name
+        name = content.pictures.get(annotation.image_id, f"{truth.stem}.jpg")
+        sample = CocoSample(truth.stem, self._pictures / name, truth, annotation, labels, label_ids)
+        for path in (sample.instance_ids, sample.image):
+            if not path.is_file():
+                raise FileNotFoundError(
+                    f"{path} is missing for image {annotation.image_id}; expected {LAYOUT}"
+                )
+        return sample

@@ -1,0 +1,95 @@
+"""KITTI's semantic and instance benchmark from disk (Alhaija et al. 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from panoptic_ros.datasets.classes import check_cityscapes_classes
+from panoptic_ros.datasets.images import read_labels, read_picture
+from panoptic_ros.labels import CITYSCAPES, INSTANCE_DIVISOR, LabelSet
+
+LAYOUT = "ROOT/SPLIT/image_2/*.png with ROOT/SPLIT/instance/*.png of the same names"
+KITTI_DIVISOR = 256
+
+
+@dataclass(frozen=True)
+class KittiSample:
+    """Hold the files of one frame: name (000000_10), image, instance ids."""
+
+    name: str
+    image: Path
+    instance_ids: Path
+
+    @property
+    def image_id(self) -> str:
+        """Id of the frame in COCO-panoptic files."""
+        return self.name
+
+    def load_image(self) -> np.ndarray:
+        """Return the image, uint8 [H, W, 3], RGB. Raise ValueError for a broken file."""
+        return read_picture(self.image)
+
+    def load_instance_ids(self) -> np.ndarray:
+        """Return label ids, uint16 [H, W]: class_id, or class_id * 1000 + n for things.
+
+        KITTI's instance 0 is none: the pixels of a thing class that nobody told apart, which
+        thus become the class's group. Raise ValueError for a broken file.
+        """
+        return from_kitti(read_labels(self.instance_ids, np.uint16))
+
+
+class Kitti(Sequence[KittiSample]):
+    """List the samples of a split, by name.
+
+    root: folder that holds the split's folder; split: training (testing has no labels);
+    labels: the classes that the truth is wanted in.
+    Raise FileNotFoundError, with the layout expected, where a folder, an image or the labels
+    of an image are missing; ValueError for classes that are not Cityscapes'.
+    """
+
+    EVALUATION_SPLIT = "training"
+    mapped_to_void: tuple[str, ...] = ()
+
+    def __init__(
+        self, root: str | Path, split: str = EVALUATION_SPLIT, labels: LabelSet = CITYSCAPES
+    ) -> None:
+        check_cityscapes_classes(labels)
+        self.root, self.split = Path(root), split
+        images, truth = (self._folder(kind) for kind in ("image_2", "instance"))
+        self._samples = [
+            KittiSample(p.stem, p, truth / p.name) for p in sorted(images.glob("[!.]*.png"))
+        ]
+        if not self._samples:
+            raise FileNotFoundError(f"{images} holds no image; expected {LAYOUT}")
+        for sample in self._samples:
+            if not sample.instance_ids.is_file():
+                raise FileNotFoundError(
+                    f"{sample.instance_ids} is missing for {sample.image}; expected {LAYOUT}"
+                )
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, index: int | slice) -> KittiSample | list[KittiSample]:
+        return self._samples[index]
+
+    def _folder(self, kind: str) -> Path:
+        folder = self.root / self.split / kind
+        if not folder.is_dir():
+            raise FileNotFoundError(f"{folder} is missing; expected {LAYOUT}")
+        return folder
+
+
+def from_kitti(values: np.ndarray) -> np.ndarray:
+    """Return KITTI's label_id * 256 + n as a label image, uint16 [H, W].
+
+    values: uint16 [H, W]. Things with n > 0 become label_id * 1000 + n, everything else the
+    label id.
+    """
+    class_ids, numbers = np.divmod(values, KITTI_DIVISOR)
+    told_apart = np.isin(class_ids, [c.id for c in CITYSCAPES.things]) & (numbers > 0)
+    return np.where(told_apart, class_ids * INSTANCE_DIVISOR + numbers, class_ids)
