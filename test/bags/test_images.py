@@ -5,7 +5,7 @@ import pytest
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
-from panoptic_ros.bags import open_images
+from panoptic_ros.bags.images import open_images
 
 STORE = get_typestore(Stores.ROS2_HUMBLE)
 IMAGE, STRING = "sensor_msgs/msg/Image", "std_msgs/msg/String"
@@ -64,7 +64,7 @@ def test_a_damaged_bag_is_named(bag, name):
 
 
 def test_the_shipped_drive_is_one():
-    drive = Path(__file__).parents[1] / "sample" / "town_drive"
+    drive = Path(__file__).parents[2] / "sample" / "town_drive"
     recording = open_images(drive, "/camera/image/compressed")
     assert recording.rate == pytest.approx(10.0, rel=0.02)
     assert 60 <= recording.count <= 100
