@@ -1,18 +1,23 @@
-"""Score predictions: `python -m panoptic_ros evaluate WHAT`; each module here is one WHAT."""
+"""Score a model on a data set, or something else: `evaluate --dataset NAME`, `evaluate WHAT`.
+
+Each module here is one WHAT, but for `dataset`, which is `evaluate` itself.
+"""
 
 from __future__ import annotations
 
 import argparse
 
-from panoptic_ros.cli.evaluate import files, heads
+from panoptic_ros.cli.evaluate import dataset, files, heads, tracks
 
-HELP = "score predictions against ground truth"
-COMMANDS = {"files": files, "heads": heads}
+HELP = "score a model on a data set, or predictions that exist (evaluate WHAT)"
+COMMANDS = {"files": files, "heads": heads, "tracks": tracks}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add one sub-command per module to a parser."""
-    commands = parser.add_subparsers(metavar="WHAT", required=True)
+    """Add the options of `evaluate` and one sub-command per module to a parser."""
+    dataset.add_arguments(parser)
+    parser.set_defaults(evaluate=dataset.run)
+    commands = parser.add_subparsers(metavar="WHAT", required=False)
     for name, module in COMMANDS.items():
         command = commands.add_parser(name, help=module.HELP, description=module.HELP)
         module.add_arguments(command)
@@ -20,5 +25,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the sub-command; return its exit code."""
+    """Run the command; return its exit code."""
     return args.evaluate(args)

@@ -1,0 +1,80 @@
+"""`evaluate tracks`: identities over drives through the town, on true and predicted labels."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from panoptic_ros.evaluation.tracks.drive import Drive
+
+HELP = "score tracks on drives through the town: HOTA, IDF1, identity switches"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to a parser."""
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write the scores, in percent")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path("data/town"),
+        metavar="DIR",
+        help="folder of the held-out drives, rendered into it where missing (default: data/town); "
+        "the drive in sample/ is scored, too",
+    )
+    parser.add_argument("--weights", default="town", help="model name or file (default: town)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument(
+        "--limit", type=_positive, metavar="N", help="first N frames of each drive only"
+    )
+    parser.add_argument("--report", type=Path, metavar="DIR", help="write table and pictures")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print and write the scores.
+
+    Raise OSError or ValueError for weights, a device or drives that cannot be used.
+    """
+    from panoptic_ros.evaluation.tracks.compare import compare_tracks
+    from panoptic_ros.evaluation.tracks.report import track_table, write_report
+    from panoptic_ros.pipeline import PanopticPipeline
+
+    # The model first: whether it loads is known at once, drives may take minutes.
+    pipeline = PanopticPipeline.load(args.weights, device=args.device)
+    drives = _drives(args.data, args.limit)
+    comparison = compare_tracks(drives, pipeline.labels, pipeline)
+    results = comparison.results
+    print(track_table(results))
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    if args.report:
+        write_report(args.report, results, comparison.first_drive, pipeline.labels)
+    return 0
+
+
+def _drives(root: Path, limit: int | None) -> list[Drive]:
+    from panoptic_ros.datasets.town import Town
+    from panoptic_ros.evaluation import drives as held_out
+    from panoptic_ros.evaluation.tracks.drive import bag_drive, files_drive
+    from panoptic_ros.resources import share_dir
+
+    drives = [bag_drive(share_dir() / "sample" / "town_drive", limit)]
+    frames = min(limit or held_out.FRAMES, held_out.FRAMES)
+    try:
+        samples = held_out.held_out_drives(root, frames=frames)
+    except RuntimeError as error:
+        print(f"only the drive in sample/ is scored: {error}", file=sys.stderr)
+        return drives
+    town = Town(root, held_out.SPLIT)
+    return drives + [files_drive(town, drive) for drive in samples]
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return number

@@ -1,0 +1,1 @@
+"""How well instances keep their identities over a drive."""
