@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from panoptic_ros.evaluation.overlaps import overlaps
+from panoptic_ros.evaluation.overlaps import Overlaps, overlaps
 from panoptic_ros.labels import LabelSet, class_ids
 
 
@@ -22,7 +22,10 @@ class ConfusionMatrix:
 
     def add(self, truth: np.ndarray, prediction: np.ndarray) -> None:
         """Count one image, integer [H, W] both: label ids, or label images with instances."""
-        pairs = overlaps(truth, prediction)
+        self.add_overlaps(overlaps(truth, prediction))
+
+    def add_overlaps(self, pairs: Overlaps) -> None:
+        """Count one image by the overlaps of its two label images."""
         rows, columns = self._channels(pairs.truth), self._channels(pairs.prediction)
         known = rows < len(self.labels)
         np.add.at(self.counts, (rows[known], columns[known]), pairs.pixels[known])

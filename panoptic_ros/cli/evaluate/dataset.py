@@ -1,0 +1,84 @@
+"""`evaluate --dataset NAME`: score a model on a data set."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+EXIT_BROKEN_FILES = 1
+EXIT_CANNOT_RUN = 2
+_REQUIRED = ("dataset", "data", "out")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `evaluate` without a sub-command to its parser."""
+    parser.add_argument(
+        "--dataset", metavar="NAME", help="cityscapes, kitti, coco_panoptic or town"
+    )
+    parser.add_argument("--data", type=Path, metavar="DIR", help="the data set's folder")
+    parser.add_argument("--split", help="default: val; kitti training, coco_panoptic val2017")
+    parser.add_argument("--weights", default="town", help="model name or file (default: town)")
+    parser.add_argument(
+        "--fusion",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="stack, conv_head or several; the networks run once (default: all of the model)",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument(
+        "--workers", type=_count, default=2, metavar="N", help="threads that read (default: 2)"
+    )
+    parser.add_argument("--limit", type=_positive, metavar="N", help="first N frames only")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write")
+    parser.add_argument(
+        "--predictions", action="store_true", help="write label images as COCO-panoptic files"
+    )
+    parser.set_defaults(refuse=parser.error)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score, print the tables, write results and report; return 1 if a frame was broken."""
+    missing = [f"--{name}" for name in _REQUIRED if getattr(args, name) is None]
+    if missing:
+        args.refuse(f"the following arguments are required: {', '.join(missing)}")
+    from panoptic_ros.evaluation.dataset_run import DatasetRun, RunOptions
+    from panoptic_ros.evaluation.report import write_report
+    from panoptic_ros.evaluation.report.tables import print_tables
+
+    options = {name: getattr(args, name) for name in RunOptions.__dataclass_fields__}
+    options["fusion"] = tuple(dict.fromkeys(args.fusion))
+    evaluation = DatasetRun(RunOptions(**options))
+    if evaluation.dataset.mapped_to_void:
+        names = ", ".join(evaluation.dataset.mapped_to_void)
+        print(f"categories without a class in the model, counted as void: {names}", file=sys.stderr)
+    try:
+        outcome = evaluation()
+    except KeyboardInterrupt:
+        print(
+            f"interrupted; what is done is in {args.out}: the same command goes on from there",
+            file=sys.stderr,
+        )
+        raise
+    print_tables(outcome.results)
+    write_report(outcome.results, outcome.shown, args.out / "report.html")
+    print(f"Written: {args.out / 'results.json'}, {args.out / 'report.html'}")
+    if outcome.broken:
+        print(f"{len(outcome.broken)} broken frames were skipped", file=sys.stderr)
+        return EXIT_BROKEN_FILES
+    return 0
+
+
+def _positive(text: str) -> int:
+    number = _count(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return number
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 0")
+    return number

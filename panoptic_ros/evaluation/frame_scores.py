@@ -1,0 +1,183 @@
+"""What one frame adds to every score, in numbers that a file can keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from panoptic_ros.evaluation.confusion import ConfusionMatrix
+from panoptic_ros.evaluation.instance_iou import InstanceIoU
+from panoptic_ros.evaluation.mask_ap import TrueMasks, true_masks
+from panoptic_ros.evaluation.mask_codes import code_of_crop, codes_of_labels
+from panoptic_ros.evaluation.panoptic_quality import PanopticQuality
+from panoptic_ros.evaluation.segments import label_image_segments
+from panoptic_ros.fusion import FusionOptions
+from panoptic_ros.fusion.candidates import Candidates, select
+from panoptic_ros.fusion.conv_head import ConvHead
+from panoptic_ros.fusion.masks import MaskCrop
+from panoptic_ros.fusion.stack import detector_masks
+from panoptic_ros.labels import LabelSet
+from panoptic_ros.networks.panoptic_head import PanopticHead
+from panoptic_ros.prediction import InstancePrediction, PanopticPrediction, SemanticPrediction
+
+MaskSource = Callable[[SemanticPrediction, Candidates, FusionOptions], list[MaskCrop]]
+
+
+@dataclass(frozen=True)
+class FusionScores:
+    """Hold what one strategy's label image of one frame adds.
+
+    iou, tp, fp, fn: of `PanopticQuality`, per class; confusion: of `ConfusionMatrix`;
+    instance_iou: sums of `InstanceIoU`, per thing class; detections: of `MaskFrame`.
+    """
+
+    iou: list[float]
+    tp: list[int]
+    fp: list[int]
+    fn: list[int]
+    confusion: list[list[int]]
+    instance_iou: list[float]
+    detections: list[list[Any]]
+
+
+@dataclass(frozen=True)
+class FrameScores:
+    """Hold what one frame adds to every score; plain numbers, lists and mappings.
+
+    milliseconds: stage -> time; peak_mib: most memory of the process so far (`timing`);
+    confusion, detections: of the two networks alone; instances: matched by `InstanceIoU`, per
+    thing class; truth: the fields of `TrueMasks`; fusion: strategy -> its scores.
+    """
+
+    name: str
+    milliseconds: dict[str, float]
+    peak_mib: dict[str, float | None]
+    confusion: list[list[int]]
+    detections: list[list[Any]]
+    instances: list[int]
+    truth: TrueMasks
+    fusion: dict[str, FusionScores]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what JSON can hold; `from_json` takes it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> FrameScores:
+        """Raise TypeError or KeyError for what `to_json` did not give."""
+        return cls(
+            **{
+                **content,
+                "truth": TrueMasks(**content["truth"]),
+                "fusion": {n: FusionScores(**f) for n, f in content["fusion"].items()},
+            }
+        )
+
+
+class FrameScorer:
+    """Score one frame after the other, each on its own.
+
+    labels: the truth's and the prediction's classes; options: those that the frames were
+    merged with; head: the model's, None without one.
+    """
+
+    def __init__(
+        self, labels: LabelSet, options: FusionOptions, head: PanopticHead | None = None
+    ) -> None:
+        self.labels = labels
+        self._options = options
+        # What a detection's mask is before masks compete for pixels.
+        self._masks: dict[str, MaskSource] = {"stack": detector_masks}
+        if head is not None:
+            self._masks["conv_head"] = ConvHead(head).masks
+
+    @torch.inference_mode()
+    def __call__(
+        self,
+        name: str,
+        truth: np.ndarray,
+        semantic: SemanticPrediction,
+        instances: InstancePrediction,
+        merged: Mapping[str, PanopticPrediction],
+        milliseconds: Mapping[str, float],
+        peak_mib: Mapping[str, float | None],
+    ) -> FrameScores:
+        """Return the scores of a frame.
+
+        truth: integer [H, W], class_id for stuff and groups, class_id * 1000 + n for things;
+        merged: strategy -> its label image.
+        """
+        confusion = ConfusionMatrix(self.labels)
+        confusion.add(truth, self.labels.ids[semantic.channels.cpu().numpy()])
+        matched = self._instance_iou(truth, semantic, instances, list(merged))
+        return FrameScores(
+            name=name,
+            milliseconds=dict(milliseconds),
+            peak_mib=dict(peak_mib),
+            confusion=confusion.counts.tolist(),
+            detections=self._detections(semantic, instances),
+            instances=matched.instances.tolist(),
+            truth=true_masks(truth, self.labels),
+            fusion={
+                strategy: self._fusion(truth, panoptic, matched.sums.get(strategy))
+                for strategy, panoptic in merged.items()
+            },
+        )
+
+    def _instance_iou(
+        self,
+        truth: np.ndarray,
+        semantic: SemanticPrediction,
+        instances: InstancePrediction,
+        strategies: Sequence[str],
+    ) -> InstanceIoU:
+        sources = {s: self._masks[s] for s in strategies if s in self._masks}
+        scores = InstanceIoU(self.labels, list(sources))
+        candidates = select(semantic, instances, self._options)
+        masks = {s: source(semantic, candidates, self._options) for s, source in sources.items()}
+        scores.add(truth, candidates, masks)
+        return scores
+
+    def _detections(
+        self, semantic: SemanticPrediction, instances: InstancePrediction
+    ) -> list[list[Any]]:
+        """Return all that the detector found, whatever the merge would leave of it."""
+        options = replace(self._options, score_threshold=0.0, class_limits={})
+        candidates = select(semantic, instances, options)
+        return [
+            [int(class_id), float(score), code_of_crop(_host(c), c.box, semantic.image_size)]
+            for class_id, score, c in zip(
+                candidates.class_ids,
+                candidates.scores,
+                detector_masks(semantic, candidates, options),
+                strict=True,
+            )
+        ]
+
+    def _fusion(
+        self, truth: np.ndarray, panoptic: PanopticPrediction, sums: np.ndarray | None
+    ) -> FusionScores:
+        pairs, true, predicted = label_image_segments(truth, panoptic.labels, self.labels)
+        quality = PanopticQuality.of(self.labels)
+        quality.add(pairs, true, predicted)
+        confusion = ConfusionMatrix(self.labels)
+        confusion.add_overlaps(pairs)
+        things = [s for s in panoptic.segments if s.is_thing]
+        codes = codes_of_labels(panoptic.labels, [s.id for s in things])
+        return FusionScores(
+            iou=quality.iou.tolist(),
+            tp=quality.tp.tolist(),
+            fp=quality.fp.tolist(),
+            fn=quality.fn.tolist(),
+            confusion=confusion.counts.tolist(),
+            instance_iou=[] if sums is None else sums.tolist(),
+            detections=[[s.class_id, float(s.score), codes[s.id]] for s in things],
+        )
+
+
+def _host(crop: MaskCrop) -> np.ndarray:
+    return crop.mask.cpu().numpy()

@@ -1,0 +1,53 @@
+"""Masks as COCO's run-length codes: small enough to keep for every frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from panoptic_ros.upsampling import Box
+
+
+def codes_of_labels(labels: np.ndarray, values: Iterable[int]) -> dict[int, str]:
+    """Return the code of the mask of each value that occurs in a label image, integer [H, W].
+
+    A code is the `counts` of COCO's compressed run-length encoding. All masks come from one
+    pass over the runs of the image, whatever their number.
+    """
+    columns = np.ascontiguousarray(labels.T).ravel()
+    if not columns.size:
+        return {}
+    starts = np.flatnonzero(np.concatenate([[True], columns[1:] != columns[:-1]]))
+    edges = np.stack([starts, np.append(starts[1:], columns.size)], axis=1)
+    owners = columns[starts]
+    order = np.argsort(owners, kind="stable")
+    found, first = np.unique(owners[order], return_index=True)
+    runs = dict(zip(found.tolist(), np.split(edges[order], first[1:]), strict=True))
+    return {v: _code(runs[v].ravel(), labels.shape) for v in values if v in runs}
+
+
+def code_of_crop(mask: np.ndarray, box: Box, size: tuple[int, int]) -> str:
+    """Return the code of a mask that is known inside its box (x0, y0, x1, y1) and false outside.
+
+    mask: bool [y1 - y0, x1 - x0]; size: (H, W) of the image.
+    """
+    x0, y0, x1, y1 = box
+    strip = np.zeros((x1 - x0, size[0]), bool)
+    strip[:, y0:y1] = mask.T
+    inside = np.concatenate([[False], strip.ravel(), [False]])
+    return _code(np.flatnonzero(inside[1:] != inside[:-1]) + x0 * size[0], size)
+
+
+def as_coco(code: str, size: tuple[int, int]) -> dict:
+    """Return what pycocotools takes for a mask."""
+    return {"size": list(size), "counts": code}
+
+
+def _code(edges: np.ndarray, size: tuple[int, int]) -> str:
+    """Return the code of the pixels from each even edge to the next, counted by columns."""
+    height, width = size
+    counts = np.diff(edges, prepend=0, append=height * width)
+    packed = coco_mask.frPyObjects(as_coco(counts.tolist(), size), height, width)
+    return packed["counts"].decode("ascii")

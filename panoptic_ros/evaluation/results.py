@@ -1,0 +1,148 @@
+"""From the frames' scores to results.json; docs/evaluation.md explains its fields."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from panoptic_ros.evaluation.confusion import ConfusionMatrix
+from panoptic_ros.evaluation.frame_scores import FrameScores, FusionScores
+from panoptic_ros.evaluation.mask_ap import MaskFrame, average_precision
+from panoptic_ros.evaluation.panoptic_quality import PanopticQuality
+from panoptic_ros.evaluation.timing import end_to_end, statistics
+from panoptic_ros.labels import LabelSet
+
+VERSION = 1
+
+
+def build_results(
+    frames: Sequence[FrameScores],
+    labels: LabelSet,
+    strategies: Sequence[str],
+    *,
+    dataset: dict[str, Any],
+    model: dict[str, Any],
+    warmup_frames: int,
+) -> dict[str, Any]:
+    """Return the content of results.json: quality as fractions, times in milliseconds.
+
+    dataset, model: taken over as they are. What nothing was seen of is None.
+    """
+    return {
+        "version": VERSION,
+        "label_set": labels.name,
+        "classes": [
+            {"id": c.id, "name": c.name, "is_thing": c.is_thing, "color": list(c.color)}
+            for c in labels.classes
+        ],
+        "dataset": {**dataset, "frames": len(frames)},
+        "model": model,
+        "semantic": _semantic((f.confusion for f in frames), labels),
+        "detector": _text_keys(
+            average_precision([MaskFrame(f.truth, f.detections) for f in frames], labels)
+        ),
+        "fusion": {name: _fusion(frames, name, labels) for name in strategies},
+        "timing": _timing(frames, strategies, warmup_frames),
+        "frames": [
+            {
+                "name": f.name,
+                "milliseconds": f.milliseconds,
+                "total": {s: end_to_end(f.milliseconds, s) for s in strategies},
+                "pq": {s: frame_pq(f, s, labels) for s in strategies},
+            }
+            for f in frames
+        ],
+    }
+
+
+def frame_pq(frame: FrameScores, strategy: str, labels: LabelSet) -> float | None:
+    """Return a frame's own panoptic quality, 0..1; None where no class occurs in it."""
+    found = _quality([frame.fusion[strategy]], labels).results()["all"]
+    return found["pq"] if found["n"] else None
+
+
+def _fusion(frames: Sequence[FrameScores], name: str, labels: LabelSet) -> dict[str, Any]:
+    scores = [f.fusion[name] for f in frames]
+    return {
+        "panoptic": _text_keys(_quality(scores, labels).results(), "per_class"),
+        "semantic": _semantic((s.confusion for s in scores), labels),
+        "instance_iou": _instance_iou(frames, scores, labels),
+        "ap": _text_keys(
+            average_precision(
+                [MaskFrame(f.truth, f.fusion[name].detections) for f in frames], labels
+            )
+        ),
+    }
+
+
+def _quality(scores: Iterable[FusionScores], labels: LabelSet) -> PanopticQuality:
+    quality = PanopticQuality.of(labels)
+    for score in scores:
+        quality.iou += score.iou
+        quality.tp += score.tp
+        quality.fp += score.fp
+        quality.fn += score.fn
+    return quality
+
+
+def _semantic(counts: Iterable[list[list[int]]], labels: LabelSet) -> dict[str, Any]:
+    confusion = ConfusionMatrix(labels)
+    for count in counts:
+        confusion.counts += np.array(count)
+    iou = zip(labels.ids.tolist(), confusion.iou(), strict=True)
+    return {
+        "miou": _known(confusion.mean_iou()),
+        "iou": {str(class_id): _known(value) for class_id, value in iou},
+        "confusion": confusion.counts.tolist(),
+    }
+
+
+def _instance_iou(
+    frames: Sequence[FrameScores], scores: Sequence[FusionScores], labels: LabelSet
+) -> dict[str, Any] | None:
+    """Return Table 1's column; None for a strategy whose masks are not known before the merge."""
+    if not all(s.instance_iou for s in scores):
+        return None
+    counts = np.zeros(len(labels.things), np.int64)
+    sums = np.zeros(len(labels.things))
+    for frame, score in zip(frames, scores, strict=True):
+        counts += frame.instances
+        sums += score.instance_iou
+    means = np.divide(sums, counts, out=np.full(len(sums), math.nan), where=counts > 0)
+    return {
+        "mean": float(means[counts > 0].mean()) if counts.any() else None,
+        "classes": {
+            str(c.id): {"iou": _known(means[i]), "instances": int(counts[i])}
+            for i, c in enumerate(labels.things)
+        },
+    }
+
+
+def _timing(
+    frames: Sequence[FrameScores], strategies: Sequence[str], warmup_frames: int
+) -> dict[str, Any]:
+    stages = frames[0].milliseconds if frames else ()
+    return {
+        "warmup_frames": warmup_frames,
+        "frames": len(frames),
+        "stages": {s: statistics([f.milliseconds[s] for f in frames]) for s in stages},
+        "end_to_end": {
+            s: statistics([end_to_end(f.milliseconds, s) for f in frames]) for s in strategies
+        },
+        "peak_memory_mib": {
+            place: max((f.peak_mib[place] or 0 for f in frames), default=0) or None
+            for place in ("host", "device")
+        },
+    }
+
+
+def _text_keys(scores: dict[str, Any], key: str = "classes") -> dict[str, Any]:
+    """Return scores with class ids as JSON has them, as text."""
+    return {**scores, key: {str(class_id): v for class_id, v in scores[key].items()}}
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)

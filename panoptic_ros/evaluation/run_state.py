@@ -1,0 +1,108 @@
+"""What an evaluation has done so far, on disk: the same command goes on from there."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from panoptic_ros.models import RANDOM, ModelConfig
+
+
+class RunState:
+    """Keep one record per finished frame in FOLDER/frames.jsonl; its first line: the settings.
+
+    records: frame name -> record, what the file held and what was added since. A line is
+    written at once and whole; a last line that a kill cut off is dropped.
+    Raise ValueError where the file belongs to other settings, to a process that still runs, or
+    is no such file.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / "frames.jsonl"
+        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            self.records: dict[str, dict[str, Any]] = self._take_over(dict(settings))
+        except BaseException:
+            self.close()
+            raise
+
+    def add(self, name: str, record: Mapping[str, Any]) -> None:
+        """Keep a frame's record, what JSON can hold."""
+        self._append({"name": name, "record": record})
+        self.records[name] = dict(record)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._file)
+
+    def __enter__(self) -> RunState:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _take_over(self, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(
+                f"{self.path} is in use by another evaluation; choose another --out"
+            ) from error
+        content = self.path.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        os.ftruncate(self._file, len(whole))
+        lines = whole.splitlines()
+        if not lines:
+            self._append({"settings": settings})
+            return {}
+        try:
+            first, *others = map(json.loads, lines)
+            before = first["settings"]
+            records = {entry["name"]: entry["record"] for entry in others}
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{self.path} is not an evaluation's state ({error}); choose another --out or "
+                "delete it"
+            ) from error
+        self._check(before, settings)
+        return records
+
+    def _check(self, before: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+        changed = [
+            f"{key} was {before.get(key)!r} and is {settings.get(key)!r}"
+            for key in {**before, **settings}
+            if before.get(key) != settings.get(key)
+        ]
+        if changed:
+            raise ValueError(
+                f"{self.path} holds another evaluation: {'; '.join(changed)}; "
+                "choose another --out, or delete it to start anew"
+            )
+
+    def _append(self, entry: Mapping[str, Any]) -> None:
+        line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
+        while line:
+            line = line[os.write(self._file, line) :]
+
+
+def fingerprint(config: ModelConfig) -> str:
+    """Return a SHA-256 over what a model file says and the weight files that it names.
+
+    A model that is trained anew under its old name is another model.
+    """
+    digest = hashlib.sha256(repr(config).encode())
+    for network in (config.semantic, config.instances, config.head):
+        if network is None or network.weights == RANDOM:
+            continue
+        weights = Path(network.weights)
+        described = weights.suffix in (".yaml", ".yml")  # an ONNX file beside its description
+        stem = weights.stem if described else weights.name
+        for part in sorted(weights.parent.glob(f"{stem}.*")):
+            digest.update(part.name.encode() + part.read_bytes())
+    return digest.hexdigest()
