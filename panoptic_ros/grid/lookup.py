@@ -85,7 +85,10 @@ class CellLookup:
         heights: tuple[float, ...],
         max_footprint: float,
     ) -> CellLookup:
-        """Look the pixels of every cell up; cells of which a part is not seen are left out."""
+        """Look the pixels of every cell up; cells of which a part is not seen are left out.
+
+        Raise ValueError where none is seen.
+        """
         view = finder.view
         xy = window.centers().reshape(-1, 2)
         cells = np.flatnonzero(finder.index(view.on_ground(xy))[1])
@@ -100,6 +103,11 @@ class CellLookup:
             strict=True,
         )
         whole = np.all(seen, axis=0)
+        if not whole.any():
+            raise ValueError(
+                f"the camera at {view.position.round(2).tolist()} shows no ground of the grid's "
+                "window; check its pose (optical frame: z ahead) and the window"
+            )
         index = np.stack(index)[:, whole]
         count = len(heights)
         return cls(
@@ -132,31 +140,14 @@ class SightLines:
     first: np.ndarray
 
     @classmethod
-    def build(cls, finder: PixelFinder, window: GridWindow) -> SightLines:
-        """Draw lines as dense as the window's cells, over all bearings that the picture shows.
-
-        Raise ValueError where the picture shows no ground of the window.
-        """
+    def build(cls, finder: PixelFinder, window: GridWindow, bearing: np.ndarray) -> SightLines:
+        """Draw lines as dense as the window's cells over the bearings [M] of those in sight."""
         view = finder.view
-        x, y = window.x_min, window.y_min
-        corners = np.array([[x, y], [x + window.length, y], [x, y + window.width]])
-        corners = np.append(corners, [[x + window.length, y + window.width]], axis=0)
-        reach = float(view.polar(corners)[0].max())
+        reach = float(view.polar(_corners(window))[0].max())
         focal = float(np.diag(finder.camera.matrix)[:2].max())
         distances = _distances(reach, window.resolution / 2, focal * view.height)
-        count = int(np.ceil(2 * np.pi * reach / window.resolution))
-        step = 2 * np.pi / count
-        bearings = (np.arange(count) + 0.5) * step - np.pi
-        # A coarse look first: most lines leave the picture.
-        coarse = view.at(distances[::8, None], bearings[None])
-        shown = finder.index(view.on_ground(coarse.reshape(-1, 2)))[1]
-        lines = np.flatnonzero(shown.reshape(-1, count).any(axis=0))
-        if not len(lines):
-            raise ValueError(
-                f"the camera at {view.position.round(2).tolist()} shows no ground of the grid's "
-                "window; check its pose (optical frame: z ahead) and the window"
-            )
-        bearings = bearings[max(lines[0] - 1, 0) : lines[-1] + 2]
+        step = window.resolution / reach
+        bearings = np.arange(bearing.min(), bearing.max() + step, step)
         points = view.at(distances[:, None], bearings[None])
         pixels, shown = finder.camera.project(view.on_ground(points.reshape(-1, 2)))
         tables = *finder.flat(pixels, shown), pixels[:, 1].astype(np.float32)
@@ -170,6 +161,13 @@ class SightLines:
         """Return the line next to each bearing, intp, -1 where there is none."""
         line = np.rint((bearing - self.bearings[0]) / self.step).astype(np.intp)
         return np.where((line >= 0) & (line < len(self.bearings)), line, -1)
+
+
+def _corners(window: GridWindow) -> np.ndarray:
+    """Return the window's corners, x and y, [4, 2]."""
+    x = window.x_min + np.array([0, 1, 0, 1]) * window.length
+    y = window.y_min + np.array([0, 0, 1, 1]) * window.width
+    return np.column_stack([x, y])
 
 
 def _distances(reach: float, step: float, focal_height: float) -> np.ndarray:

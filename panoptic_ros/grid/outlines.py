@@ -13,6 +13,8 @@ _UPRIGHT = ("person",)
 _CARRIED = {"rider": ("bicycle", "motorcycle")}
 # Height of the body above the ground between and beyond the wheels, metres: bumpers, skirts.
 _UNDERBODY = {"car": 0.22, "truck": 0.35, "bus": 0.3, "train": 0.2}
+# Width over which a wheel's edge rises to the body's, metres.
+_RISE = 0.07
 # Lines that a carrier may lie beside the lines on which only the rider is seen.
 _BESIDE = 3
 # Instances seen on fewer lines than this have no outline to speak of.
@@ -95,9 +97,12 @@ def _outline(bearing: np.ndarray, distance: np.ndarray, body: float) -> np.ndarr
     # In the air: clearly behind the line between what touches the ground.
     in_air = inverse < touching * (1 + body) / 2
     if in_air.any():
-        inverse = np.where(in_air, inverse / body, inverse)
+        # Beside a wheel the edge rises from the ground to the body: that is neither.
+        rise = 2 * round(_RISE / float(distance.min() * np.ptp(bearing)) * len(bearing)) + 1
+        beside = cv2.erode(in_air.astype(np.uint8)[None], np.ones((1, rise)))[0]
+        inverse = np.where(beside, inverse / body, inverse)
         touching = np.interp(slope, *_upper_hull(slope, inverse))
-    return 1 / (np.maximum(touching, inverse) * cosine)
+    return 1 / (touching * cosine)
 
 
 def _upper_hull(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

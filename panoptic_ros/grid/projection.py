@@ -56,7 +56,7 @@ class GroundProjection:
         self._lookup = lookup = CellLookup.build(
             finder, window, kinds.heights, options.max_footprint
         )
-        self._lines = lines = SightLines.build(finder, window)
+        self._lines = lines = SightLines.build(finder, window, lookup.bearing)
         self._line_of_cell = lines.line_of(lookup.bearing)
         self._weight = np.zeros(window.shape[0] * window.shape[1], np.float32)
         self._weight[lookup.cells] = lookup.weight
@@ -150,7 +150,8 @@ class GroundProjection:
         behind = distance + self._window.resolution / 2
         xy = self._view.at(behind, self._lines.bearings[placed])
         cells = self._window.flat_index(xy[:, 0], xy[:, 1])
-        inside = (cells >= 0) & (self._weight.take(cells, mode="clip") > 0)
+        # What is measured is there, in the picture or not; a contact edge must be in sight.
+        inside = (cells >= 0) & (is_measured | (self._weight.take(cells, mode="clip") > 0))
         cells = cells[inside]
         state[cells] = OCCUPIED
         classes[cells] = self._kinds.classes.take(contacts.value[placed][inside], mode="clip")
