@@ -30,6 +30,15 @@ def rotation_matrix(quaternion: Sequence[float]) -> np.ndarray:
     return cv2.Rodrigues(np.array([x, y, z]) * (angle / sine))[0]
 
 
+def quaternion(rotation: np.ndarray) -> tuple[float, float, float, float]:
+    """Return x, y, z, w of a rotation matrix [3, 3]."""
+    turn = cv2.Rodrigues(np.asarray(rotation, float))[0].ravel()
+    angle = np.linalg.norm(turn)
+    axis = turn / angle if angle > 0 else turn
+    x, y, z = (axis * np.sin(angle / 2)).tolist()
+    return x, y, z, float(np.cos(angle / 2))
+
+
 def yaw(quaternion: Sequence[float]) -> float:
     """Return the heading of a quaternion (x, y, z, w), radians; errors as rotation_matrix."""
     rotation = rotation_matrix(quaternion)
@@ -58,3 +67,15 @@ def optical_pose(x: float, y: float, z: float, roll: float, pitch: float, yaw: f
     about_y = np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
     about_z = np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
     return rigid_transform((x, y, z), about_z @ about_y @ about_x @ _BODY_FROM_OPTICAL)
+
+
+def mounting(base_from_optical: np.ndarray) -> dict[str, float]:
+    """Return x, y, z, roll, pitch, yaw of a camera: what `optical_pose` takes."""
+    body = base_from_optical[:3, :3] @ _BODY_FROM_OPTICAL.T
+    angles = {
+        "roll": np.arctan2(body[2, 1], body[2, 2]),
+        "pitch": -np.arcsin(np.clip(body[2, 0], -1, 1)),
+        "yaw": np.arctan2(body[1, 0], body[0, 0]),
+    }
+    place = dict(zip("xyz", base_from_optical[:3, 3], strict=True))
+    return {name: float(value) for name, value in (place | angles).items()}

@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from panoptic_ros.rigid_transforms import optical_pose, rigid_transform, rotation_matrix, yaw
+from panoptic_ros.rigid_transforms import (
+    mounting,
+    optical_pose,
+    rigid_transform,
+    rotation_matrix,
+    yaw,
+)
 
 HALF = np.sqrt(0.5)
 
@@ -59,3 +65,8 @@ def test_rigid_transform():
     turn = rotation_matrix((0, 0, HALF, HALF))
     moved = rigid_transform((1, 2, 3), turn) @ [1, 0, 0, 1]
     np.testing.assert_allclose(moved, [1, 3, 3, 1], atol=1e-12)
+
+
+def test_mounting_is_what_the_pose_was_made_of():
+    values = {"x": 1.0, "y": -0.2, "z": 1.5, "roll": 0.1, "pitch": 0.2, "yaw": -0.3}
+    assert mounting(optical_pose(**values)) == pytest.approx(values)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 import cv2
-import numpy as np
 
-from panoptic_ros.bags import open_images
+from panoptic_ros.demo.drive import Drive, Shot
 from panoptic_ros.resources import share_dir
 
 # Written by the command `town` (docs/town.md).
 _DRIVE = Path("sample") / "town_drive"
-_DRIVE_TOPIC = "/camera/image/compressed"
 # A camera's frames are often alike; of a long video every tenth is taken at most, so that
 # reading it stays quick and what moves still seems to.
 _LARGEST_STRIDE = 10
@@ -27,13 +25,15 @@ class Footage:
     """Hold frames to show.
 
     rate: frames per second at which they play as they were recorded; count: how many there
-    are at most; frames: starts reading them, uint8 [H, W, 3] RGB.
+    are at most; shots: starts reading them; mounting: x, y, z, roll, pitch, yaw of the camera,
+    empty where it is unknown.
     """
 
     name: str
     rate: float
     count: int
-    frames: Callable[[], Iterator[np.ndarray]]
+    shots: Callable[[], Iterator[Shot]]
+    mounting: Mapping[str, float] = field(default_factory=dict)
 
 
 def open_footage(video: Path | None, limit: int) -> Footage:
@@ -43,10 +43,14 @@ def open_footage(video: Path | None, limit: int) -> Footage:
     """
     if video is not None:
         return _recorded(video, limit)
-    drive = open_images(share_dir() / _DRIVE, _DRIVE_TOPIC)
+    drive = Drive(share_dir() / _DRIVE)
     count = min(limit, drive.count)
     return Footage(
-        "drive through the town", drive.rate, count, lambda: islice(drive.images(), count)
+        "drive through the town",
+        drive.rate,
+        count,
+        lambda: islice(drive.shots(), count),
+        drive.mounting(),
     )
 
 
@@ -68,7 +72,7 @@ def _recorded(video: Path, limit: int) -> Footage:
     )
 
 
-def _read(video: Path) -> Iterator[np.ndarray]:
+def _read(video: Path) -> Iterator[Shot]:
     capture = cv2.VideoCapture(str(video))
     while (answer := capture.read())[0]:
-        yield cv2.cvtColor(answer[1], cv2.COLOR_BGR2RGB)
+        yield Shot(cv2.cvtColor(answer[1], cv2.COLOR_BGR2RGB))

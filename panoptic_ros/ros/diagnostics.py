@@ -9,9 +9,11 @@ Keys of the status `<node>: panoptic`, all there at all times:
     frames_lost: frames that the middleware knows it lost on the way to the node
     refused_image, refused_stamp, refused_memory, refused_inference: frames_refused by kind
     last_refusal: reason of the last one
+    grids_out, grids_dropped: frames that gave a grid; that gave none though one was wanted
+    last_grid_drop: reason of the last one
     latency_<stage>_p50_ms, latency_<stage>_p95_ms: over the last 10 s, nan without frames;
         stages: wait, decode, semantic, instances, fusion, inference, publish, total, age
-        (see frame_statistics.STAGES)
+        (see frame_statistics.STAGES), ground_wait, ground, ground_publish (ground.GROUND_STAGES)
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from rclpy.node import Node
 from panoptic_ros.frame_slot import FrameCounts
 from panoptic_ros.frame_statistics import STAGES, Latency
 from panoptic_ros.refusals import KINDS, Refusal
+from panoptic_ros.ros.ground import GroundStatus
 
 PERIOD_SECONDS = 1.0
 LOG_EVERY = 10
@@ -58,6 +61,7 @@ class Status:
     seconds_since_refusal: float = math.inf
     fault: Refusal | None = None
     latency: dict[str, Latency] = field(default_factory=lambda: dict.fromkeys(STAGES, Latency()))
+    ground: GroundStatus = field(default_factory=GroundStatus)
 
     def summary(self) -> tuple[bytes, str]:
         """Return the diagnostic level and what to say with it, the worst first."""
@@ -77,6 +81,8 @@ class Status:
                 "the middleware loses frames; set FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA for "
                 "camera and node, or qos.reliability:=reliable"
             )
+        if self.ground.seconds_since_drop < WARN_SECONDS:
+            return DiagnosticStatus.WARN, f"frames without a grid: {self.ground.last_drop}"
         return DiagnosticStatus.OK, self.state
 
     def values(self) -> dict[str, str]:
@@ -98,9 +104,12 @@ class Status:
             "frames_lost": str(self.lost),
             **{f"refused_{kind}": str(count) for kind, count in self.refused.items()},
             "last_refusal": self.last_refusal.reason if self.last_refusal else "",
+            "grids_out": str(self.ground.grids),
+            "grids_dropped": str(self.ground.dropped),
+            "last_grid_drop": self.ground.last_drop,
             **{
                 f"latency_{stage}_{name}_ms": f"{getattr(latency, name):.2f}"
-                for stage, latency in self.latency.items()
+                for stage, latency in {**self.latency, **self.ground.latency}.items()
                 for name in ("p50", "p95")
             },
         }

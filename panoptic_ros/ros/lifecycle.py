@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import math
 import time
 from typing import Any
@@ -23,6 +24,7 @@ from panoptic_ros.refusals import Refusal
 from panoptic_ros.ros import parameters
 from panoptic_ros.ros.camera import decode, subscribe
 from panoptic_ros.ros.diagnostics import Reporter, Status
+from panoptic_ros.ros.ground import Ground
 from panoptic_ros.ros.outputs import Answer, Outputs
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -33,7 +35,8 @@ _MEMORY_ADVICE = "use a smaller input, cheaper weights or device:=cpu, or end ot
 class PanopticNode(LifecycleNode):
     """Run the panoptic pipeline on a camera's frames.
 
-    Topics: camera.py and outputs.py; parameters: parameters.py; health: diagnostics.py.
+    Topics: camera.py, ground_inputs.py and outputs.py; parameters: parameters.py; health:
+    diagnostics.py.
     Callbacks never wait for the networks, which run in the worker's thread, so that services
     answer. While active, every frame that is not replaced is worked on, whether or not
     somebody subscribes (deactivate to rest the GPU); outputs are converted on demand.
@@ -47,6 +50,8 @@ class PanopticNode(LifecycleNode):
         self._error = ""
         self._worker: FrameWorker | None = None
         self._outputs: Outputs | None = None
+        self._ground: Ground | None = None
+        self._track_ids = itertools.count(1)
         # What the model file asks for, where the parameters leave the choice to it.
         self._model_fusion: tuple[str, FusionOptions] = ("", FusionOptions())
         self._subscription: Subscription | None = None
@@ -65,7 +70,8 @@ class PanopticNode(LifecycleNode):
         timeout: seconds. To be called from outside the executor, before the context ends.
         """
         self._reporter.close()
-        return self._worker is None or self._worker.stop(timeout)
+        ends = [part.stop(timeout) for part in (self._worker, self._ground) if part is not None]
+        return all(ends)
 
     # ---- lifecycle
 
@@ -89,6 +95,7 @@ class PanopticNode(LifecycleNode):
         result = super().on_activate(state)
         self._outputs.publish_label_info(self._worker.pipeline.labels)
         self._image_size = ""
+        self._ground.start(self._worker.pipeline.labels)
         self._worker.resume()
         self._subscription = subscribe(self, self._settings, self._on_image, self._on_lost)
         self._state = "active"
@@ -96,7 +103,8 @@ class PanopticNode(LifecycleNode):
         self.get_logger().info(
             f"device {status.device}, weights {status.weights}, fusion {status.fusion}, "
             f"input {status.input_topic} ({self._settings.image_transport}, "
-            f"{self._settings.qos.reliability})"
+            f"{self._settings.qos.reliability}), "
+            f"camera pose from {self._settings.ground.camera_pose_source}"
         )
         return result
 
@@ -139,6 +147,7 @@ class PanopticNode(LifecycleNode):
         self._model_fusion = (pipeline.fusion_name, pipeline.options)
         self._set_fusion(pipeline, chosen)
         self._outputs = Outputs(self)
+        self._ground = Ground(self, self._outputs, lambda: self._settings, self._track_ids)
         work = FrameWork(
             decode=decode,
             publish=self._publish,
@@ -159,12 +168,17 @@ class PanopticNode(LifecycleNode):
             self._subscription = None
         if self._worker is not None:
             self._worker.pause()
+        if self._ground is not None:
+            self._ground.pause()
 
     def _release(self) -> None:
         if self._worker is not None:
             # No timeout: memory is free only once the frame in work is done.
             self._worker.stop()
             self._worker = None
+        if self._ground is not None:
+            self._ground.stop()
+            self._ground = None
         if self._outputs is not None:
             self._outputs.close()
             self._outputs = None
@@ -188,6 +202,7 @@ class PanopticNode(LifecycleNode):
         labels = result.semantic.labels
         answer = Answer(message.header, image, result, labels)
         self._outputs.publish(answer, self._settings.outputs)
+        self._ground.offer(answer)
 
     def _on_refusal(self, refusal: Refusal) -> None:
         # rclpy's throttle counts per line of code, so each kind has a line.
@@ -196,6 +211,8 @@ class PanopticNode(LifecycleNode):
             log.warning(words, throttle_duration_sec=1.0)
         elif refusal.kind == "stamp":
             log.warning(f"{words}; state is reset", throttle_duration_sec=1.0)
+            if self._ground is not None:
+                self._ground.time_restarts()
         elif refusal.kind == "memory":
             pause = f"a frame is tried every {MEMORY_RETRY_SECONDS:.0f} s"
             log.error(f"{words}; {_MEMORY_ADVICE}; {pause}")
@@ -223,8 +240,8 @@ class PanopticNode(LifecycleNode):
         """Return a snapshot; called in the reporter's thread too."""
         topic = self.resolve_topic_name("image")
         about = {"state": self._state, "error": self._error, "input_topic": topic}
-        worker = self._worker
-        if worker is None:
+        worker, ground = self._worker, self._ground
+        if worker is None or ground is None:
             return Status(**about, weights=self._settings.weights)
         return Status(
             **about,
@@ -243,6 +260,7 @@ class PanopticNode(LifecycleNode):
             seconds_since_refusal=worker.refusals.seconds_since_last(),
             fault=worker.refusals.fault,
             latency=worker.statistics.latency(),
+            ground=ground.status(),
         )
 
 

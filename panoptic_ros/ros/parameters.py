@@ -2,105 +2,39 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from enum import Enum
 from typing import Any
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
 from panoptic_ros.fusion import STRATEGIES, FusionOptions
+from panoptic_ros.ros.ground_parameters import GroundParameters
+from panoptic_ros.ros.parameter_spec import Change, choice, leaves, parameter
 
 MODEL_DEFAULT = -1
 THRESHOLDS = ("score_threshold", "overlap_threshold", "stuff_area_limit", "mask_threshold")
 
 
-class Change(Enum):
-    """Say when a parameter can be set; the value completes the refusal at other times."""
-
-    ANY_TIME = ""
-    NOT_ACTIVE = "deactivate first"
-    UNCONFIGURED = "deactivate and clean up first"
-    START = "it only counts at the node's start"
-
-
-# Lifecycle states in which each kind of parameter can be set.
-_ALLOWED = {
-    Change.NOT_ACTIVE: ("unconfigured", "inactive"),
-    Change.UNCONFIGURED: ("unconfigured",),
-    Change.START: (),
-}
-
-
-@dataclass(frozen=True)
-class Spec:
-    """Describe a parameter.
-
-    limits: smallest and largest value of a number; pattern: what a string must match, and
-    allowed says so in words.
-    """
-
-    description: str
-    change: Change = Change.ANY_TIME
-    limits: tuple[float, float] | None = None
-    pattern: str | None = None
-    allowed: str = ""
-
-    def check(self, name: str, value: object) -> None:
-        """Raise ValueError, with the reason, for a value that cannot be."""
-        if self.pattern and not re.fullmatch(self.pattern, value):
-            raise ValueError(f"{name} is {value!r}; it must be {self.allowed}")
-        if self.limits and not self.limits[0] <= value <= self.limits[1]:
-            raise ValueError(f"{name} is {value}; it must be in {self.limits}")
-        if name in THRESHOLDS and MODEL_DEFAULT < value < 0:
-            raise ValueError(f"{name} is {value}; it must be {self.allowed}")
-
-    def descriptor(self, default: object) -> ParameterDescriptor:
-        """Return what `ros2 param describe` shows."""
-        descriptor = ParameterDescriptor(
-            description=self.description,
-            additional_constraints=self.allowed,
-            read_only=self.change is Change.START,
-        )
-        if self.limits and isinstance(default, float):
-            low, high = self.limits
-            descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
-        elif self.limits:
-            low, high = self.limits
-            descriptor.integer_range = [IntegerRange(from_value=low, to_value=high)]
-        return descriptor
-
-
-def _parameter(default: Any, description: str, **spec: Any) -> Any:
-    return field(default=default, metadata={"spec": Spec(description, **spec)})
-
-
-def _choice(default: str, description: str, *choices: str, **spec: Any) -> Any:
-    pattern = "|".join(map(re.escape, choices))
-    allowed = "one of " + ", ".join(repr(c) for c in choices)
-    return _parameter(default, description, pattern=pattern, allowed=allowed, **spec)
-
-
 def _threshold(description: str, limits: tuple[float, float] = (-1.0, 1.0)) -> Any:
-    return _parameter(
+    return parameter(
         type(limits[0])(MODEL_DEFAULT),
         description,
         limits=limits,
+        special=MODEL_DEFAULT,
         allowed=f"0..{limits[1]}, or {MODEL_DEFAULT}: the model's own",
     )
 
 
 def _output(what: str) -> Any:
-    return _parameter(True, f"Publish ~/{what} (computed only while somebody subscribes).")
+    return parameter(True, f"Publish ~/{what} (computed only while somebody subscribes).")
 
 
 @dataclass(frozen=True)
 class QosParameters:
     """Hold the quality of service of the image subscription."""
 
-    reliability: str = _choice(
+    reliability: str = choice(
         "best_effort",
         "Reliability of the image subscription. best_effort matches every camera; reliable "
         "asks for lost packets again and matches reliable cameras only.",
@@ -108,7 +42,7 @@ class QosParameters:
         "reliable",
         change=Change.NOT_ACTIVE,
     )
-    depth: int = _parameter(
+    depth: int = parameter(
         5,
         "Frames that the middleware keeps until the node takes them, which it does at once; "
         "of those that it has taken it keeps the newest.",
@@ -126,32 +60,37 @@ class OutputParameters:
     confidence: bool = _output("confidence")
     instances: bool = _output("instances")
     color: bool = _output("color")
+    grid: bool = _output("grid")
+    class_grid: bool = _output("class_grid")
+    cost_grid: bool = _output("cost_grid")
+    grid_layers: bool = _output("grid_layers")
+    markers: bool = _output("markers")
 
 
 @dataclass(frozen=True)
 class Parameters:
     """Hold all parameters; nested fields have dotted names, as in `qos.depth`."""
 
-    autostart: bool = _parameter(
+    autostart: bool = parameter(
         True,
         "Configure and activate at start; false: wait for a lifecycle manager.",
         change=Change.START,
     )
-    weights: str = _parameter(
+    weights: str = parameter(
         "town",
         "Model: NAME of config/models/NAME.yaml, or the path of such a file.",
         change=Change.UNCONFIGURED,
         pattern=r".*\S.*",
         allowed="a name or a path",
     )
-    device: str = _parameter(
+    device: str = parameter(
         "auto",
         "Device of the networks; auto: CUDA where there is one, else the CPU.",
         change=Change.UNCONFIGURED,
         pattern=r"auto|cpu|cuda(:\d+)?",
         allowed="auto, cpu, cuda or cuda:N",
     )
-    image_transport: str = _choice(
+    image_transport: str = choice(
         "raw",
         "Type of the image topic: raw is sensor_msgs/Image, compressed is "
         "sensor_msgs/CompressedImage (JPEG or PNG).",
@@ -159,7 +98,7 @@ class Parameters:
         "compressed",
         change=Change.NOT_ACTIVE,
     )
-    fusion: str = _choice(
+    fusion: str = choice(
         "",
         "How semantic and instance predictions are merged; '' is the model's own choice.",
         "",
@@ -177,9 +116,11 @@ class Parameters:
     )
     qos: QosParameters = field(default_factory=QosParameters)
     outputs: OutputParameters = field(default_factory=OutputParameters)
+    ground: GroundParameters = field(default_factory=GroundParameters)
 
     def __post_init__(self) -> None:
         self.fusion_options(FusionOptions())
+        self.ground.options()
 
     def fusion_options(self, model: FusionOptions) -> FusionOptions:
         """Return the model's thresholds, replaced where a parameter sets its own.
@@ -188,16 +129,6 @@ class Parameters:
         """
         own = {name: getattr(self, name) for name in THRESHOLDS}
         return replace(model, **{k: v for k, v in own.items() if v != MODEL_DEFAULT})
-
-
-def leaves(parameters: Any, prefix: str = "") -> Iterator[tuple[str, object, Spec]]:
-    """Yield the dotted name, value and Spec of each parameter."""
-    for entry in fields(parameters):
-        value = getattr(parameters, entry.name)
-        if is_dataclass(value):
-            yield from leaves(value, f"{prefix}{entry.name}.")
-        else:
-            yield prefix + entry.name, value, entry.metadata["spec"]
 
 
 def declare(node: Node) -> Parameters:
@@ -222,9 +153,8 @@ def updated(current: Parameters, changes: Mapping[str, object], state: str = "")
         if name not in changes:
             continue
         spec.check(name, changes[name])
-        refused = state and state not in _ALLOWED.get(spec.change, (state,))
-        if refused and changes[name] != value:
-            raise ValueError(f"{name} cannot change while {state}: {spec.change.value}")
+        if state and changes[name] != value:
+            spec.check_state(name, state)
     return _replaced(current, changes)
 
 

@@ -11,6 +11,7 @@ from panoptic_ros.frame_statistics import STAGES, Latency
 from panoptic_ros.refusals import Refusal
 from panoptic_ros.ros import diagnostics
 from panoptic_ros.ros.diagnostics import Status
+from panoptic_ros.ros.ground import GROUND_STAGES
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 REFUSAL = Refusal("image", "zero size 0x0")
@@ -87,10 +88,11 @@ def test_values():
 
 
 def test_every_key_is_documented():
-    stages = {f"latency_{stage}_{p}_ms" for stage in STAGES for p in ("p50", "p95")}
+    names = (*STAGES, *GROUND_STAGES)
+    stages = {f"latency_{stage}_{p}_ms" for stage in names for p in ("p50", "p95")}
     for key in Status("active").values().keys() - stages:
         assert key in diagnostics.__doc__
-    for stage in STAGES:
+    for stage in names:
         assert stage in diagnostics.__doc__
 
 

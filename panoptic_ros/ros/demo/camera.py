@@ -1,4 +1,4 @@
-"""The demo's camera: publishes footage on `image`, and reports what it published.
+"""The demo's car: publishes footage on `image`, with calibration and odometry where it has them.
 
 Reports, one JSON object per line: {"event": "plan", "frames": n} once it knows how many
 frames it will show, {"event": "published"} after each, {"event": "camera_done"} at the end.
@@ -9,20 +9,23 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import rclpy
+from nav_msgs.msg import Odometry
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from rclpy.serialization import deserialize_message
 from rclpy.time import Time
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
+from panoptic_ros.demo.drive import Shot
 from panoptic_ros.demo.footage import Footage, open_footage
 from panoptic_ros.msg import PanopticInstances
+from panoptic_ros.ros import transforms
 from panoptic_ros.ros.conversions import rgb8_image
 
 # The first frames are shown one by one: the networks' first runs are slow, and only then is
@@ -35,15 +38,21 @@ _ANSWER_SECONDS = 5.0
 _CONNECT_SECONDS = 2.0
 # Pictures are drawn and saved on the same cores.
 _MARGIN = 1.3
+_FRAME = "camera_optical_frame"
 
 
 class Camera(Node):
-    """Publish frames, stamped now, and notice the node's answers."""
+    """Publish shots, stamped now, and notice the node's answers."""
 
-    def __init__(self) -> None:
+    def __init__(self, mounting: Mapping[str, float]) -> None:
         super().__init__("demo_camera")
         self._answered = 0
         self._publisher = self.create_publisher(Image, "image", 5)
+        self._info = self.create_publisher(CameraInfo, "camera_info", 5)
+        # A publisher that stays silent would be waited for.
+        self._odometry = self.create_publisher(Odometry, "odom", 5) if mounting else None
+        if mounting and transforms.is_available():
+            self._broadcaster = transforms.broadcast_mounting(self, _FRAME, mounting)
         self.create_subscription(PanopticInstances, "panoptic/instances", self._on_answer, 5)
 
     def wait_for_node(self) -> None:
@@ -54,17 +63,27 @@ class Camera(Node):
             self.rest(0.1)
         self.rest(_CONNECT_SECONDS)
 
-    def show(self, frame: np.ndarray) -> int:
-        """Publish a frame, uint8 [H, W, 3] RGB; return its stamp in nanoseconds."""
+    def show(self, shot: Shot) -> int:
+        """Publish a shot; return its stamp in nanoseconds."""
         stamp = self.get_clock().now()
-        self._publisher.publish(rgb8_image(frame, Header(stamp=stamp.to_msg(), frame_id="camera")))
+        # Before the picture, so that nothing has to wait for them.
+        for publisher, kind, recorded in (
+            (self._info, CameraInfo, shot.info),
+            (self._odometry, Odometry, shot.odometry),
+        ):
+            if recorded is not None:
+                message = deserialize_message(recorded, kind)
+                message.header.stamp = stamp.to_msg()
+                publisher.publish(message)
+        header = Header(stamp=stamp.to_msg(), frame_id=_FRAME)
+        self._publisher.publish(rgb8_image(shot.image, header))
         _report("published")
         return stamp.nanoseconds
 
-    def show_and_wait(self, frame: np.ndarray) -> float | None:
-        """Publish a frame and return the seconds until the answer; None where it stays out."""
+    def show_and_wait(self, shot: Shot) -> float | None:
+        """Publish a shot and return the seconds until the answer; None where it stays out."""
         start = time.monotonic()
-        stamp = self.show(frame)
+        stamp = self.show(shot)
         while (waited := time.monotonic() - start) < _ANSWER_SECONDS:
             if self._answered >= stamp:
                 return waited
@@ -86,22 +105,22 @@ def play(camera: Camera, footage: Footage, seconds: float) -> None:
 
     Where that is too short for all frames, they are taken evenly from the whole footage.
     """
-    frames = footage.frames()
-    first = next(frames)
+    shots = footage.shots()
+    first = next(shots)
     tries = (camera.show_and_wait(first) for _ in range(_FIRST_TRIES))
     answer = next((t for t in tries if t is not None), None)
     if answer is None:
         return
-    for frame in islice(frames, _WARM_UP_FRAMES - 1):
-        answer = camera.show_and_wait(frame) or _ANSWER_SECONDS
+    for shot in islice(shots, _WARM_UP_FRAMES - 1):
+        answer = camera.show_and_wait(shot) or _ANSWER_SECONDS
     interval = max(1 / footage.rate, _MARGIN * answer)
     rest = max(0, footage.count - _WARM_UP_FRAMES)
     left = max(1, min(rest, int(seconds / interval)))
     stride = max(1, rest // left)
     _report("plan", frames=footage.count - rest + left)
-    for frame, due in zip(islice(frames, 0, left * stride, stride), _beat(interval), strict=False):
+    for shot, due in zip(islice(shots, 0, left * stride, stride), _beat(interval), strict=False):
         camera.rest(due - time.monotonic())
-        camera.show(frame)
+        camera.show(shot)
 
 
 def _beat(interval: float) -> Iterator[float]:
@@ -126,7 +145,7 @@ def main() -> None:
     footage = open_footage(args.video, args.frames)
     rclpy.init()
     try:
-        camera = Camera()
+        camera = Camera(footage.mounting)
         camera.wait_for_node()
         play(camera, footage, args.seconds)
         _report("camera_done")
