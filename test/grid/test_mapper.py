@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+
+from panoptic_ros.grid.camera_model import CameraModel
+from panoptic_ros.grid.mapper import GroundMapper
+from panoptic_ros.grid.pose import Pose2D
+from panoptic_ros.grid.window import GridWindow
+from panoptic_ros.labels import CITYSCAPES
+from panoptic_ros.prediction import PanopticPrediction
+from panoptic_ros.rigid_transforms import optical_pose
+
+ROAD, SKY, CAR = 7, 23, 26001
+HEIGHT, FOCAL = 1.5, 300.0
+CAMERA = CameraModel(320, 240, np.array([[FOCAL, 0, 159.5], [0, FOCAL, 119.5], [0, 0, 1]]))
+LEVEL = optical_pose(0.0, 0.0, HEIGHT, 0.0, 0.0, 0.0)
+WINDOW = GridWindow(0.0, -10.0, 30.0, 20.0, 0.2)
+
+
+def row_of(distance):
+    """The picture's row that shows the ground at a distance."""
+    return 119.5 + FOCAL * HEIGHT / distance
+
+
+def street(contact=10.0):
+    """Road below the horizon, and a car that fills the middle, down to its contact edge."""
+    labels = np.full((240, 320), SKY, np.uint16)
+    labels[120:] = ROAD
+    labels[100 : round(row_of(contact)), 130:190] = CAR
+    return PanopticPrediction(labels)
+
+
+@pytest.fixture
+def mapper():
+    return GroundMapper(CITYSCAPES, WINDOW)
+
+
+def test_a_car_is_placed_where_it_stands_and_the_road_before_it_is_free(mapper):
+    frame = mapper(street(), camera=CAMERA, base_from_optical=LEVEL, time=0.0)
+    layers = frame.layers
+    occupied = np.argwhere(layers.occupancy > 50)
+    x, y = WINDOW.centers()[tuple(occupied.T)].T
+    # Half a row of the picture is 0.11 m there, and a body begins behind its face.
+    assert np.abs(x - 10.0).max() < 0.4
+    assert np.abs(y).max() == pytest.approx(10.0 * 30 / FOCAL, abs=0.2)
+    assert set(layers.classes[tuple(occupied.T)]) == {26}
+    row = WINDOW.shape[0] // 2
+    ahead = layers.occupancy[row, round(6 / 0.2) : round(9 / 0.2)]
+    assert ((ahead >= 0) & (ahead < 50)).all()
+    assert (layers.occupancy[row, round(12 / 0.2) :] == -1).all()
+    (instance,) = frame.observation.instances
+    assert instance.id == CAR
+
+
+def test_frames_add_up_along_the_way(mapper):
+    for k in range(5):
+        frame = mapper(
+            street(10.0 - k),
+            camera=CAMERA,
+            base_from_optical=LEVEL,
+            time=0.1 * k,
+            pose=Pose2D(float(k), 0.0, 0.0),
+        )
+    column = round(6.0 / 0.2)
+    assert frame.layers.occupancy[WINDOW.shape[0] // 2, column - 1 : column + 2].max() > 90
+
+
+def test_a_camera_of_another_size_is_brought_to_the_labels(mapper):
+    frame = mapper(street(), camera=CAMERA.scaled((480, 640)), base_from_optical=LEVEL, time=0.0)
+    assert (frame.layers.occupancy > 50).any()
+
+
+def test_poses_that_nearly_agree_share_a_projection_and_others_do_not(mapper, monkeypatch):
+    built = []
+    from panoptic_ros.grid import mapper as module
+
+    real = module.GroundProjection
+
+    def counting(*args):
+        built.append(args)
+        return real(*args)
+
+    monkeypatch.setattr(module, "GroundProjection", counting)
+    for pitch in (0.0, 1e-5, 0.02, 0.0):
+        pose = optical_pose(0.0, 0.0, HEIGHT, 0.0, pitch, 0.0)
+        mapper(street(), camera=CAMERA, base_from_optical=pose, time=0.0)
+    assert len(built) == 2
+
+
+def test_a_refused_frame_leaves_the_grid_as_it_was(mapper):
+    here = {"camera": CAMERA, "base_from_optical": LEVEL, "pose": Pose2D()}
+    before = mapper(street(), time=0.0, **here).layers
+    with pytest.raises(ValueError, match="both given"):
+        mapper(street(), time=0.1, depth=np.ones((240, 320)), points=np.ones((1, 3)), **here)
+    after = mapper(PanopticPrediction(np.zeros((240, 320), np.uint16)), time=0.0, **here).layers
+    np.testing.assert_array_equal(after.occupancy >= 0, before.occupancy >= 0)
+
+
+def test_reset_forgets(mapper):
+    here = {"camera": CAMERA, "base_from_optical": LEVEL, "pose": Pose2D(), "time": 0.0}
+    mapper(street(), **here)
+    mapper.reset()
+    layers = mapper(PanopticPrediction(np.zeros((240, 320), np.uint16)), **here).layers
+    assert (layers.occupancy == -1).all()
