@@ -44,7 +44,9 @@ class TrackHistory:
             _, y0, _, y1 = self.segment.box
             place = np.array([[*sighting.position, 0.0]])
             depth = float(view.to_optical(place)[0, 2])
-            self.height = _smoothed(self.height, (y1 - y0) * depth / view.camera.matrix[1, 1])
+            self.height = _smoothed(
+                self.height, (y1 - y0) * depth / float(view.camera.matrix[1, 1])
+            )
 
 
 def _smoothed(old: float | None, new: float) -> float:

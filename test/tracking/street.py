@@ -14,6 +14,7 @@ from panoptic_ros.prediction import PanopticPrediction, Segment
 from panoptic_ros.rigid_transforms import optical_pose
 
 PERSON, CAR = 24, 26
+REST = Pose2D()
 SIZE = (256, 512)
 CAMERA = CameraModel(
     SIZE[1], SIZE[0], np.array([[300.0, 0.0, 255.5], [0.0, 300.0, 127.5], [0.0, 0.0, 1.0]])
@@ -55,7 +56,7 @@ def box(board: Board, time: float, pose: Pose2D) -> tuple[int, int, int, int] | 
 
 
 def view(
-    boards: list[Board], time: float, pose: Pose2D = Pose2D(), seed: int = 0
+    boards: list[Board], time: float, pose: Pose2D = REST, seed: int = 0
 ) -> tuple[PanopticPrediction, dict[int, GroundInstance], dict[int, int]]:
     """Return a prediction, places on the ground, and which board each instance id is.
 

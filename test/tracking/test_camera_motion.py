@@ -21,8 +21,9 @@ def board_box(view, x, y, width=1.0, height=1.6):
     """Return the box of a board that always faces the camera, and stands at x, y in odom."""
     foot = optical(view, x, y, 0.0)
     focal = view.camera.matrix[0, 0]
-    (u, v), w, h = view.camera.project(foot)[0][0] + 0.5, *(
-        size * focal / foot[0, 2] for size in (width, height)
+    (u, v), w, h = (
+        view.camera.project(foot)[0][0] + 0.5,
+        *(size * focal / foot[0, 2] for size in (width, height)),
     )
     return np.array([[u - w / 2, v - h, u + w / 2, v]])
 
