@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -59,12 +60,12 @@ class Viewpoint:
             )
         return view
 
-    @property
+    @cached_property
     def height(self) -> float:
         """Height of the camera above the ground below it, metres."""
         return float(self.plane.height_above(self.position[None])[0])
 
-    @property
+    @cached_property
     def heading(self) -> float:
         """Direction of the optical axis over the ground, radians; of the image's top if steep."""
         axis = self.rotation[:2, 2]

@@ -25,30 +25,29 @@ def place_instances(
     bearing_sigma: of its bearing, radians.
     """
     order = np.argsort(contacts.value, kind="stable")
-    ids, starts = np.unique(contacts.value[order], return_index=True)
-    spacing = lines.step
-    placed = []
-    for value, on in zip(ids.tolist(), np.split(order, starts[1:]), strict=True):
-        if value < INSTANCE_DIVISOR:
-            continue
-        middle = on[len(on) // 2]
-        distance, bearing = contacts.distance[middle], lines.bearings[middle]
-        x, y = view.at(distance, bearing)
-        across = distance * max(bearing_sigma, spacing / np.sqrt(12))
-        placed.append(
-            GroundInstance(
-                id=value,
-                class_id=value // INSTANCE_DIVISOR,
-                position=(float(x), float(y)),
-                width=float(distance * (np.ptp(lines.bearings[on]) + spacing)),
-                covariance=_turned(range_sigma[middle], across, bearing + view.heading),
-            )
+    ids, starts, counts = np.unique(contacts.value[order], return_index=True, return_counts=True)
+    thing = ids >= INSTANCE_DIVISOR
+    ids, starts, counts = ids[thing], starts[thing], counts[thing]
+    first, middle, last = (order[starts + n] for n in (counts * 0, counts // 2, counts - 1))
+    distance, bearing = contacts.distance[middle], lines.bearings[middle]
+    width = distance * ((last - first + 1) * lines.step)
+    # Lines are a step apart: a bearing is known to within that.
+    across = distance * max(bearing_sigma, lines.step / np.sqrt(12))
+    covariances = _turned(range_sigma[middle], across, bearing + view.heading)
+    return [
+        GroundInstance(value, value // INSTANCE_DIVISOR, tuple(position), metres, covariance)
+        for value, position, metres, covariance in zip(
+            ids.tolist(),
+            view.at(distance, bearing).tolist(),
+            width.tolist(),
+            covariances,
+            strict=True,
         )
-    return placed
+    ]
 
 
-def _turned(along: float, across: float, angle: float) -> np.ndarray:
-    """Return the covariance of standard deviations along and across a direction, [2, 2]."""
+def _turned(along: np.ndarray, across: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    """Return covariances of standard deviations [N] along and across a direction, [N, 2, 2]."""
     c, s = np.cos(angle), np.sin(angle)
-    axes = np.array([[c, -s], [s, c]]) * [along, across]
-    return axes @ axes.T
+    axes = np.array([[c * along, -s * across], [s * along, c * across]]).transpose(2, 0, 1)
+    return axes @ axes.transpose(0, 2, 1)

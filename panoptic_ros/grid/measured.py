@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from panoptic_ros.grid.camera_model import CameraModel
@@ -34,7 +36,6 @@ class MeasuredObstacles:
         self._lines = lines
         self._kinds = kinds
         self._band = band
-        self._rays = _DepthRays(finder.camera, finder.view, lines)
 
     def from_depth(self, labels: np.ndarray, depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Read a registered depth image, float [H, W], metres along the optical axis, 0 none.
@@ -69,6 +70,10 @@ class MeasuredObstacles:
             line, distance, view.plane.height_above(points), value, np.ones(len(points), bool)
         )
 
+    @cached_property
+    def _rays(self) -> _DepthRays:
+        return _DepthRays(self._finder.camera, self._finder.view, self._lines)
+
     def _in_band(self, height: np.ndarray) -> np.ndarray:
         return (height >= self._band[0]) & (height <= self._band[1])
 
@@ -82,13 +87,13 @@ class MeasuredObstacles:
     ) -> tuple[np.ndarray, np.ndarray]:
         kind = self._kinds.kinds.take(value, mode="clip")
         is_ground = (kind != NEITHER) & (kind != OBSTACLE)
-        keep = np.flatnonzero(measured & self._in_band(height) & ~is_ground)
-        # Of each line the nearest comes first.
-        keep = keep[np.lexsort((distance[keep], line[keep]))]
-        lines, first = np.unique(line[keep], return_index=True)
+        keep = measured & self._in_band(height) & ~is_ground
+        line, distance, value = line[keep], distance[keep].astype(float), value[keep]
         nearest = np.full(len(self._lines.bearings), np.inf)
-        values = np.zeros(len(self._lines.bearings), np.int64)
-        nearest[lines], values[lines] = distance[keep[first]], value[keep[first]]
+        np.minimum.at(nearest, line, distance)
+        values = np.zeros(len(nearest), np.int64)
+        is_nearest = distance == nearest[line]
+        values[line[is_nearest]] = value[is_nearest]
         return nearest, values
 
 

@@ -58,6 +58,7 @@ class GroundProjection:
         )
         self._lines = lines = SightLines.build(finder, window, lookup.bearing)
         self._line_of_cell = lines.line_of(lookup.bearing)
+        self._kind_of_height = np.arange(1, len(kinds.heights) + 1, dtype=np.uint8)[:, None]
         self._weight = np.zeros(window.shape[0] * window.shape[1], np.float32)
         self._weight[lookup.cells] = lookup.weight
         self._edges = ContactEdges(lines, labels, kinds, view.height)
@@ -108,32 +109,30 @@ class GroundProjection:
         start, end = contacts.blocked.astype(np.float32).take(self._line_of_cell, axis=1)
         free = (lookup.distance < start) | (lookup.distance >= end)
         flat = labels.ravel()
-        near, class_id = self._ground(flat, lookup.near)
+        near, value = self._ground(flat, lookup.near)
         far, _ = self._ground(flat, lookup.far)
         free &= near & far
         state = np.full(self._weight.shape, UNKNOWN, np.int8)
         classes = np.zeros(self._weight.shape, np.uint8)
         cells = lookup.cells[free]
-        state[cells], classes[cells] = FREE, class_id[free]
+        state[cells] = FREE
+        classes[cells] = self._kinds.classes.take(value[free], mode="clip")
         return state, classes
 
     def _ground(self, flat: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return whether pixels [K, M] show ground at one of the K heights, and its class.
+        """Return whether pixels [K, M] show ground at one of the K heights, and its value [M].
 
         A pixel shows a cell's ground only if its class lies at the height that the cell was
         looked up at: a pavement's pixel, looked up on the carriageway's plane, shows a place
         before the cell.
         """
-        is_ground = np.zeros(index.shape[1], bool)
-        class_id = np.zeros(index.shape[1], np.uint8)
-        for height, pixels in enumerate(index):
-            values = flat.take(pixels)
-            here = self._kinds.kinds.take(values, mode="clip") == height + 1
-            # The lower ground is the nearer one on the line of sight: it hides nothing.
-            here &= ~is_ground
-            is_ground |= here
-            class_id += self._kinds.classes.take(values, mode="clip") * here
-        return is_ground, class_id
+        values = flat.take(index)
+        here = self._kinds.kinds.take(values, mode="clip") == self._kind_of_height
+        value = values[-1]
+        # Of two, the lower ground is meant: higher ground at the cell would hide it.
+        for of_height, shown in zip(values[-2::-1], here[-2::-1], strict=True):
+            np.copyto(value, of_height, where=shown)
+        return here.any(axis=0), value
 
     def _occupy(
         self,

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
+from ground_scenes import CAR, SIGN, VEGETATION, WINDOW, Box, camera, cell, observe, pose, render
 
 from panoptic_ros.grid.observation import FREE, OCCUPIED
-from ground_scenes import CAR, SIGN, VEGETATION, WINDOW, Box, camera, cell, observe, pose, render
 
 # Hangs 0.5 m above the ground: its lower edge is seen against ground 18 m ahead.
 FLOATING = Box(CAR, (12, -1, 0.5), (14, 1, 2))
@@ -48,16 +48,17 @@ def test_only_what_is_in_the_way_is_an_obstacle(kind):
     given = {"depth": depth} if kind == "depth" else {"points": points_of(at, depth, model)}
     assert len(occupied(observe(model, at, labels, **given))) == 0
     seen = observe(model, at, labels, **given, clearance=3.5, min_height=0.1)
-    assert set(seen.classes[seen.state == OCCUPIED]) == {26, VEGETATION} - {
-        VEGETATION  # it stands behind the low thing on every line of sight
-    }
+    # The low thing is the first in the way on every line of sight.
+    assert set(seen.classes[seen.state == OCCUPIED]) == {26}
 
 
-def test_points_out_of_the_picture_have_no_class():
-    labels, _ = render(camera(), pose(), [])
-    # 2.2 m high and 5 m ahead: in the way, above the picture.
-    points = np.array([[5.0, 0.0, 2.4], [np.nan, 0, 1], [-5.0, 0, 1]])
-    seen = observe(camera(400, 200, 1000.0), pose(), labels[100:300, 200:600], points=points)
+def test_points_above_the_picture_occupy_without_a_class():
+    # The picture ends 1.2 m above the camera at 12 m: 2.4 m high is out of it.
+    labels, _ = render(camera(height=50), pose(pitch=0.1), [])
+    points = np.array([[13.5, 0.0, 2.4], [np.nan, 0, 1], [-13.5, 0, 1], [13.5, 0, 2.6]])
+    seen = observe(camera(height=50), pose(pitch=0.1), labels, points=points)
+    np.testing.assert_allclose(occupied(seen), [[13.7, 0.1]], atol=0.21)
+    assert set(seen.classes[seen.state == OCCUPIED]) == {0}
     assert seen.instances == []
 
 

@@ -1,12 +1,5 @@
 import numpy as np
 import pytest
-
-from panoptic_ros.grid.camera_model import CameraModel
-from panoptic_ros.grid.observation import FREE, OCCUPIED, UNKNOWN
-from panoptic_ros.grid.options import ProjectionOptions
-from panoptic_ros.grid.projection import GroundProjection
-from panoptic_ros.labels import CITYSCAPES
-from panoptic_ros.prediction import PanopticPrediction
 from ground_scenes import (
     BICYCLE,
     BUILDING,
@@ -27,6 +20,12 @@ from ground_scenes import (
     projection,
     render,
 )
+
+from panoptic_ros.grid.camera_model import CameraModel
+from panoptic_ros.grid.observation import FREE, OCCUPIED, UNKNOWN
+from panoptic_ros.grid.options import ProjectionOptions
+from panoptic_ros.grid.projection import GroundProjection
+from panoptic_ros.labels import CITYSCAPES
 
 # A box 2 m wide whose face is 12 m ahead of base_link, taller than the camera.
 FACE = 12.0
@@ -344,7 +343,6 @@ def test_refuses_pictures_of_another_size():
     with pytest.raises(ValueError, match="depth image is"):
         observe(camera(), pose(), labels, depth=depth[::2])
     with pytest.raises(ValueError, match="both given"):
-        project = projection(camera(), pose())
-        project(PanopticPrediction(labels), depth=depth, points=np.zeros((1, 3)))
+        observe(camera(), pose(), labels, depth=depth, points=np.zeros((1, 3)))
     with pytest.raises(ValueError, match=r"points must be \[N, 3\]"):
         observe(camera(), pose(), labels, points=np.zeros((3, 4)))

@@ -1,0 +1,135 @@
+"""Time the way from a label image to the fused grid, on one core.
+
+    python benchmarks/bench_grid.py
+
+A street of 2048 x 1024 labels with 50 things into 300 x 200 cells while the car drives;
+against cv2.warpPerspective of the same label image to the same cells, which knows of no
+obstacle, no height and no time. Target: <= 5 ms per frame for projection and fusion.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import cv2
+import numpy as np
+import torch
+from results import Result, interleaved
+
+from panoptic_ros.grid.camera_model import CameraModel
+from panoptic_ros.grid.mapper import GroundMapper
+from panoptic_ros.grid.options import ProjectionOptions
+from panoptic_ros.grid.pose import Pose2D
+from panoptic_ros.grid.projection import GroundProjection
+from panoptic_ros.grid.window import GridWindow
+from panoptic_ros.labels import CITYSCAPES
+from panoptic_ros.prediction import PanopticPrediction
+
+SIZE = (1024, 2048)
+FOCAL = 1362.0
+CAMERA_HEIGHT = 1.4
+PITCH = 0.03
+INSTANCES = 50
+REPEATS = 100
+# Metres of a drive at 10 m/s between frames at 10 Hz.
+STEP = 1.0
+ROAD, BUILDING, SKY = 7, 11, 23
+
+
+def camera() -> CameraModel:
+    height, width = SIZE
+    matrix = [[FOCAL, 0, (width - 1) / 2], [0, FOCAL, (height - 1) / 2], [0, 0, 1]]
+    return CameraModel(width, height, matrix)
+
+
+def mounting() -> np.ndarray:
+    """Return the camera's pose in base_link, [4, 4], looking down by the pitch."""
+    c, s = np.cos(PITCH), np.sin(PITCH)
+    pose = np.eye(4)
+    pose[:3, :3] = np.array([[0, -s, c], [-1, 0, 0], [0, -c, -s]])
+    pose[:3, 3] = 1.6, 0, CAMERA_HEIGHT
+    return pose
+
+
+def pixels(xyz: np.ndarray) -> np.ndarray:
+    """Return the pixels [N, 2] of points [N, 3] in base_link."""
+    pose = mounting()
+    return camera().project((xyz - pose[:3, 3]) @ pose[:3, :3])[0]
+
+
+def street(seed: int) -> np.ndarray:
+    """Draw a road between buildings with things on it, uint16 [H, W]."""
+    rng = np.random.default_rng(seed)
+    labels = np.full(SIZE, SKY, np.uint16)
+    horizon = round(pixels(np.array([[1e6, 0, CAMERA_HEIGHT]]))[0, 1])
+    labels[horizon - 200 : horizon] = BUILDING
+    labels[horizon:] = ROAD
+    x = -np.sort(-rng.uniform(7, 55, INSTANCES))
+    for number, (ahead, aside) in enumerate(zip(x, rng.uniform(-12, 12, INSTANCES), strict=True)):
+        thing = CITYSCAPES.things[number % len(CITYSCAPES.things)]
+        wide, high = rng.uniform(0.5, 2), rng.uniform(1.2, 2)
+        corners = np.array([[ahead, aside + wide / 2, high], [ahead, aside - wide / 2, 0]])
+        (left, top), (right, bottom) = np.rint(pixels(corners)).astype(int).clip(0)
+        labels[top : bottom + 1, left : right + 1] = thing.id * 1000 + number
+    return labels
+
+
+def cells_from_pixels(window: GridWindow) -> np.ndarray:
+    """Return the homography from the picture to the window's cells on flat ground, [3, 3]."""
+    ground = np.array([[8.0, -3, 0], [8, 3, 0], [40, -10, 0], [40, 10, 0]])
+    corner = [window.x_min, window.y_min]
+    cells = (ground[:, :2] - corner) / window.resolution - 0.5
+    return cv2.getPerspectiveTransform(pixels(ground).astype("f4"), cells.astype("f4"))
+
+
+def run(device: torch.device) -> list[Result]:
+    """Give the figures to run.py; the device plays no part."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        return [measure()]
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def measure() -> Result:
+    """Return the milliseconds of projection with fusion, of projection, and of the warp."""
+    window, predictions = (
+        GridWindow(),
+        itertools.cycle(PanopticPrediction(street(s)) for s in (0, 1)),
+    )
+    view = {"camera": camera(), "base_from_optical": mounting()}
+    project = GroundProjection(*view.values(), window, CITYSCAPES, ProjectionOptions())
+    mapper, frames = GroundMapper(CITYSCAPES, window), itertools.count()
+    homography, size = cells_from_pixels(window), window.shape[::-1]
+
+    def fuse() -> None:
+        frame = next(frames)
+        pose = Pose2D(frame * STEP, 0.0, 0.01 * frame)
+        mapper(next(predictions), time=0.1 * frame, pose=pose, **view)
+
+    times = interleaved(
+        {
+            "projection + fusion": fuse,
+            "projection": lambda: project(next(predictions)),
+            "warpPerspective": lambda: cv2.warpPerspective(
+                next(predictions).labels, homography, size, flags=cv2.INTER_NEAREST
+            ),
+        },
+        REPEATS,
+    )
+    rows, columns = window.shape
+    about = f"{SIZE[1]}x{SIZE[0]} labels, {INSTANCES} things, {columns} x {rows} cells, one core"
+    name = "projection + fusion"
+    return Result(f"grid: {name}", times[name], "ms", 5, False, times, about)
+
+
+def main() -> None:
+    for result in run(torch.device("cpu")):
+        for name, value in result.milliseconds.items():
+            print(f"{name:28s} {value:8.2f} ms")
+        print(result.about)
+
+
+if __name__ == "__main__":
+    main()
