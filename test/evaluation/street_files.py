@@ -1,0 +1,52 @@
+"""Small data sets on disk, and a model that is quick on them."""
+
+import cv2
+import numpy as np
+import yaml
+
+from panoptic_ros.labels import class_ids
+from panoptic_ros.resources import share_dir
+
+SIZE = (48, 96)
+
+
+def truth(seed):
+    """Return road, sky, void, two cars, a person and a group of bicycles, uint16 [H, W]."""
+    rng = np.random.default_rng(seed)
+    labels = np.full(SIZE, 7, np.uint16)
+    labels[:16] = 23
+    labels[:, :4] = 1
+    for value, width in ((26000, 20), (26001, 14), (24000, 12), (33, 10)):
+        x, y = int(rng.integers(4, SIZE[1] - width)), int(rng.integers(0, SIZE[0] - 12))
+        labels[y : y + 12, x : x + width] = value
+    return labels
+
+
+def write_cityscapes(root, count):
+    """Write frames aachen_000000_00000N, split val; return their names."""
+    names = []
+    for seed in range(count):
+        names.append(f"aachen_000000_{seed:06d}")
+        labels = truth(seed)
+        picture = np.random.default_rng(seed).integers(0, 256, (*SIZE, 3))
+        for kind, suffix, pixels in (
+            ("leftImg8bit", "leftImg8bit", picture.astype(np.uint8)),
+            ("gtFine", "gtFine_instanceIds", labels),
+            ("gtFine", "gtFine_labelIds", class_ids(labels).astype(np.uint8)),
+        ):
+            path = root / kind / "val" / "aachen" / f"{names[-1]}_{suffix}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            assert cv2.imwrite(str(path), pixels)
+    return names
+
+
+def write_model(folder):
+    """Write an untrained model for small images that finds plenty; return its path."""
+    model = yaml.safe_load((share_dir() / "config/models/random.yaml").read_text())
+    for part in ("semantic", "instances"):
+        model[part].update(short_side=SIZE[0], long_side=SIZE[1])
+    model["instances"]["architecture"].update(proposals=30, detections=8)
+    model["options"] = {"score_threshold": 0.0, "stuff_area_limit": 0}
+    file = folder / "quick.yaml"
+    file.write_text(yaml.safe_dump(model))
+    return file

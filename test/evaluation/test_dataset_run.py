@@ -1,0 +1,177 @@
+import json
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from cityscapesscripts.preparation.createPanopticImgs import convert2panoptic
+from coco_files import Side, assert_same, official_results
+from street_files import SIZE, write_cityscapes, write_model
+
+from panoptic_ros.evaluation.dataset_run import DatasetRun, RunOptions, extremes
+from panoptic_ros.evaluation.heads import compare_heads
+from panoptic_ros.pipeline import PanopticPipeline
+
+FRAMES = 3
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    write_cityscapes(folder / "data", FRAMES)
+    model = str(write_model(folder))
+    return RunOptions(
+        "cityscapes", folder / "data", folder / "out", weights=model, device="cpu", predictions=True
+    )
+
+
+@pytest.fixture(scope="module")
+def outcome(options):
+    return DatasetRun(options)()
+
+
+def test_results_hold_both_strategies_and_are_written(options, outcome):
+    results = outcome.results
+    assert json.loads((options.out / "results.json").read_text()) == results
+    assert list(results["fusion"]) == ["stack", "conv_head"]
+    assert (results["dataset"]["frames"], results["dataset"]["broken"]) == (FRAMES, [])
+    # An untrained head is the identity.
+    for key in ("panoptic", "semantic", "ap"):
+        assert results["fusion"]["conv_head"][key] == results["fusion"]["stack"][key]
+
+
+@pytest.mark.parametrize("fusion", ["stack", "conv_head"])
+def test_the_official_script_agrees_on_the_predictions(options, outcome, fusion):
+    folder = options.out / "predictions"
+    truth, found = (Side(folder / f"{n}.json", folder / n) for n in ("truth", fusion))
+    official = official_results(truth, found)
+    quality = outcome.results["fusion"][fusion]["panoptic"]
+    per_class = {int(class_id): scores for class_id, scores in quality["per_class"].items()}
+    assert_same({**quality, "per_class": per_class}, official)
+    assert quality["all"]["n"] > 2
+
+
+def test_the_predictions_fit_the_truth_that_cityscapes_own_script_makes(options, outcome, tmp_path):
+    convert2panoptic(str(options.data / "gtFine"), str(tmp_path), setNames=["val"])
+    truth = tmp_path / "cityscapes_panoptic_val.json"
+    found = options.out / "predictions" / "stack.json"
+    official = official_results(
+        Side(truth, truth.with_suffix("")), Side(found, found.with_suffix(""))
+    )
+    quality = outcome.results["fusion"]["stack"]["panoptic"]
+    for group in ("all", "things", "stuff"):
+        assert quality[group] == pytest.approx(official[group], abs=1e-9)
+
+
+def test_the_comparison_of_heads_agrees(options, outcome):
+    pipeline = PanopticPipeline.load(options.weights, device="cpu")
+    compared = compare_heads(pipeline, DatasetRun(options).dataset).results()
+    results = outcome.results
+    assert 100 * results["semantic"]["miou"] == pytest.approx(compared["miou"])
+    for ours, theirs in (("stack", "heuristic"), ("conv_head", "head")):
+        found = results["fusion"][ours]
+        assert 100 * found["panoptic"]["all"]["pq"] == pytest.approx(compared["pq"][theirs])
+        matched = {c: v["instances"] for c, v in found["instance_iou"]["classes"].items()}
+        expected = [row["instances"] for row in compared["classes"].values()]
+        assert list(matched.values()) == expected
+
+
+def test_every_stage_of_every_frame_is_timed(outcome):
+    timing, frames = outcome.results["timing"], outcome.results["frames"]
+    stages = ["read", "upload", "semantic", "instances", "fusion stack", "fusion conv_head"]
+    assert list(timing["stages"]) == stages
+    assert all(list(f["milliseconds"]) == stages for f in frames)
+    totals = [f["total"]["stack"] for f in frames]
+    measured = timing["end_to_end"]["stack"]
+    assert measured["p50"] == pytest.approx(np.median(totals))
+    assert measured["mean"] == pytest.approx(np.mean(totals))
+    assert measured["min"] <= measured["p50"] <= measured["p95"] <= measured["max"]
+    assert totals[0] == pytest.approx(sum(frames[0]["milliseconds"][s] for s in stages[1:5]))
+    assert timing["peak_memory_mib"]["host"] > 10
+    assert timing["peak_memory_mib"]["device"] is None
+
+
+def test_best_and_worst_frames_are_there_to_be_looked_at(outcome):
+    quality = {f["name"]: f["pq"]["stack"] for f in outcome.results["frames"]}
+    shown = [f for f in outcome.shown if f.fusion == "stack"]
+    assert sorted(f.name for f in shown) == sorted(quality)
+    for frame in shown:
+        assert frame.pq == quality[frame.name]
+        assert frame.image.shape == (*SIZE, 3)
+        assert frame.truth.shape == frame.prediction.shape == SIZE
+    assert shown[0].pq == max(quality.values())
+    assert shown[-1].rank == "worst"
+
+
+def test_the_same_again_computes_nothing_and_says_the_same(options, outcome, monkeypatch):
+    def must_not_run(*_):
+        raise AssertionError("a frame that was done is done again")
+
+    monkeypatch.setattr(DatasetRun, "_record", must_not_run)
+    assert DatasetRun(options)().results == outcome.results
+
+
+def test_a_higher_limit_goes_on(options, outcome, tmp_path):
+    first = replace(options, out=tmp_path, limit=1, fusion=("stack",), workers=0, predictions=False)
+    assert DatasetRun(first)().results["dataset"]["frames"] == 1
+    times = DatasetRun(first)().results["frames"][0]["milliseconds"]
+    results = DatasetRun(replace(first, limit=None))().results
+    assert results["frames"][0]["milliseconds"] == times
+    assert results["fusion"]["stack"] == outcome.results["fusion"]["stack"]
+
+
+def test_another_commands_state_is_refused(options, outcome):
+    other = DatasetRun(replace(options, fusion=("stack",)))
+    with pytest.raises(ValueError, match=r"fusion was \['stack', 'conv_head'\] and is \['stack'\]"):
+        other()
+
+
+def test_broken_frames_are_named_and_skipped_and_tried_again(options, tmp_path):
+    names = write_cityscapes(tmp_path / "data", FRAMES)
+    run = replace(options, data=tmp_path / "data", out=tmp_path / "out", fusion=("stack",))
+    image = tmp_path / "data/leftImg8bit/val/aachen" / f"{names[0]}_leftImg8bit.png"
+    labels = tmp_path / "data/gtFine/val/aachen" / f"{names[2]}_gtFine_instanceIds.png"
+    whole = image.read_bytes()
+    image.write_bytes(whole[:200])
+    cv2.imwrite(str(labels), np.zeros((5, 6), np.uint16))
+    outcome = DatasetRun(run)()
+    assert [f["name"] for f in outcome.results["frames"]] == [names[1]]
+    first, second = outcome.broken
+    assert str(image) in first
+    assert f"{labels} is [5, 6] (rows, columns)" in second
+    assert outcome.results["dataset"]["broken"] == outcome.broken
+    entries = json.loads((tmp_path / "out/predictions/stack.json").read_text())["annotations"]
+    assert [e["image_id"] for e in entries] == [names[1]]
+
+    image.write_bytes(whole)
+    again = DatasetRun(run)()
+    assert [f["name"] for f in again.results["frames"]] == names[:2]
+    assert len(again.broken) == 1
+
+
+def test_nothing_but_broken_frames_gives_empty_results(options, tmp_path):
+    (name,) = write_cityscapes(tmp_path / "data", 1)
+    image = tmp_path / "data/leftImg8bit/val/aachen" / f"{name}_leftImg8bit.png"
+    image.write_bytes(b"")
+    outcome = DatasetRun(replace(options, data=tmp_path / "data", out=tmp_path / "out"))()
+    assert outcome.shown == []
+    assert outcome.results["fusion"]["stack"]["panoptic"]["all"]["n"] == 0
+    assert outcome.results["semantic"]["miou"] is None
+    assert outcome.results["timing"]["end_to_end"]["stack"] is None
+
+
+@pytest.mark.parametrize(
+    ("quality", "best", "worst"),
+    [
+        ({}, [], []),
+        ({"a": 0.5}, ["a"], []),
+        ({"a": 0.5, "b": None, "c": 0.7}, ["c"], ["a"]),
+        ({"a": 0.1, "b": 0.2, "c": 0.3, "d": 0.4, "e": 0.5}, ["e", "d"], ["a", "b"]),
+    ],
+)
+def test_extremes(quality, best, worst):
+    found = extremes(quality, count=2)
+    assert found == (
+        ("best", {n: quality[n] for n in best}),
+        ("worst", {n: quality[n] for n in worst}),
+    )
