@@ -108,9 +108,9 @@ def _outline(bearing: np.ndarray, distance: np.ndarray, body: float) -> np.ndarr
 def _upper_hull(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the points of the upper hull of points of ascending x, first to last."""
     # Two points far below close the hull: what is left of it is the upper side.
-    floor = np.float32(y.min() - 1)
-    points = np.column_stack([np.append(x, x[[-1, 0]]), np.append(y, [floor, floor])])
-    hull = cv2.convexHull(points.astype(np.float32))[:, 0]
-    hull = hull[hull[:, 1] > floor]
-    hull = hull[np.argsort(hull[:, 0])]
-    return hull[:, 0], hull[:, 1]
+    points = np.empty((len(x) + 2, 1, 2), np.float32)
+    points[:-2, 0, 0], points[-2:, 0, 0] = x, x[[-1, 0]]
+    points[:-2, 0, 1], points[-2:, 0, 1] = y, y.min() - 1
+    corners = cv2.convexHull(points, returnPoints=False)[:, 0]
+    upper = np.sort(corners[corners < len(x)])
+    return x[upper], y[upper]
