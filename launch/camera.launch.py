@@ -10,7 +10,8 @@ from launch_ros.substitutions import FindPackageShare
 
 SHARE = FindPackageShare("panoptic_ros")
 TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"
-RVIZ_TOPICS = ("color", "labels", "markers", "grid")
+INPUTS = ("image", "camera_info", "odom", "depth", "points")
+RVIZ_TOPICS = ("color", "labels", "markers", "grid", "class_grid", "cost_grid")
 
 # Argument -> parameter and type. An argument that is not given leaves the parameter to the file.
 PARAMETERS = {
@@ -22,7 +23,10 @@ PARAMETERS = {
 }
 ARGUMENTS = {
     "image": ("image", "Topic of the camera's images (compressed: the compressed topic itself)."),
-    "camera_info": ("camera_info", "Topic of the camera's calibration."),
+    "camera_info": ("camera_info", "Topic of the camera's calibration; the grid needs it."),
+    "odom": ("odom", "Topic of the vehicle's odometry, for a grid that remembers and for tracks."),
+    "depth": ("depth", "Topic of depth images registered to the camera, where there is one."),
+    "points": ("points", "Topic of point clouds, where there is one."),
     "namespace": ("", "Namespace of the node; its outputs are NAMESPACE/panoptic/labels ..."),
     "weights": ("", "Model: NAME of config/models/NAME.yaml, or the path of such a file."),
     "device": ("", "auto, cpu, cuda or cuda:N."),
@@ -71,7 +75,7 @@ def _panoptic_node(context: LaunchContext) -> list[Node]:
             name="panoptic",
             namespace=LaunchConfiguration("namespace"),
             parameters=[LaunchConfiguration("params_file"), given],
-            remappings=[(topic, LaunchConfiguration(topic)) for topic in ("image", "camera_info")],
+            remappings=[(topic, LaunchConfiguration(topic)) for topic in INPUTS],
             output="screen",
         )
     ]
