@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import supervision as sv
-from trackers import BoTSORTTracker, DIoU
+from trackers import BoTSORTTracker, GIoU
 from trackers.core.botsort.tracklet import BoTSORTTracklet
 from trackers.utils.state_representations import XYXYStateEstimator
 
@@ -35,8 +35,9 @@ class ClassTracker:
             minimum_iou_threshold_first_assoc=options.min_similarity,
             minimum_iou_threshold_second_assoc=2 * options.min_similarity - 1,
             # Small boxes that pass by close have left their last place altogether: unlike IoU,
-            # DIoU still tells how near they are.
-            iou=DIoU(),
+            # GIoU still tells how near they are (Rezatofighi et al. 2019).
+            iou=GIoU(),
+            # Ids are ours: the library's begin anew in each class.
             instant_first_frame_activation=False,
             enable_cmc=False,
             # The only state whose width and height camera motion scales, too.

@@ -27,7 +27,7 @@ class TrackingOptions:
     )
     min_similarity: float = _option(
         0.25,
-        "Least likeness of a track's expected box and an instance's: (1 + DIoU) / 2 times the "
+        "Least likeness of a track's expected box and an instance's: (1 + GIoU) / 2 times the "
         "instance's score.",
         (0.0, 1.0),
     )
