@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,7 +116,7 @@ class DatasetRun:
             for frame, content in read_ahead(missing, self.options.workers):
                 if isinstance(content, Exception):
                     broken.append(str(content))
-                    bar.write(f"broken: {content}")
+                    bar.write(f"broken: {content}", file=sys.stderr)
                 else:
                     for _ in range(0 if warm else WARMUP_FRAMES):
                         self._fusions(content.image)

@@ -1,0 +1,186 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from street_files import truth, write_cityscapes, write_model
+
+from panoptic_ros.__main__ import main
+
+# Enough that a process is stopped in their midst.
+FRAMES = 60
+TIMEOUT = 120
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluate")
+    write_cityscapes(folder / "data", FRAMES)
+    write_model(folder)
+    return folder
+
+
+def words(folder, out, *others, dataset="cityscapes"):
+    options = ["--weights", str(folder / "quick.yaml"), "--device", "cpu", "--fusion", "stack"]
+    data = ["--dataset", dataset, "--data", str(folder / "data"), "--out", str(out)]
+    return ["evaluate", *data, *options, *others]
+
+
+def start(arguments):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "panoptic_ros", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        cwd=Path(__file__).parents[2],
+    )
+
+
+def frames_done(out):
+    state = out / "frames.jsonl"
+    return state.read_bytes().count(b"\n") - 1 if state.exists() else 0
+
+
+def quality(out):
+    results = json.loads((out / "results.json").read_text())
+    return {k: results[k] for k in ("semantic", "detector", "fusion")}
+
+
+def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(folder, tmp_path):
+    interrupted, whole = tmp_path / "interrupted", tmp_path / "whole"
+    process = start(words(folder, interrupted))
+    deadline = time.monotonic() + TIMEOUT
+    while frames_done(interrupted) < 3 and time.monotonic() < deadline:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 130
+    assert f"what is done is in {interrupted}: the same command goes on" in err
+    assert "Traceback" not in err
+    done = frames_done(interrupted)
+    assert 3 <= done < FRAMES
+    assert not (interrupted / "results.json").exists()
+
+    process = start(words(folder, interrupted))
+    out, err = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 0, err
+    assert f"{done}/{FRAMES}" in err  # the bar starts where the work does
+    assert frames_done(interrupted) == FRAMES
+    assert main(words(folder, whole)) == 0
+    assert quality(interrupted) == quality(whole)
+    assert str(interrupted / "results.json") in out
+
+
+def test_other_settings_for_the_same_folder_are_refused(folder, tmp_path, capsys):
+    assert main(words(folder, tmp_path, "--limit", "1")) == 0
+    assert main(words(folder, tmp_path, "--limit", "1", "--predictions")) == 2
+    assert "predictions was False and is True" in capsys.readouterr().err
+
+
+def test_broken_files_are_told_by_name_and_exit_code(folder, tmp_path, capsys):
+    names = write_cityscapes(tmp_path / "data", 2)
+    image = tmp_path / f"data/leftImg8bit/val/aachen/{names[0]}_leftImg8bit.png"
+    image.write_bytes(image.read_bytes()[:100])
+    write_model(tmp_path)
+    assert main(words(tmp_path, tmp_path / "out", "--workers", "0")) == 1
+    err = capsys.readouterr().err
+    assert f"broken: {image} is not an image" in err
+    assert "1 broken frames were skipped" in err
+    assert (tmp_path / "out" / "results.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("dataset", "named"),
+    [
+        ("cityscapes", "leftImg8bit/val is missing; expected ROOT/leftImg8bit"),
+        ("town", "leftImg8bit/val is missing"),
+        ("kitti", "training/image_2 is missing; expected ROOT/SPLIT/image_2"),
+        ("coco_panoptic", "panoptic_val2017.json is missing"),
+        ("nuscenes", "unknown data set 'nuscenes'; known: ['cityscapes', 'coco_panoptic'"),
+    ],
+)
+def test_a_wrong_layout_is_told_before_anything_runs(folder, dataset, named, tmp_path, capsys):
+    arguments = words(folder, tmp_path / "out", "--data", str(tmp_path), dataset=dataset)
+    assert main(arguments) == 2
+    assert named in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        (["--fusion", "median"], "unknown fusion 'median'; known: conv_head, stack"),
+        (["--weights", "unheard-of"], "there is no model 'unheard-of'"),
+        (["--device", "cuda:99"], "'cuda:99'"),
+    ],
+)
+def test_wrong_options_are_named(folder, wrong, named, tmp_path, capsys):
+    assert main(words(folder, tmp_path / "out", *wrong)) == 2
+    assert named in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("limit", ["0", "x"])
+def test_limit_must_be_positive(folder, limit, tmp_path):
+    with pytest.raises(SystemExit, match="2"):
+        main(words(folder, tmp_path, "--limit", limit))
+
+
+def test_evaluate_alone_says_what_it_needs(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["evaluate"])
+    assert "--dataset, --data, --out" in capsys.readouterr().err
+
+
+def test_kitti_is_scored(folder, tmp_path):
+    for kind, pixels in (
+        ("image_2", np.random.default_rng(0).integers(0, 256, (48, 96, 3)).astype(np.uint8)),
+        ("instance", as_kitti(truth(0))),
+    ):
+        path = tmp_path / "training" / kind / "000000_10.png"
+        path.parent.mkdir(parents=True)
+        assert cv2.imwrite(str(path), pixels)
+    write_cityscapes(tmp_path / "same", 1)
+    results = {}
+    for dataset, data in (("kitti", tmp_path), ("cityscapes", tmp_path / "same")):
+        out = tmp_path / f"out_{dataset}"
+        assert main(words(folder, out, "--data", str(data), dataset=dataset)) == 0
+        results[dataset] = quality(out)
+    assert results["kitti"] == results["cityscapes"]
+
+
+def test_coco_panoptic_is_scored_and_what_has_no_class_is_told(folder, tmp_path, capsys):
+    (name,) = write_cityscapes(tmp_path / "data", 1)
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert main(words(folder, first, "--data", str(tmp_path / "data"), "--predictions")) == 0
+    # The truth as the first run wrote it, with one more category.
+    content = json.loads((first / "predictions/truth.json").read_text())
+    content["images"][0]["file_name"] = f"{name}_leftImg8bit.png"
+    content["categories"].append({"id": 99, "name": "banana", "isthing": 1})
+    annotations = tmp_path / "coco" / "annotations"
+    shutil.copytree(first / "predictions/truth", annotations / "panoptic_v")
+    (annotations / "panoptic_v.json").write_text(json.dumps(content))
+    shutil.copytree(tmp_path / "data/leftImg8bit/val/aachen", tmp_path / "coco/v")
+
+    arguments = words(folder, second, "--split", "v", dataset="coco_panoptic")
+    assert main([*arguments, "--data", str(tmp_path / "coco")]) == 0
+    assert quality(second) == quality(first)
+    assert "counted as void: banana" in capsys.readouterr().err
+    results = json.loads((second / "results.json").read_text())
+    assert results["dataset"]["mapped_to_void"] == ["banana"]
+
+
+def as_kitti(labels):
+    """Return Cityscapes' instance ids as KITTI counts them: from 1, times 256."""
+    labels = labels.astype(int)
+    things = labels // 1000 * 256 + labels % 1000 + 1
+    return np.where(labels >= 1000, things, labels * 256).astype(np.uint16)
