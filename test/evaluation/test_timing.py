@@ -1,0 +1,71 @@
+import numpy as np
+import psutil
+import pytest
+import torch
+from street_files import SIZE, write_model
+
+from panoptic_ros.evaluation.timing import TimedFusions, end_to_end, peak_memory, statistics
+from panoptic_ros.pipeline import PanopticPipeline
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory):
+    return PanopticPipeline.load(str(write_model(tmp_path_factory.mktemp("model"))), device="cpu")
+
+
+def test_strategies_share_one_run_of_the_networks(pipeline, monkeypatch):
+    runs = []
+    for part in ("semantic", "instances"):
+        network = getattr(pipeline, part).network
+        network.register_forward_hook(lambda *_, part=part: runs.append(part))
+    result = TimedFusions(pipeline, ["stack", "conv_head"])(IMAGE)
+    assert runs == ["semantic", "instances"]
+    assert list(result.merged) == ["stack", "conv_head"]
+    for name, panoptic in result.merged.items():
+        pipeline.set_fusion(name, pipeline.options)
+        assert np.array_equal(panoptic.labels, pipeline(IMAGE).labels)
+    stages = ["upload", "semantic", "instances", "fusion stack", "fusion conv_head"]
+    assert list(result.milliseconds) == stages
+    assert all(t > 0 for t in result.milliseconds.values())
+
+
+def test_an_unknown_strategy_is_refused(pipeline):
+    with pytest.raises(ValueError, match="unknown fusion 'median'"):
+        TimedFusions(pipeline, ["stack", "median"])
+
+
+def test_end_to_end_counts_only_the_strategys_own_merge():
+    times = {
+        "read": 100.0,
+        "upload": 1.0,
+        "semantic": 10.0,
+        "instances": 20.0,
+        "fusion stack": 3.0,
+        "fusion conv_head": 5.0,
+    }
+    assert end_to_end(times, "stack") == 34.0
+    assert end_to_end(times, "conv_head") == 36.0
+
+
+def test_statistics():
+    assert statistics([]) is None
+    found = statistics(list(range(101)))
+    assert found == {"mean": 50.0, "p50": 50.0, "p95": 95.0, "min": 0.0, "max": 100.0}
+
+
+def test_peak_memory_is_at_least_what_the_process_has_now():
+    now = psutil.Process().memory_info().rss / 2**20
+    peak = peak_memory(torch.device("cpu"))
+    assert now <= peak["host"] < psutil.virtual_memory().total / 2**20
+    assert peak["device"] is None
+
+
+@pytest.mark.gpu
+def test_times_and_memory_of_a_gpu(tmp_path):
+    device = torch.device("cuda")
+    pipeline = PanopticPipeline.load(str(write_model(tmp_path)), device="cuda")
+    result = TimedFusions(pipeline, ["stack", "conv_head"])(IMAGE)
+    assert all(t > 0 for t in result.milliseconds.values())
+    assert peak_memory(device)["device"] > 1
