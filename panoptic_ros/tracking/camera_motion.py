@@ -23,6 +23,21 @@ class View:
     base_from_optical: np.ndarray
     pose: Pose2D
 
+    @property
+    def foot(self) -> tuple[float, float]:
+        """x, y of the camera in base_link, metres."""
+        return float(self.base_from_optical[0, 3]), float(self.base_from_optical[1, 3])
+
+    @property
+    def focal_length(self) -> float:
+        """Pixels, along the columns."""
+        return float(self.camera.matrix[1, 1])
+
+    def depth(self, x: float, y: float) -> float:
+        """Return the distance along the optical axis of a place on the ground, metres."""
+        (ax, ay, az), (ox, oy, oz) = self.base_from_optical[:3, 2:].T.tolist()
+        return ax * (x - ox) + ay * (y - oy) - az * oz
+
     def to_optical(self, points: np.ndarray) -> np.ndarray:
         """Return points of base_link in the optical frame, float64 [N, 3] both."""
         return (points - self.base_from_optical[:3, 3]) @ self.base_from_optical[:3, :3]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -27,17 +27,15 @@ class GroundTracks:
         self._rows: dict[int, int] = {}
         self._states = GroundStates(np.zeros((0, 4)), np.zeros((0, 4, 4)))
 
-    def state(self, track_id: int) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
-        """Return x, y (m), vx, vy (m/s) of a track and their covariance [4, 4], if it has any."""
-        row = self._rows.get(track_id)
-        if row is None:
-            return None, None
-        return self._states.means[row].copy(), self._states.covariances[row].copy()
+    def positions(self, track_ids: Iterable[int]) -> np.ndarray:
+        """Return x, y of tracks, float64 [N, 2], NaN for those without a place."""
+        means = np.concatenate([self._states.means, np.full((1, 4), np.nan)])
+        return means[[self._rows.get(i, -1) for i in track_ids], :2]
 
-    def position(self, track_id: int) -> np.ndarray:
-        """Return x, y of a track, float64 [2], NaN for one without a place."""
-        mean, _ = self.state(track_id)
-        return np.full(2, np.nan) if mean is None else mean[:2]
+    def states(self) -> dict[int, tuple[list[float], np.ndarray]]:
+        """Return x, y (m), vx, vy (m/s) of each track and their covariance, float64 [4, 4]."""
+        means, covariances = self._states.means.tolist(), self._states.covariances
+        return {i: (means[row], covariances[row]) for i, row in self._rows.items()}
 
     def predict(self, seconds: float, alive: Collection[int]) -> None:
         """Go on in time with the tracks that still live, forget the others."""
@@ -52,6 +50,7 @@ class GroundTracks:
         new = [i for i in sightings if i not in self._rows]
         rows = [self._rows[i] for i in known]
         updated = self._states[rows].updated(*_in_odom([sightings[i] for i in known], pose))
+        # These arrays are this frame's own: `predict` has made them.
         self._states.means[rows] = updated.means
         self._states.covariances[rows] = updated.covariances
         first = GroundStates.first_seen(

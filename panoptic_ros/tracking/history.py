@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from panoptic_ros.grid.observation import GroundInstance
 from panoptic_ros.grid.pose import Pose2D
 from panoptic_ros.prediction import Segment
@@ -18,35 +16,29 @@ _SIZE_GAIN = 0.2
 
 @dataclass
 class TrackHistory:
-    """Hold a track's first and last sighting; seconds, metres, radians in odom."""
+    """Hold a track's last sighting, the time of its first (s), its size and bearing."""
 
     segment: Segment
     first_time: float
-    last_time: float
     sightings: int = 0
     bearing: float | None = None
     width: float | None = None
     height: float | None = None
 
-    def see(self, segment: Segment, time: float) -> None:
+    def see(self, segment: Segment) -> None:
         """Take a sighting."""
         self.segment = segment
-        self.last_time = time
         self.sightings += 1
 
     def measure(self, sighting: GroundInstance, pose: Pose2D, view: View | None) -> None:
         """Take line of sight and size from where the last sighting stands on the ground."""
-        camera = (0.0, 0.0) if view is None else view.base_from_optical[:2, 3]
-        ahead, left = np.subtract(sighting.position, camera)
-        self.bearing = math.remainder(pose.yaw + math.atan2(left, ahead), math.tau)
+        x, y = sighting.position
+        ahead, left = (0.0, 0.0) if view is None else view.foot
+        self.bearing = math.remainder(pose.yaw + math.atan2(y - left, x - ahead), math.tau)
         self.width = _smoothed(self.width, sighting.width)
         if view is not None:
             _, y0, _, y1 = self.segment.box
-            place = np.array([[*sighting.position, 0.0]])
-            depth = float(view.to_optical(place)[0, 2])
-            self.height = _smoothed(
-                self.height, (y1 - y0) * depth / float(view.camera.matrix[1, 1])
-            )
+            self.height = _smoothed(self.height, (y1 - y0) * view.depth(x, y) / view.focal_length)
 
 
 def _smoothed(old: float | None, new: float) -> float:

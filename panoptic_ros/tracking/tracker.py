@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import cv2
 import numpy as np
@@ -101,7 +101,7 @@ class InstanceTracker:
             for track_id, sighting in placed.items():
                 self._histories[track_id].measure(sighting, pose, view)
         self._time, self._view = time, view
-        return self._tracks(time)
+        return self._tracks(seen, time)
 
     def _start(self, time: float) -> None:
         if not math.isfinite(time):
@@ -126,7 +126,7 @@ class InstanceTracker:
             self._follow_flow(image, segments, list(tracklets.values()))
         elif view is not None and self._view is not None and tracklets:
             boxes = np.array([t.get_state_bbox() for t in tracklets.values()])
-            places = np.array([self._ground.position(i) for i in tracklets])
+            places = self._ground.positions(tracklets)
             move_boxes(list(tracklets.values()), *box_motions(boxes, places, self._view, view))
 
     def _follow_flow(
@@ -171,37 +171,40 @@ class InstanceTracker:
         alive = self._tracklets()
         self._histories = {i: h for i, h in self._histories.items() if i in alive}
         for track_id, segment in seen.items():
-            history = self._histories.setdefault(track_id, TrackHistory(segment, time, time))
-            history.see(segment, time)
+            history = self._histories.setdefault(track_id, TrackHistory(segment, time))
+            history.see(segment)
 
-    def _tracks(self, time: float) -> list[Track]:
+    def _tracks(self, seen: Collection[int], time: float) -> list[Track]:
         """Return the tracks as of this frame, by id; what was seen once only does not coast."""
-        tracklets = self._tracklets()
+        tracklets, states = self._tracklets(), self._ground.states()
         return [
-            self._track(track_id, history, tracklets[track_id], time)
-            for track_id, history in sorted(self._histories.items())
-            if history.last_time == time or history.sightings > 1
+            _track(i, history, None if i in seen else tracklets[i], states.get(i), time)
+            for i, history in sorted(self._histories.items())
+            if i in seen or history.sightings > 1
         ]
 
-    def _track(
-        self, track_id: int, history: TrackHistory, tracklet: BoTSORTTracklet, time: float
-    ) -> Track:
-        coasting = history.last_time < time
-        segment = history.segment
-        box = tracklet.get_state_bbox() if coasting else segment.box
-        mean, covariance = self._ground.state(track_id)
-        return Track(
-            track_id=track_id,
-            instance_id=0 if coasting else segment.id,
-            class_id=segment.class_id,
-            score=segment.score,
-            box=tuple(float(v) for v in box),
-            position=None if mean is None else (float(mean[0]), float(mean[1])),
-            velocity=None if mean is None else (float(mean[2]), float(mean[3])),
-            covariance=covariance,
-            bearing=history.bearing,
-            width=history.width,
-            height=history.height,
-            age=time - history.first_time,
-            coasting=coasting,
-        )
+
+def _track(
+    track_id: int,
+    history: TrackHistory,
+    coasting: BoTSORTTracklet | None,
+    state: tuple[list[float], np.ndarray] | None,
+    time: float,
+) -> Track:
+    segment = history.segment
+    x, y, vx, vy = state[0] if state else [None] * 4
+    return Track(
+        track_id=track_id,
+        instance_id=0 if coasting else segment.id,
+        class_id=segment.class_id,
+        score=segment.score,
+        box=tuple(coasting.get_state_bbox().tolist()) if coasting else segment.box,
+        position=(x, y) if state else None,
+        velocity=(vx, vy) if state else None,
+        covariance=state[1] if state else None,
+        bearing=history.bearing,
+        width=history.width,
+        height=history.height,
+        age=time - history.first_time,
+        coasting=coasting is not None,
+    )
