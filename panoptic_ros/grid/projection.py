@@ -171,9 +171,10 @@ class GroundProjection:
 
 
 def _placed(contacts: Contacts, distance: np.ndarray, value: np.ndarray) -> Contacts:
-    """Return the contacts with other distances and values; what they hide begins there."""
+    """Return the contacts at measured distances; ground below what was measured is hidden."""
     start, end = contacts.blocked
-    return Contacts(distance, value, np.stack([np.minimum(start, distance), end]))
+    start = np.where(value == contacts.value, np.minimum(start, distance), start)
+    return Contacts(distance, value, np.stack([start, end]))
 
 
 def _hidden(camera: CameraModel, options: ProjectionOptions) -> np.ndarray | None:

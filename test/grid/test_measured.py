@@ -34,6 +34,8 @@ def test_measurements_place_obstacles_instead_of_the_contact_edge(kind, at):
     assert car.position == pytest.approx((12, 0), abs=0.15)
     assert car.width == pytest.approx(2, abs=0.15)
     assert seen.state[cell(8, 0.1)] == FREE
+    # Ground shows below it, but that is where it stands.
+    assert seen.state[cell(13, 0.1)] != FREE
     by_edge = observe(model, at, labels).instances[0]
     assert by_edge.position[0] > 13
     assert np.trace(car.covariance) < np.trace(by_edge.covariance)
@@ -76,3 +78,5 @@ def test_a_sign_in_the_way_is_placed_where_it_is_measured():
     seen = observe(camera(), pose(), labels, depth=depth)
     assert np.median(occupied(seen)[:, 0]) == pytest.approx(8.1)
     assert (seen.classes[seen.state == OCCUPIED] == SIGN).all()
+    # The ground that shows below it is free.
+    assert seen.state[cell(16, 0.1)] == FREE
