@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -76,15 +75,25 @@ def end_to_end(milliseconds: dict[str, float], strategy: str) -> float:
 
 
 def peak_memory(device: torch.device) -> dict[str, float | None]:
-    """Return the most memory used so far, MiB: {"host": resident, "device": torch's or None}."""
-    # Kilobytes, but bytes on macOS.
-    unit = 1 if sys.platform == "darwin" else 1024
-    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / _MIB
+    """Return the most memory used so far, MiB: {"host": resident, "device": torch's}.
+
+    None for what is not there: a GPU, or Linux's /proc.
+    """
     on_gpu = device.type == "cuda"
     return {
-        "host": host,
+        "host": _resident_peak(),
         "device": torch.cuda.max_memory_allocated(device) / _MIB if on_gpu else None,
     }
+
+
+def _resident_peak() -> float | None:
+    # Not getrusage, whose figure a process inherits from the one that started it.
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    except FileNotFoundError:
+        return None
+    kilobytes = next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1]
+    return int(kilobytes) / 1024
 
 
 def statistics(milliseconds: Sequence[float]) -> dict[str, Any] | None:
