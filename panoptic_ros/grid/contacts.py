@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from panoptic_ros.grid.foliage import Foliage
 from panoptic_ros.grid.label_kinds import NEITHER, OBSTACLE, LabelKinds
 from panoptic_ros.grid.lookup import SightLines
 from panoptic_ros.grid.outlines import Outlines
@@ -32,8 +33,8 @@ class ContactEdges:
 
     An obstacle is placed where a line runs from ground into its mask. One that begins at the
     picture's lower edge (or the bonnet) has its contact out of sight, one that begins above
-    another thing's mask or a sign has it hidden: neither is placed. Ground under a vehicle
-    counts as hidden, ground that shows above an obstacle does not.
+    another thing's mask or a sign has it hidden, a tree's crown has none: none is placed.
+    Ground under a vehicle counts as hidden, ground that shows above an obstacle does not.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class ContactEdges:
         self._lines = lines
         self._outlines = Outlines(labels, lines.bearings, camera_height)
         self._kinds = kinds
+        self._foliage = Foliage(labels, lines.step)
         self._index = lines.index.ravel()
         self._columns = np.arange(len(lines.bearings))
         # A sight line meets ground at height h before it meets the plane below it.
@@ -69,6 +71,8 @@ class ContactEdges:
         below = kinds[self._columns, sample]
         edge = np.where(found, self._edge(sample) * self._nearer[below], np.inf)
         outline, value = edge.copy(), np.where(found, value, 0)
+        hangs = self._foliage.overhang(outline, value)
+        outline[hangs], value[hangs] = np.inf, 0
         is_body = self._outlines.straighten(outline, value)
         blocked = np.stack([np.where(is_body, outline, edge), self._reappears(ground, sample)])
         return Contacts(outline, value, blocked)

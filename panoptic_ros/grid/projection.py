@@ -10,6 +10,7 @@ import numpy as np
 
 from panoptic_ros.grid.camera_model import CameraModel
 from panoptic_ros.grid.contacts import ContactEdges, Contacts
+from panoptic_ros.grid.faces import trace_faces
 from panoptic_ros.grid.ground_plane import GroundPlane, Viewpoint
 from panoptic_ros.grid.instances import place_instances
 from panoptic_ros.grid.label_kinds import LabelKinds
@@ -143,20 +144,20 @@ class GroundProjection:
         weight: np.ndarray,
     ) -> None:
         """Mark the cells that obstacles stand on, in place."""
-        placed = np.flatnonzero(np.isfinite(contacts.distance))
-        distance = contacts.distance[placed]
+        resolution = self._window.resolution
         # The contact is the obstacle's face; its body begins in the half cell behind.
-        behind = distance + self._window.resolution / 2
-        xy = self._view.at(behind, self._lines.bearings[placed])
-        cells = self._window.flat_index(xy[:, 0], xy[:, 1])
+        behind = np.where(np.isfinite(contacts.distance), contacts.distance, 0) + resolution / 2
+        xy = self._view.at(behind, self._lines.bearings)
+        points, line = trace_faces(xy, contacts.distance, contacts.value, resolution)
+        cells = self._window.flat_index(points[:, 0], points[:, 1])
         # What is measured is there, in the picture or not; a contact edge must be in sight.
         inside = (cells >= 0) & (is_measured | (self._weight.take(cells, mode="clip") > 0))
-        cells = cells[inside]
+        cells, line = cells[inside], line[inside]
         state[cells] = OCCUPIED
-        classes[cells] = self._kinds.classes.take(contacts.value[placed][inside], mode="clip")
+        classes[cells] = self._kinds.classes.take(contacts.value[line], mode="clip")
         if is_measured:
-            spread = np.maximum(distance[inside] * self._options.range_sigma, 1e-6)
-            weight[cells] = np.minimum(1, self._window.resolution / spread)
+            spread = np.maximum(contacts.distance[line] * self._options.range_sigma, 1e-6)
+            weight[cells] = np.minimum(1, resolution / spread)
         else:
             weight[cells] = self._weight[cells]
 

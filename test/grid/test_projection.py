@@ -11,6 +11,7 @@ from ground_scenes import (
     SIDEWALK,
     SIGN,
     SKY,
+    VEGETATION,
     WINDOW,
     Box,
     camera,
@@ -224,14 +225,25 @@ def test_things_whose_lower_edge_is_hidden_are_not_placed(hides):
     assert seen.instances == []
 
 
-def test_the_crown_of_a_tree_is_not_placed_only_its_trunk():
-    trunk = Box(21, (FACE, -0.2, 0), (FACE + 0.4, 0.2, 4))
-    crown = Box(21, (FACE - 2, -3, 2.2), (FACE + 2, 3, 5))
+@pytest.mark.parametrize("crown_from", [2.2, 0.5], ids=["above the camera", "below it"])
+def test_the_crown_of_a_tree_is_not_placed_only_its_trunk(crown_from):
+    trunk = Box(VEGETATION, (FACE, -0.2, 0), (FACE + 0.4, 0.2, 4))
+    crown = Box(VEGETATION, (FACE - 0.5, -2, crown_from), (FACE + 1, 2, 5))
     labels, _ = render(camera(), pose(), [trunk, crown])
     seen = observe(camera(), pose(), labels)
     xy = WINDOW.centers()[seen.state == OCCUPIED]
+    assert len(xy)
     np.testing.assert_allclose(xy, np.broadcast_to([FACE + 0.1, 0], xy.shape), atol=0.41)
-    assert seen.state[cell(FACE + 6, 2)] == FREE
+    assert seen.state[cell(FACE + 0.5, 2)] == FREE
+
+
+def test_a_hedge_is_placed_all_along():
+    hedge = Box(VEGETATION, (6, 3, 0), (30, 4, 1))
+    labels, _ = render(camera(), pose(), [hedge])
+    seen = observe(camera(), pose(), labels)
+    # The estimated face lies in one of the cells at y = 3 in every column up to 20 m.
+    face = seen.state[cell(6, 2.9)[0] : cell(6, 3.1)[0] + 1, cell(6.1, 3)[1] : cell(20, 3)[1]]
+    assert (face == OCCUPIED).any(axis=0).all()
 
 
 def test_ground_between_wheels_is_not_free():
