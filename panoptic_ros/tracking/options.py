@@ -29,7 +29,7 @@ class TrackingOptions:
         0.25,
         "Least likeness of a track's expected box and an instance's: (1 + GIoU) / 2 times the "
         "instance's score.",
-        (0.0, 1.0),
+        (0.05, 1.0),
     )
     speed: float = _option(
         5.0, "Standard deviation of a new track's speed over the ground, m/s.", (0.1, 50.0)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 
 import cv2
 import numpy as np
 from trackers import CMC, CMCConfig
-from trackers.core.botsort.tracklet import BoTSORTTracklet
 
 from panoptic_ros.grid.camera_model import CameraModel
 from panoptic_ros.grid.observation import GroundInstance
@@ -17,9 +17,9 @@ from panoptic_ros.grid.pose import Pose2D
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet
 from panoptic_ros.prediction import PanopticPrediction, Segment
 from panoptic_ros.tracking.camera_motion import View, box_motions
-from panoptic_ros.tracking.class_tracker import ClassTracker, move_boxes
 from panoptic_ros.tracking.ground_tracks import GroundTracks
 from panoptic_ros.tracking.history import TrackHistory
+from panoptic_ros.tracking.image_tracker import ImageTracker
 from panoptic_ros.tracking.options import TrackingOptions
 from panoptic_ros.tracking.track import Track
 
@@ -55,7 +55,8 @@ class InstanceTracker:
 
     def reset(self) -> None:
         """Forget all tracks. Ids go on: none is given twice."""
-        self._classes = {c.id: ClassTracker(self._options, self._ids) for c in self._labels.things}
+        class_ids = [c.id for c in self._labels.things]
+        self._image = ImageTracker(self._options, class_ids, self._ids)
         self._histories: dict[int, TrackHistory] = {}
         self._ground = GroundTracks(self._options)
         self._time = self._library_time = -math.inf
@@ -90,7 +91,7 @@ class InstanceTracker:
             view = View(camera.scaled(prediction.labels.shape), base_from_optical, pose)
         self._follow_camera(view, image, segments)
         seen = self._associate(segments, time)
-        self._ground.predict(time - self._time, self._tracklets())
+        self._ground.predict(time - self._time, self._image.track_ids)
         ground = ground or {}
         if pose is not None:
             self._find_again(seen, ground, pose)
@@ -111,64 +112,60 @@ class InstanceTracker:
         if self._time == -math.inf:
             self._time = time
 
-    def _tracklets(self) -> dict[int, BoTSORTTracklet]:
-        """Return the library's live tracks by id."""
-        return {t.tracker_id: t for c in self._classes.values() for t in c.tracklets}
-
     def _follow_camera(
         self, view: View | None, image: np.ndarray | None, segments: list[Segment]
     ) -> None:
         """Move the tracks' boxes as the camera has moved since the last frame."""
-        tracklets = self._tracklets()
+        boxes = self._image.boxes()
         if view is not None or image is None:
             self._flow = None
         if view is None and image is not None:
-            self._follow_flow(image, segments, list(tracklets.values()))
-        elif view is not None and self._view is not None and tracklets:
-            boxes = np.array([t.get_state_bbox() for t in tracklets.values()])
-            places = self._ground.positions(tracklets)
-            move_boxes(list(tracklets.values()), *box_motions(boxes, places, self._view, view))
+            self._image.move(*self._flow_motions(boxes, image, segments))
+        elif view is not None and self._view is not None:
+            places = self._ground.positions(self._image.track_ids)
+            self._image.move(*box_motions(boxes, places, self._view, view))
 
-    def _follow_flow(
-        self, image: np.ndarray, segments: list[Segment], tracklets: list[BoTSORTTracklet]
-    ) -> None:
+    def _flow_motions(
+        self, boxes: np.ndarray, image: np.ndarray, segments: list[Segment]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return scale [N] and shift [N, 2] of boxes as the whole picture moves."""
         if self._flow is None:
             downscale = max(1, image.shape[0] // _FLOW_HEIGHT)
             self._flow = CMC(CMCConfig(method="sparseOptFlow", downscale=downscale))
-        boxes = np.array([s.box for s in segments], float).reshape(-1, 4)
-        motion = self._flow.estimate(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), boxes)
-        CMC.apply_batch(motion, tracklets)
+        objects = np.array([s.box for s in segments], float).reshape(-1, 4)
+        motion = self._flow.estimate(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), objects)
+        scale = math.sqrt(abs(np.linalg.det(motion[:, :2])))
+        centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+        shifts = centers @ motion[:, :2].T + motion[:, 2] - scale * centers
+        return np.full(len(boxes), scale), shifts
 
     def _associate(self, segments: list[Segment], time: float) -> dict[int, Segment]:
-        """Return the segment of each track that is seen, by BoT-SORT of each class."""
+        """Return the segment of each track that is seen."""
         time = max(time, self._library_time + _SAME_INSTANT)
         self._library_time = time
-        seen = {}
-        for class_id, tracker in self._classes.items():
-            own = [s for s in segments if s.class_id == class_id]
-            boxes = np.array([s.box for s in own], float).reshape(-1, 4)
-            scores = np.array([s.score for s in own], float)
-            ids = tracker.update(boxes, scores, time)
-            seen.update((int(i), s) for i, s in zip(ids, own, strict=True) if i)
-        return seen
+        boxes = np.array([s.box for s in segments], float).reshape(-1, 4)
+        scores = np.array([s.score for s in segments], float)
+        ids = self._image.update(boxes, [s.class_id for s in segments], scores, time)
+        return {i: s for i, s in zip(ids.tolist(), segments, strict=True) if i}
 
     def _find_again(
         self, seen: dict[int, Segment], ground: Mapping[int, GroundInstance], pose: Pose2D
     ) -> None:
         """Give new tracks back to the lost ones that must be where they are on the ground."""
-        for class_id, tracker in self._classes.items():
-            lost = [t.tracker_id for t in tracker.tracklets if t.tracker_id not in seen]
-            new = {
-                i: ground[s.id]
-                for i, s in seen.items()
-                if s.class_id == class_id and i not in self._histories and s.id in ground
-            }
-            for track_id, name in self._ground.find(lost, new, pose).items():
-                tracker.rename(track_id, name)
+        new, lost = defaultdict(dict), defaultdict(list)
+        for track_id, segment in seen.items():
+            if track_id not in self._histories and segment.id in ground:
+                new[segment.class_id][track_id] = ground[segment.id]
+        for track_id in self._image.track_ids:
+            if track_id not in seen:
+                lost[self._histories[track_id].segment.class_id].append(track_id)
+        for class_id, sightings in new.items():
+            for track_id, name in self._ground.find(lost[class_id], sightings, pose).items():
+                self._image.rename(track_id, name)
                 seen[name] = seen.pop(track_id)
 
     def _remember(self, seen: dict[int, Segment], time: float) -> None:
-        alive = self._tracklets()
+        alive = set(self._image.track_ids)
         self._histories = {i: h for i, h in self._histories.items() if i in alive}
         for track_id, segment in seen.items():
             history = self._histories.setdefault(track_id, TrackHistory(segment, time))
@@ -176,9 +173,10 @@ class InstanceTracker:
 
     def _tracks(self, seen: Collection[int], time: float) -> list[Track]:
         """Return the tracks as of this frame, by id; what was seen once only does not coast."""
-        tracklets, states = self._tracklets(), self._ground.states()
+        boxes = dict(zip(self._image.track_ids, self._image.boxes().tolist(), strict=True))
+        states = self._ground.states()
         return [
-            _track(i, history, None if i in seen else tracklets[i], states.get(i), time)
+            _track(i, history, None if i in seen else boxes[i], states.get(i), time)
             for i, history in sorted(self._histories.items())
             if i in seen or history.sightings > 1
         ]
@@ -187,18 +185,19 @@ class InstanceTracker:
 def _track(
     track_id: int,
     history: TrackHistory,
-    coasting: BoTSORTTracklet | None,
+    expected_box: list[float] | None,
     state: tuple[list[float], np.ndarray] | None,
     time: float,
 ) -> Track:
+    """Return a track; expected_box: None where it is seen."""
     segment = history.segment
     x, y, vx, vy = state[0] if state else [None] * 4
     return Track(
         track_id=track_id,
-        instance_id=0 if coasting else segment.id,
+        instance_id=0 if expected_box else segment.id,
         class_id=segment.class_id,
         score=segment.score,
-        box=tuple(coasting.get_state_bbox().tolist()) if coasting else segment.box,
+        box=tuple(expected_box) if expected_box else segment.box,
         position=(x, y) if state else None,
         velocity=(vx, vy) if state else None,
         covariance=state[1] if state else None,
@@ -206,5 +205,5 @@ def _track(
         width=history.width,
         height=history.height,
         age=time - history.first_time,
-        coasting=coasting is not None,
+        coasting=expected_box is not None,
     )

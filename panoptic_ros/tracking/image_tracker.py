@@ -1,0 +1,112 @@
+"""Tracks in the image: BoT-SORT of the `trackers` library, class by class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import supervision as sv
+from trackers import BoTSORTTracker, GIoU
+from trackers.utils.state_representations import XYXYStateEstimator
+
+from panoptic_ros.tracking.options import TrackingOptions
+
+# BoT-SORT's noises are tuned in steps of 1/30 s, and its buffer is given in them.
+_LIBRARY_RATE = 30.0
+# Classes lie side by side, this many pixels apart, so that one pass over all boxes keeps them
+# apart (as torchvision's batched_nms does); a pass per class costs half as much again.
+_CLASS_STRIDE = 1e6
+
+
+class ImageTracker:
+    """Associate boxes over frames, those of a class among themselves.
+
+    Source: Aharon et al. 2022, "BoT-SORT: Robust Associations Multi-Pedestrian Tracking".
+    """
+
+    def __init__(
+        self, options: TrackingOptions, class_ids: Sequence[int], ids: Iterator[int]
+    ) -> None:
+        """Start without tracks; class_ids: all there are; ids: where track ids come from."""
+        self._ids = ids
+        self._offsets = {c: k * _CLASS_STRIDE for k, c in enumerate(class_ids)}
+        self._offset_of: dict[int, float] = {}
+        self._start_score = options.start_score
+        self._tracker = BoTSORTTracker(
+            lost_track_buffer=round(options.coast_time * _LIBRARY_RATE),
+            frame_rate=_LIBRARY_RATE,
+            track_activation_threshold=options.start_score,
+            high_conf_det_threshold=options.start_score,
+            minimum_consecutive_frames=1,
+            minimum_iou_threshold_first_assoc=options.min_similarity,
+            minimum_iou_threshold_second_assoc=2 * options.min_similarity - 1,
+            # Small boxes that pass by close have left their last place altogether: unlike IoU,
+            # GIoU still tells how near they are (Rezatofighi et al. 2019).
+            iou=GIoU(),
+            # Ids are ours: the library's begin anew with each tracker.
+            instant_first_frame_activation=False,
+            enable_cmc=False,
+            # The only state whose width and height have velocities of their own and scale.
+            state_estimator_class=XYXYStateEstimator,
+        )
+
+    @property
+    def track_ids(self) -> list[int]:
+        """Live tracks, seen or coasting."""
+        return [t.tracker_id for t in self._tracker.tracks]
+
+    def boxes(self) -> np.ndarray:
+        """Return the boxes of `track_ids`, float64 [N, 4], xyxy."""
+        boxes = np.array([t.get_state_bbox() for t in self._tracker.tracks]).reshape(-1, 4)
+        boxes[:, ::2] -= self._track_offsets()[:, None]
+        return boxes
+
+    def move(self, scales: np.ndarray, shifts: np.ndarray) -> None:
+        """Move the boxes of `track_ids`, with their velocities and covariances.
+
+        scales: [N]; shifts: [N, 2]; a corner p becomes scale * p + shift. It is what the
+        library's own camera motion does, which takes one motion for all tracks only.
+        """
+        moves = np.zeros((len(scales), 8, 1))
+        moves[:, :4, 0] = np.tile(shifts, 2)
+        moves[:, :4:2, 0] += (self._track_offsets() * (1 - scales))[:, None]
+        for track, scale, move in zip(self._tracker.tracks, scales, moves, strict=True):
+            filter_ = track.state_estimator.kf
+            filter_.state = scale * filter_.state + move
+            filter_.state_covariance = scale**2 * filter_.state_covariance
+
+    def update(
+        self, boxes: np.ndarray, class_ids: Sequence[int], scores: np.ndarray, time: float
+    ) -> np.ndarray:
+        """Return the track of each box, int64 [N], 0 where its score starts none.
+
+        boxes: float [N, 4], xyxy; class_ids: [N]; scores: [N], 0..1; time: seconds, later than
+        the last one.
+        """
+        ids = np.zeros(len(boxes), np.int64)
+        offsets = np.array([self._offsets[c] for c in class_ids])
+        boxes = boxes + offsets[:, None] * [1, 0, 1, 0]
+        # The library returns detections in another order.
+        rows = {"row": np.arange(len(boxes))}
+        found = self._tracker.update(
+            sv.Detections(xyxy=boxes, confidence=scores, data=rows), timestamp=time
+        )
+        found_rows = found.data["row"] if len(found) else np.zeros(0, np.int64)
+        ids[found_rows] = np.maximum(found.tracker_id, 0)
+        # A track's first detection comes back without an id; both are listed in one order.
+        is_first = (found.tracker_id < 0) & (scores[found_rows] >= self._start_score)
+        new = [t for t in self._tracker.tracks if t.tracker_id < 0]
+        for row, track in zip(found_rows[is_first], new, strict=True):
+            track.tracker_id = ids[row] = next(self._ids)
+            self._offset_of[track.tracker_id] = offsets[row]
+        self._offset_of = {i: self._offset_of[i] for i in self.track_ids}
+        return ids
+
+    def rename(self, track_id: int, name: int) -> None:
+        """Let a track go on under the id of a lost one of its class, which ends."""
+        tracks = [t for t in self._tracker.tracks if t.tracker_id != name]
+        self._tracker.tracks = tracks
+        next(t for t in tracks if t.tracker_id == track_id).tracker_id = name
+
+    def _track_offsets(self) -> np.ndarray:
+        return np.array([self._offset_of[i] for i in self.track_ids])
