@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from torch import Tensor, nn
 
@@ -10,28 +11,50 @@ from torch import Tensor, nn
 NAMED = 5
 
 
+class HasShape(Protocol):
+    """A tensor, or what a file declares of one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of elements along each dimension."""
+
+
 def load_state(module: nn.Module, tensors: Mapping[str, Tensor], *, source: str) -> None:
     """Copy tensors into a module's parameters and buffers, in the module's own dtype.
 
-    source: where they come from, for the error. Raise ValueError that names every kind of
-    disagreement (missing, superfluous, of another shape); the module is then unchanged.
+    source: where they come from, for the error. Raise ValueError as `check_fit` does; the
+    module is then unchanged.
     """
-    expected = module.state_dict()
+    check_fit(shapes(module.state_dict()), shapes(tensors), source=source)
+    module.load_state_dict(dict(tensors))
+
+
+def shapes(tensors: Mapping[str, HasShape]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each tensor by name."""
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def check_fit(
+    expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]], *, source: str
+) -> None:
+    """Raise ValueError that names every disagreement between the shapes of named tensors.
+
+    They are missing, superfluous or misshapen.
+    """
     problems = [
-        _problem("missing", [name for name in expected if name not in tensors]),
-        _problem("superfluous", [n for n in tensors if n not in expected]),
+        _problem("missing", [name for name in expected if name not in found]),
+        _problem("superfluous", [name for name in found if name not in expected]),
         _problem(
             "misshapen",
             [
-                f"{name} {list(tensors[name].shape)} instead of {list(own.shape)}"
-                for name, own in expected.items()
-                if name in tensors and tensors[name].shape != own.shape
+                f"{name} {list(found[name])} instead of {list(shape)}"
+                for name, shape in expected.items()
+                if name in found and found[name] != tuple(shape)
             ],
         ),
     ]
     if any(problems):
         raise ValueError(f"{source} does not fit: " + "; ".join(filter(None, problems)))
-    module.load_state_dict(dict(tensors))
 
 
 def _problem(kind: str, entries: list[str]) -> str:

@@ -1,26 +1,67 @@
-"""Mask R-CNN on torchvision, with masks as the detector gives them.
+"""Mask R-CNN of torchvision's parts, with masks as the detector gives them.
 
 Sources: He et al. 2017, "Mask R-CNN"; Lin et al. 2017, "Feature Pyramid Networks".
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
-from torchvision.models import mobilenet_v2, resnet50
-from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.backbone_utils import BackboneWithFPN
-from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.faster_rcnn import (
+    FastRCNNConvFCHead,
+    FastRCNNPredictor,
+    TwoMLPHead,
+)
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.models.detection.roi_heads import RoIHeads
+from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import MultiScaleRoIAlign
+
+from panoptic_ros.networks.pyramids import BACKBONES, PYRAMID_LEVELS, Norm, norm_layer
+from panoptic_ros.networks.regions import AlignedRoIAlign, ExactAnchors, LateRemovalRoIHeads
 
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
 BOX_RESOLUTION = 7
 MASK_RESOLUTION = 14
-PYRAMID_LEVELS = ["0", "1", "2", "3"]
+# The samples and IoU thresholds that both torchvision and detectron2 take from the papers.
+RPN_RULES = {
+    "fg_iou_thresh": 0.7,
+    "bg_iou_thresh": 0.3,
+    "batch_size_per_image": 256,
+    "positive_fraction": 0.5,
+    "nms_thresh": 0.7,
+}
+BOX_RULES = {
+    "fg_iou_thresh": 0.5,
+    "bg_iou_thresh": 0.5,
+    "batch_size_per_image": 512,
+    "positive_fraction": 0.25,
+    "bbox_reg_weights": None,
+    "nms_thresh": 0.5,
+}
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Say what numbers a network takes: (pixel * scale - mean) / std, pixels 0..1."""
+
+    is_bgr: bool
+    scale: float
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+# Named after the frameworks that made them customary; mean and std in the order of channels.
+NORMALISATIONS = {
+    "torch": Normalisation(False, 1.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "caffe": Normalisation(True, 255.0, (103.53, 116.28, 123.675), (1.0, 1.0, 1.0)),
+}
 
 
 class FixedSizeTransform(GeneralizedRCNNTransform):
@@ -29,6 +70,17 @@ class FixedSizeTransform(GeneralizedRCNNTransform):
     Resizing is the predictor's and the data loader's work, which also know the image that
     the boxes belong to. torchvision's own postprocess pastes each mask to the full image.
     """
+
+    def __init__(self, normalisation: Normalisation) -> None:
+        # The sizes are torchvision's defaults; this transform does not read them.
+        super().__init__(800, 1333, list(normalisation.mean), list(normalisation.std))
+        self.normalisation = normalisation
+
+    def normalize(self, image: Tensor) -> Tensor:
+        """Return an image, RGB in 0..1, in the network's own colour order and range."""
+        if self.normalisation.is_bgr:
+            image = image.flip(0)
+        return super().normalize(image * self.normalisation.scale)
 
     def resize(
         self, image: Tensor, target: dict[str, Tensor] | None = None
@@ -42,11 +94,14 @@ class FixedSizeTransform(GeneralizedRCNNTransform):
         image_shapes: list[tuple[int, int]],
         original_image_sizes: list[tuple[int, int]],
     ) -> list[dict[str, Tensor]]:
-        """Return the detections untouched: masks [N, 1, 28, 28] in the frames of their boxes."""
-        return result
+        """Return the detections whose box is not empty, otherwise untouched.
+
+        Masks stay [N, 1, 28, 28], in the frames of their boxes.
+        """
+        return [_without_empty(found) for found in result]
 
 
-class MaskRCNNDetector(MaskRCNN):
+class MaskRCNNDetector(GeneralizedRCNN):
     """Detect and segment the instances of thing classes.
 
     Called as torchvision's detectors: `network(images, targets)` gives the losses in training
@@ -54,14 +109,22 @@ class MaskRCNNDetector(MaskRCNN):
     [N] (1..num_classes), scores [N] (0..1) and masks [N, 1, 28, 28] (probabilities in the
     box's frame) in evaluation mode. images: float [3, H, W] each, RGB, 0..1.
 
-    num_classes: thing classes, without the background.
-    backbone: mobilenet_v2_fpn or resnet50_fpn, with random weights.
+    num_classes: classes, without the background.
+    backbone: a key of BACKBONES, with random weights.
     fpn_channels, box_channels, mask_channels: widths of the pyramid, of the box head's two
         linear layers, and of each convolution of the mask head.
     anchor_sizes: side of the anchors in pixels, one for each of the five pyramid levels.
     proposals: regions that reach the box head in evaluation mode (twice as many in training).
     detections: most instances per image.
     score_threshold: detections below it are not segmented, 0..1.
+    class_ids: label id of each class, 0 for one that is not reported; None: the thing
+        classes of the label set in use, in its order.
+    norm, norm_epsilon: normalisation layers, a key of NORMS, and what keeps them finite.
+    deep_heads: torchvision's second version: batch norm in pyramid and heads, two
+        convolutions in the RPN's head, four and one linear layer in the box head.
+    normalisation: a key of NORMALISATIONS.
+    exact_anchors, aligned_pooling, late_removal: conventions of detectron2 instead of
+        torchvision's, see `ExactAnchors`, `AlignedRoIAlign` and `LateRemovalRoIHeads`.
     """
 
     def __init__(
@@ -75,64 +138,80 @@ class MaskRCNNDetector(MaskRCNN):
         proposals: int = 1000,
         detections: int = 100,
         score_threshold: float = 0.05,
+        class_ids: Sequence[int] | None = None,
+        norm: str = "batch",
+        norm_epsilon: float = 1e-5,
+        deep_heads: bool = False,
+        normalisation: str = "torch",
+        exact_anchors: bool = False,
+        aligned_pooling: bool = False,
+        late_removal: bool = False,
     ) -> None:
-        if backbone not in BACKBONES:
-            raise ValueError(f"unknown backbone {backbone!r}; known: {', '.join(BACKBONES)}")
-        if len(anchor_sizes) != len(PYRAMID_LEVELS) + 1:
-            raise ValueError(
-                f"anchor_sizes has {len(anchor_sizes)} entries; "
-                f"the pyramid has {len(PYRAMID_LEVELS) + 1} levels"
-            )
-        outputs = num_classes + 1
-        super().__init__(
-            BACKBONES[backbone](fpn_channels),
-            rpn_anchor_generator=AnchorGenerator(
-                tuple((size,) for size in anchor_sizes), (ASPECT_RATIOS,) * len(anchor_sizes)
-            ),
-            rpn_pre_nms_top_n_train=2 * proposals,
-            rpn_pre_nms_top_n_test=proposals,
-            rpn_post_nms_top_n_train=2 * proposals,
-            rpn_post_nms_top_n_test=proposals,
-            box_roi_pool=MultiScaleRoIAlign(PYRAMID_LEVELS, BOX_RESOLUTION, 2),
-            box_head=TwoMLPHead(fpn_channels * BOX_RESOLUTION**2, box_channels),
-            box_predictor=FastRCNNPredictor(box_channels, outputs),
-            box_score_thresh=score_threshold,
-            box_detections_per_img=detections,
-            mask_roi_pool=MultiScaleRoIAlign(PYRAMID_LEVELS, MASK_RESOLUTION, 2),
-            mask_head=MaskRCNNHeads(fpn_channels, mask_channels, dilation=1),
-            mask_predictor=MaskRCNNPredictor(mask_channels[-1], mask_channels[-1], outputs),
+        _check_known("backbone", backbone, BACKBONES)
+        _check_known("normalisation", normalisation, NORMALISATIONS)
+        _check_length("anchor_sizes", anchor_sizes, "the pyramid", len(PYRAMID_LEVELS) + 1)
+        if class_ids is not None:
+            _check_length("class_ids", class_ids, "the network", num_classes, "classes")
+        head_norm = nn.BatchNorm2d if deep_heads else None
+        pyramid = BACKBONES[backbone](fpn_channels, norm_layer(norm, norm_epsilon), head_norm)
+
+        def pool(resolution: int) -> nn.Module:
+            if aligned_pooling:
+                return AlignedRoIAlign(PYRAMID_LEVELS, resolution)
+            return MultiScaleRoIAlign(PYRAMID_LEVELS, resolution, 2)
+
+        kind = LateRemovalRoIHeads if late_removal else RoIHeads
+        heads = kind(
+            box_roi_pool=pool(BOX_RESOLUTION),
+            box_head=_box_head(fpn_channels, box_channels, head_norm),
+            box_predictor=FastRCNNPredictor(box_channels, num_classes + 1),
+            mask_roi_pool=pool(MASK_RESOLUTION),
+            mask_head=MaskRCNNHeads(fpn_channels, mask_channels, 1, norm_layer=head_norm),
+            mask_predictor=MaskRCNNPredictor(mask_channels[-1], mask_channels[-1], num_classes + 1),
+            score_thresh=score_threshold,
+            detections_per_img=detections,
+            **BOX_RULES,
         )
+        anchors = (ExactAnchors if exact_anchors else AnchorGenerator)(
+            tuple((size,) for size in anchor_sizes), (ASPECT_RATIOS,) * len(anchor_sizes)
+        )
+        limit = {"training": 2 * proposals, "testing": proposals}
+        rpn = RegionProposalNetwork(
+            anchors,
+            RPNHead(fpn_channels, len(ASPECT_RATIOS), conv_depth=2 if deep_heads else 1),
+            pre_nms_top_n=limit,
+            post_nms_top_n=limit,
+            **RPN_RULES,
+        )
+        if late_removal:
+            # Regions of no size at all still go: they cannot be pooled.
+            rpn.min_size = torch.finfo(torch.float32).tiny
+        transform = FixedSizeTransform(NORMALISATIONS[normalisation])
+        super().__init__(pyramid, rpn, heads, transform)
         self.num_classes = num_classes
-        normalisation = self.transform
-        # The sizes are torchvision's defaults; this transform does not read them.
-        self.transform = FixedSizeTransform(
-            normalisation.min_size,
-            normalisation.max_size,
-            normalisation.image_mean,
-            normalisation.image_std,
-        )
+        self.class_ids = None if class_ids is None else tuple(int(i) for i in class_ids)
 
 
-def mobilenet_v2_fpn(channels: int) -> BackboneWithFPN:
-    """Return a feature pyramid (strides 4, 8, 16, 32 and 64) on MobileNetV2."""
-    # Without the last convolution (1280 channels), which serves the image classifier.
-    features = mobilenet_v2(weights=None).features[:-1]
-    layers = {"3": 24, "6": 32, "13": 96, "17": 320}
-    return _with_fpn(features, layers, channels)
+def _box_head(channels: int, width: int, norm: Norm | None) -> nn.Module:
+    if norm is None:
+        return TwoMLPHead(channels * BOX_RESOLUTION**2, width)
+    shape = (channels, BOX_RESOLUTION, BOX_RESOLUTION)
+    return FastRCNNConvFCHead(shape, [channels] * 4, [width], norm_layer=norm)
 
 
-def resnet50_fpn(channels: int) -> BackboneWithFPN:
-    """Return a feature pyramid (strides 4, 8, 16, 32 and 64) on ResNet-50."""
-    layers = {"layer1": 256, "layer2": 512, "layer3": 1024, "layer4": 2048}
-    return _with_fpn(resnet50(weights=None), layers, channels)
+def _without_empty(found: dict[str, Tensor]) -> dict[str, Tensor]:
+    x0, y0, x1, y1 = found["boxes"].unbind(1)
+    kept = (x1 > x0) & (y1 > y0)
+    return {key: values[kept] for key, values in found.items()}
 
 
-def _with_fpn(body: nn.Module, layers: dict[str, int], channels: int) -> BackboneWithFPN:
-    levels = dict(zip(layers, PYRAMID_LEVELS, strict=True))
-    return BackboneWithFPN(body, levels, list(layers.values()), channels)
+def _check_known(name: str, value: str, known: dict[str, object]) -> None:
+    if value not in known:
+        raise ValueError(f"unknown {name} {value!r}; known: {', '.join(known)}")
 
 
-BACKBONES: dict[str, Callable[[int], BackboneWithFPN]] = {
-    "mobilenet_v2_fpn": mobilenet_v2_fpn,
-    "resnet50_fpn": resnet50_fpn,
-}
+def _check_length(
+    name: str, values: Sequence[int], owner: str, length: int, what: str = "levels"
+) -> None:
+    if len(values) != length:
+        raise ValueError(f"{name} has {len(values)} entries; {owner} has {length} {what}")

@@ -1,0 +1,69 @@
+"""Backbones of Mask R-CNN: feature pyramids with strides 4, 8, 16, 32 and 64.
+
+Source: Lin et al. 2017, "Feature Pyramid Networks".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from torch import nn
+from torchvision.models import mobilenet_v2, resnet50
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
+from torchvision.ops import FrozenBatchNorm2d
+
+PYRAMID_LEVELS = ["0", "1", "2", "3"]
+NORMS: dict[str, type[nn.Module]] = {"batch": nn.BatchNorm2d, "frozen": FrozenBatchNorm2d}
+Norm = Callable[[int], nn.Module]
+
+
+def norm_layer(name: str, epsilon: float) -> Norm:
+    """Return the maker of a normalisation layer; raise ValueError for an unknown name.
+
+    batch: learns, and keeps running statistics; frozen: a fixed affine map.
+    """
+    if name not in NORMS:
+        raise ValueError(f"unknown norm {name!r}; known: {', '.join(NORMS)}")
+    return partial(NORMS[name], eps=epsilon)
+
+
+def mobilenet_v2_fpn(channels: int, norm: Norm, pyramid_norm: Norm | None) -> BackboneWithFPN:
+    """Return a feature pyramid on MobileNetV2, with random weights."""
+    # Without the last convolution (1280 channels), which serves the image classifier.
+    features = mobilenet_v2(weights=None, norm_layer=norm).features[:-1]
+    layers = {"3": 24, "6": 32, "13": 96, "17": 320}
+    return _with_fpn(features, layers, channels, pyramid_norm)
+
+
+def resnet50_fpn(channels: int, norm: Norm, pyramid_norm: Norm | None) -> BackboneWithFPN:
+    """Return a feature pyramid on ResNet-50, with random weights."""
+    layers = {"layer1": 256, "layer2": 512, "layer3": 1024, "layer4": 2048}
+    return _with_fpn(resnet50(weights=None, norm_layer=norm), layers, channels, pyramid_norm)
+
+
+def resnet50_msra_fpn(channels: int, norm: Norm, pyramid_norm: Norm | None) -> BackboneWithFPN:
+    """Return a feature pyramid on the original ResNet-50, with random weights.
+
+    He et al. 2015 (and detectron2 after them) halve the resolution in a bottleneck's first
+    1x1 convolution; torchvision does it in the 3x3.
+    """
+    pyramid = resnet50_fpn(channels, norm, pyramid_norm)
+    for stage in ("layer2", "layer3", "layer4"):
+        first = pyramid.body[stage][0]
+        first.conv1.stride, first.conv2.stride = first.conv2.stride, first.conv1.stride
+    return pyramid
+
+
+def _with_fpn(
+    body: nn.Module, layers: dict[str, int], channels: int, norm: Norm | None
+) -> BackboneWithFPN:
+    levels = dict(zip(layers, PYRAMID_LEVELS, strict=True))
+    return BackboneWithFPN(body, levels, list(layers.values()), channels, norm_layer=norm)
+
+
+BACKBONES: dict[str, Callable[[int, Norm, Norm | None], BackboneWithFPN]] = {
+    "mobilenet_v2_fpn": mobilenet_v2_fpn,
+    "resnet50_fpn": resnet50_fpn,
+    "resnet50_msra_fpn": resnet50_msra_fpn,
+}
