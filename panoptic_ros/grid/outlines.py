@@ -5,12 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from panoptic_ros.grid.riders import carriers_of
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet
 
 # Classes that stand on a spot: hands, bags and coats reach out of it, in the air.
 _UPRIGHT = ("person",)
-# Classes whose feet are off the ground, and what carries them.
-_CARRIED = {"rider": ("bicycle", "motorcycle")}
 # Height of the body above the ground between and beyond the wheels, metres: bumpers, skirts.
 _UNDERBODY = {"car": 0.22, "truck": 0.35, "bus": 0.3, "train": 0.2}
 # Width over which a wheel's edge rises to the body's, metres.
@@ -34,11 +33,7 @@ class Outlines:
         ids = {name: entry.id for name, entry in labels.by_name.items()}
         self._bearings = bearings
         self._upright = {ids[name] for name in _UPRIGHT if name in ids}
-        self._carriers = {
-            ids[name]: [ids[c] for c in carriers if c in ids]
-            for name, carriers in _CARRIED.items()
-            if name in ids
-        }
+        self._carriers = carriers_of(labels)
         # A sight line meets a body's lower edge before it meets the ground behind it.
         self._body = {
             ids[name]: 1 - height / camera_height

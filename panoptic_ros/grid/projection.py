@@ -18,6 +18,7 @@ from panoptic_ros.grid.lookup import CellLookup, PixelFinder, SightLines
 from panoptic_ros.grid.measured import MeasuredObstacles
 from panoptic_ros.grid.observation import FREE, OCCUPIED, UNKNOWN, GroundObservation
 from panoptic_ros.grid.options import ProjectionOptions
+from panoptic_ros.grid.riders import Riders
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.prediction import PanopticPrediction
@@ -63,6 +64,7 @@ class GroundProjection:
         self._weight = np.zeros(window.shape[0] * window.shape[1], np.float32)
         self._weight[lookup.cells] = lookup.weight
         self._edges = ContactEdges(lines, labels, kinds, view.height)
+        self._riders = Riders(camera, view, labels)
         band = (options.min_height, options.clearance)
         self._measured = MeasuredObstacles(finder, lines, kinds, band)
 
@@ -99,6 +101,7 @@ class GroundProjection:
         sigma = self._range_sigma(contacts, is_measured)
         bearing_sigma = self._options.pixel_sigma / self._camera.matrix[0, 0]
         instances = place_instances(contacts, self._lines, self._view, sigma, bearing_sigma)
+        instances += self._riders.place(prediction.segments, instances)
         shape = self._window.shape
         return GroundObservation(
             state.reshape(shape), classes.reshape(shape), weight.reshape(shape), instances

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ground_scenes import (
@@ -27,6 +29,7 @@ from panoptic_ros.grid.observation import FREE, OCCUPIED, UNKNOWN
 from panoptic_ros.grid.options import ProjectionOptions
 from panoptic_ros.grid.projection import GroundProjection
 from panoptic_ros.labels import CITYSCAPES
+from panoptic_ros.prediction import PanopticPrediction, Segment
 
 # A box 2 m wide whose face is 12 m ahead of base_link, taller than the camera.
 FACE = 12.0
@@ -272,6 +275,23 @@ def test_a_rider_is_where_the_bicycle_is():
     placed = {i.id: i for i in observe(camera(), pose(), labels).instances}
     assert set(placed) == {BICYCLE, RIDER}
     assert placed[RIDER].position[0] == pytest.approx(placed[BICYCLE].position[0], abs=0.1)
+
+
+def test_a_rider_behind_the_bicycle_is_where_it_is():
+    bike = Box(BICYCLE, (FACE, -0.4, 0), (FACE + 0.5, 0.4, 1.1))
+    rider = Box(RIDER, (FACE + 0.1, -0.3, 0.9), (FACE + 0.4, 0.3, 1.9))
+    labels, _ = render(camera(), pose(), [bike, rider])
+    rows, columns = np.nonzero(labels == RIDER)
+    box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    segment = Segment(RIDER, 25, True, 1.0, len(rows), tuple(map(int, box)))
+    project = projection(camera(), pose())
+    (without,) = project(PanopticPrediction(labels)).instances
+    placed = {i.id: i for i in project(PanopticPrediction(labels, [segment])).instances}
+    assert without.id == BICYCLE
+    assert placed[RIDER].position == placed[BICYCLE].position == without.position
+    assert placed[RIDER].width == pytest.approx(0.6, abs=0.1)
+    aside = replace(segment, box=(600, 150, 640, 210))
+    assert len(project(PanopticPrediction(labels, [aside])).instances) == 1
 
 
 def test_instances_have_place_width_and_covariance():
