@@ -1,0 +1,160 @@
+"""The charts of a report, as SVG text that takes its ink from the page's text colour."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+# Drawn by matplotlib's SVG backend and then replaced: it knows no `currentColor`.
+_INK = "#010203"
+# Okabe and Ito's colours that can be told apart by everyone, on white and on black.
+_COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
+_WIDTH = 4.8  # inches; narrow enough that the text can be read on a phone
+_STYLE = {
+    "font.size": 9,
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    **dict.fromkeys(
+        ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _INK
+    ),
+}
+
+
+def class_bars(classes: Sequence[str], series: Mapping[str, Sequence[float | None]]) -> str:
+    """Return a chart of a fraction per class, one bar for each series; None leaves a gap."""
+    count = max(1, len(series))
+    with _figure("bars", 0.9 + len(classes) * (0.13 + 0.1 * count)) as drawing:
+        axes = drawing.figure.add_subplot()
+        rows = np.arange(len(classes))
+        thickness = 0.8 / count
+        for i, (name, values) in enumerate(series.items()):
+            offset = (i - (count - 1) / 2) * thickness
+            lengths = [100 * (value or 0) for value in values]
+            axes.barh(rows + offset, lengths, thickness, label=name, color=_color(i))
+        axes.set_yticks(rows, classes)
+        axes.set_ylim(len(classes) - 0.4, -0.6)
+        axes.set_xlim(0, 100)
+        axes.set_xlabel("PQ %")
+        axes.grid(axis="x", alpha=0.25)
+        _legend(axes, count)
+    return drawing.svg
+
+
+def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
+    """Return a confusion matrix as a chart, each row as shares of the true class's pixels.
+
+    counts: integer [C][C + 1], rows truth, columns predicted, the last one unlabeled.
+    """
+    pixels = np.asarray(counts, np.float64)
+    total = pixels.sum(axis=1, keepdims=True)
+    shares = np.divide(pixels, total, out=np.full_like(pixels, np.nan), where=total > 0)
+    with _figure("confusion", 5.2, width=5.6) as drawing:
+        axes = drawing.figure.add_subplot()
+        mesh = axes.pcolormesh(100 * shares, cmap="cividis", vmin=0, vmax=100)
+        axes.set_aspect("equal")
+        axes.invert_yaxis()
+        names = [*classes, "unlabeled"]
+        axes.set_xticks(np.arange(len(names)) + 0.5, names, rotation=90, fontsize=7)
+        axes.set_yticks(np.arange(len(classes)) + 0.5, classes, fontsize=7)
+        axes.set(xlabel="predicted", ylabel="truth")
+        bar = drawing.figure.colorbar(mesh, ax=axes, shrink=0.6)
+        bar.set_label("% of the true class's pixels")
+    return drawing.svg
+
+
+def latency_histogram(milliseconds: Mapping[str, Sequence[float]]) -> str:
+    """Return how many frames took how long, with p50 and p95, one outline per series."""
+    with _figure("latency", 2.8) as drawing:
+        axes = drawing.figure.add_subplot()
+        pooled = np.concatenate([np.asarray(v, float) for v in milliseconds.values()])
+        edges = np.histogram_bin_edges(pooled, bins=min(30, max(5, len(pooled) // 2)))
+        for i, (name, values) in enumerate(milliseconds.items()):
+            p50, p95 = np.percentile(values, [50, 95])
+            label = f"{name}: p50 {p50:.1f}, p95 {p95:.1f} ms"
+            axes.hist(values, edges, alpha=0.55, color=_color(i), label=label)
+            axes.axvline(p50, color=_color(i))
+            axes.axvline(p95, color=_color(i), linestyle="--")
+        axes.set(xlabel="end to end, ms (solid: p50, dashed: p95)", ylabel="frames")
+        axes.yaxis.get_major_locator().set_params(integer=True)
+        _legend(axes, 1)
+    return drawing.svg
+
+
+def timeline(entries: Sequence[Mapping[str, Any]]) -> str:
+    """Return latency, quality and instances over time, frames that were refused marked.
+
+    entries: results["timeline"]: {"time" s, "milliseconds", "pq", "instances", "refused"}.
+    """
+    rows = [
+        ("milliseconds", "ms", 1.0),
+        ("pq", "PQ %", 100.0),
+        ("instances", "instances", 1.0),
+    ]
+    rows = [row for row in rows if any(e.get(row[0]) is not None for e in entries)]
+    refused = [e["time"] for e in entries if e.get("refused")]
+    with _figure("timeline", 0.7 + 1.2 * max(1, len(rows))) as drawing:
+        panels = drawing.figure.subplots(max(1, len(rows)), sharex=True, squeeze=False)[:, 0]
+        for i, ((key, label, scale), axes) in enumerate(zip(rows, panels, strict=False)):
+            points = [(e["time"], scale * e[key]) for e in entries if e.get(key) is not None]
+            axes.plot(*zip(*points, strict=True), ".-", color=_color(i), markersize=3, linewidth=1)
+            axes.set_ylabel(label)
+            axes.set_ylim(bottom=0)
+            axes.grid(alpha=0.25)
+        for axes in panels:
+            for time in refused:
+                axes.axvline(time, color=_COLORS[-1], alpha=0.7)
+        panels[-1].set_xlabel("s since the first frame" + (", lines: refused" if refused else ""))
+    return drawing.svg
+
+
+class _Drawing:
+    """Hold a figure while it is drawn, and its SVG text after that."""
+
+    def __init__(self, figure: Figure) -> None:
+        self.figure = figure
+        self.svg = ""
+
+
+@contextmanager
+def _figure(name: str, height: float, width: float = _WIDTH) -> Iterator[_Drawing]:
+    # Ids inside the SVG come from the salt: equal for equal reports, distinct in one page.
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
+        drawing = _Drawing(Figure(figsize=(width, height), layout="constrained"))
+        yield drawing
+        file = io.StringIO()
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        drawing.figure.savefig(file, format="svg", transparent=True, metadata=nothing)
+        drawing.svg = _inline(file.getvalue())
+
+
+def _inline(document: str) -> str:
+    """Return an SVG file as an element of an HTML page: no prologue, no fixed size."""
+    svg = document[document.index("<svg") :]
+    svg = re.sub(r' xmlns(:xlink)?="[^"]*"', "", svg)
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
+    return svg.replace(_INK, "currentColor")
+
+
+def _color(index: int) -> str:
+    return _COLORS[index % len(_COLORS)]
+
+
+def _legend(axes: Any, count: int) -> None:
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=min(count, 3),
+        frameon=False,
+        borderaxespad=0.2,
+        labelcolor=_INK,
+    )

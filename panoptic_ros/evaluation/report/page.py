@@ -1,0 +1,155 @@
+"""The report of an evaluation as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from panoptic_ros.evaluation.report import figures, pictures, tables
+from panoptic_ros.evaluation.report_frame import ReportFrame
+from panoptic_ros.labels import label_set
+
+
+def write_report(results: Mapping[str, Any], frames: Iterable[ReportFrame], path: Path) -> None:
+    """Write report.html: tables, charts and pictures, all inside the one file.
+
+    results: content of results.json, of which each part may be missing, and two more keys:
+    "title" and "sections" (docs/report.md); frames: the best and worst frames to show; path:
+    the file, whose folder is made. Raise ValueError for a label set that is not known and for
+    a section's picture that is none, OSError where a file cannot be read or written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(render(results, frames), encoding="utf-8")
+
+
+def render(results: Mapping[str, Any], frames: Iterable[ReportFrame]) -> str:
+    """Return the report as HTML; see `write_report`."""
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return templates.get_template("report.html.j2").render(
+        title=_title(results),
+        facts=_facts(results),
+        broken=_dataset(results).get("broken") or [],
+        tables=[t for t in _tables(results) if t],
+        charts=_charts(results),
+        strategies=[_strategy(n, f, results) for n, f in _fusions(results)],
+        frames=_frames(results, frames),
+        colors={
+            "wrong class": pictures.WRONG_CLASS,
+            "right class, but the segment has no match": pictures.WRONG_SEGMENT,
+            "not scored (void)": pictures.NOT_SCORED,
+        },
+        sections=[_section(s) for s in results.get("sections") or []],
+    )
+
+
+def _dataset(results: Mapping[str, Any]) -> Mapping[str, Any]:
+    return results.get("dataset") or {}
+
+
+def _fusions(results: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    return [*(results.get("fusion") or {}).items()]
+
+
+def _title(results: Mapping[str, Any]) -> str:
+    if results.get("title"):
+        return results["title"]
+    dataset, model = _dataset(results), results.get("model") or {}
+    names = [part["name"] for part in (model, dataset) if part.get("name")]
+    return "Evaluation: " + " on ".join(names) if names else "Evaluation"
+
+
+def _facts(results: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the page says of data and model, in the order of the results."""
+    facts = {}
+    for title, part in (("data", _dataset(results)), ("model", results.get("model") or {})):
+        for key, value in part.items():
+            if key == "broken" or value in (None, "", [], {}) or isinstance(value, Mapping):
+                continue
+            text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+            facts[f"{title}: {key.replace('_', ' ')}"] = text
+    return facts
+
+
+def _tables(results: Mapping[str, Any]) -> list[tables.ReportTable | None]:
+    makers = (tables.quality_table, tables.instance_table, tables.time_table)
+    return [make(results) for make in makers]
+
+
+def _charts(results: Mapping[str, Any]) -> list[tuple[str, Markup]]:
+    """Return the page's charts: a caption and an SVG element each."""
+    charts = []
+    fusions = {n: f for n, f in _fusions(results) if f.get("panoptic")}
+    if fusions:
+        classes = results["classes"]
+        series = {n: _class_quality(f["panoptic"], classes) for n, f in fusions.items()}
+        charts.append(
+            ("Panoptic quality per class", figures.class_bars([c["name"] for c in classes], series))
+        )
+    totals = _totals(results)
+    if totals:
+        charts.append(("Latency", figures.latency_histogram(totals)))
+    if results.get("timeline"):
+        charts.append(("Timeline", figures.timeline(results["timeline"])))
+    return [(caption, Markup(svg)) for caption, svg in charts]
+
+
+def _class_quality(panoptic: Mapping[str, Any], classes: Sequence[Any]) -> list[float | None]:
+    entries = [panoptic["per_class"][str(c["id"])] for c in classes]
+    return [e["pq"] if any(e[key] for key in ("tp", "fp", "fn")) else None for e in entries]
+
+
+def _totals(results: Mapping[str, Any]) -> dict[str, list[float]]:
+    """Return each strategy's milliseconds end to end, one per frame that has them."""
+    totals: dict[str, list[float]] = {}
+    for frame in results.get("frames") or []:
+        for name, value in (frame.get("total") or {}).items():
+            if value is not None:
+                totals.setdefault(name, []).append(value)
+    return totals
+
+
+def _strategy(name: str, fusion: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the page shows of one strategy by itself."""
+    classes = results["classes"]
+    counts = (fusion.get("semantic") or {}).get("confusion")
+    chart = figures.confusion(counts, [c["name"] for c in classes]) if counts else ""
+    panoptic = fusion.get("panoptic")
+    shown = [tables.group_table(panoptic), tables.class_table(fusion, classes)] if panoptic else []
+    return {"name": name, "tables": shown, "confusion": Markup(chart)}
+
+
+def _frames(results: Mapping[str, Any], frames: Iterable[ReportFrame]) -> list[dict[str, Any]]:
+    frames = list(frames)
+    if not frames:
+        return []
+    labels = label_set(results["label_set"])
+    return [
+        {
+            "title": f"{frame.rank}: {frame.name}",
+            "about": f"{frame.fusion}, PQ {tables.percent(frame.pq)} %",
+            "pictures": pictures.frame_pictures(frame, labels),
+        }
+        for frame in frames
+    ]
+
+
+def _section(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "title": content["title"],
+        "text": content.get("text") or "",
+        "tables": [tables.section_table(t) for t in content.get("tables") or []],
+        "pictures": [
+            (p["caption"], pictures.section_picture(p["image"]))
+            for p in content.get("pictures") or []
+        ],
+    }

@@ -1,0 +1,112 @@
+"""The pictures of a report, embedded in it."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from panoptic_ros.evaluation.panoptic_quality import MATCH_IOU
+from panoptic_ros.evaluation.report_frame import ReportFrame
+from panoptic_ros.evaluation.segments import VOID, label_image_segments
+from panoptic_ros.labels import LabelSet, class_ids
+from panoptic_ros.prediction import PanopticPrediction
+from panoptic_ros.visualization import colorize
+
+WRONG_CLASS = (213, 0, 50)
+WRONG_SEGMENT = (255, 170, 0)
+NOT_SCORED = (110, 110, 150)
+_WIDTH = 640
+_SECTION_WIDTH = 1200
+_JPEG_QUALITY = 80
+
+
+def frame_pictures(frame: ReportFrame, labels: LabelSet) -> dict[str, str]:
+    """Return the data addresses of a frame's four pictures: camera, truth, prediction, error."""
+    return {
+        "camera": _jpeg(_shrunk(frame.image, _WIDTH, cv2.INTER_AREA)),
+        "truth": _png(_shrunk(_colors(frame.truth, labels), _WIDTH, cv2.INTER_NEAREST)),
+        "prediction": _png(_shrunk(_colors(frame.prediction, labels), _WIDTH, cv2.INTER_NEAREST)),
+        "error": _jpeg(_shrunk(error_picture(frame, labels), _WIDTH, cv2.INTER_AREA)),
+    }
+
+
+def error_picture(frame: ReportFrame, labels: LabelSet) -> np.ndarray:
+    """Return what is wrong with a prediction, uint8 [H, W, 3], RGB, over the dimmed image.
+
+    WRONG_CLASS: the class is another than the truth's. WRONG_SEGMENT: the class is right, but
+    the pixel's true and predicted segment are not a match (IoU > 0.5). NOT_SCORED: void.
+    """
+    gray = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY) // 2
+    picture = cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB)
+    void = ~np.isin(class_ids(frame.truth), labels.ids)
+    wrong = ~void & (class_ids(frame.truth) != class_ids(frame.prediction))
+    unmatched = ~void & ~wrong & ~_matched(frame, labels)
+    for pixels, color in ((void, NOT_SCORED), (wrong, WRONG_CLASS), (unmatched, WRONG_SEGMENT)):
+        picture[pixels] = (picture[pixels] // 2 + np.array(color) * 0.75).clip(0, 255)
+    return picture
+
+
+def section_picture(image: np.ndarray | Path) -> str:
+    """Return the data address of a caller's picture.
+
+    image: uint8 [H, W, 3], RGB, or the path of a picture file. Raise ValueError for another
+    array or a file that is no picture, OSError for a file that cannot be read.
+    """
+    if isinstance(image, Path):
+        found = cv2.imdecode(np.frombuffer(image.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+        if found is None:
+            raise ValueError(f"{image} is no picture that can be read; give a PNG or JPEG file")
+        image = cv2.cvtColor(found, cv2.COLOR_BGR2RGB)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise ValueError(f"a picture is {image.dtype} {list(image.shape)}, not uint8 [H, W, 3]")
+    return _png(_shrunk(image, _SECTION_WIDTH, cv2.INTER_AREA))
+
+
+def _matched(frame: ReportFrame, labels: LabelSet) -> np.ndarray:
+    """Return the pixels whose two segments are a match, or lie on a group, bool [H, W]."""
+    pairs, truth, prediction = label_image_segments(frame.truth, frame.prediction, labels)
+    on_void = (pairs.truth == VOID) & (pairs.prediction != VOID)
+    columns = np.searchsorted(prediction.ids, pairs.prediction[on_void])
+    scored_area = prediction.areas - np.bincount(
+        columns, pairs.pixels[on_void], len(prediction.ids)
+    ).astype(np.int64)
+
+    scored = (pairs.truth != VOID) & (pairs.prediction != VOID)
+    ours, theirs, shared = (v[scored] for v in (pairs.truth, pairs.prediction, pairs.pixels))
+    rows, columns = np.searchsorted(truth.ids, ours), np.searchsorted(prediction.ids, theirs)
+    union = truth.areas[rows] + scored_area[columns] - shared
+    match = (shared > MATCH_IOU * union) | truth.crowd[rows]
+
+    base = 1 + int(frame.prediction.max(initial=0))
+    codes = frame.truth.astype(np.int64) * base + frame.prediction
+    return np.isin(codes, ours[match] * base + theirs[match])
+
+
+def _colors(label_image: np.ndarray, labels: LabelSet) -> np.ndarray:
+    """Return a label image in colour; what is no class of the label set is black."""
+    known = np.isin(class_ids(label_image), labels.ids)
+    shown = np.where(known, label_image, VOID).astype(labels.dtype)
+    return colorize(PanopticPrediction(shown), labels)
+
+
+def _shrunk(image: np.ndarray, width: int, interpolation: int) -> np.ndarray:
+    if image.shape[1] <= width:
+        return image
+    height = max(1, round(image.shape[0] * width / image.shape[1]))
+    return cv2.resize(image, (width, height), interpolation=interpolation)
+
+
+def _jpeg(image: np.ndarray) -> str:
+    return _address(image, ".jpg", "image/jpeg", [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+
+
+def _png(image: np.ndarray) -> str:
+    return _address(image, ".png", "image/png", [cv2.IMWRITE_PNG_COMPRESSION, 9])
+
+
+def _address(image: np.ndarray, extension: str, kind: str, options: list[int]) -> str:
+    _, encoded = cv2.imencode(extension, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    return f"data:{kind};base64,{base64.b64encode(encoded).decode('ascii')}"

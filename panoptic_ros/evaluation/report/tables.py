@@ -1,0 +1,193 @@
+"""The tables of an evaluation, in the form of those in Inria report RT-0506."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from panoptic_ros.evaluation.report.published import COLUMNS, SOURCE, TABLE_1
+from panoptic_ros.evaluation.tables import table
+
+NOTHING = "-"
+_MARK = f"{SOURCE}, published"
+_STATISTICS = ("mean", "p50", "p95", "min", "max")
+_GROUPS = ("all", "things", "stuff")
+
+
+@dataclass(frozen=True)
+class ReportTable:
+    """Hold a table as text: caption, column names, rows of as many cells, and a note."""
+
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+    def to_text(self) -> str:
+        """Return the table for the console."""
+        lines = [self.caption, table(self.header, self.rows), self.note]
+        return "\n".join(line for line in lines if line)
+
+
+def print_tables(results: Mapping[str, Any]) -> None:
+    """Print Tables 1, 2 and 3 of an evaluation, as far as it has what they show.
+
+    results: content of results.json, see docs/report.md.
+    """
+    found = (make(results) for make in (instance_table, quality_table, time_table))
+    print("\n\n".join(t.to_text() for t in found if t))
+
+
+def instance_table(results: Mapping[str, Any]) -> ReportTable | None:
+    """Return Table 1: mean mask IoU of the detected instances per thing class.
+
+    The published columns stand beside the strategy that they are of.
+    """
+    scores = {
+        name: fusion["instance_iou"]
+        for name, fusion in (results.get("fusion") or {}).items()
+        if fusion.get("instance_iou")
+    }
+    if not scores:
+        return None
+    things = [c for c in results["classes"] if c["is_thing"]]
+    header = ["class", "instances"]
+    columns: list[list[str]] = []
+    for name, score in scores.items():
+        header.append(f"{name} IoU %")
+        by_class = [score["classes"][str(c["id"])]["iou"] for c in things]
+        columns.append([*map(percent, by_class), percent(score["mean"])])
+        if name in COLUMNS:
+            header.append(f"{COLUMNS[name]} ({_MARK})")
+            columns.append([*(_published(c["name"], COLUMNS[name]) for c in things), NOTHING])
+    counts = [next(iter(scores.values()))["classes"][str(c["id"])]["instances"] for c in things]
+    first = [*(c["name"] for c in things), "mean of classes"]
+    rows = zip(first, map(str, [*counts, sum(counts)]), *columns, strict=True)
+    note = (
+        f"Published: {SOURCE}, Table 1, measured with other networks on other images. "
+        "Its counts of instances and its other classes are not at hand."
+    )
+    return ReportTable(
+        "Table 1. Mean mask IoU of the detected instances", tuple(header), tuple(rows), note
+    )
+
+
+def quality_table(results: Mapping[str, Any]) -> ReportTable | None:
+    """Return Table 2: a row of quality per strategy, and one for each network by itself."""
+    rows = [_fusion_row(name, f) for name, f in (results.get("fusion") or {}).items()]
+    for name, value, column in (
+        ("semantic network alone", results.get("semantic"), "miou"),
+        ("instance network alone", results.get("detector"), "ap"),
+    ):
+        if value:
+            miou = percent(value["miou"]) if column == "miou" else NOTHING
+            masks = _ap(value) if column == "ap" else [NOTHING, NOTHING]
+            rows.append((name, *[NOTHING] * 5, miou, *masks))
+    if not rows:
+        return None
+    header = ("method", "PQ %", "SQ %", "RQ %", "PQ things", "PQ stuff", "mIoU %", "AP", "AP50")
+    rows.append((_MARK, *["n/a"] * (len(header) - 1)))
+    note = f"n/a: the row of {SOURCE}'s Table 2 is not at hand; no figure stands in for it."
+    return ReportTable(
+        "Table 2. Panoptic, semantic and instance quality", header, tuple(rows), note
+    )
+
+
+def time_table(results: Mapping[str, Any]) -> ReportTable | None:
+    """Return Table 3: milliseconds per stage and end to end, and peak memory in the note."""
+    timing = results.get("timing") or {}
+    stages = [*(timing.get("stages") or {}).items()]
+    totals = [(f"end to end, {n}", s) for n, s in (timing.get("end_to_end") or {}).items()]
+    rows = [
+        (name, *(_number(values[key], 1) for key in _STATISTICS))
+        for name, values in (*stages, *totals)
+        if values
+    ]
+    if not rows:
+        return None
+    rows.append((_MARK, *["n/a"] * len(_STATISTICS)))
+    memory = ", ".join(
+        f"{place} {_number(mib, 0)} MiB"
+        for place, mib in (timing.get("peak_memory_mib") or {}).items()
+        if mib is not None
+    )
+    note = (
+        f"{timing['frames']} frames after {timing['warmup_frames']} of warm-up on "
+        f"{results['model']['device']}. Peak memory: {memory or 'not known'}. "
+        f"n/a: the rows of {SOURCE}'s Table 3 are not at hand."
+    )
+    header = ("stage, ms", *_STATISTICS)
+    return ReportTable("Table 3. Time per stage", header, tuple(rows), note)
+
+
+def group_table(panoptic: Mapping[str, Any]) -> ReportTable:
+    """Return PQ, SQ and RQ of all, things and stuff for one strategy's `panoptic` entry."""
+    rows = tuple((name, *_scores(panoptic[name]), str(panoptic[name]["n"])) for name in _GROUPS)
+    return ReportTable("Groups of classes", ("", "PQ %", "SQ %", "RQ %", "classes"), rows)
+
+
+def class_table(fusion: Mapping[str, Any], classes: Sequence[Mapping[str, Any]]) -> ReportTable:
+    """Return one strategy's quality per class; a class that occurs nowhere has no figures.
+
+    fusion: an entry of results["fusion"]; classes: results["classes"].
+    """
+    iou = (fusion.get("semantic") or {}).get("iou") or {}
+    rows = []
+    for c in classes:
+        entry = fusion["panoptic"]["per_class"][str(c["id"])]
+        counts = [entry[key] for key in ("tp", "fp", "fn")]
+        quality = _scores(entry) if any(counts) else [NOTHING] * 3
+        rows.append((c["name"], *quality, percent(iou.get(str(c["id"]))), *map(str, counts)))
+    header = ("class", "PQ %", "SQ %", "RQ %", "IoU %", "TP", "FP", "FN")
+    return ReportTable("Per class", header, tuple(rows))
+
+
+def section_table(content: Mapping[str, Any]) -> ReportTable:
+    """Return a table that a caller brings: {"caption", "header", "rows"} of text and numbers."""
+    rows = tuple(tuple(map(_cell, row)) for row in content["rows"])
+    return ReportTable(content["caption"], tuple(content["header"]), rows)
+
+
+def percent(fraction: float | None) -> str:
+    """Return a fraction as a percentage with one decimal, "-" for None."""
+    return NOTHING if fraction is None else f"{100 * fraction:.1f}"
+
+
+def _fusion_row(name: str, fusion: Mapping[str, Any]) -> tuple[str, ...]:
+    panoptic, semantic, masks = (fusion.get(key) for key in ("panoptic", "semantic", "ap"))
+    quality = [NOTHING] * 5
+    if panoptic and panoptic["all"]["n"]:
+        groups = [panoptic[group] for group in ("things", "stuff")]
+        parts = [percent(g["pq"]) if g["n"] else NOTHING for g in groups]
+        quality = [*_scores(panoptic["all"]), *parts]
+    return (name, *quality, percent(semantic and semantic["miou"]), *_ap(masks))
+
+
+def _scores(entry: Mapping[str, float]) -> list[str]:
+    return [percent(entry[key]) for key in ("pq", "sq", "rq")]
+
+
+def _ap(masks: Mapping[str, Any] | None) -> list[str]:
+    return [percent(masks[key]) if masks else NOTHING for key in ("ap", "ap50")]
+
+
+def _published(class_name: str, column: str) -> str:
+    """Return a published figure with the three digits that it was published with."""
+    figures = TABLE_1.get(class_name)
+    return f"{getattr(figures, column):#.3g}" if figures else "n/a"
+
+
+def _number(value: float | None, decimals: int) -> str:
+    return NOTHING if value is None else f"{value:.{decimals}f}"
+
+
+_FORMATS: Mapping[type, Callable[[Any], str]] = {
+    type(None): lambda _: NOTHING,
+    bool: lambda value: "yes" if value else "no",
+    float: lambda value: f"{value:.3f}",
+}
+
+
+def _cell(value: Any) -> str:
+    return _FORMATS.get(type(value), str)(value)
