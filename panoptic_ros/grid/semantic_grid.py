@@ -36,9 +36,10 @@ class SemanticGrid:
     Per cell:
     - log-odds of being occupied, l <- clip(l + weight * logit p(occupied | observation)), the
       inverse sensor model of Elfes 1989 and Thrun et al. 2005, "Probabilistic Robotics", eq. 9.7,
-      with prior odds of one; the weight tempers an observation by its certainty. Two terms make
-      up l: static (ground and static obstacles, either sign) and dynamic (>= 0, from things).
-      Seen free, a cell loses its dynamic term first.
+      with prior odds of one; the weight tempers an observation by its certainty. There are two:
+      static, of ground and static obstacles, and dynamic (>= 0), of things, which only seen
+      free lowers. Things come and go: where there is dynamic evidence, it alone says whether
+      one is there now, however long the cell was free before; else the static one does.
     - a count per class, n_c <- n_c + weight: the parameters, less the prior, of a Dirichlet
       distribution over the classes.
 
@@ -120,13 +121,12 @@ class SemanticGrid:
         static, dynamic = (self._log_odds[k].take(cells) / self._growth[k] for k in (0, 1))
         model = np.array([self.options.miss, self.options.hit], np.float32)
         gain = model.take(state == OCCUPIED) * weight
-        # Of a gain, what things claim; of a loss, what they had.
         losses = np.minimum(gain, 0)
-        to_dynamic = np.maximum(np.where(self._moves.take(classes), gain, losses), -dynamic)
-        static += gain - to_dynamic
+        moves = self._moves.take(classes)
+        static += np.where(moves, losses, gain)
         np.clip(static, -limit, limit, out=static)
-        dynamic += to_dynamic
-        np.minimum(dynamic, limit - static, out=dynamic)
+        dynamic += np.where(moves, gain, losses)
+        np.clip(dynamic, 0, limit, out=dynamic)
         self._log_odds[_STATIC][cells] = static * self._growth[_STATIC]
         self._log_odds[_DYNAMIC][cells] = dynamic * self._growth[_DYNAMIC]
 
@@ -152,12 +152,15 @@ class SemanticGrid:
         class_probabilities: whether to return these as well; they cost the most.
         """
         places = self._memory.places(self._pose)
-        log_odds = sum(self._log_odds[k].take(places) / self._growth[k] for k in (0, 1))
-        known = np.abs(log_odds) > self.options.min_log_odds
-        log_odds[~known] = 0
+        static, dynamic = (self._log_odds[k].take(places) / self._growth[k] for k in (0, 1))
+        least = np.float32(self.options.min_log_odds)
+        moves = dynamic > np.maximum(static, least)
+        log_odds = np.where(moves, dynamic, static)
+        known = np.abs(log_odds) > least
+        log_odds *= known
         probability = 1 / (1 + np.exp(-log_odds))
-        ground = self._best_class[_GROUND].take(places)
-        obstacle = self._obstacle_classes(places)
+        ground, obstacle, moving = (best.take(places) for best in self._best_class)
+        obstacle = np.where(moves, moving, obstacle)
         cost = probability * self._costs.take(obstacle)
         # Ground that was never seen adds nothing to what the obstacle costs.
         cost += (1 - probability) * np.where(ground > 0, self._costs.take(ground), 0)
@@ -168,14 +171,6 @@ class SemanticGrid:
             cost=_percent(cost, known),
             class_probabilities=self._class_probabilities(places) if class_probabilities else None,
         )
-
-    def _obstacle_classes(self, places: np.ndarray) -> np.ndarray:
-        static, moving = (
-            self._best_count[kind].take(places) / self._growth[rate]
-            for kind, rate in ((_OBSTACLE, _STATIC), (_MOVING, _DYNAMIC))
-        )
-        classes = (self._best_class[kind].take(places) for kind in (_MOVING, _OBSTACLE))
-        return np.where(moving > static, *classes)
 
     def _class_probabilities(self, places: np.ndarray) -> np.ndarray:
         """Return the mean of each cell's Dirichlet distribution, float32 [C, ny, nx]."""

@@ -183,6 +183,19 @@ def test_a_car_that_left_leaves_behind_what_was_known_of_the_road():
     assert grid.layers().classes[1, 1] == ROAD
 
 
+def test_what_moves_is_believed_at_once_however_long_the_cell_was_free():
+    grid = SemanticGrid(SMALL, CITYSCAPES)
+    for _ in range(50):
+        grid.update(observe(SMALL, 0, ROAD), HERE, 0.0)
+    grid.update(one_cell(SMALL, 1, 1, 1, CAR, weight=0.6), HERE, 0.0)
+    assert grid.layers().occupancy[1, 1] > 65
+    assert grid.layers().classes[1, 1] == CAR
+    for _ in range(2):
+        grid.update(observe(SMALL, 0, ROAD), HERE, 0.0)
+    assert grid.layers().occupancy[1, 1] < 10
+    assert grid.layers().classes[1, 1] == ROAD
+
+
 def test_a_whole_cell_shift_moves_the_cells_exactly():
     grid = SemanticGrid(SMALL, CITYSCAPES)
     rng = np.random.default_rng(0)

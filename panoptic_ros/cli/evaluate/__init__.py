@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import argparse
 
-from panoptic_ros.cli.evaluate import dataset, files, heads, tracks
+from panoptic_ros.cli.evaluate import dataset, files, grid, heads, tracks
 
 HELP = "score a model on a data set, or predictions that exist (evaluate WHAT)"
-COMMANDS = {"files": files, "heads": heads, "tracks": tracks}
+COMMANDS = {"files": files, "grid": grid, "heads": heads, "tracks": tracks}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

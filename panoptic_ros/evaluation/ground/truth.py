@@ -49,13 +49,15 @@ class Box:
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """Hold the truth of a window's cells, bool [ny, nx] each, and the objects' outlines.
+    """Hold the truth of a window's cells, bool [ny, nx] where not said, and objects' outlines.
 
-    occupied: something stands there; visible: in the picture, and nothing stands in the line of
-    sight to its ground; hidden: in the picture, and something does. distance: float [ny, nx],
-    metres from the ground below the camera. boxes: by the value in the true label image.
+    classes: uint8, label id of what stands there, else of the ground; occupied: something
+    stands there; visible: in the picture, and nothing stands in the line of sight to its
+    ground; hidden: in the picture, and something does. distance: float [ny, nx], metres from
+    the ground below the camera. boxes: by the value in the true label image.
     """
 
+    classes: np.ndarray
     occupied: np.ndarray
     visible: np.ndarray
     hidden: np.ndarray
@@ -86,6 +88,7 @@ def ground_truth(
     optical = (points - base_from_optical[:3, 3]) @ base_from_optical[:3, :3]
     visible, hidden = _line_of_sight(optical, camera, town.depth(sample), base_from_optical[2, 3])
     return GroundTruth(
+        arrays["classes"][cells],
         occupied,
         visible.reshape(window.shape),
         hidden.reshape(window.shape),
