@@ -39,6 +39,7 @@ def table(summary: dict[str, Any]) -> str:
     )
     counts = ("published", "lost", "in", "out", "dropped", "refused", "received")
     rows = [(f"frames {key}", str(summary[f"frames_{key}"]), "") for key in counts]
+    rows.append(("grids", str(summary["grids"]), ""))
     rows.append(("latency, ms", "p50", "p95"))
     rows += [
         (f"  {stage}", f"{ms['p50']:.1f}", f"{ms['p95']:.1f}")

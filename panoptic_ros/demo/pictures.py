@@ -11,16 +11,27 @@ import numpy as np
 # Wider ones make a page of sixty pictures slow, and show nothing more on a screen.
 _PANE_WIDTH = 1024
 # VP9, the only codec of OpenCV's wheels that browsers play, takes 0.4 us per pixel to encode.
-_FILM_PANE_WIDTH = 640
+_FILM_WIDTH = 1280
 _CODEC = "vp09"
 
 
-def side_by_side(image: np.ndarray, overlay: np.ndarray) -> np.ndarray:
-    """Return camera and overlay in one picture, each at most 1024 pixels wide.
+def side_by_side(
+    image: np.ndarray, overlay: np.ndarray, ground: np.ndarray | None = None
+) -> np.ndarray:
+    """Return camera, overlay and, where there is one, the ground in one picture.
 
-    image, overlay: uint8 [H, W, 3], RGB, of the same size.
+    image, overlay: uint8 [H, W, 3], RGB, of the same size, made at most 1024 pixels wide;
+    ground: uint8 [h, w, 3], RGB, made as high as they are then.
     """
-    return np.hstack([_fitted(image, _PANE_WIDTH), _fitted(overlay, _PANE_WIDTH)])
+    panes = [_fitted(image, _PANE_WIDTH), _fitted(overlay, _PANE_WIDTH)]
+    if ground is not None:
+        height = panes[0].shape[0]
+        width = round(ground.shape[1] * height / ground.shape[0])
+        # Cells keep their edges where they grow.
+        grows = height > ground.shape[0]
+        how = cv2.INTER_NEAREST if grows else cv2.INTER_AREA
+        panes.append(cv2.resize(ground, (width, height), interpolation=how))
+    return np.hstack(panes)
 
 
 def save_png(picture: np.ndarray, file: Path) -> None:
@@ -47,7 +58,7 @@ def write_film(pictures: Sequence[Path], file: Path, rate: float) -> bool:
 def _film_size(picture: np.ndarray) -> tuple[int, int]:
     """Return width and height for the film; codecs want even numbers."""
     height, width = picture.shape[:2]
-    scale = min(1.0, 2 * _FILM_PANE_WIDTH / width)
+    scale = min(1.0, _FILM_WIDTH / width)
     return round(width * scale) // 2 * 2, round(height * scale) // 2 * 2
 
 

@@ -95,7 +95,8 @@ class Record:
 
         frames_in = frames_out + frames_dropped + frames_refused, as the node counts;
         frames_published is the camera's count, frames_lost what of it never came to the
-        node (it was not connected yet), frames_received the viewer's. latency_ms: of the
+        node (it was not connected yet), frames_received the viewer's; grids: frames that the node
+        placed on the ground. latency_ms: of the
         run's last ten seconds, by the node's stages; `received` is the viewer's.
         """
         names = {c["id"]: c["name"] for c in self.classes}
@@ -107,6 +108,7 @@ class Record:
             "frames_lost": self.published - self.count("in"),
             **{f"frames_{k}": self.count(k) for k in ("in", "out", "dropped", "refused")},
             "frames_received": len(self.frames),
+            "grids": int(self.node["grids_out"]),
             "latency_ms": self._latency(),
             "segments_per_class": {names[i]: n for i, n in sorted(segments.items())},
             "weights": self.node["weights"],

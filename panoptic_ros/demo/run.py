@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ PICTURES, FILM, PAGE, SUMMARY = "pictures", "demo.mp4", "index.html", "summary.j
 _START_SECONDS = 90.0
 _SHOW_SECONDS = 45.0
 _SETTLE_SECONDS = 20.0
+_GROUND_SECONDS = 2.0
 # Linux hands out higher domains' ports to others.
 _LAST_DOMAIN = 101
 
@@ -49,8 +50,11 @@ def run(out: Path, video: Path | None, weights: str, device: str, frames: int) -
         show += ["--video", str(video)]
     with _sigterm_as_exit(), Children(out, _environment()) as children:
         viewer = ["--pictures", str(out / PICTURES)]
+        if footage.mounting:
+            viewer.append("--ground")
         children.start("viewer", "panoptic_ros.ros.demo.viewer", *viewer, reports=True)
-        children.start("node", "panoptic_ros.ros.node", *_node_arguments(weights, device))
+        parameters = _node_parameters(weights, device, footage.mounting)
+        children.start("node", "panoptic_ros.ros.node", *parameters)
         _wait_until_active(children, record)
         children.start("camera", "panoptic_ros.ros.demo.camera", *show, reports=True)
         _watch(children, record, footage.count)
@@ -68,9 +72,16 @@ def run(out: Path, video: Path | None, weights: str, device: str, frames: int) -
     return summary
 
 
-def _node_arguments(weights: str, device: str) -> list[str]:
+def _node_parameters(weights: str, device: str, mounting: Mapping[str, float]) -> list[str]:
     """Return ROS arguments; every frame shall arrive, so that all can be accounted for."""
-    parameters = {"weights": weights, "device": device, "qos.reliability": "reliable"}
+    parameters: dict[str, object] = {
+        "weights": weights,
+        "device": device,
+        "qos.reliability": "reliable",
+        # Nothing moves on while a frame waits, however busy the machine is.
+        "ground.timeout": _GROUND_SECONDS,
+        **{f"ground.camera.{name}": f"{value:.6f}" for name, value in mounting.items()},
+    }
     settings = [text for k, v in parameters.items() for text in ("-p", f"{k}:={v}")]
     return ["--ros-args", *settings]
 

@@ -148,6 +148,13 @@ class Outputs:
     def publish_placed(self, placed: Placed, wanted: set[str]) -> None:
         """Convert and publish those of GROUND_OUTPUTS that are wanted."""
         answer, ground = placed.answer, placed.ground
+        if "markers" in wanted:
+            header = Header(stamp=answer.header.stamp, frame_id=placed.odom_frame)
+            shown = track_markers(ground.tracks, answer.labels)
+            self._publishers["markers"].publish(self._markers.message(shown, header))
+        for name, (_, convert) in GRID_OUTPUTS.items():
+            if name in wanted and ground.frame is not None:
+                self._publishers[name].publish(convert(placed))
         if "instances" in wanted:
             self._publishers["instances"].publish(
                 instances_message(
@@ -158,13 +165,6 @@ class Outputs:
                     positions={i: g.position for i, g in ground.instances.items()},
                 )
             )
-        for name, (_, convert) in GRID_OUTPUTS.items():
-            if name in wanted and ground.frame is not None:
-                self._publishers[name].publish(convert(placed))
-        if "markers" in wanted:
-            header = Header(stamp=answer.header.stamp, frame_id=placed.odom_frame)
-            shown = track_markers(ground.tracks, answer.labels)
-            self._publishers["markers"].publish(self._markers.message(shown, header))
 
     def close(self) -> None:
         """Withdraw the topics."""

@@ -40,11 +40,14 @@ def test_pictures_page_and_figures_that_add_up(tmp_path):
     assert 0 < latency["inference"] < min(latency["total"], latency["received"])
     pictures = sorted((tmp_path / "pictures").iterdir())
     assert len(pictures) == frames["out"]
+    assert summary["grids"] == frames["out"]
     for file in pictures:
-        camera, overlay = np.hsplit(cv2.imread(str(file)), 2)
+        camera, overlay, ground = np.split(cv2.imread(str(file)), [1024, 2048], axis=1)
         assert camera.std() > 20
         assert overlay.std() > 5
         assert (camera != overlay).any()
+        assert ground.shape[1] > 300
+        assert ground.std() > 5
     page = (tmp_path / "index.html").read_text()
     assert all(f"pictures/{file.name}" in page for file in pictures)
     assert f"frames out{frames['out']:>16}" in output

@@ -21,7 +21,10 @@ def video(tmp_path_factory):
 )
 def test_frames_of_a_video_are_evenly_spread(video, limit, stride, count):
     footage = open_footage(video, limit)
-    frames = list(footage.frames())
+    shots = list(footage.shots())
+    frames = [shot.image for shot in shots]
+    assert not footage.mounting
+    assert all(shot.info is shot.odometry is None for shot in shots)
     assert (footage.name, footage.count, footage.rate) == ("ramp.mp4", count, 20 / stride)
     assert len(frames) == count
     # BGR in OpenCV's hands, RGB in ours; the codec is lossy.
@@ -32,9 +35,10 @@ def test_frames_of_a_video_are_evenly_spread(video, limit, stride, count):
 
 def test_the_shipped_drive_is_the_default():
     footage = open_footage(None, 3)
-    frames = list(footage.frames())
+    frames = [shot.image for shot in footage.shots()]
     assert footage.count == len(frames) == 3
     assert all(f.dtype == np.uint8 and f.ndim == 3 and f.std() > 20 for f in frames)
+    assert footage.mounting["z"] > 1
 
 
 def test_a_missing_video_is_named(tmp_path):

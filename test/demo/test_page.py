@@ -12,6 +12,7 @@ SUMMARY = {
     "frames_dropped": 2,
     "frames_refused": 1,
     "frames_received": 5,
+    "grids": 4,
     "latency_ms": {"inference": {"p50": 41.26, "p95": 50.0}},
     "segments_per_class": {"car": 1234},
     "weights": "town",

@@ -21,6 +21,7 @@ def status(time, message="active", is_error=False, **counts):
     names = ("in", "out", "dropped", "refused", "waiting")
     values = {f"frames_{k}": str(counts.get(k, 0)) for k in names}
     values |= dict.fromkeys(("weights", "device", "fusion", "image_size", "last_refusal"), "x")
+    values |= {"grids_out": "2"}
     values |= {"latency_total_p50_ms": "12.50", "latency_total_p95_ms": "20.00"}
     values |= {"latency_wait_p50_ms": "nan", "latency_wait_p95_ms": "nan"}
     return {
@@ -72,6 +73,7 @@ def test_summary(record):
     expected = {"published": 5, "lost": 1, "in": 4, "out": 3, "dropped": 1, "refused": 0}
     assert {k: summary[f"frames_{k}"] for k in expected} == expected
     assert summary["frames_received"] == 3
+    assert summary["grids"] == 2
     assert summary["segments_per_class"] == {"road": 3, "car": 6}
     # Stages without a frame are left out; of the frames the node's window holds two.
     assert summary["latency_ms"] == {

@@ -10,7 +10,11 @@ from rclpy.context import Context
 from rclpy.parameter import Parameter
 
 from panoptic_ros.fusion import FusionOptions
+from panoptic_ros.grid.options import ProjectionOptions
+from panoptic_ros.grid.semantic_grid import SemanticGridOptions
+from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.resources import share_dir
+from panoptic_ros.ros import ground_parameters
 from panoptic_ros.ros.parameters import (
     OutputParameters,
     Parameters,
@@ -19,6 +23,7 @@ from panoptic_ros.ros.parameters import (
     leaves,
     updated,
 )
+from panoptic_ros.tracking import TrackingOptions
 
 
 @pytest.fixture
@@ -95,6 +100,12 @@ def test_a_change_touches_only_what_it_names():
         ({"image_transport": "theora"}, "'raw', 'compressed'"),
         ({"device": "cuda:"}, "cuda:N"),
         ({"weights": " "}, "a name or a path"),
+        ({"ground.base_frame": "/base_link"}, "without a leading slash"),
+        ({"ground.window.resolution": 0.7}, "whole number of cells"),
+        ({"ground.window.length": -1.0}, "ground.window.length"),
+        ({"ground.costs.person": 101}, "ground.costs.person"),
+        ({"ground.grid.hit_probability": 0.5}, "ground.grid.hit_probability"),
+        ({"ground.ego_motion": "gps"}, "'odometry', 'tf', 'none'"),
     ],
 )
 def test_impossible_values(changes, words):
@@ -108,6 +119,7 @@ def test_impossible_values(changes, words):
         ("score_threshold", 0.5, ("unconfigured", "inactive", "active", "configuring")),
         ("outputs.labels", False, ("unconfigured", "inactive", "active", "configuring")),
         ("qos.depth", 1, ("unconfigured", "inactive")),
+        ("ground.timeout", 0.5, ("unconfigured", "inactive")),
         ("image_transport", "compressed", ("unconfigured", "inactive")),
         ("weights", "random", ("unconfigured",)),
         ("device", "cpu", ("unconfigured",)),
@@ -132,3 +144,45 @@ def test_thresholds_replace_the_models():
     assert Parameters().fusion_options(model) == model
     chosen = Parameters(score_threshold=0.0, stuff_area_limit=0)
     assert chosen.fusion_options(model) == replace(model, score_threshold=0.0, stuff_area_limit=0)
+
+
+def test_options_of_the_ground():
+    chosen = updated(
+        Parameters(),
+        {
+            "ground.costs.traffic_light": 7,
+            "ground.window.resolution": 0.5,
+            "ground.grid.static_half_life": 5.0,
+            "ground.tracking.coast_time": 2.0,
+            "ground.projection.hidden_rows": 9,
+        },
+    ).ground.options()
+    assert chosen.grid.costs["traffic light"] == 7
+    assert chosen.window.shape == (80, 120)
+    assert chosen.grid.static_half_life == 5.0
+    assert chosen.tracking.coast_time == 2.0
+    assert chosen.projection.hidden_rows == 9
+
+
+def test_the_defaults_are_those_of_the_parts():
+    options = Parameters().ground.options()
+    assert options.window == GridWindow()
+    assert options.projection == ProjectionOptions()
+    assert options.tracking == TrackingOptions()
+    assert replace(options.grid, costs={}) == SemanticGridOptions()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ground.camera.source": "tf"},
+        {"ground.ego_motion": "tf"},
+        {"ground.level_frame": "base_stabilized"},
+    ],
+)
+def test_tf_is_refused_where_it_is_not_installed(changes, monkeypatch):
+    monkeypatch.setattr(ground_parameters, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="tf2_ros, which is not installed"):
+        updated(Parameters(), changes)
+    monkeypatch.setattr(ground_parameters, "is_available", lambda: True)
+    assert updated(Parameters(), changes).ground.options() == Parameters().ground.options()

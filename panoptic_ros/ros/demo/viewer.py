@@ -6,7 +6,6 @@ Reports, one JSON object per line:
                                                                   the node's diagnostics
     {"event": "frame", "picture", "time", "latency_ms", "segments": {class id: count},
      "instances": [[class name, score]]}                          a frame, complete and saved
-    {"event": "failed", "reason"}                                 a picture was not saved
     {"event": "failed", "reason"}                                 a picture could not be saved
 """
 
@@ -34,6 +33,7 @@ from panoptic_ros.demo.pictures import save_png, side_by_side
 from panoptic_ros.labels import UNLABELED, class_ids
 from panoptic_ros.msg import LabelInfo, PanopticInstances
 from panoptic_ros.ros.conversions import image_to_rgb
+from panoptic_ros.ros.demo.ground_view import GroundView
 
 _TOPICS = {
     "image": ("image", Image),
@@ -47,9 +47,10 @@ _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 class Viewer(Node):
     """Bring the topics of a frame together and hand them to a thread that saves them."""
 
-    def __init__(self, pictures: Path) -> None:
+    def __init__(self, pictures: Path, *, with_ground: bool) -> None:
         super().__init__("demo_viewer")
         self._pictures = pictures
+        self._ground = GroundView(self) if with_ground else None
         self._number = 0
         self._gather = Gather([*_TOPICS, "time_ns"])
         # Saving takes longer than a callback may: the time of arrival would be wrong.
@@ -72,8 +73,9 @@ class Viewer(Node):
 
     def _save(self, number: int, stamp: int, parts: dict[str, Any]) -> None:
         picture = f"{number:04d}.png"
-        both = side_by_side(image_to_rgb(parts["image"]), image_to_rgb(parts["color"]))
-        save_png(both, self._pictures / picture)
+        image, overlay = image_to_rgb(parts["image"]), image_to_rgb(parts["color"])
+        ground = self._ground.picture(stamp) if self._ground else None
+        save_png(side_by_side(image, overlay, ground), self._pictures / picture)
         _report(
             "frame",
             picture=picture,
@@ -128,10 +130,11 @@ def main() -> None:
     """Run the viewer until it is interrupted."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pictures", type=Path, required=True, help="folder to save them in")
+    parser.add_argument("--ground", action="store_true", help="show the grid and the tracks")
     args = parser.parse_args()
     rclpy.init()
     try:
-        rclpy.spin(Viewer(args.pictures))
+        rclpy.spin(Viewer(args.pictures, with_ground=args.ground))
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:

@@ -1,0 +1,131 @@
+"""The viewer's third pane: the node's grid from above, with the tracks."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+from nav_msgs.msg import OccupancyGrid, Odometry
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.time import Time
+from visualization_msgs.msg import Marker, MarkerArray
+
+from panoptic_ros.grid.bird_eye import Mark, draw_cells, draw_marks
+from panoptic_ros.grid.pose import Pose2D
+from panoptic_ros.grid.window import GridWindow
+from panoptic_ros.labels import label_set
+from panoptic_ros.msg import LabelInfo
+from panoptic_ros.rigid_transforms import yaw
+
+_LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+# The grid leaves the node right after the label image.
+_WAIT_SECONDS = 2.0
+_BOX, _VELOCITY = "tracks/box", "tracks/velocity"
+
+
+class GroundView:
+    """Collect grids, tracks and poses by stamp and draw those of a frame."""
+
+    def __init__(self, node: Node) -> None:
+        self._arrival = threading.Condition()
+        self._messages: dict[int, dict[str, Any]] = {}
+        self._labels: LabelInfo | None = None
+        self._blank: np.ndarray | None = None
+        for key, topic, kind, qos in (
+            ("grid", "panoptic/grid", OccupancyGrid, 10),
+            ("classes", "panoptic/class_grid", OccupancyGrid, 10),
+            ("tracks", "panoptic/markers", MarkerArray, 10),
+            ("pose", "odom", Odometry, 10),
+        ):
+            node.create_subscription(kind, topic, lambda m, k=key: self._keep(k, m), qos)
+        node.create_subscription(LabelInfo, "panoptic/label_info", self._on_labels, _LATCHED)
+
+    def picture(self, stamp_ns: int) -> np.ndarray | None:
+        """Return the ground at a stamp, uint8 [h, w, 3] RGB, waiting for it if need be.
+
+        Where there is none a grey picture takes its place, so that a film's pictures all have
+        one size; None before the first grid.
+        """
+        with self._arrival:
+            complete = self._arrival.wait_for(lambda: self._is_complete(stamp_ns), _WAIT_SECONDS)
+            parts = dict(self._messages.get(stamp_ns, {}))
+            self._messages = {s: m for s, m in self._messages.items() if s > stamp_ns}
+        if not complete:
+            return self._blank
+        picture = self._draw(parts)
+        self._blank = np.full_like(picture, 128)
+        return picture
+
+    def _on_labels(self, message: LabelInfo) -> None:
+        self._labels = message
+
+    def _keep(self, key: str, message: Any) -> None:
+        headers = message.markers if isinstance(message, MarkerArray) else [message]
+        if not headers:
+            return
+        stamp = Time.from_msg(headers[0].header.stamp).nanoseconds
+        with self._arrival:
+            self._messages.setdefault(stamp, {})[key] = message
+            self._arrival.notify_all()
+
+    def _is_complete(self, stamp_ns: int) -> bool:
+        parts = self._messages.get(stamp_ns, {})
+        return self._labels is not None and {"grid", "classes", "pose"} <= parts.keys()
+
+    def _draw(self, parts: dict[str, Any]) -> np.ndarray:
+        grid = parts["grid"]
+        picture = draw_cells(
+            _cells(grid), _cells(parts["classes"]), label_set(self._labels.label_set)
+        )
+        pose = _pose(parts["pose"])
+        markers = parts["tracks"].markers if "tracks" in parts else []
+        draw_marks(picture, _marks(markers, pose), _window(grid))
+        return picture
+
+
+def _cells(message: OccupancyGrid) -> np.ndarray:
+    cells = np.frombuffer(message.data, np.int8)
+    return cells.reshape(message.info.height, message.info.width)
+
+
+def _window(message: OccupancyGrid) -> GridWindow:
+    info, corner = message.info, message.info.origin.position
+    # The resolution is a float32 in the message.
+    resolution = round(info.resolution, 6)
+    return GridWindow(
+        corner.x, corner.y, info.width * resolution, info.height * resolution, resolution
+    )
+
+
+def _pose(message: Odometry) -> Pose2D:
+    place, turn = message.pose.pose.position, message.pose.pose.orientation
+    return Pose2D(place.x, place.y, yaw((turn.x, turn.y, turn.z, turn.w)))
+
+
+def _marks(markers: list[Marker], pose: Pose2D) -> list[Mark]:
+    """Return the tracks in base_link; pose: base_link in odom."""
+    to_base = pose.inverse()
+    shown = [m for m in markers if m.action == Marker.ADD]
+    names = {m.id: m.text for m in shown if m.text}
+    ways = {
+        m.id: (m.points[1].x - m.points[0].x, m.points[1].y - m.points[0].y)
+        for m in shown
+        if m.ns == _VELOCITY
+    }
+    return [
+        Mark(
+            _turned((box.pose.position.x, box.pose.position.y), to_base),
+            _turned(ways.get(box.id, (0.0, 0.0)), Pose2D(yaw=to_base.yaw)),
+            names.get(box.id, ""),
+            tuple(round(255 * v) for v in (box.color.r, box.color.g, box.color.b)),
+        )
+        for box in shown
+        if box.ns == _BOX
+    ]
+
+
+def _turned(point: tuple[float, float], pose: Pose2D) -> tuple[float, float]:
+    x, y = pose.apply(np.array(point)).tolist()
+    return x, y
