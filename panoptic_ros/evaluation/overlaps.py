@@ -11,6 +11,7 @@ import numpy as np
 _SMALL_TABLE = 1 << 20
 _TABLE_PER_VALUE = 16
 _LARGEST_HISTOGRAM = 1 << 22
+_BLOCK = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -72,16 +73,23 @@ def _runs(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return at which pixel each run of one pair starts and how long it is, int64 [R] both."""
     channels = a.shape[2] if a.ndim == 3 else 1
     a, b = a.ravel(), b.ravel()
-    changes = np.empty(a.size, bool)
-    changes[:channels] = True
-    np.not_equal(a[channels:], a[:-channels], out=changes[channels:])
-    changes[channels:] |= b[channels:] != b[:-channels]
-    starts = np.flatnonzero(changes)
+    starts = [np.zeros(1, np.int64)]
+    # In blocks that stay in the cache: whole images would come and go three times over.
+    buffers = np.empty((2, _BLOCK), bool)
+    for start in range(channels, a.size, _BLOCK):
+        here = slice(start, min(start + _BLOCK, a.size))
+        before = slice(start - channels, here.stop - channels)
+        changes, others = buffers[:, : here.stop - start]
+        np.not_equal(a[here], a[before], out=changes)
+        np.not_equal(b[here], b[before], out=others)
+        np.logical_or(changes, others, out=changes)
+        starts.append(np.flatnonzero(changes) + start)
+    pixels = np.concatenate(starts)
     if channels > 1:
         # Several channels of a pixel may change.
-        starts //= channels
-        starts = starts[np.diff(starts, prepend=-1) > 0]
-    return starts, np.diff(starts, append=a.size // channels)
+        pixels //= channels
+        pixels = pixels[np.diff(pixels, prepend=-1) > 0]
+    return pixels, np.diff(pixels, append=a.size // channels)
 
 
 def _values(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:

@@ -74,3 +74,15 @@ def test_colors_are_ids():
 def test_refuses(truth, prediction, words):
     with pytest.raises(ValueError, match=words):
         overlaps(truth, prediction)
+
+
+@pytest.mark.parametrize("block", [1, 4, 7])
+@pytest.mark.parametrize("shape", [(5, 6), (5, 6, 3)])
+def test_runs_go_on_from_block_to_block(monkeypatch, block, shape):
+    rng = np.random.default_rng(block)
+    images = rng.integers(0, 2, (2, *shape)).astype(np.uint8)
+    whole = as_dict(overlaps(*images))
+    monkeypatch.setattr("panoptic_ros.evaluation.overlaps._BLOCK", block)
+    assert as_dict(overlaps(*images)) == whole
+    if len(shape) == 2:
+        assert whole == counted(*images)

@@ -1,10 +1,10 @@
-import cv2
 import numpy as np
 import pytest
 
 from panoptic_ros.evaluation.tracks.compare import compare_tracks, track_drive, true_predictions
 from panoptic_ros.evaluation.tracks.drive import bag_drive
-from panoptic_ros.evaluation.tracks.report import draw_tracks, timeline, track_table, write_report
+from panoptic_ros.evaluation.tracks.pictures import contact_sheet, draw_tracks, path_map, timeline
+from panoptic_ros.evaluation.tracks.report import track_section, track_table, write_report
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.prediction import PanopticPrediction
 from panoptic_ros.resources import share_dir
@@ -43,7 +43,7 @@ def test_a_blind_network_has_no_tracks(comparison):
 
 
 def test_quality_falls_gently_with_worse_data(comparison):
-    rows = comparison.results["conditions"]
+    rows = comparison.results["robustness"]
     best = rows["as recorded"]["true_labels"]
     assert best == comparison.results["true_labels"]
     for name in (
@@ -92,9 +92,27 @@ def test_tracks_are_drawn_on_a_copy(tracked):
     assert (picture != image).any()
 
 
-def test_the_report(tracked, comparison, tmp_path):
-    write_report(tmp_path / "new", comparison.results, {"true_labels": tracked}, CITYSCAPES)
-    assert "true labels, as recorded" in (tmp_path / "new" / "tracks.txt").read_text()
-    frames = cv2.imread(str(tmp_path / "new" / "true_labels_frames.jpg"))
-    assert frames.shape == (4 * 384, 2 * 768, 3)
-    assert cv2.imread(str(tmp_path / "new" / "true_labels_identities.png")) is not None
+def test_the_contact_sheet_shows_eight_frames(tracked):
+    assert contact_sheet(tracked, CITYSCAPES).shape == (4 * 384, 2 * 768, 3)
+
+
+def test_the_map_shows_the_ego_cars_way(tracked):
+    picture = path_map(tracked, CITYSCAPES)
+    # 6 pixels a metre: the car drives some metres in 0.8 s.
+    assert 20 < (picture == 0).all(axis=2).sum() < 1000
+
+
+def test_the_section_has_table_and_pictures(tracked, comparison):
+    section = track_section(comparison.results, {"true_labels": tracked}, CITYSCAPES)
+    (table,) = section["tables"]
+    assert len(table["rows"]) == 2 * 5
+    assert {len(row) for row in table["rows"]} == {len(table["header"])}
+    assert [p["image"].dtype for p in section["pictures"]] == [np.uint8] * 3
+
+
+def test_the_report_is_a_page(tracked, comparison, tmp_path):
+    folder = tmp_path / "new"
+    write_report(folder, comparison.results, {"true_labels": tracked}, CITYSCAPES, "blind")
+    page = (folder / "tracks.html").read_text()
+    assert "true labels, as recorded" in page
+    assert "blind" in page
