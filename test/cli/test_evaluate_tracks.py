@@ -31,7 +31,7 @@ def test_scores_are_printed_and_written(tmp_path, capsys, no_egl):
     assert f"{results['true_labels']['hota']:.1f}" in printed.out
     assert "only the drive in sample/ is scored" in printed.err
     assert "install libegl1" in printed.err
-    assert (tmp_path / "report" / "true_labels_identities.png").is_file()
+    assert (tmp_path / "report" / "tracks.html").is_file()
 
 
 def test_unknown_weights_are_an_error(tmp_path, capsys):

@@ -30,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit", type=_positive, metavar="N", help="first N frames of each drive only"
     )
-    parser.add_argument("--report", type=Path, metavar="DIR", help="write table and pictures")
+    parser.add_argument(
+        "--report", type=Path, metavar="DIR", help="write tracks.html there"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -52,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     if args.report:
-        write_report(args.report, results, comparison.first_drive, pipeline.labels)
+        write_report(args.report, results, comparison.first_drive, pipeline.labels, pipeline.name)
     return 0
 
 

@@ -100,7 +100,7 @@ def score_tracks(drives: Sequence[Sequence[TrackedFrame]], labels: LabelSet) -> 
 class TrackComparison:
     """Hold the scores, and the first drive as it was tracked, by kind of labels.
 
-    results: {"true_labels": score, "predicted": score, "conditions": {name: the same two},
+    results: {"true_labels": score, "predicted": score, "robustness": {name: the same two},
     "drives": names, "frames"}; score: see `TrackScore.results`.
     """
 
@@ -132,7 +132,7 @@ def compare_tracks(
                 first_drive[kind] = tracked[0]
     results = {
         **rows[AS_RECORDED.name],
-        "conditions": rows,
+        "robustness": rows,
         "drives": [drive.name for drive in drives],
         "frames": sum(len(drive.frames) for drive in drives),
     }
