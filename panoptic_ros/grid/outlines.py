@@ -12,6 +12,8 @@ from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet
 _UPRIGHT = ("person",)
 # Height of the body above the ground between and beyond the wheels, metres: bumpers, skirts.
 _UNDERBODY = {"car": 0.22, "truck": 0.35, "bus": 0.3, "train": 0.2}
+# A wheel touches the ground below its axle: rim and handlebars reach out before it, metres.
+_REACH = {"bicycle": 0.25, "motorcycle": 0.25}
 # Width over which a wheel's edge rises to the body's, metres.
 _RISE = 0.07
 # Lines that a carrier may lie beside the lines on which only the rider is seen.
@@ -34,6 +36,7 @@ class Outlines:
         self._bearings = bearings
         self._upright = {ids[name] for name in _UPRIGHT if name in ids}
         self._carriers = carriers_of(labels)
+        self._reach = {ids[name]: reach for name, reach in _REACH.items() if name in ids}
         # A sight line meets a body's lower edge before it meets the ground behind it.
         self._body = {
             ids[name]: 1 - height / camera_height
@@ -64,6 +67,9 @@ class Outlines:
                 is_body[lines] = True
         for class_id, lines in carried:
             distance[lines] = self._carrier(class_id, lines, distance, value)
+        for instance, lines in lines_of.items():
+            reach = self._reach.get(instance // INSTANCE_DIVISOR, 0.0)
+            distance[lines] = np.maximum(distance[lines] - reach, 0)
         return is_body
 
     def _carrier(
