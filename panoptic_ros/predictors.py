@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -11,6 +12,7 @@ from panoptic_ros.labels import LabelSet
 from panoptic_ros.networks.deeplab import DeepLabV3Plus
 from panoptic_ros.networks.mask_rcnn import MaskRCNNDetector
 from panoptic_ros.prediction import InstancePrediction, SemanticPrediction
+from panoptic_ros.riders import find_riders
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -46,12 +48,9 @@ class Predictor:
 
     def _resized(self, frame: Tensor) -> Tensor:
         """Return the image as the network wants it, float [1, 3, h, w], 0..1."""
-        pixels = frame[None].float().div_(255).contiguous(memory_format=torch.channels_last)
         size = resized(tuple(frame.shape[1:]), self.short_side, self.long_side)
-        if size == tuple(frame.shape[1:]):
-            return pixels
-        # antialias: a plain bilinear reduction skips pixels.
-        return F.interpolate(pixels, size, mode="bilinear", align_corners=False, antialias=True)
+        pixels = resize(frame, size)[None].float().div_(255)
+        return pixels.contiguous(memory_format=torch.channels_last)
 
 
 class SemanticPredictor(Predictor):
@@ -84,21 +83,25 @@ class SemanticPredictor(Predictor):
 class InstancePredictor(Predictor):
     """Find the instances of a label set's thing classes in an image.
 
+    finds_riders: make riders of the persons on a two-wheeler, for a network that does not
+    know riders (see `riders.find_riders`).
     Raise ValueError where the network's classes are not the label set's things.
     """
 
     def __init__(
-        self, network: MaskRCNNDetector, labels: LabelSet, short_side: int = 0, long_side: int = 0
+        self,
+        network: MaskRCNNDetector,
+        labels: LabelSet,
+        short_side: int = 0,
+        long_side: int = 0,
+        *,
+        finds_riders: bool = False,
     ) -> None:
         super().__init__(network, labels, short_side, long_side)
-        things = [c.id for c in labels.things]
-        if network.num_classes != len(things):
-            raise ValueError(
-                f"the instance network has {network.num_classes} classes, "
-                f"label set {labels.name!r} has {len(things)} thing classes"
-            )
+        self.finds_riders = finds_riders
+        class_ids = _class_ids(network, labels)
         # The detector's label 0 is the background, which it never returns.
-        self._class_ids = torch.tensor([0, *things], device=self.device)
+        self._class_ids = torch.tensor([0, *class_ids], device=self.device)
 
     @torch.inference_mode()
     def __call__(self, image: np.ndarray | Tensor) -> InstancePrediction:
@@ -115,9 +118,29 @@ class InstancePredictor(Predictor):
         boxes[:, 1::2] *= height / pixels.shape[1]
         boxes[:, 0::2].clamp_(0, width)
         boxes[:, 1::2].clamp_(0, height)
-        return InstancePrediction(
-            boxes, self._class_ids[found["labels"]], found["scores"], found["masks"][:, 0]
+        class_ids = self._class_ids[found["labels"]]
+        instances = InstancePrediction(boxes, class_ids, found["scores"], found["masks"][:, 0])
+        # Networks may know more classes than the label set.
+        instances = instances[class_ids > 0]
+        return find_riders(instances, self.labels) if self.finds_riders else instances
+
+
+def _class_ids(network: MaskRCNNDetector, labels: LabelSet) -> list[int]:
+    """Return the label id of each of a network's classes, 0 for one that the set lacks."""
+    things = [c.id for c in labels.things]
+    if network.class_ids is not None:
+        if unknown := set(network.class_ids) - {0, *things}:
+            raise ValueError(
+                f"the instance network has label ids {sorted(unknown)}, which are no things of "
+                f"label set {labels.name!r}"
+            )
+        return list(network.class_ids)
+    if network.num_classes != len(things):
+        raise ValueError(
+            f"the instance network has {network.num_classes} classes, "
+            f"label set {labels.name!r} has {len(things)} thing classes"
         )
+    return things
 
 
 def upload(image: np.ndarray | Tensor, device: torch.device) -> Tensor:
@@ -139,6 +162,31 @@ def upload(image: np.ndarray | Tensor, device: torch.device) -> Tensor:
     return torch.from_numpy(pixels).to(device).permute(2, 0, 1)
 
 
+def resize(frame: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return an image, uint8 [3, H, W], at another size, as Pillow's bilinear `resize` gives it.
+
+    Public detectors were trained, and are judged, on images that Pillow had resized:
+    antialiased, along one axis and then the other, rounded after each. Pillow itself does it
+    in host memory; elsewhere single values may be off by one, as its order of axes varies.
+    """
+    if size == tuple(frame.shape[1:]):
+        return frame
+    height, width = size
+    if frame.device.type == "cpu":
+        image = Image.fromarray(frame.permute(1, 2, 0).contiguous().numpy())
+        pixels = np.array(image.resize((width, height), Image.Resampling.BILINEAR))
+        return torch.from_numpy(pixels).permute(2, 0, 1)
+    wide = _interpolate(frame[None].float(), (frame.shape[1], width))
+    return _interpolate(wide, size)[0].to(torch.uint8)
+
+
+def _interpolate(pixels: Tensor, size: tuple[int, int]) -> Tensor:
+    # antialias: a plain bilinear reduction skips pixels.
+    return F.interpolate(
+        pixels, size, mode="bilinear", align_corners=False, antialias=True
+    ).round_()
+
+
 def resized(size: tuple[int, int], short_side: int, long_side: int) -> tuple[int, int]:
     """Return (height, width) after scaling to the limits, each at least MIN_SIDE.
 
@@ -149,7 +197,8 @@ def resized(size: tuple[int, int], short_side: int, long_side: int) -> tuple[int
         limit / side for limit, side in ((short_side, min(size)), (long_side, max(size))) if limit
     ]
     scale = min(scales, default=1.0)
-    height, width = (max(MIN_SIDE, round(side * scale)) for side in size)
+    # Halves are rounded up, as detectron2's ResizeShortestEdge does.
+    height, width = (max(MIN_SIDE, int(side * scale + 0.5)) for side in size)
     return height, width
 
 
