@@ -111,8 +111,8 @@ class DatasetRun:
         """Score the frames that have no record; return a line per broken one."""
         missing = [f for f in frames if f.name not in state.records]
         broken, warm = [], False
-        with tqdm(total=len(frames), initial=len(frames) - len(missing), unit="frame") as bar:
-            bar.set_description("evaluating")
+        done = len(frames) - len(missing)
+        with tqdm(total=len(frames), initial=done, desc="evaluating", unit="frame") as bar:
             for frame, content in read_ahead(missing, self.options.workers):
                 if isinstance(content, Exception):
                     broken.append(str(content))

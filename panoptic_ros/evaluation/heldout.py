@@ -47,7 +47,7 @@ def _render(root: Path, seeds: list[int]) -> None:
 
     try:
         check_rendering()
-    except RuntimeError as error:
+    except OSError as error:
         raise RuntimeError(
             f"{root} lacks {len(seeds)} of the town's held-out drives, and they cannot be made "
             f"here: {error}"

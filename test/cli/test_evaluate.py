@@ -121,7 +121,7 @@ def test_heads_names_broken_frames(tmp_path, capsys):
 
 def test_heads_says_what_is_missing_to_render(tmp_path, capsys, monkeypatch):
     def cannot_render():
-        raise RuntimeError("cannot render the town: install libegl1")
+        raise OSError("cannot render the town: install libegl1")
 
     monkeypatch.setattr(town, "check_rendering", cannot_render)
     assert heads(tmp_path)[0] == 2
