@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 
 # Drawn by matplotlib's SVG backend and then replaced: it knows no `currentColor`.
 _INK = "#010203"
-# Okabe and Ito's colours that can be told apart by everyone, on white and on black.
-_COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
+# After Okabe and Ito's palette, which everyone can tell apart; the blue is lighter than theirs,
+# to be seen on black as well as on white.
+_COLORS = ("#3d8fd1", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 _WIDTH = 4.8  # inches; narrow enough that the text can be read on a phone
 _STYLE = {
     "font.size": 9,
@@ -57,7 +58,7 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
     pixels = np.asarray(counts, np.float64)
     total = pixels.sum(axis=1, keepdims=True)
     shares = np.divide(pixels, total, out=np.full_like(pixels, np.nan), where=total > 0)
-    with _figure("confusion", 5.2, width=5.6) as drawing:
+    with _figure("confusion", 5.9) as drawing:
         axes = drawing.figure.add_subplot()
         mesh = axes.pcolormesh(100 * shares, cmap="cividis", vmin=0, vmax=100)
         axes.set_aspect("equal")
@@ -66,7 +67,7 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
         axes.set_xticks(np.arange(len(names)) + 0.5, names, rotation=90, fontsize=7)
         axes.set_yticks(np.arange(len(classes)) + 0.5, classes, fontsize=7)
         axes.set(xlabel="predicted", ylabel="truth")
-        bar = drawing.figure.colorbar(mesh, ax=axes, shrink=0.6)
+        bar = drawing.figure.colorbar(mesh, ax=axes, location="top", shrink=0.6, aspect=30)
         bar.set_label("% of the true class's pixels")
     return drawing.svg
 
@@ -125,10 +126,10 @@ class _Drawing:
 
 
 @contextmanager
-def _figure(name: str, height: float, width: float = _WIDTH) -> Iterator[_Drawing]:
+def _figure(name: str, height: float) -> Iterator[_Drawing]:
     # Ids inside the SVG come from the salt: equal for equal reports, distinct in one page.
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
-        drawing = _Drawing(Figure(figsize=(width, height), layout="constrained"))
+        drawing = _Drawing(Figure(figsize=(_WIDTH, height), layout="constrained"))
         yield drawing
         file = io.StringIO()
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
