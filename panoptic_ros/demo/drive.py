@@ -24,11 +24,12 @@ STATIC_TF_TOPIC = "/tf_static"
 class Shot:
     """Hold a picture, uint8 [H, W, 3] RGB, and what was recorded with it.
 
-    info, odometry: sensor_msgs/CameraInfo and nav_msgs/Odometry as recorded (CDR), None where
-    there are none.
+    time: seconds since the first one; info, odometry: sensor_msgs/CameraInfo and
+    nav_msgs/Odometry as recorded (CDR), None where there are none.
     """
 
     image: np.ndarray
+    time: float
     info: bytes | None = None
     odometry: bytes | None = None
 
@@ -58,12 +59,17 @@ class Drive:
             wanted = [c for c in reader.connections if c.topic in topics]
             # Messages of one stamp lie together, the picture last.
             latest: dict[str, bytes] = {}
-            for connection, _, data in reader.messages(wanted):
+            for connection, time_ns, data in reader.messages(wanted):
                 if connection.topic != IMAGE_TOPIC:
                     latest[connection.topic] = bytes(data)
                     continue
                 message = reader.deserialize(data, connection.msgtype)
-                yield Shot(decode_compressed(message), latest[INFO_TOPIC], latest[ODOMETRY_TOPIC])
+                yield Shot(
+                    decode_compressed(message),
+                    (time_ns - reader.start_time) / 1e9,
+                    latest[INFO_TOPIC],
+                    latest[ODOMETRY_TOPIC],
+                )
 
     def _reader(self) -> AnyReader:
         return AnyReader([self._path], default_typestore=get_typestore(Stores.ROS2_HUMBLE))

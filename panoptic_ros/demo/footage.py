@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 
 import cv2
@@ -63,16 +63,20 @@ def _recorded(video: Path, limit: int) -> Footage:
     # Some containers do not know their length or rate and say 0, or less.
     total = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 1)
     rate = capture.get(cv2.CAP_PROP_FPS)
+    rate = rate if rate > 0 else _USUAL_RATE_HZ
     stride = min(max(total // limit, 1), _LARGEST_STRIDE)
     return Footage(
         video.name,
-        (rate if rate > 0 else _USUAL_RATE_HZ) / stride,
+        rate / stride,
         min(limit, -(-total // stride)),
-        lambda: islice(_read(video), 0, limit * stride, stride),
+        lambda: islice(_read(video, rate), 0, limit * stride, stride),
     )
 
 
-def _read(video: Path) -> Iterator[Shot]:
+def _read(video: Path, rate: float) -> Iterator[Shot]:
     capture = cv2.VideoCapture(str(video))
-    while (answer := capture.read())[0]:
-        yield Shot(cv2.cvtColor(answer[1], cv2.COLOR_BGR2RGB))
+    for number in count():
+        is_read, image = capture.read()
+        if not is_read:
+            return
+        yield Shot(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), number / rate)

@@ -22,7 +22,7 @@ _WINDOW_SECONDS = 10.0
 class SeenFrame:
     """Hold what the viewer got for a frame.
 
-    picture: file name; time: when it came, seconds; latency_ms: from the camera's stamp
+    picture: file name; time: when it came, seconds; latency_ms: from the camera's publication
     until then; segments: how many by class id; instances: (class name, score), by falling
     score.
     """
@@ -41,7 +41,7 @@ class Record:
     classes: list[dict[str, Any]] = field(default_factory=list)
     frames: list[SeenFrame] = field(default_factory=list)
     planned: int | None = None
-    published: int = 0
+    published: dict[int, float] = field(default_factory=dict)
     camera_done: bool = False
     is_error: bool = False
     message: str = ""
@@ -62,11 +62,12 @@ class Record:
             self._unchanged = self._unchanged + 1 if self._counts() == before else 0
         elif kind == "frame":
             segments = {int(k): v for k, v in event.pop("segments").items()}
-            self.frames.append(SeenFrame(**event, segments=segments))
+            latency = (event["time"] - self.published[event.pop("stamp_ns")]) * 1e3
+            self.frames.append(SeenFrame(**event, latency_ms=latency, segments=segments))
         elif kind == "plan":
             self.planned = event["frames"]
         elif kind == "published":
-            self.published += 1
+            self.published[event["stamp_ns"]] = event["time"]
         elif kind == "camera_done":
             self.camera_done = True
         elif kind == "failed":
@@ -95,17 +96,18 @@ class Record:
 
         frames_in = frames_out + frames_dropped + frames_refused, as the node counts;
         frames_published is the camera's count, frames_lost what of it never came to the
-        node (it was not connected yet), frames_received the viewer's; grids: frames that the node
-        placed on the ground. latency_ms: of the
-        run's last ten seconds, by the node's stages; `received` is the viewer's.
+        node (it was not connected yet), frames_received the viewer's; grids: frames that the
+        node placed on the ground. latency_ms: of the run's last ten seconds, by the node's
+        stages; `received` is from the camera to the viewer. Stamps keep the recording's time,
+        so their age says nothing.
         """
         names = {c["id"]: c["name"] for c in self.classes}
         segments: Counter[int] = Counter()
         for frame in self.frames:
             segments.update(frame.segments)
         return {
-            "frames_published": self.published,
-            "frames_lost": self.published - self.count("in"),
+            "frames_published": len(self.published),
+            "frames_lost": len(self.published) - self.count("in"),
             **{f"frames_{k}": self.count(k) for k in ("in", "out", "dropped", "refused")},
             "frames_received": len(self.frames),
             "grids": int(self.node["grids_out"]),
@@ -122,7 +124,7 @@ class Record:
         stages: dict[str, dict[str, float]] = {}
         for key, value in self.node.items():
             match = _LATENCY_KEY.fullmatch(key)
-            if match and not math.isnan(float(value)):
+            if match and match[1] != "age" and not math.isnan(float(value)):
                 stages.setdefault(match[1], {})[match[2]] = float(value)
         recent = [f.latency_ms for f in self.frames if f.time > self.status_time - _WINDOW_SECONDS]
         if recent:

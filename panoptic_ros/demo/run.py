@@ -109,7 +109,9 @@ def _watch(children: Children, record: Record, frames: int) -> None:
         while not record.is_settled() and time.monotonic() < end:
             _take_in(children, record)
             bar.total = record.planned or frames
-            bar.set_postfix(shown=record.published, dropped=record.count("dropped"), refresh=False)
+            bar.set_postfix(
+                shown=len(record.published), dropped=record.count("dropped"), refresh=False
+            )
             bar.update(len(record.frames) - bar.n)
             if record.camera_done and not is_done:
                 is_done, end = True, time.monotonic() + _SETTLE_SECONDS

@@ -28,6 +28,7 @@ def test_shots_hold_what_was_recorded_with_them(drive):
     odometry = [stamp(s.odometry, "nav_msgs/msg/Odometry") for s in (first, second)]
     assert infos == odometry
     assert infos[1] - infos[0] == pytest.approx(0.1, abs=1e-3)
+    assert (first.time, second.time) == pytest.approx((0, 0.1))
     assert first.image.shape == (512, 1024, 3)
     assert (first.image != second.image).any()
 

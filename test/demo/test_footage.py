@@ -24,6 +24,7 @@ def test_frames_of_a_video_are_evenly_spread(video, limit, stride, count):
     shots = list(footage.shots())
     frames = [shot.image for shot in shots]
     assert not footage.mounting
+    assert [shot.time for shot in shots] == pytest.approx([i * stride / 20 for i in range(count)])
     assert all(shot.info is shot.odometry is None for shot in shots)
     assert (footage.name, footage.count, footage.rate) == ("ramp.mp4", count, 20 / stride)
     assert len(frames) == count

@@ -6,12 +6,16 @@ CLASSES = [{"id": 7, "name": "road", "color": [128, 64, 128]}]
 CLASSES += [{"id": 26, "name": "car", "color": [0, 0, 142]}]
 
 
+# Time of publication of a stamp, seconds.
+STAMPS = {100.0: 1, 111.0: 2, 112.0: 3}
+
+
 def frame(time, latency_ms, cars):
     return {
         "event": "frame",
         "picture": f"{time}.png",
-        "time": time,
-        "latency_ms": latency_ms,
+        "stamp_ns": STAMPS[time],
+        "time": time + latency_ms / 1e3,
         "segments": {"7": 1, "26": cars},
         "instances": [["car", 0.9]] * cars,
     }
@@ -23,6 +27,7 @@ def status(time, message="active", is_error=False, **counts):
     values |= dict.fromkeys(("weights", "device", "fusion", "image_size", "last_refusal"), "x")
     values |= {"grids_out": "2"}
     values |= {"latency_total_p50_ms": "12.50", "latency_total_p95_ms": "20.00"}
+    values |= {"latency_age_p50_ms": "9999.0", "latency_age_p95_ms": "9999.0"}
     values |= {"latency_wait_p50_ms": "nan", "latency_wait_p95_ms": "nan"}
     return {
         "event": "status",
@@ -37,8 +42,8 @@ def status(time, message="active", is_error=False, **counts):
 def record():
     record = Record()
     record.add({"event": "classes", "classes": CLASSES})
-    for _ in range(5):
-        record.add({"event": "published"})
+    for time, stamp in {**STAMPS, 113.0: 4, 114.0: 5}.items():
+        record.add({"event": "published", "stamp_ns": stamp, "time": time})
     record.add(frame(100.0, 900.0, cars=1))
     record.add(frame(111.0, 30.0, cars=2))
     record.add(frame(112.0, 40.0, cars=3))

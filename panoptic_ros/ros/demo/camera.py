@@ -1,7 +1,8 @@
 """The demo's car: publishes footage on `image`, with calibration and odometry where it has them.
 
 Reports, one JSON object per line: {"event": "plan", "frames": n} once it knows how many
-frames it will show, {"event": "published"} after each, {"event": "camera_done"} at the end.
+frames it will show, {"event": "published", "stamp_ns", "time"} after each, {"event":
+"camera_done"} at the end.
 """
 
 from __future__ import annotations
@@ -38,15 +39,22 @@ _ANSWER_SECONDS = 5.0
 _CONNECT_SECONDS = 2.0
 # Pictures are drawn and saved on the same cores.
 _MARGIN = 1.3
+_AGAIN_NS = 1_000_000
 _FRAME = "camera_optical_frame"
 
 
 class Camera(Node):
-    """Publish shots, stamped now, and notice the node's answers."""
+    """Publish shots and notice the node's answers.
+
+    Stamps are as far apart as the shots were recorded, however long they take to show: what
+    moves has its own speed in them.
+    """
 
     def __init__(self, mounting: Mapping[str, float]) -> None:
         super().__init__("demo_camera")
         self._answered = 0
+        self._start_ns = self.get_clock().now().nanoseconds
+        self._newest_ns = 0
         self._publisher = self.create_publisher(Image, "image", 5)
         self._info = self.create_publisher(CameraInfo, "camera_info", 5)
         # A publisher that stays silent would be waited for.
@@ -65,7 +73,9 @@ class Camera(Node):
 
     def show(self, shot: Shot) -> int:
         """Publish a shot; return its stamp in nanoseconds."""
-        stamp = self.get_clock().now()
+        # One that is shown again is a newer one.
+        self._newest_ns = max(self._start_ns + round(shot.time * 1e9), self._newest_ns + _AGAIN_NS)
+        stamp = Time(nanoseconds=self._newest_ns)
         # Before the picture, so that nothing has to wait for them.
         for publisher, kind, recorded in (
             (self._info, CameraInfo, shot.info),
@@ -77,7 +87,7 @@ class Camera(Node):
                 publisher.publish(message)
         header = Header(stamp=stamp.to_msg(), frame_id=_FRAME)
         self._publisher.publish(rgb8_image(shot.image, header))
-        _report("published")
+        _report("published", stamp_ns=stamp.nanoseconds, time=time.time())
         return stamp.nanoseconds
 
     def show_and_wait(self, shot: Shot) -> float | None:

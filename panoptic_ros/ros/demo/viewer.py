@@ -4,7 +4,7 @@ Reports, one JSON object per line:
     {"event": "classes", "classes": [{"id", "name", "color"}]}    once the node is active
     {"event": "status", "time", "is_error", "message", "values": {...}}
                                                                   the node's diagnostics
-    {"event": "frame", "picture", "time", "latency_ms", "segments": {class id: count},
+    {"event": "frame", "picture", "stamp_ns", "time", "segments": {class id: count},
      "instances": [[class name, score]]}                          a frame, complete and saved
     {"event": "failed", "reason"}                                 a picture could not be saved
 """
@@ -79,8 +79,8 @@ class Viewer(Node):
         _report(
             "frame",
             picture=picture,
+            stamp_ns=stamp,
             time=parts["time_ns"] / 1e9,
-            latency_ms=(parts["time_ns"] - stamp) / 1e6,
             segments=_count_segments(parts["labels"]),
             instances=[[i.class_name, i.score] for i in parts["instances"].instances],
         )
