@@ -9,11 +9,9 @@ from scipy.optimize import linear_sum_assignment
 
 from panoptic_ros.grid.observation import GroundInstance
 from panoptic_ros.grid.pose import Pose2D
-from panoptic_ros.tracking.ground_filter import GroundStates
+from panoptic_ros.tracking.ground_filter import GATE, GroundStates
 from panoptic_ros.tracking.options import TrackingOptions
 
-# 99 % of the right pairs have a smaller squared Mahalanobis distance (chi-square, 2 degrees).
-_GATE = 9.21
 # The visible contact edge's middle wanders over an object as the view of it changes: standard
 # deviation, in widths of the edge.
 _WANDER = 0.25
@@ -73,12 +71,12 @@ class GroundTracks:
         states = self._states[[self._rows[i] for i in lost]]
         costs = states.distances(*_in_odom(list(sightings.values()), pose))
         # What cannot be must not outweigh what can.
-        rows, columns = linear_sum_assignment(np.minimum(costs, _GATE))
+        rows, columns = linear_sum_assignment(np.minimum(costs, GATE))
         new = list(sightings)
         return {
             new[column]: lost[row]
             for row, column in zip(rows, columns, strict=True)
-            if costs[row, column] < _GATE
+            if costs[row, column] < GATE
         }
 
 

@@ -37,9 +37,15 @@ def test_no_time_changes_nothing():
 
 
 def test_an_equally_certain_sighting_meets_the_state_half_way():
-    states = first(0.0, 0.0).updated(np.array([[2.0, 4.0]]), UNIT)
-    np.testing.assert_allclose(states.means[0, :2], [1, 2])
+    states = first(0.0, 0.0).updated(np.array([[2.0, 3.0]]), UNIT)
+    np.testing.assert_allclose(states.means[0, :2], [1, 1.5])
     np.testing.assert_allclose(states.covariances[0, :2, :2], 0.5 * np.eye(2))
+
+
+def test_a_sighting_beyond_the_gate_counts_for_less():
+    # The squared distance is 8^2 / 2 = 32, so its variance is taken for 32 / 9.21.
+    states = first(0.0, 0.0).updated(np.array([[8.0, 0.0]]), UNIT)
+    assert states.means[0, 0] == pytest.approx(8 / (1 + 32 / 9.21))
 
 
 def test_velocity_is_found():
