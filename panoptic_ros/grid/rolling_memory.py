@@ -40,7 +40,12 @@ class RollingMemory:
         y = max(abs(window.y_min), abs(window.y_min + window.width))
         # Two more: the car is somewhere in its cell, and the farthest cell needs all of its own.
         self.size = 2 * (math.ceil(math.hypot(x, y) / window.resolution) + 2)
-        self._places = np.arange(self.size**2, dtype=np.int32).reshape(self.size, self.size)
+        # Twice in each direction: a window that wraps around is still one piece of it.
+        self._places = np.tile(
+            np.arange(self.size**2, dtype=np.int32).reshape(self.size, self.size), (2, 2)
+        )
+        # One more than the index: 0 is no cell.
+        self._numbers = np.arange(1, math.prod(window.shape) + 1, dtype=np.int32)
         self._planes: list[np.ndarray] = []
         self._origin: tuple[int, int] | None = None
 
@@ -76,17 +81,16 @@ class RollingMemory:
                 plane[..., strip, :] = 0
 
     def places(self, pose: Pose2D) -> np.ndarray:
-        """Return the memory cell that each window cell lies on, flat indices int32 [ny, nx].
+        """Return the memory cell that each window cell lies on, flat indices [ny, nx].
 
         pose: near the last one followed.
         """
         ny, nx = self.window.shape
         matrix = self._window_to_cells(pose)
-        # Few rows of pixels wrap around, by less than the memory's size.
         matrix[:, 2] += np.array(self._origin) % self.size
-        return cv2.warpAffine(
-            self._places, matrix, (nx, ny), flags=_NEAREST, borderMode=cv2.BORDER_WRAP
-        )
+        places = cv2.warpAffine(self._places, matrix, (nx, ny), flags=_NEAREST)
+        # Converted once here rather than at each use as an index.
+        return places.astype(np.intp)
 
     def touched(self, known: np.ndarray, pose: Pose2D) -> Touched:
         """Return the memory cells on which known window cells lie, and these.
@@ -99,8 +103,7 @@ class RollingMemory:
         corners = np.array([[-1, -1], [nx, -1], [nx, ny], [-1, ny]])
         reach = corners @ to_cells[:, :2].T + to_cells[:, 2]
         low, high = np.floor(reach.min(0)).astype(int), np.ceil(reach.max(0)).astype(int) + 1
-        # One more than the index: 0 is no cell.
-        numbers = np.arange(1, ny * nx + 1, dtype=np.int32).reshape(ny, nx) * known
+        numbers = self._numbers.reshape(ny, nx) * known
         from_cells = cv2.invertAffineTransform(to_cells)
         from_cells[:, 2] += from_cells[:, :2] @ low
         seen = cv2.warpAffine(numbers, from_cells, tuple((high - low).tolist()), flags=_NEAREST)
@@ -109,7 +112,8 @@ class RollingMemory:
         columns = np.arange(first[0], first[0] + high[0] - low[0]) % self.size
         rows = np.arange(first[1], first[1] + high[1] - low[1]) % self.size
         memory = (rows[:, None] * self.size + columns).ravel()
-        return Touched(memory.take(indices), seen.ravel().take(indices) - 1)
+        window = seen.ravel().take(indices).astype(np.intp)
+        return Touched(memory.take(indices), window - 1)
 
     def _window_to_cells(self, pose: Pose2D) -> np.ndarray:
         """Return the affine map from window (ix, iy) to memory cells counted from the origin."""

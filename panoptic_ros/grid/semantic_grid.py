@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
-from panoptic_ros.grid.costs import cost_table
+from panoptic_ros.grid.costs import LETHAL, cost_table
 from panoptic_ros.grid.grid_options import SemanticGridOptions
 from panoptic_ros.grid.layers import UNKNOWN_CELL, GridLayers
 from panoptic_ros.grid.observation import FREE, OCCUPIED, UNKNOWN, GroundObservation
 from panoptic_ros.grid.pose import Pose2D
 from panoptic_ros.grid.rolling_memory import RollingMemory
-from panoptic_ros.labels import LabelSet
+from panoptic_ros.labels import UNLABELED, LabelSet
 
 if TYPE_CHECKING:
     from panoptic_ros.grid.window import GridWindow
@@ -56,20 +57,32 @@ class SemanticGrid:
     ) -> None:
         self.window, self.labels = window, labels
         self.options = options or SemanticGridOptions()
-        self._costs = cost_table(self.options.costs, labels)
+        self._costs = np.full(_CLASS_VALUES, LETHAL, np.float32)
+        costs = cost_table(self.options.costs, labels)
+        self._costs[: len(costs)] = costs
+        # Ground that was never seen adds nothing to what the obstacle costs.
+        self._ground_costs = self._costs.copy()
+        self._ground_costs[UNLABELED] = 0
         self._channels = np.full(_CLASS_VALUES, -1)
         self._channels[labels.ids] = np.arange(len(labels))
-        self._moves = np.zeros(_CLASS_VALUES, bool)
-        self._moves[labels.ids] = labels.is_thing
+        # What a cell seen as [state, class] is evidence of.
+        self._kinds = np.full((2, _CLASS_VALUES), _OBSTACLE)
+        self._kinds[FREE] = _GROUND
+        self._kinds[OCCUPIED, labels.ids[labels.is_thing]] = _MOVING
+        hit, miss = self.options.hit, self.options.miss
+        # Of the static and the dynamic log-odds, by kind.
+        self._gains = np.array([[miss, hit, 0], [miss, 0, hit]], np.float32)
         self.reset()
 
     def reset(self) -> None:
         """Forget everything."""
         self._memory = RollingMemory(self.window)
-        self._log_odds = self._memory.plane(np.float32, 2)
+        # What is always looked up together lies together: a cell's two log-odds are a complex
+        # number, its best classes the bytes of an integer. It halves the time.
+        self._log_odds = self._memory.plane(np.complex64)
         self._counts = self._memory.plane(np.float32, len(self.labels))
         self._best_count = self._memory.plane(np.float32, 3)
-        self._best_class = self._memory.plane(np.uint8, 3)
+        self._best_class = self._memory.plane(np.uint32)
         self._growth = np.ones(2, np.float32)
         self._time: float | None = None
         self._pose = Pose2D()
@@ -93,13 +106,15 @@ class SemanticGrid:
         known = (observation.state != UNKNOWN) & (observation.weight > 0)
         cells, seen = self._memory.touched(known, self._pose)
         state = observation.state.ravel().take(seen)
-        classes = observation.classes.ravel().take(seen)
+        classes = observation.classes.ravel().take(seen).astype(np.intp)
         weight = observation.weight.ravel().take(seen)
-        self._add_occupancy(cells, state, classes, weight)
-        named = self._channels.take(classes) >= 0
-        if not named.all():
-            cells, state, classes, weight = (v[named] for v in (cells, state, classes, weight))
-        self._add_classes(cells, state, classes, weight)
+        kinds = self._kinds.take(state * np.intp(_CLASS_VALUES) + classes)
+        self._add_occupancy(cells, kinds, weight)
+        channels = self._channels.take(classes)
+        if (channels < 0).any():
+            named = channels >= 0
+            cells, kinds, channels, weight = (v[named] for v in (cells, kinds, channels, weight))
+        self._add_classes(cells, kinds, channels, weight)
 
     def _fade(self, time: float) -> None:
         age = 0.0 if self._time is None else time - self._time
@@ -109,42 +124,41 @@ class SemanticGrid:
         self._growth *= np.exp2(np.minimum(age / half_lives, 60)).astype(np.float32)
         for kind in np.flatnonzero(self._growth > _LARGEST_GROWTH):
             shrink = 1 / self._growth[kind]
-            self._log_odds[kind] *= shrink
+            self._log_odds.view(np.float32)[kind::2] *= shrink
             self._counts[self.labels.is_thing == (kind == _DYNAMIC)] *= shrink
             self._best_count[[_MOVING] if kind == _DYNAMIC else [_GROUND, _OBSTACLE]] *= shrink
             self._growth[kind] = 1
 
-    def _add_occupancy(
-        self, cells: np.ndarray, state: np.ndarray, classes: np.ndarray, weight: np.ndarray
-    ) -> None:
+    def _add_occupancy(self, cells: np.ndarray, kinds: np.ndarray, weight: np.ndarray) -> None:
         limit = np.float32(self.options.max_log_odds)
-        static, dynamic = (self._log_odds[k].take(cells) / self._growth[k] for k in (0, 1))
-        model = np.array([self.options.miss, self.options.hit], np.float32)
-        gain = model.take(state == OCCUPIED) * weight
-        losses = np.minimum(gain, 0)
-        moves = self._moves.take(classes)
-        static += np.where(moves, losses, gain)
-        np.clip(static, -limit, limit, out=static)
-        dynamic += np.where(moves, gain, losses)
-        np.clip(dynamic, 0, limit, out=dynamic)
-        self._log_odds[_STATIC][cells] = static * self._growth[_STATIC]
-        self._log_odds[_DYNAMIC][cells] = dynamic * self._growth[_DYNAMIC]
+        log_odds = self._log_odds_of(cells)
+        for term, gain, least in zip(log_odds, self._gains, (-limit, 0), strict=True):
+            term += gain.take(kinds) * weight
+            np.clip(term, least, limit, out=term)
+        stored = np.multiply(log_odds.T, self._growth, order="C")
+        self._log_odds[cells] = stored.view(np.complex64).ravel()
+
+    def _log_odds_of(self, cells: np.ndarray) -> np.ndarray:
+        """Return the static and the dynamic log-odds of cells, of any shape, float32 [2, ...]."""
+        stored = self._log_odds.take(cells).view(np.float32).reshape(*cells.shape, 2)
+        growth = self._growth.reshape(2, *[1] * cells.ndim)
+        return np.divide(np.moveaxis(stored, -1, 0), growth, order="C")
 
     def _add_classes(
-        self, cells: np.ndarray, state: np.ndarray, classes: np.ndarray, weight: np.ndarray
+        self, cells: np.ndarray, kinds: np.ndarray, channels: np.ndarray, weight: np.ndarray
     ) -> None:
-        moves = self._moves.take(classes)
         counts, best = self._counts.reshape(-1), self._best_count.reshape(-1)
-        places = self._channels.take(classes) * self._counts.shape[1] + cells
-        total = counts.take(places) + self._growth.take(moves) * weight
+        places = channels * self._counts.shape[1] + cells
+        total = counts.take(places)
+        total += self._growth.take((_STATIC, _STATIC, _DYNAMIC)).take(kinds) * weight
         counts[places] = total
         # Counts of a kind fade alike: its best class can only change when another is seen.
-        kind = np.where(moves, _MOVING, np.where(state == FREE, _GROUND, _OBSTACLE))
-        places = kind * self._best_count.shape[1] + cells
+        places = kinds * self._best_count.shape[1] + cells
         better = np.flatnonzero(total >= best.take(places))
-        places = places.take(better)
-        best[places] = total.take(better)
-        self._best_class.reshape(-1)[places] = classes.take(better)
+        best[places.take(better)] = total.take(better)
+        places = 4 * cells.take(better) + kinds.take(better)
+        ids = self.labels.ids.astype(np.uint8)
+        self._best_class.view(np.uint8)[places] = ids.take(channels.take(better))
 
     def layers(self, *, class_probabilities: bool = False) -> GridLayers:
         """Return the window at the last pose, looked up in the memory.
@@ -152,18 +166,20 @@ class SemanticGrid:
         class_probabilities: whether to return these as well; they cost the most.
         """
         places = self._memory.places(self._pose)
-        static, dynamic = (self._log_odds[k].take(places) / self._growth[k] for k in (0, 1))
+        static, dynamic = self._log_odds_of(places)
         least = np.float32(self.options.min_log_odds)
         moves = dynamic > np.maximum(static, least)
         log_odds = np.where(moves, dynamic, static)
         known = np.abs(log_odds) > least
         log_odds *= known
         probability = 1 / (1 + np.exp(-log_odds))
-        ground, obstacle, moving = (best.take(places) for best in self._best_class)
+        best = self._best_class.take(places).view(np.uint8).reshape(*places.shape, 4)
+        ground, obstacle, moving = (
+            np.ascontiguousarray(best[..., k]) for k in (_GROUND, _OBSTACLE, _MOVING)
+        )
         obstacle = np.where(moves, moving, obstacle)
-        cost = probability * self._costs.take(obstacle)
-        # Ground that was never seen adds nothing to what the obstacle costs.
-        cost += (1 - probability) * np.where(ground > 0, self._costs.take(ground), 0)
+        cost = probability * cv2.LUT(obstacle, self._costs)
+        cost += (1 - probability) * cv2.LUT(ground, self._ground_costs)
         return GridLayers(
             occupancy=_percent(100 * probability, known),
             probability=probability,
