@@ -17,7 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `evaluate` and one sub-command per module to a parser."""
     dataset.add_arguments(parser)
     parser.set_defaults(evaluate=dataset.run)
-    commands = parser.add_subparsers(metavar="WHAT", required=False)
+    commands = parser.add_subparsers(prog=parser.prog, metavar="WHAT", required=False)
+    parser.usage = (
+        f"{parser.prog} --dataset NAME --data DIR --out DIR [option ...]\n"
+        f"       {parser.prog} WHAT [option ...]"
+    )
     for name, module in COMMANDS.items():
         command = commands.add_parser(name, help=module.HELP, description=module.HELP)
         module.add_arguments(command)
