@@ -11,7 +11,6 @@ from pathlib import Path
 from tools import ros_wheels, stamps
 
 WHEELS = "wheels"
-DISPLAY_PACKAGES = ("libegl1", "libgl1-mesa-dri")
 _REQUIREMENTS = ("train", "bags", "synthetic", "tracking", "test")
 
 
@@ -133,33 +132,3 @@ class Environment:
     def _fingerprint(self) -> str:
         requirements = (self.root / "requirements").glob("*.txt")
         return stamps.fingerprint(facts=[self._wanted_identity()], contents=requirements)
-
-
-def install_display_libraries() -> str:
-    """Install what off-screen rendering needs, where that is allowed.
-
-    Returns:
-        What the user has to do by hand; empty when nothing.
-    """
-    missing = [package for package in DISPLAY_PACKAGES if not _debian_has(package)]
-    if not missing:
-        return ""
-    by_hand = f"To render the town: sudo apt-get install {' '.join(missing)}"
-    if not shutil.which("apt-get"):
-        return "To render the town, install your system's Mesa EGL libraries"
-    sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
-    if sudo and (not shutil.which("sudo") or subprocess.run([*sudo, "true"]).returncode):
-        return by_hand
-    install = [*sudo, "apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]
-    # A fresh image has no package lists yet.
-    for commands in ([install], [[*sudo, "apt-get", "update", "-qq"], install]):
-        if all(subprocess.run(command).returncode == 0 for command in commands):
-            return ""
-    return by_hand
-
-
-def _debian_has(package: str) -> bool:
-    if not shutil.which("dpkg-query"):
-        return False
-    query = ["dpkg-query", "--show", "--showformat=${db:Status-Status}", package]
-    return subprocess.run(query, capture_output=True, text=True).stdout == "installed"

@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 from tools import preflight, stamps
-from tools.environment import Environment, install_display_libraries
+from tools.debian import install_packages
+from tools.environment import Environment
 
 ROOT = Path(__file__).resolve().parent.parent
 INSTALLED = ("panoptic_ros", "config", "launch", "sample", "weights")
@@ -68,8 +69,8 @@ def _install(environment: Environment) -> None:
         flush=True,
     )
     environment.install()
-    advice = install_display_libraries()
-    print(f"[1/2] done in {time.monotonic() - start:.0f} s. {advice}", flush=True)
+    by_hand = install_packages()
+    print(f"[1/2] done in {time.monotonic() - start:.0f} s.", *by_hand, sep="\n  ", flush=True)
 
 
 def _build(environment: Environment) -> int:
