@@ -107,7 +107,7 @@ class RollingMemory:
         from_cells = cv2.invertAffineTransform(to_cells)
         from_cells[:, 2] += from_cells[:, :2] @ low
         seen = cv2.warpAffine(numbers, from_cells, tuple((high - low).tolist()), flags=_NEAREST)
-        indices = np.flatnonzero(seen)
+        indices = np.flatnonzero(seen > 0)
         first = low + np.array(self._origin)
         columns = np.arange(first[0], first[0] + high[0] - low[0]) % self.size
         rows = np.arange(first[1], first[1] + high[1] - low[1]) % self.size

@@ -132,11 +132,13 @@ class SemanticGrid:
     def _add_occupancy(self, cells: np.ndarray, kinds: np.ndarray, weight: np.ndarray) -> None:
         limit = np.float32(self.options.max_log_odds)
         log_odds = self._log_odds_of(cells)
-        for term, gain, least in zip(log_odds, self._gains, (-limit, 0), strict=True):
+        stored = np.empty(len(cells), np.complex64)
+        terms = zip(log_odds, self._gains, (-limit, 0), strict=True)
+        for kind, (term, gain, least) in enumerate(terms):
             term += gain.take(kinds) * weight
             np.clip(term, least, limit, out=term)
-        stored = np.multiply(log_odds.T, self._growth, order="C")
-        self._log_odds[cells] = stored.view(np.complex64).ravel()
+            stored.view(np.float32)[kind::2] = term * self._growth[kind]
+        self._log_odds[cells] = stored
 
     def _log_odds_of(self, cells: np.ndarray) -> np.ndarray:
         """Return the static and the dynamic log-odds of cells, of any shape, float32 [2, ...]."""
