@@ -27,6 +27,7 @@ class ProjectionOptions:
         obstacle.
     pixel_sigma: standard deviation of a mask's lower edge, pixels; pitch_sigma: of the
         camera's pitch, radians; range_sigma: of measured depth, a fraction of the range.
+    Raise ValueError that names the option and its value.
     """
 
     ground: tuple[str, ...] | None = None
@@ -43,3 +44,20 @@ class ProjectionOptions:
     pixel_sigma: float = 1.0
     pitch_sigma: float = 0.003
     range_sigma: float = 0.02
+
+    def __post_init__(self) -> None:
+        for name in ("ground_height", "ground_pitch", "ground_roll"):
+            if not np.isfinite(getattr(self, name)):
+                raise ValueError(f"{name} {getattr(self, name)} must be finite")
+        for name in ("ground_pitch", "ground_roll"):
+            if abs(getattr(self, name)) >= np.pi / 4:
+                raise ValueError(f"{name} {getattr(self, name)} must be within 0.78 radians")
+        for name in ("max_footprint", "pixel_sigma", "pitch_sigma", "range_sigma"):
+            value = getattr(self, name)
+            if not (np.isfinite(value) and value > 0):
+                raise ValueError(f"{name} {value} must be positive")
+        if not 0 <= self.min_height < self.clearance:
+            raise ValueError(
+                f"min_height {self.min_height} must be 0 or more "
+                f"and less than clearance {self.clearance}"
+            )
