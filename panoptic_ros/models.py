@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 import yaml
-from torch import nn
 
-from panoptic_ros import checkpoints, resources
+from panoptic_ros import resources
 from panoptic_ros.fusion import STRATEGIES
 from panoptic_ros.fusion.options import FusionOptions
 from panoptic_ros.labels import LabelSet, label_set
-from panoptic_ros.networks import DeepLabV3Plus, MaskRCNNDetector, PanopticHead, build
-from panoptic_ros.predictors import InstancePredictor, SemanticPredictor
+from panoptic_ros.weights import find
 
 RANDOM = "random"
 T = TypeVar("T")
@@ -26,8 +23,9 @@ T = TypeVar("T")
 class NetworkConfig:
     """Say where a network's weights come from and what image it wants to see.
 
-    weights: `random`, or the path of a checkpoint without suffix; architecture: for random
-    weights only; short_side, long_side: pixels, 0 sets no limit (see `Predictor`).
+    weights: `random`, the path of a checkpoint without suffix, or the description of an ONNX
+    network (.yaml); architecture: for random weights only; short_side, long_side: pixels, 0
+    sets no limit (see `Predictor`); find_riders: for instances only, see `InstancePredictor`.
     Raise ValueError that names the field.
     """
 
@@ -35,6 +33,7 @@ class NetworkConfig:
     architecture: Mapping[str, Any] | None = None
     short_side: int = 0
     long_side: int = 0
+    find_riders: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.weights, str) or not self.weights:
@@ -48,6 +47,8 @@ class NetworkConfig:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 0:
                 raise ValueError(f"{name} is {value!r}; it must be a number of pixels, 0 for none")
+        if not isinstance(self.find_riders, bool):
+            raise ValueError(f"find_riders is {self.find_riders!r}; it must be true or false")
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,10 @@ class ModelConfig:
     labels: LabelSet
     semantic: NetworkConfig
     instances: NetworkConfig
-    head: NetworkConfig | None
-    fusion: str
-    options: FusionOptions
-    seed: int
+    head: NetworkConfig | None = None
+    fusion: str = "stack"
+    options: FusionOptions = field(default_factory=FusionOptions)
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def load_model_config(model: str | Path) -> ModelConfig:
     _mapping(options.get("class_limits", {}), f"{file}: options: class_limits")
     return ModelConfig(
         name=file.stem,
-        labels=_named(f"{file}: label_set", lambda: label_set(raw.label_set)),
+        labels=named(f"{file}: label_set", lambda: label_set(raw.label_set)),
         semantic=network("semantic"),
         instances=network("instances"),
         head=None if raw.head is None else network("head"),
@@ -116,70 +117,6 @@ def load_model_config(model: str | Path) -> ModelConfig:
         options=_checked(FusionOptions, options, f"{file}: options"),
         seed=raw.seed,
     )
-
-
-def build_predictors(
-    config: ModelConfig, device: torch.device | str
-) -> tuple[SemanticPredictor, InstancePredictor, PanopticHead | None]:
-    """Return the networks of a model on a device, ready for images, and its head if any.
-
-    Raise FileNotFoundError for missing weights; ValueError where weights are damaged, are
-    another kind of network, or know other classes than the model's label set.
-    """
-    semantic = SemanticPredictor(
-        _network(config, "semantic", DeepLabV3Plus, device),
-        config.labels,
-        config.semantic.short_side,
-        config.semantic.long_side,
-    )
-    instances = InstancePredictor(
-        _network(config, "instances", MaskRCNNDetector, device),
-        config.labels,
-        config.instances.short_side,
-        config.instances.long_side,
-    )
-    if config.head is None:
-        return semantic, instances, None
-    head = _network(config, "head", PanopticHead, device)
-    things = {c.id for c in config.labels.things}
-    if set(head.class_ids) != things or head.num_semantic != len(config.labels):
-        raise ValueError(
-            f"model {config.name!r}: the head is for classes {head.class_ids} among "
-            f"{head.num_semantic}, label set {config.labels.name!r} has {sorted(things)} "
-            f"among {len(config.labels)}"
-        )
-    return semantic, instances, head
-
-
-def _network(config: ModelConfig, part: str, kind: type[T], device: torch.device | str) -> T:
-    """Build one of a model's networks and check that it is what the part needs."""
-    entry: NetworkConfig = getattr(config, part)
-    where = f"model {config.name!r}, {part}"
-    if entry.weights == RANDOM:
-        network = _named(where, lambda: _random(entry.architecture, config.seed))
-        network = network.to(device).eval()
-    else:
-        try:
-            network, side = checkpoints.load(entry.weights, device)
-        except FileNotFoundError as error:
-            raise FileNotFoundError(
-                f"{where}: {error}; train it or choose another model"
-            ) from error
-        if side["label_set"] != config.labels.name:
-            raise ValueError(
-                f"{where}: {entry.weights} was trained for label set {side['label_set']!r}, "
-                f"the model's is {config.labels.name!r}"
-            )
-    if not isinstance(network, kind):
-        raise ValueError(f"{where}: needs a {kind.__name__}, not a {type(network).__name__}")
-    return network
-
-
-def _random(architecture: Mapping[str, Any], seed: int) -> nn.Module:
-    """Build a network with the weights of a seed; the caller's random state stays."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return build(architecture)
 
 
 def _find(model: str | Path) -> Path:
@@ -201,10 +138,13 @@ def _find(model: str | Path) -> Path:
 
 
 def _weights_path(weights: str, folder: Path) -> Path:
-    """Return where weights lie: a path seen from a model file's folder, or a packaged name."""
+    """Return where weights lie: a path seen from a model file's folder, or a name.
+
+    Weights that are nowhere are looked for, by the error, where they would be installed.
+    """
     if weights.startswith((".", "/", "~")):
         return folder / Path(weights).expanduser()
-    return resources.share_dir() / "weights" / weights
+    return find(weights) or resources.share_dir() / "weights" / weights
 
 
 def _checked(kind: Callable[..., T], content: Any, where: str) -> T:
@@ -214,11 +154,11 @@ def _checked(kind: Callable[..., T], content: Any, where: str) -> T:
     for key in entries:
         if key not in known:
             raise ValueError(f"{where}: unknown key {key!r}; known: {', '.join(known)}")
-    for name, field in known.items():
-        optional = field.default is not MISSING or field.default_factory is not MISSING
+    for name, key in known.items():
+        optional = key.default is not MISSING or key.default_factory is not MISSING
         if not optional and name not in entries:
             raise ValueError(f"{where}: {name} is missing")
-    return _named(where, lambda: kind(**entries))
+    return named(where, lambda: kind(**entries))
 
 
 def _mapping(content: Any, where: str) -> Mapping[str, Any]:
@@ -227,7 +167,7 @@ def _mapping(content: Any, where: str) -> Mapping[str, Any]:
     return content
 
 
-def _named(where: str, make: Callable[[], T]) -> T:
+def named(where: str, make: Callable[[], T]) -> T:
     """Return what `make` makes, its errors told with the place they come from."""
     try:
         return make()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,11 +10,14 @@ import torch
 
 from panoptic_ros.fusion import FusionOptions, make_strategy
 from panoptic_ros.labels import LabelSet
-from panoptic_ros.models import build_predictors, load_model_config
+from panoptic_ros.model_building import build_predictors
+from panoptic_ros.models import load_model_config
 from panoptic_ros.networks.panoptic_head import PanopticHead
 from panoptic_ros.prediction import InstancePrediction, PanopticPrediction, SemanticPrediction
 from panoptic_ros.predictors import InstancePredictor, SemanticPredictor
 from panoptic_ros.stage_clock import StageClock
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,8 @@ class PanopticPipeline:
 
         weights: NAME of config/models/NAME.yaml, or the path of such a file.
         device: auto (CUDA where there is one), cuda, cuda:N or cpu.
-        fusion, options: None takes the model's own.
+        fusion, options: None takes the model's own, or stack, with a warning, where the
+        model's own needs a head and it has none.
         Raise FileNotFoundError or ValueError that names the file at fault, or the device.
         """
         config = load_model_config(weights)
@@ -75,7 +80,7 @@ class PanopticPipeline:
             semantic,
             instances,
             head,
-            fusion=fusion or config.fusion,
+            fusion=fusion or fusion_or_stack(config.fusion, head, config.name),
             options=options or config.options,
             name=config.name,
         )
@@ -128,6 +133,18 @@ class PanopticPipeline:
         panoptic = merge(semantic, instances, options)
         clock.lap("fusion")
         return PanopticResult(panoptic, semantic, instances, clock.milliseconds())
+
+
+def fusion_or_stack(fusion: str, head: PanopticHead | None, model: str) -> str:
+    """Return a strategy's name; stack, with a warning, where it needs a head and there is none."""
+    if fusion != "conv_head" or head is not None:
+        return fusion
+    _log.warning(
+        "model %r brings no weights of a panoptic head: merging with stack; "
+        "docs/weights.md tells how to train a head",
+        model,
+    )
+    return "stack"
 
 
 def torch_device(name: str) -> torch.device:

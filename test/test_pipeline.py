@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from model_file import write
 
 from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.labels import class_ids
@@ -55,6 +56,16 @@ def test_fusion_and_thresholds_change_between_frames(pipeline):
 def test_what_is_no_rgb_image_is_refused(pipeline, image):
     with pytest.raises(ValueError, match="image"):
         pipeline(image)
+
+
+def test_a_model_without_a_head_merges_with_stack_and_says_so(tmp_path, caplog):
+    model = write(tmp_path / "headless.yaml", head=None, fusion="conv_head")
+    pipeline = PanopticPipeline.load(str(model), device="cpu")
+    assert pipeline.fusion_name == "stack"
+    assert "'headless' brings no weights of a panoptic head: merging with stack" in caplog.text
+    assert pipeline(IMAGE).labels.shape == IMAGE.shape[:2]
+    with pytest.raises(ValueError, match="'conv_head' needs the weights of a panoptic head"):
+        PanopticPipeline.load(str(model), device="cpu", fusion="conv_head")
 
 
 def test_an_unknown_model_is_named():

@@ -6,6 +6,7 @@ import gc
 import itertools
 import math
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from rclpy.time import Time
 
 from panoptic_ros.frame_worker import MEMORY_RETRY_SECONDS, FrameWork, FrameWorker
 from panoptic_ros.fusion import FusionOptions
-from panoptic_ros.pipeline import PanopticPipeline, PanopticResult
+from panoptic_ros.pipeline import PanopticPipeline, PanopticResult, fusion_or_stack
 from panoptic_ros.refusals import Refusal
 from panoptic_ros.ros import parameters
 from panoptic_ros.ros.camera import decode, subscribe
@@ -145,7 +146,8 @@ class PanopticNode(LifecycleNode):
         chosen = self._settings
         pipeline = PanopticPipeline.load(chosen.weights, device=chosen.device)
         self._model_fusion = (pipeline.fusion_name, pipeline.options)
-        self._set_fusion(pipeline, chosen)
+        wanted = fusion_or_stack(chosen.fusion, pipeline.head, chosen.weights)
+        self._set_fusion(pipeline, replace(chosen, fusion=wanted))
         self._outputs = Outputs(self)
         self._ground = Ground(self, self._outputs, lambda: self._settings, self._track_ids)
         work = FrameWork(

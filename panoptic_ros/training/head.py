@@ -14,28 +14,32 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from panoptic_ros.checkpoints import load
 from panoptic_ros.labels import LabelSet, label_set
+from panoptic_ros.model_building import build_networks
+from panoptic_ros.models import ModelConfig, NetworkConfig, load_model_config
 from panoptic_ros.networks import PanopticHead, build
-from panoptic_ros.predictors import InstancePredictor, SemanticPredictor
 from panoptic_ros.training.config import TrainingConfig
 from panoptic_ros.training.frames import Frames
 from panoptic_ros.training.head_inputs import INDEX, Entry, HeadInputs, HeadSample, prepare
 from panoptic_ros.training.sampling import Order
 from panoptic_ros.training.task import Task, Trainee
 from panoptic_ros.training.warm_start import warm_start
+from panoptic_ros.weights import find
 
 
 @dataclass(frozen=True)
 class HeadConfig(TrainingConfig):
     """Add the head's inputs to the common settings.
 
-    semantic, instance: checkpoints of the frozen networks, paths without suffix;
+    model: a model file (name or path) whose two networks are frozen, with the sizes of image
+    and the rules that they run with; or semantic, instance: their checkpoints (names of
+    weights, or paths without suffix) or ONNX descriptions (.yaml), at the frames' own size;
     least_score: detections below it are no training samples, 0..1; window: longest side of
     a training crop in pixels; selection_stride: every so-manieth training frame is not
     trained on, but decides which state of each class's CNN is kept.
     """
 
+    model: str = ""
     semantic: str = ""
     instance: str = ""
     least_score: float = 0.5
@@ -44,9 +48,13 @@ class HeadConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.model and (self.semantic or self.instance):
+            raise ValueError("set model, or semantic and instance, not both")
         for name in ("semantic", "instance"):
-            if not getattr(self, name):
-                raise ValueError(f"set {name}: the checkpoint of the frozen {name} network")
+            if not self.model and not getattr(self, name):
+                raise ValueError(
+                    f"set {name}: the checkpoint of the frozen {name} network (or set model)"
+                )
         if self.selection_stride < 2:
             raise ValueError(f"selection_stride is {self.selection_stride}; it must be >= 2")
 
@@ -131,10 +139,25 @@ class HeadTask(Task):
     def _prepare(
         self, folders: Mapping[str, Path], frames: Mapping[str, Frames], device: torch.device
     ) -> None:
-        semantic = SemanticPredictor(load(self.config.semantic, device)[0], self.labels)
-        instances = InstancePredictor(load(self.config.instance, device)[0], self.labels)
+        semantic, instances = build_networks(self._frozen(), device)
         for split, folder in folders.items():
             prepare(folder, frames[split], semantic, instances, self.config.least_score)
+
+    def _frozen(self) -> ModelConfig:
+        """Return the frozen networks as the halves of a model."""
+        if self.config.model:
+            model = load_model_config(self.config.model)
+            if model.labels.name != self.labels.name:
+                raise ValueError(
+                    f"model {model.name!r} is for label set {model.labels.name!r}, "
+                    f"the head for {self.labels.name!r}"
+                )
+            return model
+        semantic, instances = (
+            NetworkConfig(str(find(name) or Path(name).expanduser()))
+            for name in (self.config.semantic, self.config.instance)
+        )
+        return ModelConfig("frozen", self.labels, semantic, instances)
 
     def collate(self, samples: list[HeadSample]) -> list[tuple[Tensor, Tensor, int]]:
         """Return stacked masks, target and class of each sample: sizes differ."""

@@ -63,9 +63,8 @@ def splits(tmp_path_factory):
 @pytest.fixture
 def oracle(splits, monkeypatch):
     oracle = Oracle([*splits[0], *splits[1]])
-    monkeypatch.setattr(head_module, "load", lambda path, device: (None, {}))
-    monkeypatch.setattr(head_module, "SemanticPredictor", lambda n, labels: oracle.semantic)
-    monkeypatch.setattr(head_module, "InstancePredictor", lambda n, labels: oracle.instances)
+    networks = (oracle.semantic, oracle.instances)
+    monkeypatch.setattr(head_module, "build_networks", lambda config, device: networks)
     return oracle
 
 
