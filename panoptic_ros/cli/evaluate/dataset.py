@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -39,10 +40,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Score, print the tables, write results and report; return 1 if a frame was broken."""
+    """Score, print the tables, write results and report; return 1 if a frame was broken.
+
+    2: what scoring needs is not installed.
+    """
     missing = [f"--{name}" for name in _REQUIRED if getattr(args, name) is None]
     if missing:
         args.refuse(f"the following arguments are required: {', '.join(missing)}")
+    if importlib.util.find_spec("pycocotools") is None:
+        print(
+            "panoptic: error: scoring masks needs pycocotools: pip install pycocotools",
+            file=sys.stderr,
+        )
+        return EXIT_CANNOT_RUN
     from panoptic_ros.evaluation.dataset_run import DatasetRun, RunOptions
     from panoptic_ros.evaluation.report import write_report
     from panoptic_ros.evaluation.report.tables import print_tables
