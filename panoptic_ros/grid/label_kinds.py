@@ -14,6 +14,8 @@ _GROUND = ("road", "sidewalk", "terrain", "parking", "rail track", "ground", "la
 _OVERHEAD = ("sky", "traffic light", "traffic sign")
 # European kerbs are 0.10 to 0.15 m high; what lies beside the carriageway is level with them.
 _HEIGHTS = {"sidewalk": 0.12, "terrain": 0.12}
+# What carries its camera lower than this, metres, drives on the pavement, not beside it.
+_LOWEST_ON_ROAD = 0.5
 # Kinds of a label: neither, ground at heights[kind - 1], obstacle.
 NEITHER, OBSTACLE = 0, 255
 
@@ -24,10 +26,11 @@ class LabelKinds:
     heights: metres above the plane at which ground classes lie, ascending; kinds: uint8, by
     value: NEITHER (unlabeled, overhead), k + 1 for ground at heights[k], OBSTACLE; classes:
     uint8, label id by value. Look up with `take(..., mode="clip")`: values that the label set
-    does not know are NEITHER. Raise ValueError for a name that the label set does not have.
+    does not know are NEITHER. Raise ValueError for a name that the label set does not have and
+    for ground as high as the camera (camera_height: metres above the plane).
     """
 
-    def __init__(self, labels: LabelSet, options: ProjectionOptions) -> None:
+    def __init__(self, labels: LabelSet, options: ProjectionOptions, camera_height: float) -> None:
         if labels.ids.max() > 255:
             raise ValueError(
                 f"label set {labels.name!r} has class id {labels.ids.max()}; grids hold 0..255"
@@ -41,9 +44,16 @@ class LabelKinds:
             )
         if both := ground & overhead:
             raise ValueError(f"classes {[labels[i].name for i in both]} are ground and overhead")
-        by_name = _HEIGHTS if options.ground_heights is None else options.ground_heights
-        if options.ground_heights is not None:
+        by_name = options.ground_heights
+        if by_name is None:
+            by_name = _HEIGHTS if camera_height >= _LOWEST_ON_ROAD else {}
+        else:
             _ids(labels, tuple(by_name), (), "ground_heights")
+        if bad := {name: h for name, h in by_name.items() if not h < camera_height / 2}:
+            raise ValueError(
+                f"ground_heights {bad} must be below half the camera's height, "
+                f"{camera_height:.2f} m"
+            )
         height_of = {i: float(by_name.get(labels[i].name, 0.0)) for i in ground}
         self.heights = tuple(sorted(set(height_of.values())))
         size = (int(labels.ids.max()) + 1) * INSTANCE_DIVISOR

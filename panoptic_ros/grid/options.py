@@ -15,7 +15,8 @@ class ProjectionOptions:
     ground: names of the classes that are free; None: the usual ones that the label set has.
     overhead: names of classes whose lower edge hangs in the air (None: the usual ones): they
         hide the ground but are never placed on it.
-    ground_heights: metres of a ground class above the plane; None: the usual kerbs'.
+    ground_heights: metres of a ground class above the plane; None: the usual kerbs' (for a
+        camera below 0.5 m: none, it drives on the pavement).
     ground_height, ground_pitch, ground_roll: the ground plane in the frame of the camera pose:
         its height at the origin in metres; pitch > 0 falls away ahead, roll > 0 falls away to
         the right, radians (the rotation about y, about x, of REP-103's right-handed axes).

@@ -53,7 +53,7 @@ class GroundProjection:
         self._camera = camera
         self._window = window
         self._options = options
-        self._kinds = kinds = LabelKinds(labels, options)
+        self._kinds = kinds = LabelKinds(labels, options, view.height)
         finder = PixelFinder(camera, view, _hidden(camera, options))
         self._lookup = lookup = CellLookup.build(
             finder, window, kinds.heights, options.max_footprint

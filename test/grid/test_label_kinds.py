@@ -7,7 +7,7 @@ from panoptic_ros.labels import CITYSCAPES, LabelClass, LabelSet
 
 
 def kinds_of(values, **options):
-    kinds = LabelKinds(CITYSCAPES, ProjectionOptions(**options))
+    kinds = LabelKinds(CITYSCAPES, ProjectionOptions(**options), 1.5)
     values = np.array(values)
     return kinds, *(t.take(values, mode="clip").tolist() for t in (kinds.kinds, kinds.classes))
 
@@ -42,4 +42,15 @@ def test_overhead_is_configurable():
 )
 def test_refuses_label_sets_and_says_why(entry, message):
     with pytest.raises(ValueError, match=message):
-        LabelKinds(LabelSet("own", (entry,)), ProjectionOptions())
+        LabelKinds(LabelSet("own", (entry,)), ProjectionOptions(), 1.5)
+
+
+def test_a_low_camera_drives_on_the_pavement():
+    assert LabelKinds(CITYSCAPES, ProjectionOptions(), 0.3).heights == (0.0,)
+
+
+@pytest.mark.parametrize("height", [0.8, float("nan")])
+def test_refuses_ground_as_high_as_the_camera(height):
+    options = ProjectionOptions(ground_heights={"sidewalk": height})
+    with pytest.raises(ValueError, match="ground_heights .*sidewalk.* 1.50 m"):
+        LabelKinds(CITYSCAPES, options, 1.5)
