@@ -52,5 +52,5 @@ def test_a_low_camera_drives_on_the_pavement():
 @pytest.mark.parametrize("height", [0.8, float("nan")])
 def test_refuses_ground_as_high_as_the_camera(height):
     options = ProjectionOptions(ground_heights={"sidewalk": height})
-    with pytest.raises(ValueError, match="ground_heights .*sidewalk.* 1.50 m"):
+    with pytest.raises(ValueError, match=r"ground_heights .*sidewalk.* 1\.50 m"):
         LabelKinds(CITYSCAPES, options, 1.5)
