@@ -24,20 +24,23 @@ def truth(seed):
 
 def write_cityscapes(root, count):
     """Write frames aachen_000000_00000N, split val; return their names."""
-    names = []
-    for seed in range(count):
-        names.append(f"aachen_000000_{seed:06d}")
-        labels = truth(seed)
+    names = [f"aachen_000000_{seed:06d}" for seed in range(count)]
+    for seed, name in enumerate(names):
         picture = np.random.default_rng(seed).integers(0, 256, (*SIZE, 3))
-        for kind, suffix, pixels in (
-            ("leftImg8bit", "leftImg8bit", picture.astype(np.uint8)),
-            ("gtFine", "gtFine_instanceIds", labels),
-            ("gtFine", "gtFine_labelIds", class_ids(labels).astype(np.uint8)),
-        ):
-            path = root / kind / "val" / "aachen" / f"{names[-1]}_{suffix}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            assert cv2.imwrite(str(path), pixels)
+        write_frame(root, name, picture.astype(np.uint8), truth(seed))
     return names
+
+
+def write_frame(root, name, picture, labels):
+    """Write a frame of RGB and instance ids in Cityscapes' layout, split val, city aachen."""
+    for kind, suffix, pixels in (
+        ("leftImg8bit", "leftImg8bit", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)),
+        ("gtFine", "gtFine_instanceIds", labels),
+        ("gtFine", "gtFine_labelIds", class_ids(labels).astype(np.uint8)),
+    ):
+        path = root / kind / "val" / "aachen" / f"{name}_{suffix}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        assert cv2.imwrite(str(path), pixels)
 
 
 def write_model(folder):

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from cityscapesscripts.preparation.createPanopticImgs import convert2panoptic
 from coco_files import Side, assert_same, official_results
-from street_files import SIZE, write_cityscapes, write_model
+from painted_model import paint
+from painted_model import write_model as write_painted_model
+from street_files import SIZE, write_cityscapes, write_frame, write_model
 
 from panoptic_ros.evaluation.dataset_run import DatasetRun, RunOptions, extremes
 from panoptic_ros.evaluation.heads import compare_heads
+from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.pipeline import PanopticPipeline
 
 FRAMES = 3
@@ -158,6 +161,29 @@ def test_nothing_but_broken_frames_gives_empty_results(options, tmp_path):
     assert outcome.results["fusion"]["stack"]["panoptic"]["all"]["n"] == 0
     assert outcome.results["semantic"]["miou"] is None
     assert outcome.results["timing"]["end_to_end"]["stack"] is None
+
+
+def test_a_model_that_knows_what_it_sees_worked_out_on_paper(tmp_path):
+    """The car found is 20 of the true 25 columns: IoU 0.8, seven of AP's ten thresholds."""
+    road, car = CITYSCAPES.by_name["road"], CITYSCAPES.by_name["car"]
+    picture = paint(SIZE, "road", ("car", slice(10, 30), slice(40, 65)))
+    labels = np.full(SIZE, road.id, np.uint16)
+    labels[10:30, 40:65] = car.id * 1000
+    write_frame(tmp_path, "aachen_000000_000000", picture, labels)
+    model = write_painted_model(tmp_path, SIZE, (40, 10, 60, 30))
+    run = RunOptions("cityscapes", tmp_path, tmp_path / "out", weights=model, device="cpu")
+    results = DatasetRun(run)().results
+
+    assert list(results["fusion"]) == ["stack"]  # the model has no head
+    found = results["fusion"]["stack"]
+    assert found["panoptic"]["things"] == {"pq": 0.8, "sq": 0.8, "rq": 1.0, "n": 1}
+    # The merge leaves the 100 pixels of car that no instance claims unlabeled.
+    assert found["panoptic"]["stuff"] == {"pq": 1.0, "sq": 1.0, "rq": 1.0, "n": 1}
+    assert found["semantic"]["iou"][str(car.id)] == 0.8
+    assert found["ap"]["ap"] == results["detector"]["ap"] == pytest.approx(0.7)
+    assert found["instance_iou"]["mean"] == 0.8
+    assert results["semantic"]["miou"] == 1.0
+    assert results["frames"][0]["pq"] == {"stack": pytest.approx(0.9)}
 
 
 @pytest.mark.parametrize(
