@@ -79,7 +79,7 @@ class GroundProjection:
 
         depth: float32 [H, W], metres along the optical axis, 0 where there is none; points:
         float [N, 3] in base_link, metres. Either places obstacles instead of their masks'
-        contact edges. Raise ValueError for sizes that do not fit, and for both at once.
+        contact edges; of both, the nearer one. Raise ValueError for sizes that do not fit.
         """
         labels = prediction.labels
         if labels.shape != self._camera.size:
@@ -87,14 +87,14 @@ class GroundProjection:
                 f"label image is {labels.shape} (H, W), the camera's picture "
                 f"{self._camera.size}; use CameraModel.scaled"
             )
-        if depth is not None and points is not None:
-            raise ValueError("depth and points both given; obstacles are placed by one of them")
         contacts = self._edges(labels)
+        measured = []
         if depth is not None:
-            contacts = _placed(contacts, *self._measured.from_depth(labels, depth))
-        elif points is not None:
-            contacts = _placed(contacts, *self._measured.from_points(labels, points))
-        is_measured = depth is not None or points is not None
+            measured.append(self._measured.from_depth(labels, depth))
+        if points is not None:
+            measured.append(self._measured.from_points(labels, points))
+        if is_measured := bool(measured):
+            contacts = _placed(contacts, *_nearest(measured))
         state, classes = self._free(labels, contacts)
         weight = self._weight * (state == FREE)
         self._occupy(contacts, is_measured, state, classes, weight)
@@ -172,6 +172,13 @@ class GroundProjection:
         # Distance is height / tan(depression): an angle's error grows with its square.
         angle = np.hypot(options.pixel_sigma / self._camera.matrix[1, 1], options.pitch_sigma)
         return (distance**2 / self._view.height + self._view.height) * angle
+
+
+def _nearest(measured: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Return of several distances and values [C] the nearest on each line."""
+    distances, values = (np.stack(part) for part in zip(*measured, strict=True))
+    nearest = distances.argmin(axis=0), np.arange(distances.shape[1])
+    return distances[nearest], values[nearest]
 
 
 def _placed(contacts: Contacts, distance: np.ndarray, value: np.ndarray) -> Contacts:

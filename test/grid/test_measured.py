@@ -73,6 +73,16 @@ def test_depth_without_measurements_places_nothing():
         assert seen.state[cell(8, 0.1)] == FREE
 
 
+def test_of_depth_and_points_the_nearer_one_counts():
+    labels, depth = render(camera(), pose(), [FLOATING])
+    points = np.array([[9.0, 0.0, 1.0]])
+    seen = observe(camera(), pose(), labels, depth=depth, points=points)
+    ((x, y),) = occupied(observe(camera(), pose(), labels, points=points))
+    assert (x, abs(y)) == pytest.approx((9.1, 0.1))
+    assert seen.state[cell(x, y)] == OCCUPIED
+    assert np.median(occupied(seen)[:, 0]) == pytest.approx(12.1)
+
+
 def test_a_sign_in_the_way_is_placed_where_it_is_measured():
     labels, depth = render(camera(), pose(), [Box(SIGN, (8, -0.5, 1.6), (8.1, 0.5, 2.2))])
     seen = observe(camera(), pose(), labels, depth=depth)
