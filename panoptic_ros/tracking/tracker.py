@@ -6,6 +6,7 @@ import itertools
 import math
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -88,7 +89,7 @@ class InstanceTracker:
         segments = [s for s in prediction.segments if s.is_thing and s.id >= INSTANCE_DIVISOR]
         view = None
         if pose is not None and camera is not None and base_from_optical is not None:
-            view = View(camera.scaled(prediction.labels.shape), base_from_optical, pose)
+            view = View(_scaled(camera, prediction.labels.shape), base_from_optical, pose)
         self._follow_camera(view, image, segments)
         seen = self._associate(segments, time)
         self._ground.predict(time - self._time, self._image.track_ids)
@@ -180,6 +181,12 @@ class InstanceTracker:
             for i, history in sorted(self._histories.items())
             if i in seen or history.sightings > 1
         ]
+
+
+@lru_cache(maxsize=4)
+def _scaled(camera: CameraModel, size: tuple[int, int]) -> CameraModel:
+    """Return a camera for pictures of a size; an equal one is the same, with all it has cached."""
+    return camera.scaled(size)
 
 
 def _track(

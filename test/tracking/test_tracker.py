@@ -4,8 +4,11 @@ import math
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from street import BASE_FROM_OPTICAL, CAMERA, CAR, PERSON, REST, SIZE, Board, view
 
+from panoptic_ros.grid.camera_model import CameraModel
 from panoptic_ros.grid.pose import Pose2D
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.prediction import PanopticPrediction, Segment
@@ -230,6 +233,56 @@ def test_hundreds_of_instances():
     assert len(first) > 250
     second, _ = seen_by(tracker, crowd, 0.1)
     assert {i: t.track_id for i, t in second.items()} == {i: t.track_id for i, t in first.items()}
+
+
+def test_the_calibration_may_be_of_another_picture_size():
+    ids = []
+    large = CameraModel(
+        2 * SIZE[1], 2 * SIZE[0], np.array([[600, 0, 511.5], [0, 600, 255.5], [0, 0, 1.0]])
+    )
+    tracker = InstanceTracker(CITYSCAPES)
+    for step in range(4):
+        pose = Pose2D(0, 0, 0.1 * step)
+        prediction, _, _ = view([PEDESTRIAN], 0.1 * step, pose)
+        tracks = tracker.update(
+            prediction,
+            time=0.1 * step,
+            pose=pose,
+            camera=large,
+            base_from_optical=BASE_FROM_OPTICAL,
+        )
+        ids += [t.track_id for t in tracks if not t.coasting]
+    assert ids == [1] * 4
+
+
+def segments_of(draw):
+    """Return segments of up to 6 instances with any box, class and score."""
+    found = []
+    for number in range(draw(st.integers(0, 6))):
+        class_id = draw(st.sampled_from([PERSON, CAR]))
+        x, y = draw(st.integers(0, 500)), draw(st.integers(0, 250))
+        box = (x, y, x + draw(st.integers(1, 200)), y + draw(st.integers(1, 100)))
+        score = draw(st.floats(0, 1))
+        found.append(Segment(class_id * 1000 + number, class_id, True, score, 1, box))
+    return found
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_whatever_comes_each_instance_has_at_most_one_track(data):
+    tracker = InstanceTracker(CITYSCAPES)
+    classes, time = {}, 0.0
+    for _ in range(data.draw(st.integers(1, 8))):
+        time += data.draw(st.floats(0, 0.8))
+        segments = segments_of(data.draw)
+        labels = np.zeros(SIZE, np.uint16)
+        tracks = tracker.update(PanopticPrediction(labels, segments), time=time, pose=REST)
+        by_id = {t.track_id: t for t in tracks}
+        assert len(by_id) == len(tracks)
+        seen = [t.instance_id for t in tracks if not t.coasting]
+        assert len(set(seen)) == len(seen)
+        assert {s.id for s in segments if s.score >= 0.6} <= set(seen) <= {s.id for s in segments}
+        assert all(classes.setdefault(i, t.class_id) == t.class_id for i, t in by_id.items())
 
 
 @pytest.mark.parametrize("time", [math.nan, math.inf])
