@@ -88,7 +88,7 @@ def _tables(results: Mapping[str, Any]) -> list[tables.ReportTable | None]:
 def _charts(results: Mapping[str, Any]) -> list[tuple[str, Markup]]:
     """Return the page's charts: a caption and an SVG element each."""
     charts = []
-    fusions = {n: f for n, f in _fusions(results) if f.get("panoptic")}
+    fusions = {n: f for n, f in _fusions(results) if _is_scored(f)}
     if fusions:
         classes = results["classes"]
         series = {n: _class_quality(f["panoptic"], classes) for n, f in fusions.items()}
@@ -121,11 +121,17 @@ def _totals(results: Mapping[str, Any]) -> dict[str, list[float]]:
 def _strategy(name: str, fusion: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the page shows of one strategy by itself."""
     classes = results["classes"]
+    if not _is_scored(fusion):
+        return {"name": name, "tables": [], "confusion": ""}
     counts = (fusion.get("semantic") or {}).get("confusion")
     chart = figures.confusion(counts, [c["name"] for c in classes]) if counts else ""
-    panoptic = fusion.get("panoptic")
-    shown = [tables.group_table(panoptic), tables.class_table(fusion, classes)] if panoptic else []
+    shown = [tables.group_table(fusion["panoptic"]), tables.class_table(fusion, classes)]
     return {"name": name, "tables": shown, "confusion": Markup(chart)}
+
+
+def _is_scored(fusion: Mapping[str, Any]) -> bool:
+    """Tell whether there was any truth to score a strategy with."""
+    return bool(fusion.get("panoptic") and fusion["panoptic"]["all"]["n"])
 
 
 def _frames(results: Mapping[str, Any], frames: Iterable[ReportFrame]) -> list[dict[str, Any]]:

@@ -88,6 +88,16 @@ def test_an_evaluation_without_pictures_or_times():
     assert "Panoptic quality per class" in page
 
 
+def test_a_replay_without_truth_has_no_charts_of_quality():
+    results = example_results()
+    for fusion in results["fusion"].values():
+        fusion["panoptic"]["all"] = {"pq": 0.0, "sq": 0.0, "rq": 0.0, "n": 0}
+    page = render(results, [])
+    assert "Panoptic quality per class" not in page
+    assert "Confusion of classes" not in page
+    assert "Latency" in page
+
+
 def _chromium(tmp_path, path, *options):
     profile = f"--user-data-dir={tmp_path / 'profile'}"
     command = [CHROMIUM, *FLAGS, profile, *options, "--dump-dom", path.as_uri()]
