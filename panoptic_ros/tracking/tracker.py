@@ -27,7 +27,7 @@ from panoptic_ros.tracking.track import Track
 # The library wants time to go on between two pictures of one instant.
 _SAME_INSTANT = 1e-6
 # Optical flow on pictures of about this height takes milliseconds and is exact enough.
-_FLOW_HEIGHT = 256
+_FLOW_HEIGHT = 128
 
 
 class InstanceTracker:
