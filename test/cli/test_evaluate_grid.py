@@ -35,9 +35,7 @@ def test_scores_are_printed_and_written(tmp_path, capsys, no_egl):
     assert results["true_labels"]["free_iou"] > 0.9
     assert results["frames"] == 4
     assert "true labels, odometry with 2 % drift" in capsys.readouterr().out
-    assert sorted(p.name for p in report.iterdir()) == sorted(
-        ["grid.txt", *(f"grid_town_{seed:06d}.png" for seed in drives.SEEDS[:2])]
-    )
+    assert "true labels, odometry with 2 % drift" in (report / "grid.html").read_text()
 
 
 def test_what_is_missing_to_render_is_named(tmp_path, capsys, no_egl):

@@ -89,8 +89,8 @@ def test_poses_that_nearly_agree_share_a_projection_and_others_do_not(mapper, mo
 def test_a_refused_frame_leaves_the_grid_as_it_was(mapper):
     here = {"camera": CAMERA, "base_from_optical": LEVEL, "pose": Pose2D()}
     before = mapper(street(), time=0.0, **here).layers
-    with pytest.raises(ValueError, match="both given"):
-        mapper(street(), time=0.1, depth=np.ones((240, 320)), points=np.ones((1, 3)), **here)
+    with pytest.raises(ValueError, match="depth"):
+        mapper(street(), time=0.1, depth=np.ones((2, 2), np.float32), **here)
     after = mapper(PanopticPrediction(np.zeros((240, 320), np.uint16)), time=0.0, **here).layers
     np.testing.assert_array_equal(after.occupancy >= 0, before.occupancy >= 0)
 

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit", type=_positive, metavar="N", help="first N frames of each drive only"
     )
-    parser.add_argument("--report", type=Path, metavar="DIR", help="write table and pictures")
+    parser.add_argument("--report", type=Path, metavar="DIR", help="write grid.html there")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -37,7 +37,11 @@ def run(args: argparse.Namespace) -> int:
     from panoptic_ros.datasets.town import Town
     from panoptic_ros.evaluation import drives as held_out
     from panoptic_ros.evaluation.ground.compare import GroundDrive, compare_ground
-    from panoptic_ros.evaluation.ground.report import ground_table, write_report
+    from panoptic_ros.evaluation.ground.report import (
+        ground_section,
+        ground_table,
+        write_report,
+    )
     from panoptic_ros.grid.window import GridWindow
     from panoptic_ros.pipeline import PanopticPipeline
 
@@ -57,7 +61,8 @@ def run(args: argparse.Namespace) -> int:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(comparison.results, indent=2) + "\n", encoding="utf-8")
     if args.report:
-        write_report(args.report, comparison.results, comparison.ends, pipeline.labels, window)
+        section = ground_section(comparison.results, comparison.ends, pipeline.labels, window)
+        write_report(args.report, section, pipeline.name)
     return 0
 
 

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from panoptic_ros.evaluation.ground.compare import PREDICTED, TRUE_LABELS, DriveEnd
+from panoptic_ros.evaluation.report import write_report as write_page
 from panoptic_ros.evaluation.tables import table
 from panoptic_ros.grid.bird_eye import draw_cells, draw_marks
 from panoptic_ros.grid.observation import OCCUPIED, UNKNOWN
@@ -24,45 +25,48 @@ _COLUMNS = {
     "single_iou": ("best single IoU %", 100, 1),
     "fused_iou": ("fused IoU %", 100, 1),
 }
+_HEADER = ["grid", *(title for title, _, _ in _COLUMNS.values())]
 _SCALE = 2
-_GAP, _HEADER = 6, 22
+_GAP, _TITLE_HEIGHT = 6, 22
 
 
 def ground_table(results: Mapping[str, Any]) -> str:
     """Return `compare_ground`'s results as text: a row per condition and kind of labels."""
-    rows = [
-        [f"{_TITLES[kind]}, {name}", *_cells(scores[kind])]
-        for kind in (TRUE_LABELS, PREDICTED)
-        for name, scores in results["robustness"].items()
-    ]
-    header = ["grid", *(title for title, _, _ in _COLUMNS.values())]
-    return "\n".join(
-        [
-            table(header, rows),
-            f"{len(results['drives'])} drives, {results['frames']} frames",
-        ]
-    )
+    return f"{table(_HEADER, _rows(results))}\n{_summary(results)}"
 
 
-def write_report(
-    folder: Path,
+def ground_section(
     results: Mapping[str, Any],
     ends: Mapping[str, Sequence[DriveEnd]],
     labels: LabelSet,
     window: GridWindow,
-) -> None:
-    """Write the table and pictures of how each drive ended to a folder.
+) -> dict[str, Any]:
+    """Return a report's section: the table, and how each drive ended, beside the truth."""
+    pictures = [
+        {
+            "caption": f"{name}, its last frame: camera, truth, one frame and the fused grid",
+            "image": end_picture({kind: ends[kind][number] for kind in ends}, labels, window),
+        }
+        for number, name in enumerate(results["drives"])
+    ]
+    return {
+        "title": "Semantic grid",
+        "tables": [{"caption": _summary(results), "header": _HEADER, "rows": _rows(results)}],
+        "pictures": pictures,
+    }
 
-    grid.txt: the table; grid_DRIVE.png: camera, truth, one frame and the fused grid, on true
-    and on predicted labels. Raise OSError for a file that cannot be written.
+
+def write_report(folder: Path, section: Mapping[str, Any], model: str) -> None:
+    """Write grid.html to a folder: the section alone; model: the network's name.
+
+    Raise OSError for a file that cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "grid.txt").write_text(ground_table(results) + "\n", encoding="utf-8")
-    for number, name in enumerate(results["drives"]):
-        picture = end_picture({kind: ends[kind][number] for kind in ends}, labels, window)
-        path = folder / f"grid_{name}.png"
-        if not cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
-            raise OSError(f"{path} cannot be written")
+    page = {
+        "title": "Semantic grid on drives through the town",
+        "model": {"name": model},
+        "sections": [section],
+    }
+    write_page(page, [], folder / "grid.html")
 
 
 def end_picture(ends: Mapping[str, DriveEnd], labels: LabelSet, window: GridWindow) -> np.ndarray:
@@ -103,9 +107,21 @@ def _view(
 
 
 def _titled(picture: np.ndarray, title: str) -> np.ndarray:
-    header = np.full((_HEADER, picture.shape[1], 3), 255, np.uint8)
+    header = np.full((_TITLE_HEIGHT, picture.shape[1], 3), 255, np.uint8)
     cv2.putText(header, title, (4, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
     return np.vstack([header, picture])
+
+
+def _rows(results: Mapping[str, Any]) -> list[list[str]]:
+    return [
+        [f"{_TITLES[kind]}, {name}", *_cells(scores[kind])]
+        for kind in (TRUE_LABELS, PREDICTED)
+        for name, scores in results["robustness"].items()
+    ]
+
+
+def _summary(results: Mapping[str, Any]) -> str:
+    return f"{len(results['drives'])} drives, {results['frames']} frames"
 
 
 def _cells(scores: Mapping[str, float | None]) -> list[str]:

@@ -1,11 +1,10 @@
-import cv2
 import numpy as np
 import pytest
 from street_world import network, write_frame
 
 from panoptic_ros.datasets.town import Town
 from panoptic_ros.evaluation.ground.compare import GroundDrive, compare_ground
-from panoptic_ros.evaluation.ground.report import ground_table, write_report
+from panoptic_ros.evaluation.ground.report import ground_section, ground_table, write_report
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.prediction import PanopticPrediction
@@ -67,9 +66,17 @@ def test_the_table_names_the_scores_and_the_pictures_are_written(comparison, tmp
     text = ground_table(comparison.results)
     for word in ("free IoU %", "contact m", "behind free %", "predicted, as recorded", "6 frames"):
         assert word in text
-    write_report(tmp_path / "new", comparison.results, comparison.ends, CITYSCAPES, WINDOW)
-    assert (tmp_path / "new" / "grid.txt").read_text() == text + "\n"
-    picture = cv2.imread(str(tmp_path / "new" / "grid_town_000001.png"))
+    section = ground_section(comparison.results, comparison.ends, CITYSCAPES, WINDOW)
+    (picture,) = section["pictures"]
     # Truth, and for either kind of labels one frame and the fused grid, in 400 columns each.
-    assert picture.shape[1] == 5 * 400 + 4 * 6
-    assert np.ptp(picture) > 100
+    assert picture["image"].shape[1] == 5 * 400 + 4 * 6
+    # Below the camera's picture and a title: truth, its car in its colour, 12 m ahead.
+    truth = picture["image"][-600:, :400]
+    car = np.argwhere((truth == CITYSCAPES[26].color).all(axis=-1))
+    ahead = 60 - car[:, 0] / 10
+    assert ahead.max() <= 12 - 2.5 + 4 + 0.2
+    assert ahead.min() >= 12 - 2.5 - 0.2
+    write_report(tmp_path / "new", section, "poor")
+    page = (tmp_path / "new" / "grid.html").read_text()
+    assert "predicted, pitch off by 1 degree" in page
+    assert "data:image" in page
