@@ -35,7 +35,7 @@ def print_tables(results: Mapping[str, Any]) -> None:
 
     results: content of results.json, see docs/report.md.
     """
-    found = (make(results) for make in (instance_table, quality_table, time_table))
+    found = (make(results) for make in (instance_table, comparison_table, time_table))
     print("\n\n".join(t.to_text() for t in found if t))
 
 
@@ -59,7 +59,7 @@ def instance_table(results: Mapping[str, Any]) -> ReportTable | None:
         by_class = [score["classes"][str(c["id"])]["iou"] for c in things]
         columns.append([*map(percent, by_class), percent(score["mean"])])
         if name in COLUMNS:
-            header.append(f"{COLUMNS[name]} ({_MARK})")
+            header.append(f"{COLUMNS[name]}, published")
             columns.append([*(_published(c["name"], COLUMNS[name]) for c in things), NOTHING])
     counts = [next(iter(scores.values()))["classes"][str(c["id"])]["instances"] for c in things]
     first = [*(c["name"] for c in things), "mean of classes"]
@@ -73,7 +73,7 @@ def instance_table(results: Mapping[str, Any]) -> ReportTable | None:
     )
 
 
-def quality_table(results: Mapping[str, Any]) -> ReportTable | None:
+def comparison_table(results: Mapping[str, Any]) -> ReportTable | None:
     """Return Table 2: a row of quality per strategy, and one for each network by itself."""
     rows = [_fusion_row(name, f) for name, f in (results.get("fusion") or {}).items()]
     for name, value, column in (

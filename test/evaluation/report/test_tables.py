@@ -14,9 +14,9 @@ def test_table_1_has_the_published_column_beside_each_strategy():
         "class",
         "instances",
         "stack IoU %",
-        "heuristic (Inria RT-0506, published)",
+        "heuristic, published",
         "conv_head IoU %",
-        "head (Inria RT-0506, published)",
+        "head, published",
     )
     assert _row(table, "person") == ("person", "3", "71.1", "71.1", "80.0", "75.7")
     assert _row(table, "bicycle") == ("bicycle", "0", "-", "66.4", "-", "2.19")
@@ -26,6 +26,7 @@ def test_table_1_has_the_published_column_beside_each_strategy():
 def test_table_1_says_where_the_report_has_no_figure():
     table = tables.instance_table(example_results())
     assert _row(table, "train") == ("train", "0", "-", "n/a", "-", "n/a")
+    assert "Inria RT-0506, Table 1" in table.note
     assert "not at hand" in table.note
 
 
@@ -36,7 +37,7 @@ def test_table_1_has_no_published_column_beside_a_strategy_of_ours():
 
 
 def test_table_2_lists_strategies_networks_and_the_report():
-    table = tables.quality_table(example_results())
+    table = tables.comparison_table(example_results())
     assert _row(table, "stack") == (
         *("stack", "70.0", "80.0", "87.5", "70.0", "70.0", "60.0", "10.0", "20.0"),
     )
@@ -49,9 +50,9 @@ def test_table_2_leaves_out_what_no_class_was_seen_of():
     results = example_results()
     nothing = {"pq": 0.0, "sq": 0.0, "rq": 0.0, "n": 0}
     results["fusion"]["stack"]["panoptic"]["stuff"] = nothing
-    assert _row(tables.quality_table(results), "stack")[4:6] == ("70.0", "-")
+    assert _row(tables.comparison_table(results), "stack")[4:6] == ("70.0", "-")
     results["fusion"]["stack"]["panoptic"]["all"] = nothing
-    assert _row(tables.quality_table(results), "stack")[1:6] == ("-",) * 5
+    assert _row(tables.comparison_table(results), "stack")[1:6] == ("-",) * 5
 
 
 def test_table_3_has_stages_totals_and_memory():
@@ -63,7 +64,9 @@ def test_table_3_has_stages_totals_and_memory():
     assert "device" not in table.note
 
 
-@pytest.mark.parametrize("make", [tables.instance_table, tables.quality_table, tables.time_table])
+@pytest.mark.parametrize(
+    "make", [tables.instance_table, tables.comparison_table, tables.time_table]
+)
 @pytest.mark.parametrize("results", [{}, {"fusion": None, "timing": {}}])
 def test_no_table_without_figures(make, results):
     assert make(results) is None
