@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import (
@@ -24,7 +23,12 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import MultiScaleRoIAlign
 
 from panoptic_ros.networks.pyramids import BACKBONES, PYRAMID_LEVELS, Norm, norm_layer
-from panoptic_ros.networks.regions import AlignedRoIAlign, ExactAnchors, LateRemovalRoIHeads
+from panoptic_ros.networks.regions import (
+    AlignedRoIAlign,
+    ExactAnchors,
+    LateRemovalRoIHeads,
+    LogitRankedRPN,
+)
 
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
 BOX_RESOLUTION = 7
@@ -124,7 +128,8 @@ class MaskRCNNDetector(GeneralizedRCNN):
         convolutions in the RPN's head, four and one linear layer in the box head.
     normalisation: a key of NORMALISATIONS.
     exact_anchors, aligned_pooling, late_removal: conventions of detectron2 instead of
-        torchvision's, see `ExactAnchors`, `AlignedRoIAlign` and `LateRemovalRoIHeads`.
+        torchvision's, see `ExactAnchors`, `AlignedRoIAlign`, and `LogitRankedRPN` together with
+        `LateRemovalRoIHeads`.
     """
 
     def __init__(
@@ -160,8 +165,7 @@ class MaskRCNNDetector(GeneralizedRCNN):
                 return AlignedRoIAlign(PYRAMID_LEVELS, resolution)
             return MultiScaleRoIAlign(PYRAMID_LEVELS, resolution, 2)
 
-        kind = LateRemovalRoIHeads if late_removal else RoIHeads
-        heads = kind(
+        heads = (LateRemovalRoIHeads if late_removal else RoIHeads)(
             box_roi_pool=pool(BOX_RESOLUTION),
             box_head=_box_head(fpn_channels, box_channels, head_norm),
             box_predictor=FastRCNNPredictor(box_channels, num_classes + 1),
@@ -176,16 +180,13 @@ class MaskRCNNDetector(GeneralizedRCNN):
             tuple((size,) for size in anchor_sizes), (ASPECT_RATIOS,) * len(anchor_sizes)
         )
         limit = {"training": 2 * proposals, "testing": proposals}
-        rpn = RegionProposalNetwork(
+        rpn = (LogitRankedRPN if late_removal else RegionProposalNetwork)(
             anchors,
             RPNHead(fpn_channels, len(ASPECT_RATIOS), conv_depth=2 if deep_heads else 1),
             pre_nms_top_n=limit,
             post_nms_top_n=limit,
             **RPN_RULES,
         )
-        if late_removal:
-            # Regions of no size at all still go: they cannot be pooled.
-            rpn.min_size = torch.finfo(torch.float32).tiny
         transform = FixedSizeTransform(NORMALISATIONS[normalisation])
         super().__init__(pyramid, rpn, heads, transform)
         self.num_classes = num_classes

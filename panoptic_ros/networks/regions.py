@@ -1,4 +1,4 @@
-"""Anchors, region pooling and box selection where detectron2 differs from torchvision.
+"""Anchors, region pooling and the choice of boxes where detectron2 differs from torchvision.
 
 A network gives the numbers it was trained for only with the conventions it was trained with.
 Source: facebookresearch/detectron2, version 0.6.
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import RoIHeads
+from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.ops import batched_nms, clip_boxes_to_image, roi_align
 
 # Lin et al. 2017, equation 1: a region of this side is pooled from the level of this stride.
@@ -93,6 +94,44 @@ class AlignedRoIAlign(nn.Module):
         level = torch.floor(CANONICAL_LEVEL + torch.log2(sides / CANONICAL_SIDE + EPSILON))
         # The finest level has stride 4 = 2^2.
         return level.clamp(2, len(self.featmap_names) + 1).long() - 2
+
+
+class LogitRankedRPN(RegionProposalNetwork):
+    """Choose proposals as RegionProposalNetwork does, ranked by logit, none but empty ones dropped.
+
+    torchvision ranks by probability, which is 1 for every logit above 17, and drops sides
+    below 0.001 pixel.
+    """
+
+    def filter_proposals(
+        self,
+        proposals: Tensor,
+        objectness: Tensor,
+        image_shapes: list[tuple[int, int]],
+        num_anchors_per_level: list[int],
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Return boxes [P, 4] (xyxy pixels) and logits [P] of each image, by falling logit.
+
+        proposals: [B, A, 4]; objectness: [B * A, 1]; A anchors, level after level.
+        """
+        logits = objectness.detach().reshape(len(proposals), -1)
+        best = self._get_top_n_idx(logits, num_anchors_per_level)
+        counts = torch.tensor(num_anchors_per_level, device=logits.device)
+        levels = torch.repeat_interleave(torch.arange(len(counts), device=logits.device), counts)
+        chosen = [
+            self._choose(clip_boxes_to_image(boxes[index], shape), scores[index], levels[index])
+            for boxes, scores, index, shape in zip(
+                proposals, logits, best, image_shapes, strict=True
+            )
+        ]
+        found_boxes, found_logits = zip(*chosen, strict=True)
+        return list(found_boxes), list(found_logits)
+
+    def _choose(self, boxes: Tensor, logits: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
+        kept = (boxes[:, 2:] > boxes[:, :2]).all(dim=1) & logits.isfinite()
+        boxes, logits, levels = boxes[kept], logits[kept], levels[kept]
+        first = batched_nms(boxes, logits, levels, self.nms_thresh)[: self.post_nms_top_n()]
+        return boxes[first], logits[first]
 
 
 class LateRemovalRoIHeads(RoIHeads):
