@@ -36,7 +36,7 @@ from nav_msgs.msg import OccupancyGrid
 from node_process import LATCHED, seconds, wait_for
 from painted_model import paint
 from panoptic_ros.msg import PanopticInstances, SemanticGrid
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import Image, PointCloud2, PointField
 from visualization_msgs.msg import Marker, MarkerArray
 
 from panoptic_ros.labels import CITYSCAPES
@@ -190,6 +190,36 @@ def test_depth_places_obstacles(afresh):
     x = X_MIN + (columns + 0.5) * RESOLUTION
     assert len(x) > 0
     assert np.abs(x - 6.0).max() < 0.75
+
+
+def test_points_place_obstacles(afresh):
+    publisher = afresh.node.create_publisher(PointCloud2, "points", 5)
+    wait_for(lambda: publisher.get_subscription_count() == 1, "the listener of points")
+    # 7 m ahead, on the lines of sight to the wall.
+    y = np.arange(-2.0, -1.4, 0.05)
+    points = np.stack([np.full_like(y, 7.0), y, np.full_like(y, 1.0)], axis=1).astype(np.float32)
+    stamp = time.time()
+    names = ("x", "y", "z")
+    publisher.publish(
+        PointCloud2(
+            header=header(stamp - 0.01, "base_link"),
+            height=1,
+            width=len(points),
+            fields=[
+                PointField(name=n, offset=4 * i, datatype=PointField.FLOAT32, count=1)
+                for i, n in enumerate(names)
+            ],
+            point_step=12,
+            row_step=12 * len(points),
+            data=array.array("B", points.tobytes()),
+        )
+    )
+    grid = cells(afresh.grid(STREET, stamp=stamp))
+    afresh.node.destroy_publisher(publisher)
+    rows, columns = np.nonzero(grid > 50)
+    assert len(rows) > 0
+    assert np.abs(X_MIN + (columns + 0.5) * RESOLUTION - 7.0).max() <= 2 * RESOLUTION
+    assert np.abs(Y_MIN + (rows + 0.5) * RESOLUTION + 1.7).max() < 0.75
 
 
 def test_another_calibration_counts_at_once(afresh):

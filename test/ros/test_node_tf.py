@@ -23,7 +23,7 @@ from driven_car import (
 )
 from geometry_msgs.msg import TransformStamped
 from node_process import seconds, wait_for
-from tf2_ros import TransformBroadcaster
+from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
 from panoptic_ros.ros.transforms import broadcast_mounting
 
@@ -41,6 +41,7 @@ def car(node):
     car = Car()
     car.wait_until_heard()
     car.broadcaster = TransformBroadcaster(car.node)
+    car.static = StaticTransformBroadcaster(car.node)
     yield car
     car.close()
 
@@ -113,3 +114,24 @@ def test_transforms_are_forgotten_where_time_starts_again(car):
         return [m for m in car.grids if seconds(m.header.stamp) < now + 200]
 
     wait_for(seen, "a grid of the new time")
+
+
+def test_height_pitch_and_roll_come_from_a_levelled_frame(car):
+    assert car.transition("deactivate")
+    assert car.set("ground.level_frame", "base_level") == (True, "")
+    assert car.transition("activate")
+    car.wait_until_heard()
+    # The camera hangs half as high over the levelled frame: what it sees is half as far away.
+    level = TransformStamped(header=header(time.time(), "base_link"), child_frame_id="base_level")
+    level.transform.translation.z = HEIGHT / 2
+    car.static.sendTransform(level)
+    first = time.time() + 100
+
+    def seen():
+        stamp = first + time.time() % 100
+        drive_to(car, 0.0, stamp)
+        car.show(STREET, stamp)
+        return [m for m in car.grids if seconds(m.header.stamp) >= first]
+
+    grid = wait_for(seen, "a grid")[-1]
+    assert np.abs(distances(grid) - DISTANCE / 2 - 1).max() < 0.75
