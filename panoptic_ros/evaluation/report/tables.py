@@ -52,24 +52,18 @@ def instance_table(results: Mapping[str, Any]) -> ReportTable | None:
     if not scores:
         return None
     things = [c for c in results["classes"] if c["is_thing"]]
-    header = ["class", "instances"]
-    columns: list[list[str]] = []
-    for name, score in scores.items():
-        header.append(f"{name} IoU %")
-        by_class = [score["classes"][str(c["id"])]["iou"] for c in things]
-        columns.append([*map(percent, by_class), percent(score["mean"])])
-        if name in COLUMNS:
-            header.append(f"{COLUMNS[name]}, published")
-            columns.append([*(_published(c["name"], COLUMNS[name]) for c in things), NOTHING])
+    columns = [c for name, score in scores.items() for c in _instance_columns(name, score, things)]
     counts = [next(iter(scores.values()))["classes"][str(c["id"])]["instances"] for c in things]
-    first = [*(c["name"] for c in things), "mean of classes"]
-    rows = zip(first, map(str, [*counts, sum(counts)]), *columns, strict=True)
+    first = ["class", *(c["name"] for c in things), "mean of classes"]
+    header, *rows = zip(
+        first, ["instances", *map(str, [*counts, sum(counts)])], *columns, strict=True
+    )
     note = (
         f"Published: {SOURCE}, Table 1, measured with other networks on other images. "
         "Its counts of instances and its other classes are not at hand."
     )
     return ReportTable(
-        "Table 1. Mean mask IoU of the detected instances", tuple(header), tuple(rows), note
+        "Table 1. Mean mask IoU of the detected instances", header, tuple(rows), note
     )
 
 
@@ -152,6 +146,18 @@ def section_table(content: Mapping[str, Any]) -> ReportTable:
 def percent(fraction: float | None) -> str:
     """Return a fraction as a percentage with one decimal, "-" for None."""
     return NOTHING if fraction is None else f"{100 * fraction:.1f}"
+
+
+def _instance_columns(
+    name: str, score: Mapping[str, Any], things: Sequence[Mapping[str, Any]]
+) -> list[list[str]]:
+    """Return a strategy's column of Table 1, and the published one of the same method."""
+    by_class = [percent(score["classes"][str(c["id"])]["iou"]) for c in things]
+    columns = [[f"{name} IoU %", *by_class, percent(score["mean"])]]
+    if name in COLUMNS:
+        published = [_published(c["name"], COLUMNS[name]) for c in things]
+        columns.append([f"{COLUMNS[name]}, published", *published, NOTHING])
+    return columns
 
 
 def _fusion_row(name: str, fusion: Mapping[str, Any]) -> tuple[str, ...]:
