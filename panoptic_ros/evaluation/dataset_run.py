@@ -156,7 +156,8 @@ class DatasetRun:
         ]
         names = {name for _, _, name, _ in chosen}
         contents = {f.name: load(f) for f in frames if f.name in names}
-        merged = {name: self._fusions(c.image).merged for name, c in contents.items()}
+        bar = tqdm(contents.items(), "best and worst", unit="frame")
+        merged = {name: self._fusions(content.image).merged for name, content in bar}
         return [
             ReportFrame(
                 name,

@@ -92,7 +92,7 @@ class RunState:
 
 
 def fingerprint(config: ModelConfig) -> str:
-    """Return a SHA-256 over what a model file says and the weight files that it names.
+    """Return 16 digits of a SHA-256 over a model file's content and the weights that it names.
 
     A model that is trained anew under its old name is another model.
     """
@@ -105,4 +105,4 @@ def fingerprint(config: ModelConfig) -> str:
         stem = weights.stem if described else weights.name
         for part in sorted(weights.parent.glob(f"{stem}.*")):
             digest.update(part.name.encode() + part.read_bytes())
-    return digest.hexdigest()
+    return digest.hexdigest()[:16]
