@@ -1,8 +1,8 @@
 """Figures that Inria report RT-0506 published; see docs/report.md for what is known of it.
 
 M. A. Diaz-Zapata, "Contribution to Panoptic Segmentation", Inria RT-0506, 2019,
-HAL hal-02300774. Its networks and its data are others than ours: the figures are shown to
-compare against, never mixed into a mean.
+HAL hal-02300774. It measured them with its own networks: the figures are shown to compare
+against, never mixed into a mean.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def instance_table(results: Mapping[str, Any]) -> ReportTable | None:
         first, ["instances", *map(str, [*counts, sum(counts)])], *columns, strict=True
     )
     note = (
-        f"Published: {SOURCE}, Table 1, measured with other networks on other images. "
+        f"Published: {SOURCE}, Table 1, measured there with its own networks. "
         "Its counts of instances and its other classes are not at hand."
     )
     return ReportTable(
