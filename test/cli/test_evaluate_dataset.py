@@ -149,14 +149,14 @@ def test_evaluate_alone_says_what_it_needs(capsys):
 
 
 def test_kitti_is_scored(folder, tmp_path):
-    for kind, pixels in (
-        ("image_2", np.random.default_rng(0).integers(0, 256, (48, 96, 3)).astype(np.uint8)),
-        ("instance", as_kitti(truth(0))),
-    ):
-        path = tmp_path / "training" / kind / "000000_10.png"
+    (name,) = write_cityscapes(tmp_path / "same", 1)
+    image, labels = (
+        tmp_path / "training" / kind / "000000_10.png" for kind in ("image_2", "instance")
+    )
+    for path in (image, labels):
         path.parent.mkdir(parents=True)
-        assert cv2.imwrite(str(path), pixels)
-    write_cityscapes(tmp_path / "same", 1)
+    shutil.copy(tmp_path / f"same/leftImg8bit/val/aachen/{name}_leftImg8bit.png", image)
+    assert cv2.imwrite(str(labels), as_kitti(truth(0)))
     results = {}
     for dataset, data in (("kitti", tmp_path), ("cityscapes", tmp_path / "same")):
         out = tmp_path / f"out_{dataset}"
