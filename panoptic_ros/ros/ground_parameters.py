@@ -157,7 +157,7 @@ class GroundParameters:
         change=Change.NOT_ACTIVE,
     )
     timeout: float = _number(
-        0.1, 0.0, 5.0, "Longest wait for TF, odometry, depth and points of an image, seconds."
+        0.2, 0.0, 5.0, "Longest wait for TF, odometry, depth and points of an image, seconds."
     )
     match_tolerance: float = _number(
         0.05, 0.0, 1.0, "Largest difference of the stamps of an image and its depth or points, s."
