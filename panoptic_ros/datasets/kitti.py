@@ -80,7 +80,10 @@ class Kitti(Sequence[KittiSample]):
     def _folder(self, kind: str) -> Path:
         folder = self.root / self.split / kind
         if not folder.is_dir():
-            raise FileNotFoundError(f"{folder} is missing; expected {LAYOUT}")
+            splits = ", ".join(sorted(p.parent.name for p in self.root.glob("*/image_2"))) or "none"
+            raise FileNotFoundError(
+                f"{folder} is missing (splits that are there: {splits}); expected {LAYOUT}"
+            )
         return folder
 
 

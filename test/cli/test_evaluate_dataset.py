@@ -105,7 +105,7 @@ def test_broken_files_are_told_by_name_and_exit_code(folder, tmp_path, capsys):
     [
         ("cityscapes", "leftImg8bit/val is missing; expected ROOT/leftImg8bit"),
         ("town", "leftImg8bit/val is missing"),
-        ("kitti", "training/image_2 is missing; expected ROOT/SPLIT/image_2"),
+        ("kitti", "training/image_2 is missing (splits that are there: none)"),
         ("coco_panoptic", "panoptic_val2017.json is missing"),
         ("nuscenes", "unknown data set 'nuscenes'; known: ['cityscapes', 'coco_panoptic'"),
     ],

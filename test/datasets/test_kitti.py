@@ -54,6 +54,11 @@ def test_a_missing_folder_is_named_with_the_layout(root, kind):
         Kitti(root)
 
 
+def test_the_splits_that_are_there_are_told(root):
+    with pytest.raises(FileNotFoundError, match=r"val/image_2 is missing \(.*there: training\)"):
+        Kitti(root, "val")
+
+
 def test_a_missing_label_is_named(root):
     (root / "training" / "instance" / "000000_10.png").unlink()
     with pytest.raises(FileNotFoundError, match=r"instance/000000_10\.png is missing"):
