@@ -59,6 +59,11 @@ class RollingMemory:
         self._planes.append(plane)
         return plane.reshape(*shape, -1)
 
+    def forget(self) -> None:
+        """Let go of all planes, and of the place."""
+        self._planes.clear()
+        self._origin = None
+
     def follow(self, pose: Pose2D) -> None:
         """Keep the car in the middle: forget what is out of reach, clear what comes into it."""
         # Cell k covers k * resolution to (k + 1) * resolution.

@@ -49,7 +49,8 @@ class SemanticGrid:
     2^(age / half-life) instead of fading all cells each time (forward decay, Cormode et al.
     2009). A cell without evidence is unknown, whatever time passes.
 
-    Raise ValueError for costs of classes that the label set does not know.
+    Raise ValueError for costs of classes that the label set does not know, and for class ids
+    above 255.
     """
 
     def __init__(
@@ -57,6 +58,12 @@ class SemanticGrid:
     ) -> None:
         self.window, self.labels = window, labels
         self.options = options or SemanticGridOptions()
+        if labels.ids.max() >= _CLASS_VALUES:
+            raise ValueError(
+                f"label set {labels.name!r} has class id {labels.ids.max()}; a grid's cell holds "
+                f"0..{_CLASS_VALUES - 1}"
+            )
+        self._memory = RollingMemory(window)
         self._costs = np.full(_CLASS_VALUES, LETHAL, np.float32)
         costs = cost_table(self.options.costs, labels)
         self._costs[: len(costs)] = costs
@@ -76,7 +83,7 @@ class SemanticGrid:
 
     def reset(self) -> None:
         """Forget everything."""
-        self._memory = RollingMemory(self.window)
+        self._memory.forget()
         # What is always looked up together lies together: a cell's two log-odds are a complex
         # number, its best classes the bytes of an integer. It halves the time.
         self._log_odds = self._memory.plane(np.complex64)
@@ -122,22 +129,22 @@ class SemanticGrid:
         half_lives = np.array([self.options.static_half_life, self.options.dynamic_half_life])
         # What is older than that is nothing in float32.
         self._growth *= np.exp2(np.minimum(age / half_lives, 60)).astype(np.float32)
-        for kind in np.flatnonzero(self._growth > _LARGEST_GROWTH):
-            shrink = 1 / self._growth[kind]
-            self._log_odds.view(np.float32)[kind::2] *= shrink
-            self._counts[self.labels.is_thing == (kind == _DYNAMIC)] *= shrink
-            self._best_count[[_MOVING] if kind == _DYNAMIC else [_GROUND, _OBSTACLE]] *= shrink
-            self._growth[kind] = 1
+        for rate in np.flatnonzero(self._growth > _LARGEST_GROWTH):
+            shrink = 1 / self._growth[rate]
+            self._log_odds.view(np.float32)[rate::2] *= shrink
+            self._counts[self.labels.is_thing == (rate == _DYNAMIC)] *= shrink
+            self._best_count[[_MOVING] if rate == _DYNAMIC else [_GROUND, _OBSTACLE]] *= shrink
+            self._growth[rate] = 1
 
     def _add_occupancy(self, cells: np.ndarray, kinds: np.ndarray, weight: np.ndarray) -> None:
         limit = np.float32(self.options.max_log_odds)
         log_odds = self._log_odds_of(cells)
         stored = np.empty(len(cells), np.complex64)
         terms = zip(log_odds, self._gains, (-limit, 0), strict=True)
-        for kind, (term, gain, least) in enumerate(terms):
+        for rate, (term, gain, least) in enumerate(terms):
             term += gain.take(kinds) * weight
             np.clip(term, least, limit, out=term)
-            stored.view(np.float32)[kind::2] = term * self._growth[kind]
+            stored.view(np.float32)[rate::2] = term * self._growth[rate]
         self._log_odds[cells] = stored
 
     def _log_odds_of(self, cells: np.ndarray) -> np.ndarray:

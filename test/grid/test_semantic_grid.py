@@ -8,7 +8,7 @@ from panoptic_ros.grid.observation import GroundObservation
 from panoptic_ros.grid.pose import Pose2D
 from panoptic_ros.grid.semantic_grid import SemanticGrid
 from panoptic_ros.grid.window import GridWindow
-from panoptic_ros.labels import CITYSCAPES
+from panoptic_ros.labels import CITYSCAPES, LabelClass, LabelSet
 
 ROAD, SIDEWALK, POLE, PERSON, CAR = 7, 8, 17, 24, 26
 HERE = Pose2D()
@@ -292,6 +292,12 @@ def test_costs_of_classes_that_are_not_there_are_refused():
     options = SemanticGridOptions(costs={"persn": 100})
     with pytest.raises(ValueError, match=r"costs: no class 'persn' in label set 'cityscapes'"):
         SemanticGrid(SMALL, CITYSCAPES, options)
+
+
+def test_class_ids_that_a_cell_cannot_hold_are_refused():
+    labels = LabelSet("wide", (LabelClass(300, "road", False, (0, 0, 0)),))
+    with pytest.raises(ValueError, match=r"label set 'wide' has class id 300; .* holds 0..255"):
+        SemanticGrid(SMALL, labels)
 
 
 def test_arrays_of_another_window_are_refused():
