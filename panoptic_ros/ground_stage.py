@@ -79,8 +79,8 @@ class GroundStage:
     """Place frame after frame on the ground and follow their instances.
 
     Where time goes back by more than a second, all memory is dropped. ids: where the tracks'
-    ids come from, for more than one stage in a program. Where the library `trackers` is not
-    installed there are no tracks, see `has_tracker`.
+    ids come from, for more than one stage in a program. Where the library `trackers` cannot be
+    imported there are no tracks, see `has_tracker`.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class GroundStage:
 
     @property
     def has_tracker(self) -> bool:
-        """Whether the library `trackers` is installed."""
+        """Whether the library `trackers` is there."""
         return self._tracker is not None
 
     def reset(self) -> None:
@@ -186,7 +186,7 @@ def _tracker(
 ) -> InstanceTracker | None:
     try:
         from panoptic_ros.tracking.tracker import InstanceTracker
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         if (error.name or "").startswith("panoptic_ros"):
             raise
         return None

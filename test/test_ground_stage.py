@@ -1,4 +1,5 @@
 import itertools
+import sys
 
 import numpy as np
 import pytest
@@ -88,6 +89,17 @@ def test_all_is_forgotten_where_time_starts_again(stage, restart):
     assert (after.frame.layers.occupancy == UNKNOWN_CELL).all()
     assert after.tracks == []
     assert stage(street(), time_ns=SECOND + 1, view=VIEW).track_ids == {CAR: 2}
+
+
+def test_without_the_library_there_is_a_grid_and_no_track(monkeypatch):
+    monkeypatch.setitem(sys.modules, "trackers", None)
+    for name in [n for n in sys.modules if n.startswith("panoptic_ros.tracking.")]:
+        monkeypatch.delitem(sys.modules, name)
+    stage = GroundStage(CITYSCAPES, OPTIONS)
+    result = stage(street(), time_ns=SECOND, view=VIEW)
+    assert not stage.has_tracker
+    assert result.frame is not None
+    assert result.tracks == []
 
 
 def test_stages_of_one_node_share_their_ids():

@@ -79,7 +79,7 @@ class Ground:
         self._worker.resume()
         if not self._stage.has_tracker:
             self._node.get_logger().warning(
-                "the Python library trackers is not installed: instances have no track_id and "
+                "the Python library trackers cannot be imported: instances have no track_id and "
                 "~/markers is empty"
             )
 
