@@ -43,7 +43,7 @@ class RollingMemory:
         # Two more: the car is somewhere in its cell, and the farthest cell needs all of its own.
         self._reach = math.ceil(math.hypot(x, y) / window.resolution) + 2
         self.size = 2 * self._reach + _STEP
-        # Twice in each direction: a window that wraps around is still one piece of it.
+        # Twice in each direction: what wraps around is still one piece of it.
         self._places = np.tile(
             np.arange(self.size**2, dtype=np.int32).reshape(self.size, self.size), (2, 2)
         )
@@ -115,12 +115,10 @@ class RollingMemory:
         from_cells[:, 2] += from_cells[:, :2] @ low
         seen = cv2.warpAffine(numbers, from_cells, tuple((high - low).tolist()), flags=_NEAREST)
         indices = np.flatnonzero(seen > 0)
-        first = low + np.array(self._origin)
-        columns = np.arange(first[0], first[0] + high[0] - low[0]) % self.size
-        rows = np.arange(first[1], first[1] + high[1] - low[1]) % self.size
-        memory = (rows[:, None] * self.size + columns).ravel()
+        (width, height), (column, row) = high - low, (low + np.array(self._origin)) % self.size
+        memory = self._places[row : row + height, column : column + width].ravel()
         window = seen.ravel().take(indices).astype(np.intp)
-        return Touched(memory.take(indices), window - 1)
+        return Touched(memory.take(indices).astype(np.intp), window - 1)
 
     def _window_to_cells(self, pose: Pose2D) -> np.ndarray:
         """Return the affine map from window (ix, iy) to memory cells counted from the origin."""

@@ -206,6 +206,9 @@ class SemanticGrid:
 
 
 def _percent(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    percent = np.rint(values).astype(np.int8)
-    percent[~known] = UNKNOWN_CELL
+    """Return values of 0..100 as whole numbers, int8, UNKNOWN_CELL where not known."""
+    # One more, so that unknown is 0 until the end; half of one rounds.
+    percent = (values + np.float32(1.5)).astype(np.int8)
+    percent *= known
+    percent += UNKNOWN_CELL
     return percent
