@@ -12,9 +12,10 @@ from panoptic_ros.datasets.cityscapes import Sample
 from panoptic_ros.datasets.town import Town
 from panoptic_ros.grid.camera_model import CameraModel
 from panoptic_ros.grid.window import GridWindow
+from panoptic_ros.synthetic.town.layout import KERB, ROAD, SIDEWALK, TERRAIN, VERGE_HEIGHT
 
-# Metres of the bare ground's classes above the carriageway (see docs/town.md).
-_HEIGHTS = {7: 0.0, 8: 0.13, 22: 0.11}
+# Metres of the bare ground's classes above the carriageway.
+_HEIGHTS = {ROAD: 0.0, SIDEWALK: KERB, TERRAIN: VERGE_HEIGHT}
 # A surface counts as seen if depth agrees to this many metres (one cell), and to half of what
 # a row of pixels covers.
 _TOLERANCE = 0.2
@@ -80,9 +81,8 @@ def ground_truth(
     arrays, about = town.ground_plan(sample)
     cells = _plan_cells(about["grid"], arrays["surface"].shape, window)
     surface, occupied = arrays["surface"][cells], arrays["occupied"][cells]
-    height = np.zeros(_largest_class(surface) + 1)
-    for class_id, metres in _HEIGHTS.items():
-        height[class_id : class_id + 1] = metres
+    height = np.zeros(np.iinfo(np.uint8).max + 1)
+    height[list(_HEIGHTS)] = list(_HEIGHTS.values())
     centers = window.centers()
     points = np.concatenate([centers, height[surface][..., None]], axis=-1).reshape(-1, 3)
     optical = (points - base_from_optical[:3, 3]) @ base_from_optical[:3, :3]
@@ -95,10 +95,6 @@ def ground_truth(
         np.hypot(*np.moveaxis(centers - base_from_optical[:2, 3], -1, 0)),
         {entry["id"]: _box(entry) for entry in about["boxes"]},
     )
-
-
-def _largest_class(surface: np.ndarray) -> int:
-    return max(int(surface.max()), *_HEIGHTS)
 
 
 def _box(entry: Mapping[str, Any]) -> Box:
