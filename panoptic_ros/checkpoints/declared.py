@@ -161,6 +161,8 @@ def _tensor(storage: Storage, offset: int, size: tuple, stride: tuple, *_: Any) 
 KNOWN: dict[str, Any] = {
     "collections.OrderedDict": lambda: {},
     "_codecs.encode": _encode,
+    # Protocol 2's empty bytes.
+    "__builtin__.bytes": lambda: b"",
     "numpy.ndarray": "numpy.ndarray",
     "numpy.dtype": lambda code, *_: DeclaredDtype(code),
     **{

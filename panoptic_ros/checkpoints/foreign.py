@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import mmap
+import struct
 import zipfile
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from panoptic_ros.checkpoints.declared import (
     KNOWN,
@@ -24,8 +26,14 @@ LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_START = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 # Where the tensors may be: in the file's mapping itself, or under one of these keys.
 NESTS = ("model_state", "model", "state_dict")
+# What zipfile raises for damaged archives, and for features that torch never uses.
+ZIP_ERRORS = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, struct.error, UnicodeDecodeError),
+    *(IndexError, KeyError, NotImplementedError, OSError, OverflowError, RuntimeError, ValueError),
+)
 
 Declared = DeclaredArray | DeclaredTensor
+T = TypeVar("T")
 
 
 @contextmanager
@@ -47,12 +55,10 @@ def open_tensors(file: Path) -> Iterator[dict[str, Declared]]:
             yield _named_tensors(_content(opened, content))
         except RefusedError as error:
             raise ValueError(f"{file} {error}") from error
-        except zipfile.BadZipFile as error:
-            raise ValueError(f"{file} is damaged: {error}") from error
 
 
 def _content(opened: BinaryIO, content: mmap.mmap) -> Any:
-    if zipfile.is_zipfile(opened):
+    if _zip(lambda: zipfile.is_zipfile(opened)):
         return _read_zip(opened, len(content))
     if content[: len(LEGACY_START)] == LEGACY_START:
         return _read_legacy(content)
@@ -77,7 +83,7 @@ def _named_tensors(content: Any) -> dict[str, Declared]:
 
 def _read_zip(opened: BinaryIO, length: int) -> Any:
     """Read what torch.save has written since version 1.6."""
-    archive = zipfile.ZipFile(opened)
+    archive = _zip(lambda: zipfile.ZipFile(opened))
     entries = archive.infolist()
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise RefusedError("is compressed, which torch's files never are; it was not unpacked")
@@ -87,7 +93,11 @@ def _read_zip(opened: BinaryIO, length: int) -> Any:
     roots = [name.removesuffix("data.pkl") for name in sizes if name.endswith("/data.pkl")]
     if len(roots) != 1:
         raise RefusedError("is a zip file, but none of torch's")
-    if f"{roots[0]}byteorder" in sizes and archive.read(f"{roots[0]}byteorder") != b"little":
+
+    def read(name: str) -> bytes:
+        return _zip(lambda: archive.read(roots[0] + name))
+
+    if f"{roots[0]}byteorder" in sizes and read("byteorder") != b"little":
         raise RefusedError("was written by a big-endian machine")
 
     def storage(pid: Any) -> Storage:
@@ -95,9 +105,16 @@ def _read_zip(opened: BinaryIO, length: int) -> Any:
         name = f"{roots[0]}data/{key}"
         if sizes.get(name, -1) < numel * dtype.itemsize:
             raise RefusedError(f"declares {numel} values in {name[:120]!r}, which has fewer")
-        return Storage(dtype, numel, lambda: archive.read(name))
+        return Storage(dtype, numel, lambda: read(f"data/{key}"))
 
-    return read_pickle(io.BytesIO(archive.read(f"{roots[0]}data.pkl")), KNOWN, storage)
+    return read_pickle(io.BytesIO(read("data.pkl")), KNOWN, storage)
+
+
+def _zip(work: Callable[[], T]) -> T:
+    try:
+        return work()
+    except ZIP_ERRORS as error:
+        raise RefusedError(f"is damaged: {str(error) or type(error).__name__}") from error
 
 
 def _read_legacy(content: mmap.mmap) -> Any:

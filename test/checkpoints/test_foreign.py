@@ -1,0 +1,261 @@
+import builtins
+import io
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+from panoptic_ros.checkpoints import convert
+from panoptic_ros.checkpoints.foreign import open_tensors
+
+MARK = "panoptic_was_here"
+
+
+class Calls:
+    """Pickle as the call of a function."""
+
+    def __init__(self, function, *args):
+        self._call = (function, args)
+
+    def __reduce__(self):
+        return self._call
+
+
+class SetsState:
+    """Pickle as an object with attributes (the BUILD instruction)."""
+
+    def __init__(self):
+        self.attribute = 1
+
+
+COMMAND = f"touch {MARK}"
+CODE = f"open({MARK!r}, 'w')"
+EXECUTORS = {
+    "os.system": Calls(os.system, COMMAND),
+    "eval": Calls(builtins.eval, CODE),
+    "exec": Calls(builtins.exec, CODE),
+    "nested": {"model": {"w": [(1, {"a": Calls(os.system, COMMAND)})]}},
+    "reduction of a reduction": Calls(getattr, Calls(__import__, "os"), "system"),
+    "argument of a known callable": Calls(np.dtype, Calls(os.system, COMMAND)),
+    "subprocess": Calls(subprocess.call, ["touch", MARK]),
+    "attributes": {"model": SetsState()},
+    "object array": {"model": {"w": np.array([Calls(os.system, COMMAND)], dtype=object)}},
+    "array of structures": {"model": {"w": np.zeros(2, [("a", "f4")])}},
+    "array of text": {"model": {"w": np.array(["a", "b"])}},
+    "bytearray": {"model": Calls(bytearray, 1 << 40)},
+}
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4, 5])
+@pytest.mark.parametrize("name", EXECUTORS)
+def test_nothing_in_a_pickle_is_executed(tmp_path, monkeypatch, name, protocol):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "model_final.pkl"
+    file.write_bytes(pickle.dumps(EXECUTORS[name], protocol=protocol))
+    with pytest.raises(ValueError, match=r"model_final.pkl (names|has|holds|sets|is)"):
+        convert(file)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("name", ["os.system", "eval", "nested", "object array"])
+def test_nothing_in_a_torch_file_is_executed(tmp_path, monkeypatch, name, zipped):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "best.pth"
+    content = {"model_state": {"w": torch.zeros(1)}, "other": EXECUTORS[name]}
+    torch.save(content, file, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ValueError, match=r"best.pth (names|holds)"):
+        convert(file)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_what_is_named_is_told(tmp_path):
+    file = tmp_path / "a.pkl"
+    file.write_bytes(pickle.dumps(EXECUTORS["os.system"]))
+    with pytest.raises(ValueError, match=r"names '\w+.system', .*; nothing was executed"):
+        convert(file)
+    file.write_bytes(b"\x80\x02}(K\x01K\x02u\x81.")
+    with pytest.raises(ValueError, match=r"has the pickle instruction b'\\x81'"):
+        convert(file)
+
+
+ARRAYS = {
+    "float32": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "Fortran order": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+    "big-endian": np.arange(3, dtype=">i4"),
+    "half": np.ones((2, 1), np.float16),
+    "scalar": np.array(7),
+    "empty": np.zeros((0, 3), np.float32),
+}
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_arrays_of_any_protocol_are_read(tmp_path, protocol):
+    file = tmp_path / "a.pkl"
+    content = {"model": ARRAYS, "score": np.float32(0.5), "by": "a", "done": True}
+    file.write_bytes(pickle.dumps(content, protocol=protocol))
+    with open_tensors(file) as found:
+        read = {name: declared.tensor() for name, declared in found.items()}
+    assert list(read) == list(ARRAYS)
+    for name, array in ARRAYS.items():
+        assert read[name].shape == array.shape
+        assert np.array_equal(read[name].numpy(), array)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_tensors_of_both_torch_formats_are_read(tmp_path, zipped):
+    base = torch.arange(24.0)
+    tensors = {
+        "view": base.view(4, 6)[1:3, ::2],
+        "transposed": base.view(4, 6).T,
+        "half": torch.ones(3).bfloat16(),
+        "counter": torch.tensor(5),
+        "parameter": torch.nn.Parameter(torch.ones(2)),
+        "empty": torch.zeros(0, 2),
+    }
+    file = tmp_path / "a.pth"
+    torch.save(tensors, file, _use_new_zipfile_serialization=zipped)
+    with open_tensors(file) as found:
+        for name, tensor in tensors.items():
+            assert found[name].shape == tensor.shape
+            assert torch.equal(found[name].tensor(), tensor.detach())
+
+
+@pytest.mark.parametrize("kind", ["pickle", "zip", "legacy"])
+def test_a_file_cut_anywhere_is_refused(tmp_path, kind):
+    file = tmp_path / "whole"
+    tensors = {"model": {"a": np.ones(50, np.float32), "b": np.zeros((3, 4))}}
+    if kind == "pickle":
+        file.write_bytes(pickle.dumps(tensors))
+    else:
+        state = {name: torch.from_numpy(array) for name, array in tensors["model"].items()}
+        torch.save(state, file, _use_new_zipfile_serialization=kind == "zip")
+    content = file.read_bytes()
+    for length in {*range(1, len(content), 37), len(content) - 1}:
+        file.write_bytes(content[:length])
+        with pytest.raises(ValueError, match="whole "):
+            convert(file)
+    file.write_bytes(b"")
+    with pytest.raises(ValueError, match="is empty"):
+        convert(file)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_changed_byte_is_refused_or_read_but_never_crashes(tmp_path, seed):
+    content = io.BytesIO()
+    torch.save({"a": torch.ones(4), "b": torch.zeros(2, 2)}, content, pickle_protocol=2)
+    rng = np.random.default_rng(seed)
+    file = tmp_path / "changed"
+    for position in rng.integers(0, len(content.getvalue()), 60):
+        changed = bytearray(content.getvalue())
+        changed[position] = rng.integers(0, 256)
+        file.write_bytes(changed)
+        # No known network in any case.
+        with pytest.raises(ValueError, match="changed"):
+            convert(file)
+
+
+def zipped(data_pkl, compression=zipfile.ZIP_STORED, **entries):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", compression) as archive:
+        archive.writestr("archive/data.pkl", data_pkl)
+        for name, value in entries.items():
+            archive.writestr(f"archive/data/{name}", value)
+    return content.getvalue()
+
+
+class Storage:
+    def __init__(self, numel):
+        self.numel = numel
+
+
+class StoragePickler(pickle.Pickler):
+    def persistent_id(self, obj):
+        if isinstance(obj, Storage):
+            return ("storage", torch.FloatStorage, "0", "cpu", obj.numel)
+        return None
+
+
+def tensor_pickle(numel, size, stride, offset=0):
+    content = io.BytesIO()
+    rebuild = (Storage(numel), offset, size, stride, False, {})
+    StoragePickler(content, 2).dump({"w": Calls(torch._utils._rebuild_tensor_v2, *rebuild)})
+    return content.getvalue()
+
+
+HUGE = 1 << 40
+STATE = (1, (HUGE,), np.dtype("f4"), False, b"1234")
+
+
+class HugeArray(Calls):
+    def __reduce__(self):
+        return np._core.multiarray._reconstruct, (np.ndarray, (0,), b"b"), STATE
+
+
+def nested(depth):
+    return b"\x80\x02" + b"]" * depth + b"a" * (depth - 1) + b"."
+
+
+def nested_tuple_key(depth):
+    return b"\x80\x02})" + b"\x85" * depth + b"Ns."
+
+
+BOMBS = {
+    "zip bomb": zipped(b"\0" * (200 << 20), zipfile.ZIP_DEFLATED),
+    "bomb beside the pickle": zipped(b"N.", zipfile.ZIP_DEFLATED, x=b"\0" * (200 << 20)),
+    "huge storage": zipped(tensor_pickle(HUGE, (HUGE,), (1,)), **{"0": b"1234"}),
+    "tensor beyond its storage": zipped(tensor_pickle(1, (HUGE,), (1,)), **{"0": b"1234"}),
+    "tensor that repeats its storage": zipped(tensor_pickle(1, (HUGE,), (0,)), **{"0": b"1234"}),
+    "tensor before its storage": zipped(tensor_pickle(1, (1,), (1,), -1), **{"0": b"1234"}),
+    "huge array": pickle.dumps({"w": HugeArray(None)}, 2),
+    "huge bytes": b"\x80\x04\x8e" + struct.pack("<Q", HUGE) + b"1234.",
+    "huge bytearray": b"\x80\x05\x96" + struct.pack("<Q", HUGE) + b"1234.",
+    "huge text": b"\x80\x04\x8d" + struct.pack("<Q", HUGE) + b"1234.",
+    "huge frame": b"\x80\x04\x95" + struct.pack("<Q", HUGE) + b"N.",
+    "huge memo": b"\x80\x02Nr\xff\xff\xff\xff.",
+    "huge legacy storage": b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03."
+    + pickle.dumps({"little_endian": True}, 2)
+    + tensor_pickle(HUGE, (HUGE,), (1,))
+    + pickle.dumps(["0"], 2)
+    + struct.pack("<q", HUGE),
+    "many objects": b"\x80\x02(" + b"}" * 20_000_000 + b"l.",
+    "deep lists": nested(500_000),
+    "deep tuples as a key": nested_tuple_key(1_000_000),
+    "deep marks": b"\x80\x02" + b"(" * 1_000_000 + b".",
+    "no storage": zipped(tensor_pickle(1, (1,), (1,))),
+    "two pickles": b"PK\x03\x04",
+}
+READER = """
+import pathlib, resource, sys
+from panoptic_ros.checkpoints import convert
+used = int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (700 << 20),) * 2)
+for file in sorted(pathlib.Path(sys.argv[1]).iterdir()):
+    try:
+        convert(file)
+        print(file.name, "was taken")
+    except ValueError as error:
+        print(file.name, "refused:", str(error)[:300])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+def test_bombs_are_refused_in_bounded_memory(tmp_path):
+    for name, content in BOMBS.items():
+        (tmp_path / name).write_bytes(content)
+    done = subprocess.run(
+        [sys.executable, "-c", READER, tmp_path], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(BOMBS)
+    for name in BOMBS:
+        (line,) = (line for line in lines if line.startswith(f"{name} "))
+        assert line.startswith(f"{name} refused: {tmp_path / name} "), line
+        assert "MemoryError" not in line
