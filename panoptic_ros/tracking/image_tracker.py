@@ -16,6 +16,25 @@ _LIBRARY_RATE = 30.0
 # Classes lie side by side, this many pixels apart, so that one pass over all boxes keeps them
 # apart (as torchvision's batched_nms does); a pass per class costs half as much again.
 _CLASS_STRIDE = 1e6
+# Between two sightings a box may change more than this in width or in height, where something
+# begins to hide its object, but not in both.
+_LARGEST_CHANGE = 3.0
+
+
+class _BoxSimilarity(GIoU):
+    """Compare boxes by GIoU (Rezatofighi et al. 2019), -1 where their sizes do not fit.
+
+    Small boxes that pass by close have left their last place altogether: unlike IoU, GIoU still
+    tells how near they are. Without the sizes, a lost track would go on with whatever appears
+    before or behind its object.
+    """
+
+    def _compute(self, boxes_1: np.ndarray, boxes_2: np.ndarray) -> np.ndarray:
+        sizes_1 = np.maximum(boxes_1[:, 2:] - boxes_1[:, :2], np.finfo(float).tiny)[:, None]
+        sizes_2 = np.maximum(boxes_2[:, 2:] - boxes_2[:, :2], np.finfo(float).tiny)
+        change = np.abs(np.log(sizes_1) - np.log(sizes_2)).min(axis=-1)
+        similarity = super()._compute(boxes_1, boxes_2)
+        return np.where(change > np.log(_LARGEST_CHANGE), -1.0, similarity)
 
 
 class ImageTracker:
@@ -40,9 +59,7 @@ class ImageTracker:
             minimum_consecutive_frames=1,
             minimum_iou_threshold_first_assoc=options.min_similarity,
             minimum_iou_threshold_second_assoc=2 * options.min_similarity - 1,
-            # Small boxes that pass by close have left their last place altogether: unlike IoU,
-            # GIoU still tells how near they are (Rezatofighi et al. 2019).
-            iou=GIoU(),
+            iou=_BoxSimilarity(),
             # Ids are ours: the library's begin anew with each tracker.
             instant_first_frame_activation=False,
             enable_cmc=False,

@@ -46,6 +46,17 @@ def test_even_the_least_similarity_keeps_classes_apart():
     assert update(tracker, 0.1, wide, classes=[CAR]) == [2]
 
 
+@pytest.mark.parametrize(
+    ("size", "is_same"), [((20, 160), True), ((80, 40), True), ((80, 160), False), ((6, 12), False)]
+)
+def test_a_box_may_change_much_in_width_or_in_height_but_not_in_both(size, is_same):
+    tracker = make()
+    update(tracker, 0.0, LEFT)  # 20 x 40
+    width, height = size
+    box = [20 - width / 2, 30 - height / 2, 20 + width / 2, 30 + height / 2]
+    assert update(tracker, 0.1, box) == [1 if is_same else 2]
+
+
 def test_a_low_score_goes_on_with_a_track_but_starts_none():
     tracker = make(start_score=0.6)
     assert update(tracker, 0.0, LEFT, score=0.5) == [0]
