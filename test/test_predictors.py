@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from panoptic_ros.labels import CITYSCAPES, LabelSet
 from panoptic_ros.networks import build
-from panoptic_ros.predictors import InstancePredictor, SemanticPredictor, resized
+from panoptic_ros.predictors import InstancePredictor, SemanticPredictor, resize, resized
 
 THING_IDS = {24, 25, 26, 27, 28, 31, 32, 33}
 IMAGE = np.random.default_rng(0).integers(0, 256, (80, 112, 3), np.uint8)
@@ -154,3 +155,52 @@ def test_a_network_for_other_classes_is_refused(deeplab, mask_rcnn):
         SemanticPredictor(deeplab, fewer)
     with pytest.raises(ValueError, match="8 classes, label set 'fewer' has 1 thing"):
         InstancePredictor(mask_rcnn, fewer)
+
+
+@pytest.mark.parametrize("size", [(80, 112), (40, 56), (121, 170), (79, 113)])
+def test_images_are_resized_as_pillow_does(size):
+    frame = torch.from_numpy(IMAGE).permute(2, 0, 1)
+    expected = np.asarray(Image.fromarray(IMAGE).resize(size[::-1], Image.Resampling.BILINEAR))
+    found = resize(frame, size)
+    assert found.dtype == torch.uint8
+    assert np.array_equal(found.permute(1, 2, 0).numpy(), expected)
+
+
+@pytest.mark.gpu
+def test_images_on_the_gpu_are_resized_to_within_a_level():
+    frame = torch.from_numpy(IMAGE).permute(2, 0, 1)
+    difference = resize(frame.cuda(), (121, 170)).cpu().int() - resize(frame, (121, 170)).int()
+    assert difference.abs().max() <= 1
+
+
+def mapped(class_ids):
+    torch.manual_seed(0)
+    architecture = {
+        "name": "mask_rcnn",
+        "backbone": "mobilenet_v2_fpn",
+        "num_classes": len(class_ids),
+        "class_ids": class_ids,
+        "fpn_channels": 16,
+        "box_channels": 32,
+        "mask_channels": [16],
+        # Every class of every region.
+        "score_threshold": 0.0,
+        "proposals": 10,
+        "detections": 100,
+    }
+    return build(architecture).eval()
+
+
+def test_classes_of_other_networks_are_mapped_or_left_out():
+    class_ids = [24, 0, 26, 0, 0, 28, 33, 0]
+    network = mapped(class_ids)
+    found = InstancePredictor(network, CITYSCAPES)(IMAGE)
+    with torch.inference_mode():
+        every = network([torch.from_numpy(IMAGE).permute(2, 0, 1) / 255])[0]
+    mapped_ids = torch.tensor(class_ids)[every["labels"] - 1]
+    kept = mapped_ids > 0
+    assert 0 < kept.sum() < len(kept)
+    assert torch.equal(found.class_ids, mapped_ids[kept])
+    torch.testing.assert_close(found.boxes, every["boxes"][kept])
+    with pytest.raises(ValueError, match=r"has label ids \[7, 99\], which are no things of label"):
+        InstancePredictor(mapped([24, 7, 99]), CITYSCAPES)

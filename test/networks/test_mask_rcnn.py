@@ -102,8 +102,48 @@ def test_training_gives_torchvisions_losses_and_every_parameter_learns():
         ),
         ({"anchor_sizes": [32, 64]}, "anchor_sizes has 2 entries; the pyramid has 5 levels"),
         ({"mask_channels": []}, "mask_rcnn"),
+        ({"norm": "group"}, "unknown norm 'group'; known: batch, frozen"),
+        ({"normalisation": "tf"}, "unknown normalisation 'tf'; known: torch, caffe"),
+        ({"class_ids": [24]}, "class_ids has 1 entries; the network has 8 classes"),
     ],
 )
 def test_an_impossible_architecture_is_explained(change, message):
     with pytest.raises(ValueError, match=message):
         build(SMALL | change)
+
+
+def test_caffe_networks_see_bgr_in_0_to_255_less_the_mean():
+    network = build(SMALL | {"normalisation": "caffe"})
+    picture = image(32, 32)
+    seen, _ = network.transform([picture])
+    mean = torch.tensor([103.53, 116.28, 123.675])[:, None, None]
+    expected = picture[[2, 1, 0]] * 255 - mean
+    torch.testing.assert_close(seen.tensors[0], expected)
+
+
+def test_the_original_resnet_halves_the_resolution_in_the_1x1_convolution():
+    body = build({"name": "mask_rcnn", "num_classes": 1, "backbone": "resnet50_msra_fpn"}).backbone
+    strides = [
+        (body.body[f"layer{i}"][0].conv1.stride, body.body[f"layer{i}"][0].conv2.stride)
+        for i in range(1, 5)
+    ]
+    assert strides == [((1, 1), (1, 1)), *[((2, 2), (1, 1))] * 3]
+
+
+def test_a_frozen_norm_has_nothing_to_learn_and_stays_in_training():
+    network = build(SMALL | {"norm": "frozen", "norm_epsilon": 0.0}).train()
+    norms = [m for m in network.backbone.body.modules() if hasattr(m, "running_var")]
+    assert norms
+    assert not any(list(m.parameters()) for m in norms)
+    features = image(8, 8).expand(1, 3, 8, 8)[:, :1].expand(1, norms[0].weight.numel(), 8, 8)
+    norms[0].running_var.fill_(4.0)
+    torch.testing.assert_close(norms[0](features), features / 2)
+
+
+def test_boxes_without_area_are_no_detections(detector):
+    found = {
+        "boxes": torch.tensor([[0.0, 0.0, 4.0, 4.0], [4.0, 0.0, 4.0, 4.0]]),
+        "scores": torch.tensor([0.3, 0.9]),
+    }
+    (left,) = detector.transform.postprocess([found], [(8, 8)], [(8, 8)])
+    assert left["scores"].tolist() == pytest.approx([0.3])

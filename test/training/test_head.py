@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import toy
+from model_file import write
 
 from panoptic_ros.datasets import open_dataset
 from panoptic_ros.labels import CITYSCAPES, INSTANCE_DIVISOR, class_ids
@@ -68,10 +69,12 @@ def oracle(splits, monkeypatch):
     return oracle
 
 
+HEAD_SETTINGS = share_dir() / "config" / "training" / "head.yaml"
+
+
 def _config(*overrides):
-    path = share_dir() / "config" / "training" / "head.yaml"
     settings = ["semantic=s", "instance=i", "workers=0", "batch_size=8", "selection_stride=3"]
-    return read(HeadConfig, path, [*settings, *overrides])
+    return read(HeadConfig, HEAD_SETTINGS, [*settings, *overrides])
 
 
 def test_samples_hold_the_stack_that_the_head_sees(splits, oracle, tmp_path):
@@ -161,3 +164,21 @@ def test_a_class_that_gets_worse_keeps_its_best_state(splits, oracle, tmp_path):
     counts[0, row, 1], counts[1, row, 1] = 7, 4
     assert task.scores(trainee, counts)["head car"] == 75
     assert trainee.best.cnn(CAR).mix.bias.item() == 1.5
+
+
+def test_any_model_gives_the_frozen_networks(splits, tmp_path):
+    settings = [f"model={write(tmp_path / 'small.yaml')}", "least_score=0.0"]
+    # Untrained networks find nothing, but they were asked for every frame.
+    with pytest.raises(ValueError, match="the frozen networks find no instance in the training"):
+        HeadTask(read(HeadConfig, HEAD_SETTINGS, settings), *splits, tmp_path)
+    folder = tmp_path / "inputs" / "train"
+    assert len(list(folder.glob("*.pt"))) == len(splits[0])
+    stored = torch.load(folder / "000000.pt", weights_only=True)
+    assert stored["logits"].shape[0] == len(CITYSCAPES)
+
+
+def test_a_model_and_a_pair_of_networks_exclude_each_other():
+    with pytest.raises(ValueError, match="set model, or semantic and instance, not both"):
+        _config("model=cityscapes")
+    with pytest.raises(ValueError, match=r"set instance: .* \(or set model\)"):
+        read(HeadConfig, HEAD_SETTINGS, ["semantic=s"])
