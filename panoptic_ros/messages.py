@@ -1,0 +1,129 @@
+"""Predictions as ROS messages, of whichever library's message classes."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from panoptic_ros.labels import INSTANCE_DIVISOR, UNLABELED, LabelSet
+from panoptic_ros.prediction import PanopticPrediction, Segment
+
+NOT_TRACKED = -1
+
+IMAGE_KIND = "sensor_msgs/msg/Image"
+INSTANCES_KIND = "panoptic_ros/msg/PanopticInstances"
+LABEL_INFO_KIND = "panoptic_ros/msg/LabelInfo"
+
+
+class MessageBuilder:
+    """Build messages.
+
+    message_type: maps a type's name ("sensor_msgs/msg/Image") to its class, which takes every
+    field by name; pack: turns a C-contiguous uint8 [N] into what that class wants for uint8[].
+    Headers and stamps are messages of the same library.
+    """
+
+    def __init__(
+        self, message_type: Callable[[str], type], pack: Callable[[np.ndarray], Any]
+    ) -> None:
+        self._type = message_type
+        self._pack = pack
+
+    def image(self, pixels: np.ndarray, encoding: str, header: Any) -> Any:
+        """Return pixels, [H, W] or [H, W, C], as sensor_msgs/Image of an encoding that fits."""
+        height, width = pixels.shape[:2]
+        data = np.ascontiguousarray(pixels).reshape(-1).view(np.uint8)
+        return self._type(IMAGE_KIND)(
+            header=header,
+            height=height,
+            width=width,
+            encoding=encoding,
+            is_bigendian=int(sys.byteorder == "big"),
+            step=len(data) // height,
+            data=self._pack(data),
+        )
+
+    def labels(self, panoptic: PanopticPrediction, header: Any) -> Any:
+        """Return the label image as Image, 16UC1 (32SC1 where the pixels are int32)."""
+        encoding = "16UC1" if panoptic.labels.dtype == np.uint16 else "32SC1"
+        return self.image(panoptic.labels, encoding, header)
+
+    def instances(
+        self,
+        panoptic: PanopticPrediction,
+        labels: LabelSet,
+        header: Any,
+        *,
+        track_ids: Mapping[int, int] | None = None,
+        positions: Mapping[int, tuple[float, float]] | None = None,
+    ) -> Any:
+        """Return the things of a frame as PanopticInstances, by falling score.
+
+        track_ids, positions (x, y in metres): by value in the label image, of those that
+        have one.
+        """
+        things = sorted((s for s in panoptic.segments if s.is_thing), key=lambda s: -s.score)
+        return self._type(INSTANCES_KIND)(
+            header=header,
+            instances=[
+                self._instance(
+                    panoptic,
+                    segment,
+                    labels,
+                    header,
+                    (track_ids or {}).get(segment.id, NOT_TRACKED),
+                    (positions or {}).get(segment.id),
+                )
+                for segment in things
+            ],
+        )
+
+    def label_info(self, labels: LabelSet, stamp: Any) -> Any:
+        """Return what the values of the label image mean, as LabelInfo."""
+        classes = [
+            self._type("panoptic_ros/msg/LabelClass")(
+                id=c.id, name=c.name, is_thing=c.is_thing, color=self._color(c.color)
+            )
+            for c in sorted(labels.classes, key=lambda c: c.id)
+        ]
+        return self._type(LABEL_INFO_KIND)(
+            header=self._type("std_msgs/msg/Header")(stamp=stamp, frame_id=""),
+            label_set=labels.name,
+            unlabeled=UNLABELED,
+            instance_divisor=INSTANCE_DIVISOR,
+            classes=classes,
+        )
+
+    def _instance(
+        self,
+        panoptic: PanopticPrediction,
+        segment: Segment,
+        labels: LabelSet,
+        header: Any,
+        track_id: int,
+        place: tuple[float, float] | None,
+    ) -> Any:
+        x0, y0, x1, y1 = segment.box
+        mask = panoptic.mask(segment).view(np.uint8) * np.uint8(255)
+        x, y, z = (float(place[0]), float(place[1]), 0.0) if place else (math.nan,) * 3
+        return self._type("panoptic_ros/msg/PanopticInstance")(
+            id=segment.id,
+            track_id=track_id,
+            class_id=segment.class_id,
+            class_name=labels[segment.class_id].name,
+            score=segment.score,
+            box=self._type("sensor_msgs/msg/RegionOfInterest")(
+                x_offset=x0, y_offset=y0, height=y1 - y0, width=x1 - x0, do_rectify=False
+            ),
+            area=segment.area,
+            mask=self.image(mask, "mono8", header),
+            position=self._type("geometry_msgs/msg/Point")(x=x, y=y, z=z),
+        )
+
+    def _color(self, rgb: tuple[int, int, int]) -> Any:
+        r, g, b = (c / 255 for c in rgb)
+        return self._type("std_msgs/msg/ColorRGBA")(r=r, g=g, b=b, a=1.0)
