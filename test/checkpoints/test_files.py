@@ -131,8 +131,21 @@ def test_damaged_tensors_are_not_opened(saved, damage):
         checkpoints.load(saved)
 
 
-def test_a_file_of_another_format_is_named(saved):
-    resign(saved, b"not tensors")
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"not tensors",
+        (1 << 62).to_bytes(8, "little") + b"{}",
+        (1 << 20).to_bytes(8, "little") + b'{"a":',
+        (80).to_bytes(8, "little")
+        + b'{"a":{"dtype":"F32","shape":[1099511627776],"data_offsets":[0,4398046511104]}}'.ljust(
+            80
+        ),
+    ],
+    ids=["text", "header beyond memory", "header beyond the file", "tensor beyond the file"],
+)
+def test_a_file_of_another_format_is_named(saved, content):
+    resign(saved, content)
     with pytest.raises(ValueError, match=r"head.safetensors is not a safetensors file"):
         checkpoints.load(saved)
 
