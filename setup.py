@@ -5,7 +5,7 @@ from pathlib import Path
 from setuptools import setup
 
 ROOT = Path(__file__).parent
-DATA = ("config", "sample", "weights")
+DATA = ("config", "msg", "sample", "weights")
 
 
 def data_files() -> list[tuple[str, list[str]]]:

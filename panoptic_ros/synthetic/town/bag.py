@@ -6,17 +6,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from rosbags.interfaces import (
-    Qos,
-    QosDurability,
-    QosHistory,
-    QosLiveliness,
-    QosReliability,
-    QosTime,
-)
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
+from panoptic_ros.bags.layout import LATCHED, VERSION
 from panoptic_ros.synthetic.town.mesh import rotation_z
 from panoptic_ros.synthetic.town.world import EgoPose, Town, TownFrame
 
@@ -31,21 +24,6 @@ _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 88]
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 9]
 # ROS time of a drive's first frame: any fixed instant, for bags that are the same each time.
 START_NS = 1_700_000_000_000_000_000
-# The newest layout of metadata.yaml that ROS 2 Humble reads, too.
-_VERSION = 8
-_FOREVER = QosTime(0, 0)
-# Whoever plays the bag offers the mounting to late listeners, as tf2 expects.
-_LATCHED = Qos(
-    QosHistory.KEEP_LAST,
-    1,
-    QosReliability.RELIABLE,
-    QosDurability.TRANSIENT_LOCAL,
-    _FOREVER,
-    _FOREVER,
-    QosLiveliness.AUTOMATIC,
-    _FOREVER,
-    False,
-)
 
 
 class DriveBag:
@@ -61,7 +39,7 @@ class DriveBag:
         self._town = town
         self._store = get_typestore(Stores.ROS2_HUMBLE)
         self._types = self._store.types
-        self._writer = Writer(path, version=_VERSION, storage_plugin=StoragePlugin.MCAP)
+        self._writer = Writer(path, version=VERSION, storage_plugin=StoragePlugin.MCAP)
         self._connections: dict[str, object] = {}
 
     def __enter__(self) -> DriveBag:
@@ -74,7 +52,7 @@ class DriveBag:
             (TF_TOPIC, "tf2_msgs/msg/TFMessage"),
             (STATIC_TF_TOPIC, "tf2_msgs/msg/TFMessage"),
         ):
-            qos = [_LATCHED] if topic == STATIC_TF_TOPIC else []
+            qos = [LATCHED] if topic == STATIC_TF_TOPIC else []
             self._connections[topic] = self._writer.add_connection(
                 topic, kind, typestore=self._store, offered_qos_profiles=qos
             )

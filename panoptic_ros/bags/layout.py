@@ -1,0 +1,28 @@
+"""What the bags that this package writes have in common."""
+
+from __future__ import annotations
+
+from rosbags.interfaces import (
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
+
+# The newest layout of metadata.yaml that ROS 2 Humble reads, too.
+VERSION = 8
+_UNSET = QosTime(0, 0)
+# Whoever plays the bag offers it to late listeners, as tf2 expects of /tf_static.
+LATCHED = Qos(
+    QosHistory.KEEP_LAST,
+    1,
+    QosReliability.RELIABLE,
+    QosDurability.TRANSIENT_LOCAL,
+    _UNSET,
+    _UNSET,
+    QosLiveliness.AUTOMATIC,
+    _UNSET,
+    False,
+)
