@@ -30,9 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit", type=_positive, metavar="N", help="first N frames of each drive only"
     )
-    parser.add_argument(
-        "--report", type=Path, metavar="DIR", help="write tracks.html there"
-    )
+    parser.add_argument("--report", type=Path, metavar="DIR", help="write tracks.html there")
 
 
 def run(args: argparse.Namespace) -> int:
