@@ -20,21 +20,25 @@ from tools import setup_environment
 ROOT = Path(__file__).resolve().parents[1]
 # Module -> distribution or rosdep key, where the names differ.
 DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "backports": "backports.zstd",
     "cv2": "opencv-python-headless",
     "yaml": "pyyaml",
 }
 ROSDEP_KEYS = {
+    "PIL": "python3-pil",
     "cv2": "python3-opencv",
     "jinja2": "python3-jinja2",
     "numpy": "python3-numpy",
+    "requests": "python3-requests",
     "tf2_ros": "tf2_ros_py",
     "tqdm": "python3-tqdm",
     "yaml": "python3-yaml",
 }
 # In no Ubuntu of every supported ROS 2: docs/installation.md.
 WITHOUT_ROSDEP_KEY = {"safetensors", "torch", "torchvision"}
-# Used where it is installed, not needed.
-OPTIONAL = {"cv_bridge"}
+# Used where it is installed, not needed; the standard library's from Python 3.14 on.
+OPTIONAL = {"compression", "cv_bridge"}
 
 
 def _imports(folder):
@@ -123,7 +127,8 @@ def test_both_ways_of_installing_bring_the_files_that_the_code_asks_for():
     (by_pip,) = re.findall(r"^DATA = (.*)$", (ROOT / "setup.py").read_text(), re.MULTILINE)
     cmake = (ROOT / "CMakeLists.txt").read_text()
     (by_cmake,) = re.findall(r"install\(DIRECTORY (.*) DESTINATION share/", cmake)
-    assert wanted <= set(ast.literal_eval(by_pip)) <= set(by_cmake.split())
+    # rosidl installs msg/ itself.
+    assert wanted <= set(ast.literal_eval(by_pip)) <= {*by_cmake.split(), "msg"}
     assert set(by_cmake.split()) <= set(setup_environment.INSTALLED)
 
 
