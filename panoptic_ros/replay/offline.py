@@ -17,6 +17,7 @@ from panoptic_ros.evaluation.report_frame import ReportFrame
 from panoptic_ros.evaluation.results import frame_pq
 from panoptic_ros.evaluation.timing import fusion_stage, peak_memory
 from panoptic_ros.pipeline import PanopticPipeline, PanopticResult
+from panoptic_ros.replay.interrupt import interruptible
 from panoptic_ros.replay.output import PanopticBag
 from panoptic_ros.replay.source import (
     CAMERA_INFO,
@@ -72,24 +73,24 @@ class Replay:
         self._scorer = FrameScorer(pipeline.labels, pipeline.options, pipeline.head)
 
     def __call__(self) -> ReplayOutcome:
-        """Replay to the end of what can be read; SIGINT closes the output in order."""
+        """Replay to the end of what can be read; SIGINT ends it after the frame in work."""
         source, outcome = self.source, ReplayOutcome()
-        with source:
+        with source, interruptible() as stop:
             truth = source.truth_stamps()
             copied = {t for t, kind in source.kinds.items() if kind in COPIED_KINDS}
             topics = copied | ({source.camera} if source.camera else set())
             bag = PanopticBag(self._out / BAG, source.storage, source.types, self._pipeline.labels)
             with bag, tqdm(total=source.frames, desc="replaying", unit="frame") as bar:
                 bag.add_label_info(source.start)
-                try:
-                    for message in source.messages(topics):
-                        if message.topic != source.camera:
-                            bag.copy(message)
-                            continue
-                        self._frame(message, truth, bag, outcome)
-                        bar.update()
-                except KeyboardInterrupt:
-                    outcome.interrupted = True
+                for message in source.messages(topics):
+                    if message.topic != source.camera:
+                        bag.copy(message)
+                        continue
+                    self._frame(message, truth, bag, outcome)
+                    bar.update()
+                    if stop.is_set():
+                        outcome.interrupted = True
+                        break
             problems = list(source.problems)
             outcome.shown = self._shown(truth, outcome)
         outcome.problems = [*problems, *_missing_truth(source, outcome)]

@@ -1,0 +1,235 @@
+import json
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from made_bags import (
+    CAMERA,
+    INFO,
+    SIZE,
+    START,
+    STEP,
+    compressed,
+    drive,
+    info,
+    picture,
+    raw,
+    with_unknown_type,
+    write,
+)
+from rosbags.highlevel import AnyReader
+from rosbags.rosbag2 import StoragePlugin
+
+from panoptic_ros.__main__ import main
+from panoptic_ros.pipeline import PanopticPipeline
+from panoptic_ros.replay.output import TOPICS
+
+MCAP, SQLITE3 = StoragePlugin.MCAP, StoragePlugin.SQLITE3
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """Return a model file of small untrained networks."""
+    from panoptic_ros.resources import share_dir
+
+    text = (share_dir() / "config" / "models" / "random.yaml").read_text()
+    path = tmp_path_factory.mktemp("model") / "small.yaml"
+    path.write_text(text.replace("short_side: 512", "short_side: 64").replace("1024", "128"))
+    return path
+
+
+@pytest.fixture
+def replay(model, tmp_path, capsys):
+    """Return a function that replays a bag: exit code, output folder, what was said."""
+
+    def run(bag, *options, out="out"):
+        arguments = ["replay", str(bag), "--out", str(tmp_path / out), "--weights", str(model)]
+        code = main([*arguments, "--device", "cpu", *options])
+        return code, tmp_path / out, capsys.readouterr()
+
+    return run
+
+
+def read(bag):
+    """Return {topic: [(log time, message)]} of an output bag."""
+    found = {}
+    with AnyReader([bag]) as reader:
+        for connection, time, data in reader.messages():
+            message = reader.deserialize(data, connection.msgtype)
+            found.setdefault(connection.topic, []).append((time, message))
+    return found
+
+
+@pytest.mark.parametrize("plugin", [MCAP, SQLITE3])
+@pytest.mark.parametrize("image", [raw, compressed])
+def test_every_frame_in_order_with_the_nodes_topics_at_its_stamp(
+    replay, model, tmp_path, plugin, image
+):
+    code, out, _ = replay(drive(tmp_path / "bag", 3, plugin, image))
+    assert code == 0
+    messages = read(out / "bag")
+    assert {f"/panoptic/{name}" for name in TOPICS} | {INFO} == set(messages)
+    pipeline = PanopticPipeline.load(str(model), device="cpu")
+    labels = messages["/panoptic/labels"]
+    assert [time for time, _ in labels] == [START + i * STEP for i in range(3)]
+    for i, (time, message) in enumerate(labels):
+        assert message.header.stamp.nanosec + message.header.stamp.sec * 10**9 == time
+        assert (message.encoding, message.header.frame_id) == ("16UC1", "camera")
+        pixels = message.data.view(np.uint16).reshape(SIZE)
+        np.testing.assert_array_equal(pixels, pipeline(picture(i)).labels)
+    (_, meaning) = messages["/panoptic/label_info"][0]
+    assert meaning.label_set == "cityscapes"
+    assert len(meaning.classes) == 19
+    color = messages["/panoptic/color"][0][1]
+    assert (color.encoding, color.height, color.width) == ("rgb8", *SIZE)
+
+
+def test_the_report_has_scores_and_a_timeline(replay, tmp_path):
+    code, out, said = replay(drive(tmp_path / "bag"))
+    assert code == 0
+    results = json.loads((out / "results.json").read_text())
+    assert results["replay"] | {"bag": ""} == {
+        "bag": "",
+        "topic": CAMERA,
+        "frames": 3,
+        "answered": 3,
+        "refused": 0,
+        "scored": 3,
+        "interrupted": False,
+        "problems": [],
+    }
+    assert [round(e["time"], 6) for e in results["timeline"]] == [0.0, 0.1, 0.2]
+    assert all(0 <= e["pq"] <= 1 for e in results["timeline"])
+    assert set(results["fusion"]) == {"stack"}
+    assert "PQ" in said.out
+    assert "timeline" in (out / "report.html").read_text().lower()
+
+
+def test_a_bag_without_truth_is_timed(replay, tmp_path):
+    code, out, _ = replay(drive(tmp_path / "bag", truth=False))
+    assert code == 0
+    results = json.loads((out / "results.json").read_text())
+    assert "fusion" not in results
+    assert results["timing"]["end_to_end"]["stack"]["p50"] > 0
+    assert (out / "report.html").is_file()
+
+
+def test_twice_gives_identical_label_images(replay, tmp_path):
+    bag = drive(tmp_path / "bag", 2)
+    _, first, _ = replay(bag, out="first")
+    _, second, _ = replay(bag, out="second")
+    for topic in ("/panoptic/labels", "/panoptic/semantic", "/panoptic/confidence"):
+        pairs = zip(read(first / "bag")[topic], read(second / "bag")[topic], strict=True)
+        for (_, a), (_, b) in pairs:
+            np.testing.assert_array_equal(a.data, b.data)
+
+
+def test_nothing_is_overwritten(replay, tmp_path):
+    bag = drive(tmp_path / "bag", 1)
+    assert replay(bag)[0] == 0
+    code, _, said = replay(bag)
+    assert code == 2
+    assert "is not empty" in said.err
+
+
+def test_a_truncated_bag_is_replayed_up_to_the_break(replay, tmp_path):
+    bag = drive(tmp_path / "bag", 4)
+    (file,) = bag.glob("*.mcap")
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) * 2 // 3])
+    code, out, said = replay(bag)
+    assert code == 1
+    assert "broken:" in said.err
+    assert file.name in said.err
+    frames = len(read(out / "bag")["/panoptic/labels"])
+    assert 1 <= frames < 4
+    assert json.loads((out / "results.json").read_text())["replay"]["answered"] == frames
+
+
+def test_a_bag_without_metadata_is_replayed(replay, tmp_path):
+    bag = drive(tmp_path / "bag", 2, SQLITE3)
+    (bag / "metadata.yaml").unlink()
+    code, out, said = replay(bag)
+    assert code == 1
+    assert "metadata.yaml is missing" in said.err
+    assert len(read(out / "bag")["/panoptic/labels"]) == 2
+
+
+@pytest.mark.parametrize("name", ["empty", "no_images"])
+def test_a_bag_without_images_says_what_it_has(replay, tmp_path, name):
+    other = [] if name == "empty" else [(INFO, START, info(START))]
+    code, out, said = replay(write(tmp_path / "bag", other, MCAP))
+    assert code == 1
+    assert "has no images; its topics: " + ("none" if name == "empty" else INFO) in said.err
+    assert "/panoptic/labels" not in read(out / "bag")
+
+
+def test_a_topic_of_unknown_type_is_named_and_skipped(replay, tmp_path):
+    code, out, said = replay(with_unknown_type(tmp_path / "bag"))
+    assert code == 1
+    assert "/odd: type strange_msgs/msg/Odd is unknown" in said.err
+    assert len(read(out / "bag")["/panoptic/labels"]) == 2
+
+
+def test_a_calibration_that_changes_is_told_with_its_time(replay, tmp_path):
+    code, out, said = replay(drive(tmp_path / "bag", 3, focals=(80, 80, 90)))
+    assert code == 1
+    assert f"{INFO} at {(START + 2 * STEP) / 1e9:.6f} s: the calibration changes" in said.err
+    assert len(read(out / "bag")["/panoptic/labels"]) == 3
+    assert said.err.count("calibration changes") == 1
+
+
+def test_a_broken_frame_is_named_and_the_rest_goes_on(replay, tmp_path):
+    def image(time, pixels):
+        message = compressed(time, pixels)
+        if time == START + STEP:
+            message.data = message.data[:50]
+        return message
+
+    code, out, said = replay(drive(tmp_path / "bag", 3, image=image))
+    assert code == 1
+    assert f"{CAMERA} at 1700000000.100000000 s" in said.err
+    assert len(read(out / "bag")["/panoptic/labels"]) == 2
+    done = json.loads((out / "results.json").read_text())
+    assert (done["replay"]["refused"], done["replay"]["scored"]) == (1, 2)
+    assert "refused" in done["timeline"][1]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [(["--topic", "/nothing"], "no image topic"), (["--truth-topic", INFO], "no image topic")],
+)
+def test_a_wanted_topic_that_is_not_there_is_told_before_anything_is_written(
+    replay, tmp_path, options, words
+):
+    code, out, said = replay(drive(tmp_path / "bag", 1), *options)
+    assert code == 2
+    assert words in said.err
+    assert not out.exists()
+
+
+def test_no_bag_is_told(replay, tmp_path):
+    code, _, said = replay(tmp_path / "nothing")
+    assert code == 2
+    assert "there is no bag" in said.err
+
+
+def test_sigint_closes_the_bag_in_order(model, tmp_path):
+    bag = drive(tmp_path / "bag", 200)
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "panoptic_ros", "replay", bag, "--out", out]
+    process = subprocess.Popen(
+        [*command, "--weights", model, "--device", "cpu"], stderr=subprocess.PIPE, text=True
+    )
+    said = ""
+    while " 3/200 " not in said:
+        said += process.stderr.read(1) or pytest.fail(said)
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "complete up to there" in rest
+    frames = len(read(out / "bag")["/panoptic/labels"])
+    assert 3 <= frames < 200
+    assert json.loads((out / "results.json").read_text())["replay"]["interrupted"]
