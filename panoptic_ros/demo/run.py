@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
-import random
 import shutil
-import signal
-import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +17,7 @@ from panoptic_ros.demo.children import Children, DemoError
 from panoptic_ros.demo.footage import open_footage
 from panoptic_ros.demo.pictures import write_film
 from panoptic_ros.demo.record import Record
+from panoptic_ros.demo.surroundings import private_environment, require_ros, sigterm_as_exit
 
 PICTURES, FILM, PAGE, SUMMARY = "pictures", "demo.mp4", "index.html", "summary.json"
 # Together with the film these keep the demo below three minutes on two cores.
@@ -30,8 +25,6 @@ _START_SECONDS = 90.0
 _SHOW_SECONDS = 45.0
 _SETTLE_SECONDS = 20.0
 _GROUND_SECONDS = 2.0
-# Linux hands out higher domains' ports to others.
-_LAST_DOMAIN = 101
 
 
 def run(out: Path, video: Path | None, weights: str, device: str, frames: int) -> dict[str, Any]:
@@ -42,13 +35,13 @@ def run(out: Path, video: Path | None, weights: str, device: str, frames: int) -
     """
     start = time.monotonic()
     footage = open_footage(video, frames)
-    _require_ros()
+    require_ros()
     _prepare(out)
     record = Record()
     show = ["--frames", str(frames), "--seconds", str(_SHOW_SECONDS)]
     if video is not None:
         show += ["--video", str(video)]
-    with _sigterm_as_exit(), Children(out, _environment()) as children:
+    with sigterm_as_exit(), Children(out, private_environment()) as children:
         viewer = ["--pictures", str(out / PICTURES)]
         if footage.mounting:
             viewer.append("--ground")
@@ -124,45 +117,9 @@ def _take_in(children: Children, record: Record) -> None:
         raise DemoError(record.failure)
 
 
-def _require_ros() -> None:
-    if importlib.util.find_spec("rclpy") is None:
-        raise DemoError("ROS 2 is not on Python's path; run `source env.sh` first")
-
-
 def _prepare(out: Path) -> None:
     """Make the folder, without pictures of an earlier run."""
     shutil.rmtree(out / PICTURES, ignore_errors=True)
     for name in (FILM, PAGE, SUMMARY):
         (out / name).unlink(missing_ok=True)
     (out / PICTURES).mkdir(parents=True)
-
-
-def _environment() -> dict[str, str]:
-    """Return an environment in which the processes see each other and nobody else."""
-    return {
-        **os.environ,
-        "ROS_DOMAIN_ID": str(_free_domain()),
-        "FASTDDS_BUILTIN_TRANSPORTS": "LARGE_DATA",
-    }
-
-
-def _free_domain() -> int:
-    """Return a domain whose first participant's port nobody has (DDSI-RTPS 9.6.1.1)."""
-    for domain in random.sample(range(1, _LAST_DOMAIN + 1), _LAST_DOMAIN):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind(("", 7410 + 250 * domain))
-            except OSError:
-                continue
-            return domain
-    raise DemoError("all ROS domains of this machine are in use")
-
-
-@contextmanager
-def _sigterm_as_exit() -> Iterator[None]:
-    """Let SIGTERM unwind this process, so that it ends the others."""
-    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

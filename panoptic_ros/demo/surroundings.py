@@ -1,0 +1,54 @@
+"""What processes that speak ROS with each other need around them."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import random
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from panoptic_ros.demo.children import DemoError
+
+# Linux hands out higher domains' ports to others.
+_LAST_DOMAIN = 101
+
+
+def require_ros() -> None:
+    """Raise DemoError where there is no rclpy."""
+    if importlib.util.find_spec("rclpy") is None:
+        raise DemoError("ROS 2 is not on Python's path; run `source env.sh` first")
+
+
+def private_environment() -> dict[str, str]:
+    """Return an environment in which the processes see each other and nobody else."""
+    return {
+        **os.environ,
+        "ROS_DOMAIN_ID": str(_free_domain()),
+        "FASTDDS_BUILTIN_TRANSPORTS": "LARGE_DATA",
+    }
+
+
+@contextmanager
+def sigterm_as_exit() -> Iterator[None]:
+    """Let SIGTERM unwind this process, so that it ends the others."""
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _free_domain() -> int:
+    """Return a domain whose first participant's port nobody has (DDSI-RTPS 9.6.1.1)."""
+    for domain in random.sample(range(1, _LAST_DOMAIN + 1), _LAST_DOMAIN):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(("", 7410 + 250 * domain))
+            except OSError:
+                continue
+            return domain
+    raise DemoError("all ROS domains of this machine are in use")

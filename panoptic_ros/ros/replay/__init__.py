@@ -1,0 +1,1 @@
+"""Live replay: the bag's player and the evaluator, each a process."""

@@ -1,0 +1,204 @@
+"""The evaluator: matches the node's labels to images and truth by stamp, reports at the end.
+
+Reports on its standard output, one JSON object per line: {"event": "ready"} once the node is
+active, {"event": "failed", "reason"} where it cannot be, {"event": "answered", "stamp_ns"} for
+each frame. The end is SIGINT, or `idle_timeout` seconds without image or answer.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CompressedImage, Image
+
+from panoptic_ros.encodings import ImageRefused
+from panoptic_ros.labels import label_set
+from panoptic_ros.msg import LabelInfo
+from panoptic_ros.replay.live_score import LiveScore, report_text
+from panoptic_ros.replay.source import BagMessage, BagSource, stamp_ns, truth_labels
+from panoptic_ros.replay.topics import COMPRESSED, IMAGE, TRUTH_TOPICS
+
+NODE = "replay_evaluator"
+_LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+_RELIABILITY = {
+    "best_effort": ReliabilityPolicy.BEST_EFFORT,
+    "reliable": ReliabilityPolicy.RELIABLE,
+}
+# A subscriber that loses nothing while a frame is scored.
+_DEPTH = 50
+_TYPES = {IMAGE: Image, COMPRESSED: CompressedImage}
+_PARAMETERS: dict[str, Any] = {
+    "image_topic": "/camera/image_raw",
+    # raw or compressed; '': by the topic's name.
+    "image_transport": "",
+    "labels_topic": "/panoptic/labels",
+    "label_info_topic": "/panoptic/label_info",
+    # Of the bag where one is given, else a topic that somebody plays; '': the town's.
+    "truth_topic": "",
+    "bag": "",
+    "report_file": "",
+    # best_effort matches every camera; reliable loses nothing where the camera is reliable.
+    "reliability": "best_effort",
+    "label_set": "cityscapes",
+    # Seconds; 0: never, only SIGINT ends.
+    "idle_timeout": 10.0,
+}
+
+
+class Evaluator(Node):
+    """Take arrival times in callbacks and score in a thread.
+
+    failure: why there is nothing to evaluate, "" otherwise. Raise FileNotFoundError or
+    ValueError for a bag, a topic or a parameter that cannot be.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(NODE)
+        for name, default in _PARAMETERS.items():
+            self.declare_parameter(name, default)
+        self.failure = ""
+        self._score = LiveScore(label_set(self._text("label_set")))
+        self._is_ready = False
+        self._last_arrival: float | None = None
+        self._refused: list[str] = []
+        self._scorer = ThreadPoolExecutor(max_workers=1)
+        self._recorded: dict[int, BagMessage] = {}
+        if bag := self._text("bag"):
+            truth = self._text("truth_topic") or None
+            with BagSource(Path(bag), self._text("image_topic"), truth) as source:
+                self._recorded = source.truth_stamps()
+        else:
+            self._subscribe_truth(self._text("truth_topic") or TRUTH_TOPICS[0])
+        self._subscribe()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing has come for so long that no more is to be expected."""
+        limit = self.get_parameter("idle_timeout").value
+        last = self._last_arrival
+        return bool(limit and last is not None and time.monotonic() - last > limit)
+
+    def report(self) -> dict[str, Any]:
+        """Return and write the results, once all answers are scored."""
+        self._scorer.shutdown(wait=True)
+        problems = [*self._refused, *self._score.problems]
+        results = {**self._score.results(), "problems": problems}
+        if file := self._text("report_file"):
+            path = Path(file)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        return results
+
+    def _text(self, name: str) -> str:
+        return self.get_parameter(name).value
+
+    def _subscribe(self) -> None:
+        topic, transport = self._text("image_topic"), self._text("image_transport")
+        kind = _kind(topic) if not transport else {"raw": IMAGE}.get(transport, COMPRESSED)
+        quality = self._text("reliability")
+        if quality not in _RELIABILITY:
+            raise ValueError(f"reliability is {quality!r}; it must be one of {[*_RELIABILITY]}")
+        qos = QoSProfile(depth=_DEPTH, reliability=_RELIABILITY[quality])
+        self.create_subscription(_TYPES[kind], topic, self._on_image, qos)
+        labels = self._text("labels_topic")
+        self.create_subscription(Image, labels, self._on_labels, _DEPTH)
+        info = self._text("label_info_topic")
+        self.create_subscription(LabelInfo, info, self._on_label_info, _LATCHED)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+
+    def _subscribe_truth(self, topic: str) -> None:
+        def on_truth(message: Any) -> None:
+            self._in_turn(lambda: self._add_truth(topic, message))
+
+        qos = QoSProfile(depth=_DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
+        self.create_subscription(_TYPES[_kind(topic)], topic, on_truth, qos)
+
+    def _on_image(self, message: Any) -> None:
+        self._last_arrival = time.monotonic()
+        self._score.add_image(stamp_ns(message.header), self._last_arrival)
+
+    def _on_labels(self, message: Image) -> None:
+        self._last_arrival = time.monotonic()
+        stamp = stamp_ns(message.header)
+        if self._score.add_answer(stamp, self._last_arrival):
+            self._in_turn(lambda: self._add_labels(stamp, message))
+
+    def _add_labels(self, stamp: int, message: Image) -> None:
+        labels = truth_labels(BagMessage(self._text("labels_topic"), IMAGE, 0, b"", message))
+        self._score.add_labels(stamp, labels)
+        if recorded := self._recorded.pop(stamp, None):
+            self._score.add_truth(stamp, truth_labels(recorded))
+        _report("answered", stamp_ns=stamp)
+
+    def _add_truth(self, topic: str, message: Any) -> None:
+        recorded = BagMessage(topic, _kind(topic), 0, b"", message)
+        self._score.add_truth(stamp_ns(message.header), truth_labels(recorded))
+
+    def _in_turn(self, work: Callable[[], None]) -> None:
+        """Do in the thread what would make times of arrival wrong."""
+        self._scorer.submit(work).add_done_callback(self._on_scored)
+
+    def _on_scored(self, done: Future) -> None:
+        error = done.exception()
+        if isinstance(error, ImageRefused):
+            self._refused.append(str(error))
+        elif error:
+            self.failure = f"{type(error).__name__}: {error}"
+
+    def _on_label_info(self, message: LabelInfo) -> None:
+        if not self._is_ready:
+            self._is_ready = True
+            _report("ready", label_set=message.label_set)
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.level == DiagnosticStatus.ERROR and not self._is_ready:
+                self.failure = f"the node does not start: {status.message}"
+
+
+def _kind(topic: str) -> str:
+    """Return the type of an image topic by image_transport's convention."""
+    return COMPRESSED if topic.endswith("/compressed") else IMAGE
+
+
+def _report(event: str, **values: object) -> None:
+    # One write per line: the scoring thread reports too.
+    print(json.dumps({"event": event, **values}) + "\n", end="", flush=True)
+
+
+def main() -> None:
+    """Evaluate until the end; exit with 1 where there is nothing to evaluate."""
+    rclpy.init()
+    try:
+        evaluator = Evaluator()
+    except (OSError, ValueError) as error:
+        sys.exit(f"{NODE}: {error}")
+    try:
+        while not (evaluator.is_done or evaluator.failure):
+            rclpy.spin_once(evaluator, timeout_sec=0.1)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    # The report is written even where the one who asks for the end asks twice.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    results = evaluator.report()
+    rclpy.try_shutdown()
+    if evaluator.failure:
+        _report("failed", reason=evaluator.failure)
+        sys.exit(1)
+    print(report_text(results), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""Play a bag's camera, with calibration, odometry and TF, in real time; stamps as recorded.
+
+Reports, one JSON object per line: {"event": "playing", "frames": n} at the start, {"event":
+"published", "stamp_ns"} after each image, {"event": "played", "problems": [...]} at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import time
+from pathlib import Path
+
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import DurabilityPolicy, QoSProfile
+
+from panoptic_ros.replay.offline import COPIED_KINDS
+from panoptic_ros.replay.source import BagSource, stamp_ns
+
+# What is published while the middleware still connects is lost.
+_CONNECT_SECONDS = 2.0
+_DEPTH = 10
+_LATCHED_TOPIC = "/tf_static"
+
+
+class Player(Node):
+    """Publish a bag's messages as recorded, byte by byte."""
+
+    def __init__(self, source: BagSource) -> None:
+        super().__init__("replay_player")
+        self._source = source
+        self._publishers_of = {
+            topic: publisher
+            for topic, kind in source.kinds.items()
+            if (topic == source.camera or kind in COPIED_KINDS)
+            and (publisher := self._publisher(topic, kind))
+        }
+
+    def wait_for(self, names: list[str]) -> None:
+        """Wait until nodes of these names subscribe to the camera's topic."""
+        topic = self._source.camera
+        while not set(names) <= {
+            info.node_name for info in self.get_subscriptions_info_by_topic(topic)
+        }:
+            self._rest(0.1)
+        self._rest(_CONNECT_SECONDS)
+
+    def play(self, rate: float) -> None:
+        """Publish everything at the pace of its log times; rate: how much faster."""
+        first, start = None, time.monotonic()
+        for message in self._source.messages(set(self._publishers_of)):
+            first = message.time if first is None else first
+            self._rest(start + (message.time - first) / 1e9 / rate - time.monotonic())
+            self._publishers_of[message.topic].publish(message.data)
+            if message.topic == self._source.camera:
+                _report("published", stamp_ns=stamp_ns(message.message.header))
+
+    def _publisher(self, topic: str, kind: str) -> Publisher | None:
+        package, _, name = kind.split("/")
+        try:
+            message_type = getattr(importlib.import_module(f"{package}.msg"), name)
+        except ModuleNotFoundError:
+            # TF's messages: where they are not installed, nobody can listen to them.
+            return None
+        durability = (
+            DurabilityPolicy.TRANSIENT_LOCAL
+            if topic == _LATCHED_TOPIC
+            else DurabilityPolicy.VOLATILE
+        )
+        qos = QoSProfile(depth=_DEPTH, durability=durability)
+        return self.create_publisher(message_type, topic, qos)
+
+    def _rest(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            rclpy.spin_once(self, timeout_sec=left)
+
+
+def _report(event: str, **values: object) -> None:
+    print(json.dumps({"event": event, **values}), flush=True)
+
+
+def main() -> None:
+    """Play a bag once, then stay until interrupted: reliable messages may be on their way."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("bag", type=Path)
+    parser.add_argument("--topic", help="camera topic (default: the bag's only one)")
+    parser.add_argument("--truth-topic", help="left out, like all other images")
+    parser.add_argument("--rate", type=float, default=1.0, help="how much faster (default: 1)")
+    parser.add_argument("--wait-for", nargs="*", default=[], metavar="NODE", help="subscribers")
+    args = parser.parse_args()
+    rclpy.init()
+    try:
+        with BagSource(args.bag, args.topic, args.truth_topic) as source:
+            player = Player(source)
+            player.wait_for(args.wait_for)
+            _report("playing", frames=source.frames)
+            player.play(args.rate)
+            _report("played", problems=source.problems)
+        rclpy.spin(player)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        rclpy.try_shutdown()
+
+
+if __name__ == "__main__":
+    main()
