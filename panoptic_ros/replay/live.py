@@ -15,7 +15,7 @@ from tqdm import tqdm
 from panoptic_ros.demo.children import Children, DemoError
 from panoptic_ros.demo.surroundings import private_environment, require_ros, sigterm_as_exit
 from panoptic_ros.replay.live_score import report_text
-from panoptic_ros.replay.source import CAMERA_INFO, BagSource
+from panoptic_ros.replay.source import CAMERA_INFO, ODOMETRY, BagSource
 from panoptic_ros.replay.topics import COMPRESSED
 
 REPORT = "live.json"
@@ -23,7 +23,7 @@ _START_SECONDS = 90.0
 # A frame on a slow machine's CPU, and then some.
 _SETTLE_SECONDS = 30.0
 _EXIT_BROKEN = 1
-_ODOMETRY = "nav_msgs/msg/Odometry"
+_EXIT_INTERRUPTED = 130
 
 
 @dataclass
@@ -59,7 +59,8 @@ class _Progress:
 
 
 def run_live(args: argparse.Namespace) -> int:
-    """Replay, print the tables, write OUT/live.json; return 1 where something broke.
+    """Replay, print the tables, write OUT/live.json; return 1 where something broke,
+    130 after SIGINT.
 
     args: of the command `replay`. Raise FileNotFoundError or ValueError for a bag or a topic
     that is not there.
@@ -71,12 +72,18 @@ def run_live(args: argparse.Namespace) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     report = args.out / REPORT
     report.unlink(missing_ok=True)
-    progress = _Progress()
+    progress, code = _Progress(), 0
     try:
         require_ros()
-        _play(args, kinds, camera, truth, progress)
+        try:
+            _play(args, kinds, camera, truth, progress)
+        except KeyboardInterrupt:
+            # The evaluator reports what there was until then.
+            code = _EXIT_INTERRUPTED
+            progress.problems.append("interrupted")
         results = _results(args, camera, report, progress)
     except DemoError as error:
+        report.unlink(missing_ok=True)
         print(f"panoptic: error: {error}", file=sys.stderr)
         return _EXIT_BROKEN
     report.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
@@ -84,7 +91,7 @@ def run_live(args: argparse.Namespace) -> int:
     print(f"Written: {report}")
     for problem in results["problems"]:
         print(f"broken: {problem}", file=sys.stderr)
-    return _EXIT_BROKEN if results["problems"] else 0
+    return code or (_EXIT_BROKEN if results["problems"] else 0)
 
 
 def _play(
@@ -131,7 +138,7 @@ def _inputs(kinds: dict[str, str], camera: str) -> dict[str, str]:
     folder = camera.split("/image")[0]
     infos = [t for t, kind in kinds.items() if kind == CAMERA_INFO]
     beside = [t for t in infos if t.startswith(folder + "/")] or infos
-    odometry = [t for t, kind in kinds.items() if kind == _ODOMETRY]
+    odometry = [t for t, kind in kinds.items() if kind == ODOMETRY]
     found = {"camera_info": beside, "odom": odometry}
     return {name: topics[0] for name, topics in found.items() if len(topics) == 1}
 
@@ -175,8 +182,9 @@ def _results(
     if not report.exists():
         raise DemoError(f"the evaluator has not reported; see {args.out / 'evaluator.log'}")
     results = json.loads(report.read_text(encoding="utf-8"))
-    problems = [*progress.problems, *results["problems"]]
+    problems = [*results["problems"]]
     if not results["frames"]["answered"]:
         problems.append(f"no frame was answered; see {args.out / 'node.log'}")
+    problems += progress.problems
     played = {"bag": str(args.bag), "topic": camera, "weights": args.weights, "rate": args.rate}
     return {**played, **results, "problems": problems}

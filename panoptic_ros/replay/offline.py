@@ -20,7 +20,7 @@ from panoptic_ros.pipeline import PanopticPipeline, PanopticResult
 from panoptic_ros.replay.interrupt import interruptible
 from panoptic_ros.replay.output import PanopticBag
 from panoptic_ros.replay.source import (
-    CAMERA_INFO,
+    COPIED_KINDS,
     BagMessage,
     BagSource,
     camera_image,
@@ -30,9 +30,6 @@ from panoptic_ros.replay.source import (
 )
 
 BAG = "bag"
-# What a viewer needs to show the output beside the drive; the camera's pictures stay where they
-# are, ~/color has them.
-COPIED_KINDS = (CAMERA_INFO, "tf2_msgs/msg/TFMessage", "nav_msgs/msg/Odometry")
 
 
 @dataclass

@@ -16,6 +16,10 @@ from panoptic_ros.replay.topics import COMPRESSED, IMAGE_KINDS, camera_topic, tr
 from panoptic_ros.replay.types import learn, own_types
 
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
+ODOMETRY = "nav_msgs/msg/Odometry"
+# What a viewer needs to show the output beside the drive, and the node to place it on the ground;
+# the camera's pictures stay where they are, ~/color has them.
+COPIED_KINDS = (CAMERA_INFO, "tf2_msgs/msg/TFMessage", ODOMETRY)
 
 
 @dataclass(frozen=True)

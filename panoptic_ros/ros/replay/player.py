@@ -18,8 +18,7 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
-from panoptic_ros.replay.offline import COPIED_KINDS
-from panoptic_ros.replay.source import BagSource, stamp_ns
+from panoptic_ros.replay.source import COPIED_KINDS, BagSource, stamp_ns
 
 # What is published while the middleware still connects is lost.
 _CONNECT_SECONDS = 2.0

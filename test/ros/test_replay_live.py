@@ -1,0 +1,85 @@
+"""A bag played in real time to a node, and what the evaluator says of it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
+
+from made_bags import CAMERA, compressed, drive
+
+FRAMES = 6
+
+
+def command(bag, out, model, *options):
+    return [
+        *(sys.executable, "-m", "panoptic_ros", "replay", str(bag), "--live", "--out", str(out)),
+        *("--weights", str(model), "--device", "cpu", *options),
+    ]
+
+
+def test_a_bag_is_played_answered_and_scored(tmp_path, tiny_model):
+    bag, out = drive(tmp_path / "bag", FRAMES), tmp_path / "out"
+    done = subprocess.run(
+        command(bag, out, tiny_model, "--rate", "0.3"),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = json.loads((out / "live.json").read_text())
+    assert results["topic"] == CAMERA
+    frames = results["frames"]
+    assert frames["published"] == FRAMES
+    assert frames["answered"] + frames["dropped"] == FRAMES
+    assert 1 <= frames["answered"] == frames["scored"]
+    assert results["latency_ms"]["mean"] > 0
+    assert 0 <= results["panoptic"]["all"]["pq"] <= 1
+    assert "Latency" in done.stdout
+
+
+def test_a_model_that_is_not_there_ends_it_with_the_reason(tmp_path):
+    done = subprocess.run(
+        command(drive(tmp_path / "bag"), tmp_path / "out", "no_such_model"),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert "no_such_model" in done.stderr
+    assert not (tmp_path / "out" / "live.json").exists()
+
+
+def test_sigint_ends_all_processes(tmp_path, tiny_model):
+    # Ten seconds between frames: it cannot end by itself.
+    bag = drive(tmp_path / "bag", image=compressed)
+    arguments = command(bag, tmp_path / "out", tiny_model, "--rate", "0.01")
+    environment = {**os.environ, "PANOPTIC_TEST_RUN": str(tmp_path)}
+    process = subprocess.Popen(arguments, env=environment)
+    end = time.monotonic() + 60
+    while not (tmp_path / "out" / "player.log").exists():
+        assert time.monotonic() < end
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    results = json.loads((tmp_path / "out" / "live.json").read_text())
+    assert results["problems"][-1] == "interrupted"
+    assert not _processes_with(f"PANOPTIC_TEST_RUN={tmp_path}")
+
+
+def _processes_with(setting):
+    found = []
+    for file in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if setting.encode() in file.read_bytes():
+                found.append(file.parent.name)
+        except OSError:
+            continue
+    return found
