@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from panoptic_ros.demo.children import Children, DemoError
 from panoptic_ros.demo.surroundings import private_environment, require_ros, sigterm_as_exit
-from panoptic_ros.replay.live_score import report_text
+from panoptic_ros.replay.live_report import report_text
 from panoptic_ros.replay.source import CAMERA_INFO, ODOMETRY, BagSource
 from panoptic_ros.replay.topics import COMPRESSED
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ import numpy as np
 from panoptic_ros.evaluation.confusion import ConfusionMatrix
 from panoptic_ros.evaluation.panoptic_quality import PanopticQuality
 from panoptic_ros.evaluation.segments import label_image_segments
-from panoptic_ros.evaluation.tables import table
 from panoptic_ros.evaluation.timing import statistics
 from panoptic_ros.labels import LabelSet
 
@@ -108,23 +106,3 @@ class LiveScore:
         self._scored.add(stamp)
         self._quality.add(pairs, true, predicted)
         self._confusion.add_overlaps(pairs)
-
-
-def report_text(results: Mapping[str, Any]) -> str:
-    """Return what `LiveScore.results` gives as tables for the console."""
-    frames = results["frames"]
-    counts = table(list(frames), [[str(n) for n in frames.values()]])
-    latency = results["latency_ms"]
-    parts = ["Frames\n" + counts]
-    if latency:
-        cells = [f"{value:.1f}" for value in latency.values()]
-        parts.append("Latency, image to labels, ms\n" + table(list(latency), [cells]))
-    if results["panoptic"]:
-        groups = [
-            [name, *(f"{100 * group[key]:.1f}" for key in ("pq", "sq", "rq")), str(group["n"])]
-            for name, group in ((n, results["panoptic"][n]) for n in ("all", "things", "stuff"))
-        ]
-        quality = table(["", "PQ %", "SQ %", "RQ %", "classes"], groups)
-        miou = "-" if results["miou"] is None else f"{100 * results['miou']:.1f}"
-        parts.append(f"Quality of the answered frames, mIoU {miou} %\n{quality}")
-    return "\n\n".join(parts)

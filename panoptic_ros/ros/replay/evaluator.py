@@ -26,7 +26,8 @@ from sensor_msgs.msg import CompressedImage, Image
 from panoptic_ros.encodings import ImageRefused
 from panoptic_ros.labels import label_set
 from panoptic_ros.msg import LabelInfo
-from panoptic_ros.replay.live_score import LiveScore, report_text
+from panoptic_ros.replay.live_report import report_text
+from panoptic_ros.replay.live_score import LiveScore
 from panoptic_ros.replay.source import BagMessage, BagSource, stamp_ns, truth_labels
 from panoptic_ros.replay.topics import COMPRESSED, IMAGE, TRUTH_TOPICS
 
