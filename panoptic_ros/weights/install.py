@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 from panoptic_ros import checkpoints
 from panoptic_ros.weights import places
 from panoptic_ros.weights.download import digest_of, download
 from panoptic_ros.weights.manifest import Entry
+
+_log = logging.getLogger(__name__)
 
 
 def fetch(entry: Entry, url: str = "") -> Path:
@@ -32,17 +35,20 @@ def fetch(entry: Entry, url: str = "") -> Path:
 def import_file(file: Path, name: str, entry: Entry | None, command: str) -> Path:
     """Convert a file into the checkpoint NAME; return its path without suffix.
 
-    entry: the manifest's of that name, whose hash the file must have; None recognises the
-    file by what it holds. Raise FileNotFoundError; ValueError for a wrong hash (a file that
-    was not downloaded here is kept) or content that is none of the known kinds.
+    entry: the manifest's of that name; None recognises the file by what it holds. A file that
+    the user brings may be another than the published one, which is warned of and noted:
+    nothing in it is executed, and every tensor is accounted for.
+    Raise FileNotFoundError; ValueError for content that is none of the known kinds.
     """
     if not file.is_file():
         raise FileNotFoundError(f"there is no file {file}")
     digest = digest_of(file)
-    if entry and not digest.startswith(entry.sha256):
-        raise ValueError(
-            f"{file} is not the {entry.file} that was published: its SHA-256 begins with "
-            f"{digest[: len(entry.sha256)]}, not with {entry.sha256}; it was not opened"
+    # None: nobody published a hash to compare with.
+    is_published = digest.startswith(entry.sha256) if entry and entry.sha256 else None
+    if is_published is False:
+        _log.warning(
+            "%s is not the published %s: its SHA-256 begins with %s, not with %s",
+            *(file, entry.file, digest[: len(entry.sha256)], entry.sha256),
         )
     converted = checkpoints.convert(file, entry.kind if entry else None)
     path = places.target() / name
@@ -58,6 +64,7 @@ def import_file(file: Path, name: str, entry: Entry | None, command: str) -> Pat
         source={
             "file": file.name,
             "sha256": digest,
+            "is_published_file": is_published,
             **({"url": entry.url, "licence": licence(entry)} if entry else {}),
         },
         **converted.notes,

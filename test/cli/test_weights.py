@@ -78,15 +78,25 @@ def test_verify_finds_a_damaged_file(own, published, tmp_path, capsys):
     assert "town/semantic: whole" in captured.out
 
 
-def test_a_wrong_hash_is_refused_before_anything_is_opened(own, published, tmp_path, capsys):
-    with serving(Site(published)) as site:
+def test_a_download_of_a_wrong_hash_is_refused_before_anything_is_opened(own, capsys):
+    with serving(Site(b"another file")) as site:
         assert main(["weights", "fetch", MASK_RCNN, "--url", site.url]) == 2
-    file = tmp_path / "model_final_af9cb5.pkl"
+    assert "not with af9cb5; it was deleted unopened" in capsys.readouterr().err
+    assert not [p for p in own.rglob("*") if p.is_file()]
+
+
+def test_a_file_of_the_users_own_may_take_a_published_name_but_is_marked(
+    own, published, tmp_path, caplog
+):
+    file = tmp_path / "mine.pth"
     file.write_bytes(published)
+    assert main(["weights", "import", str(file), "--as", DEEPLAB]) == 0
+    side = json.loads((own / f"{DEEPLAB}.json").read_text())
+    assert side["source"]["is_published_file"] is None
+    # Here the name means another kind of file, too.
     assert main(["weights", "import", str(file), "--as", MASK_RCNN]) == 2
-    assert file.exists()
-    assert capsys.readouterr().err.count("not with af9cb5") == 2
-    assert not list(own.rglob("*.safetensors"))
+    assert "is not the published model_final_af9cb5.pkl" in caplog.text
+    assert not list(own.rglob(f"{MASK_RCNN}*"))
 
 
 def test_offline_says_which_file_from_where_and_how_to_import_it(own, capsys):
