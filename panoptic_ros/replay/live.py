@@ -85,7 +85,7 @@ def run_live(args: argparse.Namespace) -> int:
     except DemoError as error:
         report.unlink(missing_ok=True)
         print(f"panoptic: error: {error}", file=sys.stderr)
-        return _EXIT_BROKEN
+        return code or _EXIT_BROKEN
     report.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(report_text(results))
     print(f"Written: {report}")
@@ -107,10 +107,8 @@ def _play(
         evaluator = {
             "bag": args.bag.resolve(),
             "image_topic": camera,
-            "image_transport": transport,
             "report_file": (args.out / REPORT).resolve(),
-            # Every frame shall be seen; this process knows when the end has come.
-            "reliability": "reliable",
+            # This process knows when the end has come.
             "idle_timeout": 0.0,
             **({"truth_topic": truth} if truth else {}),
         }

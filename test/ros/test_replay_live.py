@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
 from made_bags import CAMERA, compressed, drive
+from node_process import wait_for
 
 FRAMES = 6
 
@@ -62,16 +62,14 @@ def test_sigint_ends_all_processes(tmp_path, tiny_model):
     arguments = command(bag, tmp_path / "out", tiny_model, "--rate", "0.01")
     environment = {**os.environ, "PANOPTIC_TEST_RUN": str(tmp_path)}
     process = subprocess.Popen(arguments, env=environment)
-    end = time.monotonic() + 60
-    while not (tmp_path / "out" / "player.log").exists():
-        assert time.monotonic() < end
-        assert process.poll() is None
-        time.sleep(0.1)
+    setting = f"PANOPTIC_TEST_RUN={tmp_path}"
+    # Command, evaluator, node and player.
+    wait_for(lambda: len(_processes_with(setting)) == 4, "all processes")
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 130
+    wait_for(lambda: not _processes_with(setting), "the end of all processes")
     results = json.loads((tmp_path / "out" / "live.json").read_text())
     assert results["problems"][-1] == "interrupted"
-    assert not _processes_with(f"PANOPTIC_TEST_RUN={tmp_path}")
 
 
 def _processes_with(setting):

@@ -18,9 +18,10 @@ from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 
 from panoptic_ros.encodings import ImageRefused
@@ -33,25 +34,18 @@ from panoptic_ros.replay.topics import COMPRESSED, IMAGE, TRUTH_TOPICS
 
 NODE = "replay_evaluator"
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-_RELIABILITY = {
-    "best_effort": ReliabilityPolicy.BEST_EFFORT,
-    "reliable": ReliabilityPolicy.RELIABLE,
-}
+_LOOK_SECONDS = 0.1
 # A subscriber that loses nothing while a frame is scored.
 _DEPTH = 50
 _TYPES = {IMAGE: Image, COMPRESSED: CompressedImage}
 _PARAMETERS: dict[str, Any] = {
     "image_topic": "/camera/image_raw",
-    # raw or compressed; '': by the topic's name.
-    "image_transport": "",
     "labels_topic": "/panoptic/labels",
     "label_info_topic": "/panoptic/label_info",
     # Of the bag where one is given, else a topic that somebody plays; '': the town's.
     "truth_topic": "",
     "bag": "",
     "report_file": "",
-    # best_effort matches every camera; reliable loses nothing where the camera is reliable.
-    "reliability": "best_effort",
     "label_set": "cityscapes",
     # Seconds; 0: never, only SIGINT ends.
     "idle_timeout": 10.0,
@@ -76,12 +70,13 @@ class Evaluator(Node):
         self._refused: list[str] = []
         self._scorer = ThreadPoolExecutor(max_workers=1)
         self._recorded: dict[int, BagMessage] = {}
+        truth = self._text("truth_topic")
         if bag := self._text("bag"):
-            truth = self._text("truth_topic") or None
-            with BagSource(Path(bag), self._text("image_topic"), truth) as source:
+            with BagSource(Path(bag), self._text("image_topic"), truth or None) as source:
                 self._recorded = source.truth_stamps()
         else:
-            self._subscribe_truth(self._text("truth_topic") or TRUTH_TOPICS[0])
+            topic = truth or TRUTH_TOPICS[0]
+            self._subscribe_once_published(topic, lambda m: self._on_truth(topic, m))
         self._subscribe()
 
     @property
@@ -106,25 +101,31 @@ class Evaluator(Node):
         return self.get_parameter(name).value
 
     def _subscribe(self) -> None:
-        topic, transport = self._text("image_topic"), self._text("image_transport")
-        kind = _kind(topic) if not transport else {"raw": IMAGE}.get(transport, COMPRESSED)
-        quality = self._text("reliability")
-        if quality not in _RELIABILITY:
-            raise ValueError(f"reliability is {quality!r}; it must be one of {[*_RELIABILITY]}")
-        qos = QoSProfile(depth=_DEPTH, reliability=_RELIABILITY[quality])
-        self.create_subscription(_TYPES[kind], topic, self._on_image, qos)
+        self._subscribe_once_published(self._text("image_topic"), self._on_image)
         labels = self._text("labels_topic")
         self.create_subscription(Image, labels, self._on_labels, _DEPTH)
         info = self._text("label_info_topic")
         self.create_subscription(LabelInfo, info, self._on_label_info, _LATCHED)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
-    def _subscribe_truth(self, topic: str) -> None:
-        def on_truth(message: Any) -> None:
-            self._in_turn(lambda: self._add_truth(topic, message))
+    def _subscribe_once_published(self, topic: str, on_message: Callable[[Any], None]) -> None:
+        """Subscribe with the publisher's type and reliability, so that nothing is lost."""
 
-        qos = QoSProfile(depth=_DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
-        self.create_subscription(_TYPES[_kind(topic)], topic, on_truth, qos)
+        def look() -> None:
+            publishers = self.get_publishers_info_by_topic(topic)
+            if not publishers:
+                return
+            self.destroy_timer(timer)
+            kind = publishers[0].topic_type
+            if kind not in _TYPES:
+                self.failure = f"{topic} is of type {kind}; it must be one of {[*_TYPES]}"
+                return
+            qos = QoSProfile(depth=_DEPTH, reliability=publishers[0].qos_profile.reliability)
+            self.create_subscription(_TYPES[kind], topic, on_message, qos)
+
+        # On a steady clock: simulated time may not run yet.
+        clock = Clock(clock_type=ClockType.STEADY_TIME)
+        timer = self.create_timer(_LOOK_SECONDS, look, clock=clock)
 
     def _on_image(self, message: Any) -> None:
         self._last_arrival = time.monotonic()
@@ -136,6 +137,9 @@ class Evaluator(Node):
         if self._score.add_answer(stamp, self._last_arrival):
             self._in_turn(lambda: self._add_labels(stamp, message))
 
+    def _on_truth(self, topic: str, message: Any) -> None:
+        self._in_turn(lambda: self._add_truth(topic, message))
+
     def _add_labels(self, stamp: int, message: Image) -> None:
         labels = truth_labels(BagMessage(self._text("labels_topic"), IMAGE, 0, b"", message))
         self._score.add_labels(stamp, labels)
@@ -144,7 +148,8 @@ class Evaluator(Node):
         _report("answered", stamp_ns=stamp)
 
     def _add_truth(self, topic: str, message: Any) -> None:
-        recorded = BagMessage(topic, _kind(topic), 0, b"", message)
+        kind = COMPRESSED if isinstance(message, CompressedImage) else IMAGE
+        recorded = BagMessage(topic, kind, 0, b"", message)
         self._score.add_truth(stamp_ns(message.header), truth_labels(recorded))
 
     def _in_turn(self, work: Callable[[], None]) -> None:
@@ -167,11 +172,6 @@ class Evaluator(Node):
         for status in message.status:
             if status.level == DiagnosticStatus.ERROR and not self._is_ready:
                 self.failure = f"the node does not start: {status.message}"
-
-
-def _kind(topic: str) -> str:
-    """Return the type of an image topic by image_transport's convention."""
-    return COMPRESSED if topic.endswith("/compressed") else IMAGE
 
 
 def _report(event: str, **values: object) -> None:

@@ -1,0 +1,68 @@
+"""The live replay as its users run it: `ros2 launch panoptic_ros replay.launch.py bag:=...`."""
+
+import json
+import os
+import tempfile
+import unittest
+from pathlib import Path
+
+import pytest
+
+launch_testing = pytest.importorskip("launch_testing", reason="needs ROS 2's launch_testing")
+pytest.importorskip("launch_ros", reason="needs ROS 2's launch_ros")
+pytest.importorskip("ros2bag", reason="needs ros2 bag play (ros2bag)")
+
+from launch import LaunchDescription
+from launch.actions import IncludeLaunchDescription, SetEnvironmentVariable
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import PathJoinSubstitution
+from launch_ros.substitutions import FindPackageShare
+from launch_testing.actions import ReadyToTest
+from launch_testing.asserts import assertExitCodes
+from made_bags import CAMERA, TRUTH, drive
+
+# Of this test run, so that nobody else's nodes answer.
+DOMAIN = os.getpid() % 100 + 1
+SCRATCH = tempfile.TemporaryDirectory(prefix="panoptic_launch_")
+REPORT = Path(SCRATCH.name) / "live.json"
+
+
+@pytest.mark.launch_test
+def generate_test_description():
+    launch_file = PathJoinSubstitution(
+        [FindPackageShare("panoptic_ros"), "launch", "replay.launch.py"]
+    )
+    arguments = {
+        "bag": str(drive(Path(SCRATCH.name) / "bag", frames=6)),
+        "image": CAMERA,
+        "truth": TRUTH,
+        "weights": "random",
+        "device": "cpu",
+        "rate": "0.1",
+        "report_file": str(REPORT),
+    }
+    return LaunchDescription(
+        [
+            SetEnvironmentVariable("ROS_DOMAIN_ID", str(DOMAIN)),
+            SetEnvironmentVariable("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST"),
+            IncludeLaunchDescription(
+                PythonLaunchDescriptionSource(launch_file), launch_arguments=arguments.items()
+            ),
+            ReadyToTest(),
+        ]
+    )
+
+
+class TestWhileItRuns(unittest.TestCase):
+    def test_the_evaluator_reports(self, proc_info):
+        proc_info.assertWaitForShutdown(process="replay_evaluator", timeout=120)
+
+
+@launch_testing.post_shutdown_test()
+class TestAfterItsEnd(unittest.TestCase):
+    def test_all_end_with_exit_code_zero(self, proc_info):
+        assertExitCodes(proc_info)
+
+    def test_frames_were_answered_and_scored(self):
+        frames = json.loads(REPORT.read_text())["frames"]
+        assert 1 <= frames["answered"] == frames["scored"] <= frames["published"] <= 6
