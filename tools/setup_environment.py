@@ -17,7 +17,12 @@ from tools.environment import Environment
 
 ROOT = Path(__file__).resolve().parent.parent
 INSTALLED = ("panoptic_ros", "config", "launch", "sample", "weights")
-BUILD_FILES = ("CMakeLists.txt", "package.xml", "scripts/panoptic_node.in")
+BUILD_FILES = (
+    "CMakeLists.txt",
+    "package.xml",
+    "scripts/panoptic_node.in",
+    "scripts/replay_evaluator.in",
+)
 
 
 def main() -> int:
