@@ -11,7 +11,7 @@ from pathlib import Path
 from tools import ros_wheels, stamps
 
 WHEELS = "wheels"
-_REQUIREMENTS = ("train", "bags", "synthetic", "tracking", "test")
+_REQUIREMENTS = ("train", "bags", "synthetic", "tracking", "onnx", "test")
 
 
 class Environment:
