@@ -1,4 +1,5 @@
 import os
+import signal
 
 # Tests, and the processes that they start, share few cores: threads that spin while they wait
 # slow everybody down. torch's OpenMP reads this once, when it is loaded.
@@ -6,6 +7,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
 import torch
+
+# A shell that starts the tests in the background lets them, and what they start, ignore SIGINT.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):
