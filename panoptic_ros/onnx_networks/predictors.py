@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torchvision.ops import roi_align
 
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.onnx_networks.description import OnnxDescription
 from panoptic_ros.onnx_networks.session import OnnxSession
 from panoptic_ros.prediction import InstancePrediction, SemanticPrediction
-from panoptic_ros.predictors import resized, upload
+from panoptic_ros.predictors import resize, resized, upload
 
 MASK_SIZE = 28
 # Scores of a class that the network does not know, or gives no score: e^-30 is nothing to a
@@ -49,12 +48,7 @@ class _OnnxPredictor:
         """Return float [3, h, w], 0..255, of the size that the graph takes."""
         size = resized(tuple(frame.shape[1:]), self.short_side, self.long_side)
         size = tuple(fixed or side for fixed, side in zip(self._session.size, size, strict=True))
-        pixels = frame[None].float()
-        if size != tuple(frame.shape[1:]):
-            pixels = F.interpolate(
-                pixels, size, mode="bilinear", align_corners=False, antialias=True
-            )
-        return pixels[0]
+        return resize(frame, size).float()
 
 
 class OnnxSemanticPredictor(_OnnxPredictor):
