@@ -63,8 +63,8 @@ def test_sigint_ends_all_processes(tmp_path, tiny_model):
     environment = {**os.environ, "PANOPTIC_TEST_RUN": str(tmp_path)}
     process = subprocess.Popen(arguments, env=environment)
     setting = f"PANOPTIC_TEST_RUN={tmp_path}"
-    # Command, evaluator, node and player.
-    wait_for(lambda: len(_processes_with(setting)) == 4, "all processes")
+    # The last one that is started, when the others are ready.
+    wait_for((tmp_path / "out" / "player.log").exists, "all processes")
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 130
     wait_for(lambda: not _processes_with(setting), "the end of all processes")
