@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from results import Result, interleaved
 
-from panoptic_ros.grid.camera_model import CameraModel
+from panoptic_ros.geometry.camera_model import CameraModel
+from panoptic_ros.geometry.pose2d import Pose2D
 from panoptic_ros.grid.mapper import GroundMapper
-from panoptic_ros.grid.options import ProjectionOptions
-from panoptic_ros.grid.pose import Pose2D
 from panoptic_ros.grid.projection import GroundProjection
+from panoptic_ros.grid.projection_options import ProjectionOptions
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.prediction import PanopticPrediction

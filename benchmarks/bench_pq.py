@@ -25,10 +25,10 @@ import torch
 from PIL import Image
 from results import Result
 
-from panoptic_ros.evaluation.files import score_files
-from panoptic_ros.evaluation.panoptic_quality import PanopticQuality
-from panoptic_ros.evaluation.segments import label_image_segments
+from panoptic_ros.evaluation.label_files import score_files
 from panoptic_ros.labels import CITYSCAPES, class_ids
+from panoptic_ros.scores.panoptic_quality import PanopticQuality
+from panoptic_ros.scores.segments import label_image_segments
 
 SIZE = (1024, 2048)
 INSTANCES = 60

@@ -22,7 +22,7 @@ from results import Result
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from panoptic_ros.demo.children import Children
+from panoptic_ros.demo.processes import Children
 from panoptic_ros.ros.conversions import rgb8_image
 
 _MODEL = Path(__file__).parent / "quick.yaml"

@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from results import Result
 
-from panoptic_ros.grid.camera_model import CameraModel
+from panoptic_ros.geometry.camera_model import CameraModel
+from panoptic_ros.geometry.pose2d import Pose2D
+from panoptic_ros.geometry.poses import optical_pose
 from panoptic_ros.grid.observation import GroundInstance
-from panoptic_ros.grid.pose import Pose2D
 from panoptic_ros.labels import CITYSCAPES, encode
 from panoptic_ros.prediction import PanopticPrediction, Segment
-from panoptic_ros.rigid_transforms import optical_pose
 from panoptic_ros.tracking import InstanceTracker
 
 SIZE = (1024, 2048)

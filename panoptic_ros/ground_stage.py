@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from panoptic_ros.grid.camera_model import CameraModel
+from panoptic_ros.geometry.camera_model import CameraModel
+from panoptic_ros.geometry.pose2d import Pose2D
 from panoptic_ros.grid.mapper import GroundFrame, GroundMapper
 from panoptic_ros.grid.observation import GroundInstance
-from panoptic_ros.grid.options import ProjectionOptions
-from panoptic_ros.grid.pose import Pose2D
+from panoptic_ros.grid.projection_options import ProjectionOptions
 from panoptic_ros.grid.semantic_grid import SemanticGridOptions
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.prediction import PanopticPrediction
-from panoptic_ros.stamp_monitor import StampMonitor
-from panoptic_ros.tracking.options import TrackingOptions
+from panoptic_ros.stream.stamps import StampMonitor
 from panoptic_ros.tracking.track import Track
+from panoptic_ros.tracking.tracking_options import TrackingOptions
 
 if TYPE_CHECKING:
     from panoptic_ros.tracking.tracker import InstanceTracker

@@ -10,11 +10,11 @@ import torch
 
 from panoptic_ros.fusion import FusionOptions, make_strategy
 from panoptic_ros.labels import LabelSet
-from panoptic_ros.model_building import build_predictors
-from panoptic_ros.models import load_model_config
+from panoptic_ros.model.build import build_predictors
+from panoptic_ros.model.config import load_model_config
+from panoptic_ros.model.predictors import InstancePredictor, SemanticPredictor
 from panoptic_ros.networks.panoptic_head import PanopticHead
 from panoptic_ros.prediction import InstancePrediction, PanopticPrediction, SemanticPrediction
-from panoptic_ros.predictors import InstancePredictor, SemanticPredictor
 from panoptic_ros.stage_clock import StageClock
 
 _log = logging.getLogger(__name__)

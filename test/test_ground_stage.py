@@ -4,14 +4,14 @@ import sys
 import numpy as np
 import pytest
 
-from panoptic_ros.grid.camera_model import CameraModel
+from panoptic_ros.geometry.camera_model import CameraModel
+from panoptic_ros.geometry.pose2d import Pose2D
+from panoptic_ros.geometry.poses import optical_pose
 from panoptic_ros.grid.layers import UNKNOWN_CELL
-from panoptic_ros.grid.pose import Pose2D
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.ground_stage import GroundOptions, GroundStage, GroundView
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.prediction import PanopticPrediction, Segment
-from panoptic_ros.rigid_transforms import optical_pose
 
 pytest.importorskip("trackers", reason="needs the library trackers")
 

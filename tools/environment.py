@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools import ros_wheels, stamps
+from tools import fingerprints, ros_wheels
 
 WHEELS = "wheels"
 _REQUIREMENTS = ("train", "bags", "synthetic", "tracking", "onnx", "test")
@@ -33,7 +33,7 @@ class Environment:
 
     def is_complete(self) -> bool:
         """Tell whether everything that the requirement files ask for was installed."""
-        return not self._must_be_made() and stamps.is_done(self._stamp, self._fingerprint())
+        return not self._must_be_made() and fingerprints.is_done(self._stamp, self._fingerprint())
 
     def install(self) -> None:
         """Bring the environment to what the requirement files ask for.
@@ -131,4 +131,4 @@ class Environment:
 
     def _fingerprint(self) -> str:
         requirements = (self.root / "requirements").glob("*.txt")
-        return stamps.fingerprint(facts=[self._wanted_identity()], contents=requirements)
+        return fingerprints.fingerprint(facts=[self._wanted_identity()], contents=requirements)

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from tools import preflight, stamps
+from tools import fingerprints, preflight
 from tools.debian import install_packages
 from tools.environment import Environment
 
@@ -115,13 +115,13 @@ def _build_stamp() -> Path:
 
 
 def _build_fingerprint(environment: Environment) -> str:
-    facts = stamps.files_below(*(ROOT / name for name in INSTALLED))
+    facts = fingerprints.files_below(*(ROOT / name for name in INSTALLED))
     contents = [*(ROOT / name for name in BUILD_FILES), *(ROOT / "msg").glob("*.msg")]
-    return stamps.fingerprint(facts=[environment.ros, *facts], contents=contents)
+    return fingerprints.fingerprint(facts=[environment.ros, *facts], contents=contents)
 
 
 def _is_built(environment: Environment) -> bool:
-    return stamps.is_done(_build_stamp(), _build_fingerprint(environment))
+    return fingerprints.is_done(_build_stamp(), _build_fingerprint(environment))
 
 
 if __name__ == "__main__":

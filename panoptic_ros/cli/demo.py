@@ -20,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo; 1 where no picture came out."""
-    from panoptic_ros.demo.children import DemoError
-    from panoptic_ros.demo.page import table
+    from panoptic_ros.demo.demo_page import table
+    from panoptic_ros.demo.processes import DemoError
     from panoptic_ros.demo.run import PAGE
     from panoptic_ros.demo.run import run as run_demo
 

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from panoptic_ros.evaluation.report.tables import print_tables
     from panoptic_ros.pipeline import PanopticPipeline
     from panoptic_ros.replay.offline import BAG, Replay
-    from panoptic_ros.replay.results import replay_results
+    from panoptic_ros.replay.replay_results import replay_results
 
     pipeline = PanopticPipeline.load(args.weights, device=args.device, fusion=args.fusion)
     replay = Replay(pipeline, args.bag, args.out, args.topic, args.truth_topic)

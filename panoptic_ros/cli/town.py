@@ -34,11 +34,11 @@ def run(args: argparse.Namespace) -> int:
 
     Raise ValueError for a bad option, OSError where nothing can be rendered or written.
     """
-    from panoptic_ros.synthetic.town import check_rendering
+    from panoptic_ros.synthetic import check_rendering
 
     _check(args)
     check_rendering()
-    from panoptic_ros.synthetic.town.generate import Job, generate
+    from panoptic_ros.synthetic.generate import Job, generate
 
     job = Job(args.out, args.split, tuple(args.size), args.frames, args.stride, args.bag)
     seeds = range(args.first_seed, args.first_seed + args.count)

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    from panoptic_ros.weights import load_manifest, places
+    from panoptic_ros.checkpoints import load_manifest, places
 
     here = places.installed()
     manifest = load_manifest()
@@ -59,10 +59,10 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _fetch(args: argparse.Namespace) -> int:
-    from panoptic_ros.weights import load_manifest
-    from panoptic_ros.weights.download import DownloadError
-    from panoptic_ros.weights.install import fetch, licence
-    from panoptic_ros.weights.manifest import entry as find_entry
+    from panoptic_ros.checkpoints import load_manifest
+    from panoptic_ros.checkpoints.download import DownloadError
+    from panoptic_ros.checkpoints.install import fetch, licence
+    from panoptic_ros.checkpoints.manifest import entry as find_entry
 
     entry = find_entry(args.name, load_manifest())
     print(f"{entry.name}: {licence(entry)}")
@@ -77,8 +77,8 @@ def _fetch(args: argparse.Namespace) -> int:
 
 
 def _import(args: argparse.Namespace) -> int:
-    from panoptic_ros.weights import load_manifest
-    from panoptic_ros.weights.install import import_file
+    from panoptic_ros.checkpoints import load_manifest
+    from panoptic_ros.checkpoints.install import import_file
 
     entry = load_manifest().get(args.name)
     command = f"python -m panoptic_ros weights import {args.file.name} --as {args.name}"
@@ -87,9 +87,9 @@ def _import(args: argparse.Namespace) -> int:
 
 
 def _info(args: argparse.Namespace) -> int:
-    from panoptic_ros.weights import find, load_manifest
-    from panoptic_ros.weights.install import describe
-    from panoptic_ros.weights.manifest import entry as find_entry
+    from panoptic_ros.checkpoints import find, load_manifest
+    from panoptic_ros.checkpoints.install import describe
+    from panoptic_ros.checkpoints.manifest import entry as find_entry
 
     manifest, path = load_manifest(), find(args.name)
     if path is None:
@@ -109,8 +109,8 @@ def _info(args: argparse.Namespace) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from panoptic_ros.weights import places
-    from panoptic_ros.weights.install import check
+    from panoptic_ros.checkpoints import places
+    from panoptic_ros.checkpoints.install import check
 
     here = places.installed()
     for name in args.names:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from panoptic_ros.datasets.classes import check_cityscapes_classes
-from panoptic_ros.datasets.images import read_labels, read_picture
+from panoptic_ros.datasets.picture_files import read_labels, read_picture
 from panoptic_ros.labels import CITYSCAPES, LabelSet
 
 LAYOUT = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from panoptic_ros.evaluation.coco_panoptic import Category
+from panoptic_ros.datasets.coco_files import Category
 from panoptic_ros.labels import CITYSCAPES, UNLABELED, LabelSet
 
 # COCO-panoptic's names -> Cityscapes'. Rider, pole, traffic sign but for the stop sign, and

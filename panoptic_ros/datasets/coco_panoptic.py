@@ -14,16 +14,16 @@ from pathlib import Path
 import numpy as np
 
 from panoptic_ros.datasets.classes import map_classes
-from panoptic_ros.datasets.images import read_picture
-from panoptic_ros.evaluation.coco_panoptic import (
+from panoptic_ros.datasets.coco_files import (
     Annotation,
     BrokenFile,
     PanopticFile,
     read_colors,
     read_file,
 )
-from panoptic_ros.evaluation.overlaps import ids_of_colors
+from panoptic_ros.datasets.picture_files import read_picture
 from panoptic_ros.labels import CITYSCAPES, UNLABELED, LabelSet, encode
+from panoptic_ros.scores.overlaps import ids_of_colors
 
 LAYOUT = (
     "ROOT/annotations/panoptic_SPLIT.json with ROOT/annotations/panoptic_SPLIT/*.png "

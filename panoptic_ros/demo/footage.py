@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cv2
 
-from panoptic_ros.demo.drive import Drive, Shot
+from panoptic_ros.demo.bag_frames import Drive, Shot
 from panoptic_ros.resources import share_dir
 
 # Written by the command `town` (docs/town.md).

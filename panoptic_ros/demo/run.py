@@ -12,10 +12,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from panoptic_ros.demo import page
-from panoptic_ros.demo.children import Children, DemoError
+from panoptic_ros.demo import demo_page as page
 from panoptic_ros.demo.footage import open_footage
-from panoptic_ros.demo.pictures import write_film
+from panoptic_ros.demo.panels import write_film
+from panoptic_ros.demo.processes import Children, DemoError
 from panoptic_ros.demo.record import Record
 from panoptic_ros.demo.surroundings import private_environment, require_ros, sigterm_as_exit
 
@@ -49,7 +49,7 @@ def run(out: Path, video: Path | None, weights: str, device: str, frames: int) -
         parameters = _node_parameters(weights, device, footage.mounting)
         children.start("node", "panoptic_ros.ros.node", *parameters)
         _wait_until_active(children, record)
-        children.start("camera", "panoptic_ros.ros.demo.camera", *show, reports=True)
+        children.start("camera", "panoptic_ros.ros.demo.camera_publisher", *show, reports=True)
         _watch(children, record, footage.count)
     if not record.frames:
         raise DemoError(f"no frame came out of the node: {record.message}; see {out / 'node.log'}")

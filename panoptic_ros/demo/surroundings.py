@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from panoptic_ros.demo.children import DemoError
+from panoptic_ros.demo.processes import DemoError
 
 # Linux hands out higher domains' ports to others.
 _LAST_DOMAIN = 101

@@ -13,14 +13,14 @@ import torch
 from tqdm import tqdm
 
 from panoptic_ros.datasets import Dataset, LabeledFrame, open_dataset
-from panoptic_ros.evaluation.coco_panoptic_writer import PanopticWriter
+from panoptic_ros.datasets.coco_panoptic_writer import PanopticWriter
 from panoptic_ros.evaluation.frame_scores import FrameScorer, FrameScores
 from panoptic_ros.evaluation.read_ahead import LoadedFrame, load, read_ahead
-from panoptic_ros.evaluation.report_frame import ReportFrame
+from panoptic_ros.evaluation.report.frame import ReportFrame
 from panoptic_ros.evaluation.results import build_results
 from panoptic_ros.evaluation.run_state import RunState, fingerprint
 from panoptic_ros.evaluation.timing import TimedFusions, peak_memory
-from panoptic_ros.models import ModelConfig, load_model_config
+from panoptic_ros.model.config import ModelConfig, load_model_config
 from panoptic_ros.pipeline import PanopticPipeline
 
 # The first frames on a device pay for libraries that load and kernels that are chosen.

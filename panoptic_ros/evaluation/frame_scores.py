@@ -9,12 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from panoptic_ros.evaluation.confusion import ConfusionMatrix
-from panoptic_ros.evaluation.instance_iou import InstanceIoU
-from panoptic_ros.evaluation.mask_ap import TrueMasks, true_masks
-from panoptic_ros.evaluation.mask_codes import code_of_crop, codes_of_labels
-from panoptic_ros.evaluation.panoptic_quality import PanopticQuality
-from panoptic_ros.evaluation.segments import label_image_segments
 from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.fusion.candidates import Candidates, select
 from panoptic_ros.fusion.conv_head import ConvHead
@@ -23,6 +17,12 @@ from panoptic_ros.fusion.stack import detector_masks
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.networks.panoptic_head import PanopticHead
 from panoptic_ros.prediction import InstancePrediction, PanopticPrediction, SemanticPrediction
+from panoptic_ros.scores.confusion import ConfusionMatrix
+from panoptic_ros.scores.instance_iou import InstanceIoU
+from panoptic_ros.scores.mask_ap import TrueMasks, true_masks
+from panoptic_ros.scores.mask_codes import code_of_crop, codes_of_labels
+from panoptic_ros.scores.panoptic_quality import PanopticQuality
+from panoptic_ros.scores.segments import label_image_segments
 
 MaskSource = Callable[[SemanticPrediction, Candidates, FusionOptions], list[MaskCrop]]
 

@@ -12,16 +12,16 @@ import torch
 from tqdm import tqdm
 
 from panoptic_ros.datasets.cityscapes import Sample
-from panoptic_ros.evaluation.confusion import ConfusionMatrix
-from panoptic_ros.evaluation.instance_iou import InstanceIoU
-from panoptic_ros.evaluation.panoptic_quality import PanopticQuality
-from panoptic_ros.evaluation.segments import label_image_segments
-from panoptic_ros.evaluation.tables import table
+from panoptic_ros.evaluation.console_tables import table
 from panoptic_ros.fusion.candidates import select
 from panoptic_ros.fusion.conv_head import ConvHead
 from panoptic_ros.fusion.merge import merge
 from panoptic_ros.fusion.stack import detector_masks
 from panoptic_ros.pipeline import PanopticPipeline
+from panoptic_ros.scores.confusion import ConfusionMatrix
+from panoptic_ros.scores.instance_iou import InstanceIoU
+from panoptic_ros.scores.panoptic_quality import PanopticQuality
+from panoptic_ros.scores.segments import label_image_segments
 
 HEURISTIC, HEAD = "heuristic", "head"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from panoptic_ros.datasets import LabeledFrame
-from panoptic_ros.predictors import MIN_SIDE
+from panoptic_ros.model.predictors import MIN_SIDE
 
 _AHEAD_PER_WORKER = 2
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from panoptic_ros.evaluation.confusion import ConfusionMatrix
 from panoptic_ros.evaluation.frame_scores import FrameScores, FusionScores
-from panoptic_ros.evaluation.mask_ap import MaskFrame, average_precision
-from panoptic_ros.evaluation.panoptic_quality import PanopticQuality
 from panoptic_ros.evaluation.timing import end_to_end, statistics
 from panoptic_ros.labels import LabelSet
+from panoptic_ros.scores.confusion import ConfusionMatrix
+from panoptic_ros.scores.mask_ap import MaskFrame, average_precision
+from panoptic_ros.scores.panoptic_quality import PanopticQuality
 
 VERSION = 1
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from panoptic_ros.models import RANDOM, ModelConfig
+from panoptic_ros.model.config import RANDOM, ModelConfig
 
 
 class RunState:

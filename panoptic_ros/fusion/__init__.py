@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from panoptic_ros.fusion.conv_head import ConvHead
-from panoptic_ros.fusion.options import FusionOptions
+from panoptic_ros.fusion.fusion_options import FusionOptions
 from panoptic_ros.fusion.stack import stack
 from panoptic_ros.networks.panoptic_head import PanopticHead
 from panoptic_ros.prediction import InstancePrediction, PanopticPrediction, SemanticPrediction

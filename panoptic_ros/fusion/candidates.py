@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from panoptic_ros.fusion.fusion_options import FusionOptions
 from panoptic_ros.fusion.masks import pixel_box
-from panoptic_ros.fusion.options import FusionOptions
 from panoptic_ros.labels import INSTANCE_DIVISOR, encode
 from panoptic_ros.prediction import InstancePrediction, SemanticPrediction
 

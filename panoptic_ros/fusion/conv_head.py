@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from panoptic_ros.fusion.candidates import Candidates, select
+from panoptic_ros.fusion.fusion_options import FusionOptions
 from panoptic_ros.fusion.masks import MaskCrop, paste, pixel_box
 from panoptic_ros.fusion.merge import merge
-from panoptic_ros.fusion.options import FusionOptions
 from panoptic_ros.networks.panoptic_head import PanopticHead
 from panoptic_ros.prediction import InstancePrediction, PanopticPrediction, SemanticPrediction
 from panoptic_ros.upsampling import Box, upsample_crop

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from panoptic_ros.fusion.candidates import Candidates
+from panoptic_ros.fusion.fusion_options import FusionOptions
 from panoptic_ros.fusion.masks import MaskCrop
-from panoptic_ros.fusion.options import FusionOptions
 from panoptic_ros.labels import UNLABELED, LabelSet
 from panoptic_ros.prediction import PanopticPrediction, Segment, SemanticPrediction
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from panoptic_ros.fusion.candidates import Candidates, select
+from panoptic_ros.fusion.fusion_options import FusionOptions
 from panoptic_ros.fusion.masks import MaskCrop, paste, pixel_box
 from panoptic_ros.fusion.merge import merge
-from panoptic_ros.fusion.options import FusionOptions
 from panoptic_ros.prediction import InstancePrediction, PanopticPrediction, SemanticPrediction
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import cv2
 import numpy as np
 
+from panoptic_ros.geometry.pose2d import Pose2D
 from panoptic_ros.grid.layers import GridLayers
-from panoptic_ros.grid.pose import Pose2D
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.visualization import instance_color

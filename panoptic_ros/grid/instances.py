@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from panoptic_ros.geometry.ground_plane import Viewpoint
 from panoptic_ros.grid.contacts import Contacts
-from panoptic_ros.grid.ground_plane import Viewpoint
 from panoptic_ros.grid.lookup import SightLines
 from panoptic_ros.grid.observation import GroundInstance
 from panoptic_ros.labels import INSTANCE_DIVISOR

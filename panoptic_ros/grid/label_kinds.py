@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from panoptic_ros.grid.options import ProjectionOptions
+from panoptic_ros.grid.projection_options import ProjectionOptions
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet
 
 # Names of common label sets (Cityscapes, Mapillary, KITTI-360); a label set has some of them.

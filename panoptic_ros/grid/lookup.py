@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from panoptic_ros.grid.camera_model import CameraModel
-from panoptic_ros.grid.ground_plane import Viewpoint
+from panoptic_ros.geometry.camera_model import CameraModel
+from panoptic_ros.geometry.ground_plane import Viewpoint
 from panoptic_ros.grid.window import GridWindow
 
 # Sight lines are sampled this many pixels apart, where pixels are larger than half a cell.

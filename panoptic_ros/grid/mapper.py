@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from panoptic_ros.grid.camera_model import CameraModel
+from panoptic_ros.geometry.camera_model import CameraModel
+from panoptic_ros.geometry.pose2d import Pose2D
 from panoptic_ros.grid.grid_options import SemanticGridOptions
 from panoptic_ros.grid.layers import GridLayers
 from panoptic_ros.grid.observation import GroundObservation
-from panoptic_ros.grid.options import ProjectionOptions
-from panoptic_ros.grid.pose import Pose2D
 from panoptic_ros.grid.projection import GroundProjection
+from panoptic_ros.grid.projection_options import ProjectionOptions
 from panoptic_ros.grid.semantic_grid import SemanticGrid
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.labels import LabelSet

@@ -6,8 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
-from panoptic_ros.grid.camera_model import CameraModel
-from panoptic_ros.grid.ground_plane import Viewpoint
+from panoptic_ros.geometry.camera_model import CameraModel
+from panoptic_ros.geometry.ground_plane import Viewpoint
 from panoptic_ros.grid.label_kinds import NEITHER, OBSTACLE, LabelKinds
 from panoptic_ros.grid.lookup import PixelFinder, SightLines
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from panoptic_ros.geometry.pose2d import Pose2D
 from panoptic_ros.grid.costs import LETHAL, cost_table
 from panoptic_ros.grid.grid_options import SemanticGridOptions
 from panoptic_ros.grid.layers import UNKNOWN_CELL, GridLayers
 from panoptic_ros.grid.observation import FREE, OCCUPIED, UNKNOWN, GroundObservation
-from panoptic_ros.grid.pose import Pose2D
 from panoptic_ros.grid.rolling_memory import RollingMemory
 from panoptic_ros.labels import UNLABELED, LabelSet
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from panoptic_ros.demo.children import Children, DemoError
+from panoptic_ros.demo.processes import Children, DemoError
 from panoptic_ros.demo.surroundings import private_environment, require_ros, sigterm_as_exit
 from panoptic_ros.replay.live_report import report_text
 from panoptic_ros.replay.source import CAMERA_INFO, ODOMETRY, BagSource

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from panoptic_ros.evaluation.tables import table
+from panoptic_ros.evaluation.console_tables import table
 
 
 def report_text(results: Mapping[str, Any]) -> str:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from panoptic_ros.evaluation.confusion import ConfusionMatrix
-from panoptic_ros.evaluation.panoptic_quality import PanopticQuality
-from panoptic_ros.evaluation.segments import label_image_segments
 from panoptic_ros.evaluation.timing import statistics
 from panoptic_ros.labels import LabelSet
+from panoptic_ros.scores.confusion import ConfusionMatrix
+from panoptic_ros.scores.panoptic_quality import PanopticQuality
+from panoptic_ros.scores.segments import label_image_segments
 
 # Of labels and truth that wait for each other. They travel on topics of their own, but a
 # truth that comes this much later does not come at all.

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from panoptic_ros.encodings import ImageRefused
 from panoptic_ros.evaluation.dataset_run import extremes
 from panoptic_ros.evaluation.frame_scores import FrameScorer, FrameScores
-from panoptic_ros.evaluation.report_frame import ReportFrame
+from panoptic_ros.evaluation.report.frame import ReportFrame
 from panoptic_ros.evaluation.results import frame_pq
 from panoptic_ros.evaluation.timing import fusion_stage, peak_memory
+from panoptic_ros.messages import ImageRefused
 from panoptic_ros.pipeline import PanopticPipeline, PanopticResult
 from panoptic_ros.replay.interrupt import interruptible
 from panoptic_ros.replay.output import PanopticBag

@@ -11,7 +11,12 @@ from rosbags.typesys.store import Typestore
 
 from panoptic_ros.bags.layout import LATCHED, VERSION
 from panoptic_ros.labels import LabelSet
-from panoptic_ros.messages import IMAGE_KIND, INSTANCES_KIND, LABEL_INFO_KIND, MessageBuilder
+from panoptic_ros.messages.panoptic import (
+    IMAGE_KIND,
+    INSTANCES_KIND,
+    LABEL_INFO_KIND,
+    MessageBuilder,
+)
 from panoptic_ros.pipeline import PanopticResult
 from panoptic_ros.replay.source import BagMessage
 from panoptic_ros.semantic_maps import class_map, confidence_map

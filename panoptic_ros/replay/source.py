@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from panoptic_ros.bags import Entry, Recording
-from panoptic_ros.encodings import ImageRefused, decode_compressed, decode_image
+from panoptic_ros.messages import ImageRefused, decode_compressed, decode_image
 from panoptic_ros.replay.topics import COMPRESSED, IMAGE_KINDS, camera_topic, truth_topic
 from panoptic_ros.replay.types import learn, own_types
 

@@ -11,9 +11,9 @@ from geometry_msgs.msg import Point
 from sensor_msgs.msg import Image, RegionOfInterest
 from std_msgs.msg import ColorRGBA, Header
 
-from panoptic_ros.encodings import KNOWN_ENCODINGS, ImageRefused, decode_image
 from panoptic_ros.labels import LabelSet
-from panoptic_ros.messages import MessageBuilder
+from panoptic_ros.messages import KNOWN_ENCODINGS, ImageRefused, decode_image
+from panoptic_ros.messages.panoptic import MessageBuilder
 from panoptic_ros.msg import LabelClass, LabelInfo, PanopticInstance, PanopticInstances
 from panoptic_ros.prediction import PanopticPrediction
 

@@ -26,10 +26,10 @@ from dataclasses import dataclass, field
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
-from panoptic_ros.frame_slot import FrameCounts
-from panoptic_ros.frame_statistics import STAGES, Latency
-from panoptic_ros.refusals import KINDS, Refusal
 from panoptic_ros.ros.ground import GroundStatus
+from panoptic_ros.stream.refusals import KINDS, Refusal
+from panoptic_ros.stream.slot import FrameCounts
+from panoptic_ros.stream.statistics import STAGES, Latency
 
 PERIOD_SECONDS = 1.0
 LOG_EVERY = 10

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from rclpy.node import Node
 from rclpy.time import Time
 
-from panoptic_ros.frame_statistics import FrameStatistics, Latency
 from panoptic_ros.ground_stage import GroundStage, GroundView
-from panoptic_ros.ground_worker import GroundWorker
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.ros.ground_inputs import GroundInputs, ViewMissing
 from panoptic_ros.ros.outputs import GRIDS, GROUND_OUTPUTS, Answer, Outputs, Placed
 from panoptic_ros.ros.parameters import Parameters
+from panoptic_ros.stream.statistics import FrameStatistics, Latency
+from panoptic_ros.stream.worker import GroundWorker
 
 # What needs a place on the ground; instances have mask and track without one.
 _PLACED = frozenset({*GRIDS, "markers"})

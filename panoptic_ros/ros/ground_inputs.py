@@ -14,15 +14,15 @@ from rclpy.qos import qos_profile_sensor_data
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
-from panoptic_ros.encodings import ImageRefused, decode_depth, decode_points
-from panoptic_ros.grid.camera_model import CameraModel
-from panoptic_ros.grid.pose import Pose2D
+from panoptic_ros.geometry.camera_model import CameraModel
+from panoptic_ros.geometry.pose2d import Pose2D
+from panoptic_ros.geometry.poses import yaw
 from panoptic_ros.ground_stage import GroundView
-from panoptic_ros.pose_history import PoseHistory
-from panoptic_ros.rigid_transforms import yaw
+from panoptic_ros.messages import ImageRefused, decode_depth, decode_points
 from panoptic_ros.ros.ground_parameters import GroundParameters
 from panoptic_ros.ros.transforms import Transforms, components, is_available
-from panoptic_ros.stamp_match import StampMatch
+from panoptic_ros.stream.pose_history import PoseHistory
+from panoptic_ros.stream.stamp_match import StampMatch
 
 T = TypeVar("T")
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from panoptic_ros.geometry.poses import optical_pose
 from panoptic_ros.grid.costs import COSTS, LETHAL
-from panoptic_ros.grid.options import ProjectionOptions
+from panoptic_ros.grid.projection_options import ProjectionOptions
 from panoptic_ros.grid.semantic_grid import SemanticGridOptions
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.ground_stage import GroundOptions
 from panoptic_ros.labels import CITYSCAPES
-from panoptic_ros.rigid_transforms import optical_pose
 from panoptic_ros.ros.parameter_spec import Change, choice, parameter
 from panoptic_ros.ros.transforms import is_available
 from panoptic_ros.tracking import TrackingOptions

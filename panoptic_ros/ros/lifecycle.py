@@ -18,15 +18,15 @@ from rclpy.parameter import Parameter
 from rclpy.subscription import Subscription
 from rclpy.time import Time
 
-from panoptic_ros.frame_worker import MEMORY_RETRY_SECONDS, FrameWork, FrameWorker
 from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.pipeline import PanopticPipeline, PanopticResult, fusion_or_stack
-from panoptic_ros.refusals import Refusal
 from panoptic_ros.ros import parameters
-from panoptic_ros.ros.camera import decode, subscribe
 from panoptic_ros.ros.diagnostics import Reporter, Status
 from panoptic_ros.ros.ground import Ground
+from panoptic_ros.ros.image_input import decode, subscribe
 from panoptic_ros.ros.outputs import Answer, Outputs
+from panoptic_ros.stream.frame_worker import MEMORY_RETRY_SECONDS, FrameWork, FrameWorker
+from panoptic_ros.stream.refusals import Refusal
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 

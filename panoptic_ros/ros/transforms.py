@@ -10,12 +10,7 @@ from geometry_msgs.msg import Quaternion, TransformStamped, Vector3
 from rclpy.node import Node
 from rclpy.time import Time
 
-from panoptic_ros.rigid_transforms import (
-    optical_pose,
-    quaternion,
-    rigid_transform,
-    rotation_matrix,
-)
+from panoptic_ros.geometry.poses import optical_pose, quaternion, rigid_transform, rotation_matrix
 
 
 def is_available() -> bool:

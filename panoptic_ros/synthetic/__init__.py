@@ -1,1 +1,39 @@
-"""Synthetic worlds with exact labels."""
+"""A procedural town: streets rendered with exact labels, depth, poses and ground plans.
+
+`Town(seed)` in `world.py` builds a scene, `Town.frame(time)` draws it; `writer.py` and
+`bag.py` put frames on disk. Rendering needs EGL; `check_rendering` says whether it is there.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+
+def _opengl() -> str:
+    """Return what MuJoCo shall draw with: asked for EGL without it, its import would fail."""
+    try:
+        ctypes.CDLL("libEGL.so.1")
+    except OSError:
+        return "disabled"
+    return "egl"
+
+
+# MuJoCo chooses its OpenGL when it is first imported.
+os.environ.setdefault("MUJOCO_GL", _opengl())
+
+
+def check_rendering() -> None:
+    """Raise OSError, with what to install, where nothing can be rendered off screen."""
+    try:
+        import mujoco
+
+        context = mujoco.GLContext(16, 16)
+        context.make_current()
+        context.free()
+    # Without libEGL, PyOpenGL fails while it is imported, with an AttributeError of None.
+    except (ImportError, AttributeError, RuntimeError, OSError) as error:
+        raise OSError(
+            f"cannot render the town ({error}): it needs the package mujoco and EGL; on Debian "
+            "or Ubuntu install libegl1 and libgl1-mesa-dri"
+        ) from error

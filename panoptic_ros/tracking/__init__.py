@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from panoptic_ros.tracking.options import TrackingOptions
 from panoptic_ros.tracking.track import Track
+from panoptic_ros.tracking.tracking_options import TrackingOptions
 
 if TYPE_CHECKING:
     from panoptic_ros.tracking.tracker import InstanceTracker

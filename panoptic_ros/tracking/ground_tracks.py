@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from panoptic_ros.geometry.pose2d import Pose2D
 from panoptic_ros.grid.observation import GroundInstance
-from panoptic_ros.grid.pose import Pose2D
 from panoptic_ros.tracking.ground_filter import GATE, GroundStates
-from panoptic_ros.tracking.options import TrackingOptions
+from panoptic_ros.tracking.tracking_options import TrackingOptions
 
 # The visible contact edge's middle wanders over an object as the view of it changes: standard
 # deviation, in widths of the edge.

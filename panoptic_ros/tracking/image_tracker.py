@@ -12,7 +12,7 @@ from trackers.utils.motion_models import constant_velocity_transition_matrix
 from trackers.utils.predict_timing import PredictTiming
 from trackers.utils.state_representations import XYXYStateEstimator
 
-from panoptic_ros.tracking.options import TrackingOptions
+from panoptic_ros.tracking.tracking_options import TrackingOptions
 
 # BoT-SORT's noises are tuned in steps of 1/30 s, and its buffer is given in them.
 _LIBRARY_RATE = 30.0

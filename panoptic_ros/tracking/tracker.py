@@ -12,17 +12,17 @@ import cv2
 import numpy as np
 from trackers import CMC, CMCConfig
 
-from panoptic_ros.grid.camera_model import CameraModel
+from panoptic_ros.geometry.camera_model import CameraModel
+from panoptic_ros.geometry.pose2d import Pose2D
 from panoptic_ros.grid.observation import GroundInstance
-from panoptic_ros.grid.pose import Pose2D
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet
 from panoptic_ros.prediction import PanopticPrediction, Segment
 from panoptic_ros.tracking.camera_motion import View, box_motions
 from panoptic_ros.tracking.ground_tracks import GroundTracks
 from panoptic_ros.tracking.history import TrackHistory
 from panoptic_ros.tracking.image_tracker import ImageTracker
-from panoptic_ros.tracking.options import TrackingOptions
 from panoptic_ros.tracking.track import Track
+from panoptic_ros.tracking.tracking_options import TrackingOptions
 
 # The library wants time to go on between two pictures of one instant.
 _SAME_INSTANT = 1e-6

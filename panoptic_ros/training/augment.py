@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
-from panoptic_ros.training.config import AugmentationConfig
+from panoptic_ros.training.settings import AugmentationConfig
 
 
 @dataclass(frozen=True)

@@ -14,17 +14,17 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
+from panoptic_ros.checkpoints import find
 from panoptic_ros.labels import LabelSet, label_set
-from panoptic_ros.model_building import build_networks
-from panoptic_ros.models import ModelConfig, NetworkConfig, load_model_config
+from panoptic_ros.model.build import build_networks
+from panoptic_ros.model.config import ModelConfig, NetworkConfig, load_model_config
 from panoptic_ros.networks import PanopticHead, build
-from panoptic_ros.training.config import TrainingConfig
 from panoptic_ros.training.frames import Frames
 from panoptic_ros.training.head_inputs import INDEX, Entry, HeadInputs, HeadSample, prepare
 from panoptic_ros.training.sampling import Order
+from panoptic_ros.training.settings import TrainingConfig
 from panoptic_ros.training.task import Task, Trainee
 from panoptic_ros.training.warm_start import warm_start
-from panoptic_ros.weights import find
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from tqdm import tqdm
 
 from panoptic_ros.fusion.conv_head import instance_mask, region, softmax_masks
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet
+from panoptic_ros.model.predictors import InstancePredictor, SemanticPredictor
 from panoptic_ros.prediction import SemanticPrediction
-from panoptic_ros.predictors import InstancePredictor, SemanticPredictor
+from panoptic_ros.scores.matching import match
 from panoptic_ros.training.frames import Frames
-from panoptic_ros.training.matching import match
 
 INDEX = "index.json"
 

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet, label_set
+from panoptic_ros.model.predictors import InstancePredictor
 from panoptic_ros.networks import MaskRCNNDetector, build
 from panoptic_ros.prediction import InstancePrediction
-from panoptic_ros.predictors import InstancePredictor
+from panoptic_ros.scores.matching import match
 from panoptic_ros.training.augment import Augmentation
-from panoptic_ros.training.config import AugmentationConfig, TrainingConfig
 from panoptic_ros.training.frames import Frames, FrameSamples, thing_presence
-from panoptic_ros.training.matching import match
 from panoptic_ros.training.sampling import Order, repeat_factors
 from panoptic_ros.training.semantic import validation_frames
+from panoptic_ros.training.settings import AugmentationConfig, TrainingConfig
 from panoptic_ros.training.targets import instance_target
 from panoptic_ros.training.task import Task, Trainee
 from panoptic_ros.training.warm_start import warm_start

@@ -16,10 +16,10 @@ from accelerate.utils import (
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from panoptic_ros.training.config import OptimizerConfig, TrainingConfig
 from panoptic_ros.training.logs import TrainingLog
-from panoptic_ros.training.state import load_state, save_state
+from panoptic_ros.training.settings import OptimizerConfig, TrainingConfig
 from panoptic_ros.training.task import Task, Trainee
+from panoptic_ros.training.train_state import load_state, save_state
 
 # fp16's loss scale halves at each of them; from 2^16 this many leave it at 1.
 UNUSABLE_LIMIT = 16

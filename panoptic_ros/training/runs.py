@@ -10,12 +10,12 @@ from torch import nn
 
 from panoptic_ros.checkpoints import save
 from panoptic_ros.datasets import open_dataset
-from panoptic_ros.training.config import TrainingConfig, plain, read
 from panoptic_ros.training.frames import Frames
 from panoptic_ros.training.head import HeadConfig, HeadTask, HeadTrainee
 from panoptic_ros.training.instance import InstanceConfig, InstanceTask
 from panoptic_ros.training.loop import Outcome, train
 from panoptic_ros.training.semantic import SemanticConfig, SemanticTask
+from panoptic_ros.training.settings import TrainingConfig, plain, read
 from panoptic_ros.training.task import Task
 
 CONFIGS: dict[str, type[TrainingConfig]] = {

@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import default_collate
 
-from panoptic_ros.evaluation.confusion import ConfusionMatrix
 from panoptic_ros.labels import LabelSet, label_set
+from panoptic_ros.model.predictors import IMAGENET_MEAN, IMAGENET_STD, SemanticPredictor
 from panoptic_ros.networks import build
-from panoptic_ros.predictors import IMAGENET_MEAN, IMAGENET_STD, SemanticPredictor
+from panoptic_ros.scores.confusion import ConfusionMatrix
 from panoptic_ros.training.augment import Augmentation
-from panoptic_ros.training.config import AugmentationConfig, TrainingConfig
 from panoptic_ros.training.frames import Frames, FrameSamples, class_pixels
 from panoptic_ros.training.losses import class_weights, hard_cross_entropy
 from panoptic_ros.training.sampling import Order
+from panoptic_ros.training.settings import AugmentationConfig, TrainingConfig
 from panoptic_ros.training.targets import semantic_target
 from panoptic_ros.training.task import Task, Trainee
 from panoptic_ros.training.warm_start import warm_start

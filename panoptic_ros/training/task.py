@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from panoptic_ros.training.config import TrainingConfig
+from panoptic_ros.training.settings import TrainingConfig
 
 
 class Trainee(nn.Module, ABC):

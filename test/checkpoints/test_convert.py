@@ -9,8 +9,8 @@ from torchvision.models.detection import maskrcnn_resnet50_fpn, maskrcnn_resnet5
 
 from panoptic_ros import checkpoints
 from panoptic_ros.labels import CITYSCAPES
+from panoptic_ros.model.predictors import InstancePredictor
 from panoptic_ros.networks import build
-from panoptic_ros.predictors import InstancePredictor
 
 DATA = Path(__file__).parents[1] / "data"
 TRAIN = 31

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
+from panoptic_ros import synthetic as town
 from panoptic_ros.__main__ import main
 from panoptic_ros.labels import class_ids
-from panoptic_ros.synthetic import town
 
 
 def write_files(folder, name, ids):

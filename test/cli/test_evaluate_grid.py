@@ -3,9 +3,9 @@ import json
 import pytest
 from street_world import write_frame
 
+from panoptic_ros import synthetic as town
 from panoptic_ros.__main__ import main
-from panoptic_ros.evaluation import drives
-from panoptic_ros.synthetic import town
+from panoptic_ros.evaluation import held_out_drives as drives
 
 
 @pytest.fixture

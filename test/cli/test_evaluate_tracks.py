@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from panoptic_ros import synthetic as town
 from panoptic_ros.__main__ import main
-from panoptic_ros.synthetic import town
 
 
 def tracks(tmp_path, *words):

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from panoptic_ros.cli import town
-from panoptic_ros.synthetic.town import check_rendering
+from panoptic_ros.synthetic import check_rendering
 
 
 def run(*words):

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from panoptic_ros.datasets import open_dataset
+from panoptic_ros.datasets.coco_files import BrokenFile
 from panoptic_ros.datasets.coco_panoptic import CocoPanoptic
-from panoptic_ros.evaluation.coco_panoptic import BrokenFile
 
 CATEGORIES = [
     {"id": 1, "name": "person", "isthing": 1},

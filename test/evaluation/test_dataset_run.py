@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 from cityscapesscripts.preparation.createPanopticImgs import convert2panoptic
-from coco_files import Side, assert_same, official_results
+from coco_example import Side, assert_same, official_results
 from painted_model import paint
 from painted_model import write_model as write_painted_model
 from street_files import SIZE, write_cityscapes, write_frame, write_model

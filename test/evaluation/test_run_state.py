@@ -1,7 +1,7 @@
 import pytest
 
 from panoptic_ros.evaluation.run_state import RunState, fingerprint
-from panoptic_ros.models import load_model_config
+from panoptic_ros.model.config import load_model_config
 
 SETTINGS = {"dataset": "town", "fusion": ["stack"]}
 

@@ -3,9 +3,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from panoptic_ros.geometry.pose2d import Pose2D
 from panoptic_ros.grid.bird_eye import draw, draw_cells, track_marks
 from panoptic_ros.grid.layers import GridLayers
-from panoptic_ros.grid.pose import Pose2D
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.labels import CITYSCAPES
 

@@ -1,7 +1,7 @@
 import numpy as np
 from ground_scenes import WINDOW, camera, pose
 
-from panoptic_ros.grid.ground_plane import GroundPlane, Viewpoint
+from panoptic_ros.geometry.ground_plane import GroundPlane, Viewpoint
 from panoptic_ros.grid.lookup import CellLookup, PixelFinder, SightLines
 
 HEIGHT, FOCAL = 1.5, 500.0

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from panoptic_ros.grid.camera_model import CameraModel
+from panoptic_ros.geometry.camera_model import CameraModel
+from panoptic_ros.geometry.pose2d import Pose2D
+from panoptic_ros.geometry.poses import optical_pose
 from panoptic_ros.grid.mapper import GroundMapper
-from panoptic_ros.grid.pose import Pose2D
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.prediction import PanopticPrediction
-from panoptic_ros.rigid_transforms import optical_pose
 
 ROAD, SKY, CAR = 7, 23, 26001
 HEIGHT, FOCAL = 1.5, 300.0

@@ -24,10 +24,10 @@ from ground_scenes import (
     render,
 )
 
-from panoptic_ros.grid.camera_model import CameraModel
+from panoptic_ros.geometry.camera_model import CameraModel
 from panoptic_ros.grid.observation import FREE, OCCUPIED, UNKNOWN
-from panoptic_ros.grid.options import ProjectionOptions
 from panoptic_ros.grid.projection import GroundProjection
+from panoptic_ros.grid.projection_options import ProjectionOptions
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.prediction import PanopticPrediction, Segment
 

@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 
+from panoptic_ros.geometry.pose2d import Pose2D
 from panoptic_ros.grid.grid_options import SemanticGridOptions
 from panoptic_ros.grid.observation import GroundObservation
-from panoptic_ros.grid.pose import Pose2D
 from panoptic_ros.grid.semantic_grid import SemanticGrid
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.labels import CITYSCAPES, LabelClass, LabelSet

@@ -13,8 +13,8 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from panoptic_ros.encodings import ImageRefused, decode_image
 from panoptic_ros.labels import CITYSCAPES, LabelClass, LabelSet
+from panoptic_ros.messages import ImageRefused, decode_image
 from panoptic_ros.prediction import PanopticPrediction, Segment
 from panoptic_ros.ros import conversions
 

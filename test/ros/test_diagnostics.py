@@ -6,12 +6,12 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from panoptic_ros.frame_slot import FrameCounts
-from panoptic_ros.frame_statistics import STAGES, Latency
-from panoptic_ros.refusals import Refusal
 from panoptic_ros.ros import diagnostics
 from panoptic_ros.ros.diagnostics import Status
 from panoptic_ros.ros.ground import GROUND_STAGES
+from panoptic_ros.stream.refusals import Refusal
+from panoptic_ros.stream.slot import FrameCounts
+from panoptic_ros.stream.statistics import STAGES, Latency
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 REFUSAL = Refusal("image", "zero size 0x0")

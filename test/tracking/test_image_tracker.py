@@ -7,7 +7,7 @@ from trackers import BoTSORTTracker
 from trackers.utils.state_representations import XYXYStateEstimator
 
 from panoptic_ros.tracking.image_tracker import ImageTracker
-from panoptic_ros.tracking.options import TrackingOptions
+from panoptic_ros.tracking.tracking_options import TrackingOptions
 
 PERSON, CAR = 24, 26
 LEFT, RIGHT = [10.0, 10.0, 30.0, 50.0], [200.0, 20.0, 240.0, 60.0]

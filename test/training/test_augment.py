@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from panoptic_ros.training.augment import Augmentation
-from panoptic_ros.training.config import AugmentationConfig
+from panoptic_ros.training.settings import AugmentationConfig
 
 STILL = {"flip": 0.0, "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
 

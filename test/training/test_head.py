@@ -12,10 +12,10 @@ from panoptic_ros.networks import PanopticHead
 from panoptic_ros.prediction import InstancePrediction, SemanticPrediction
 from panoptic_ros.resources import share_dir
 from panoptic_ros.training import head as head_module
-from panoptic_ros.training.config import read
 from panoptic_ros.training.head import HeadConfig, HeadTask
 from panoptic_ros.training.head_inputs import HeadInputs, prepare
 from panoptic_ros.training.loop import train
+from panoptic_ros.training.settings import read
 
 PERSON, CAR = 24, 26
 

@@ -7,8 +7,8 @@ import toy
 
 from panoptic_ros.datasets import open_dataset
 from panoptic_ros.prediction import InstancePrediction
-from panoptic_ros.training.config import AugmentationConfig
 from panoptic_ros.training.instance import InstanceConfig, InstanceTask
+from panoptic_ros.training.settings import AugmentationConfig
 
 ARCHITECTURE = {
     "name": "mask_rcnn",

@@ -8,9 +8,9 @@ import pytest
 import torch
 from linear import VALIDATION_FRAMES, LinearSamples, LinearTask
 
-from panoptic_ros.training.config import OptimizerConfig
 from panoptic_ros.training.loop import learning_rate, train
-from panoptic_ros.training.state import load_state
+from panoptic_ros.training.settings import OptimizerConfig
+from panoptic_ros.training.train_state import load_state
 
 HERE = Path(__file__).parent
 

@@ -14,7 +14,7 @@ import yaml
 from panoptic_ros.checkpoints import load
 from panoptic_ros.resources import share_dir
 from panoptic_ros.training.runs import start
-from panoptic_ros.training.state import LAST, load_state
+from panoptic_ros.training.train_state import LAST, load_state
 
 HERE = Path(__file__).parent
 SMALL = [

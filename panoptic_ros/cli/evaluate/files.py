@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print and write the scores; return 1 if a file was broken."""
-    from panoptic_ros.evaluation.files import score_files
-    from panoptic_ros.evaluation.tables import quality_table
+    from panoptic_ros.evaluation.console_tables import quality_table
+    from panoptic_ros.evaluation.label_files import score_files
 
     score = score_files(args.truth, args.truth_dir, args.prediction, args.prediction_dir)
     results = score.quality.results()

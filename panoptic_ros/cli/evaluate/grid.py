@@ -35,13 +35,9 @@ def run(args: argparse.Namespace) -> int:
     Raise OSError or ValueError for weights, a device or drives that cannot be used.
     """
     from panoptic_ros.datasets.town import Town
-    from panoptic_ros.evaluation import drives as held_out
-    from panoptic_ros.evaluation.ground.compare import GroundDrive, compare_ground
-    from panoptic_ros.evaluation.ground.report import (
-        ground_section,
-        ground_table,
-        write_report,
-    )
+    from panoptic_ros.evaluation import held_out_drives as held_out
+    from panoptic_ros.evaluation.grid_report import ground_section, ground_table, write_report
+    from panoptic_ros.evaluation.grid_run import GroundDrive, compare_ground
     from panoptic_ros.grid.window import GridWindow
     from panoptic_ros.pipeline import PanopticPipeline
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from panoptic_ros.evaluation.tracks.drive import Drive
+    from panoptic_ros.evaluation.town_drive import Drive
 
 HELP = "score tracks on drives through the town: HOTA, IDF1, identity switches"
 
@@ -38,8 +38,8 @@ def run(args: argparse.Namespace) -> int:
 
     Raise OSError or ValueError for weights, a device or drives that cannot be used.
     """
-    from panoptic_ros.evaluation.tracks.compare import compare_tracks
-    from panoptic_ros.evaluation.tracks.report import track_table, write_report
+    from panoptic_ros.evaluation.track_report import track_table, write_report
+    from panoptic_ros.evaluation.track_run import compare_tracks
     from panoptic_ros.pipeline import PanopticPipeline
 
     # The model first: whether it loads is known at once, drives may take minutes.
@@ -58,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _drives(root: Path, limit: int | None) -> list[Drive]:
     from panoptic_ros.datasets.town import Town
-    from panoptic_ros.evaluation import drives as held_out
-    from panoptic_ros.evaluation.tracks.drive import bag_drive, files_drive
+    from panoptic_ros.evaluation import held_out_drives as held_out
+    from panoptic_ros.evaluation.town_drive import bag_drive, files_drive
     from panoptic_ros.resources import share_dir
 
     drives = [bag_drive(share_dir() / "sample" / "town_drive", limit)]

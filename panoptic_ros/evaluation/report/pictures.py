@@ -8,11 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from panoptic_ros.evaluation.panoptic_quality import MATCH_IOU
-from panoptic_ros.evaluation.report_frame import ReportFrame
-from panoptic_ros.evaluation.segments import VOID, label_image_segments
+from panoptic_ros.evaluation.report.frame import ReportFrame
 from panoptic_ros.labels import LabelSet, class_ids
 from panoptic_ros.prediction import PanopticPrediction
+from panoptic_ros.scores.panoptic_quality import MATCH_IOU
+from panoptic_ros.scores.segments import VOID, label_image_segments
 from panoptic_ros.visualization import colorize
 
 WRONG_CLASS = (213, 0, 50)

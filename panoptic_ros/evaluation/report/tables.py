@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from panoptic_ros.evaluation.console_tables import table
 from panoptic_ros.evaluation.report.published import COLUMNS, SOURCE, TABLE_1
-from panoptic_ros.evaluation.tables import table
 
 NOTHING = "-"
 _MARK = f"{SOURCE}, published"

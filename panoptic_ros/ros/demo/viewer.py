@@ -29,7 +29,7 @@ from rclpy.time import Time
 from sensor_msgs.msg import Image
 
 from panoptic_ros.demo.gather import Gather
-from panoptic_ros.demo.pictures import save_png, side_by_side
+from panoptic_ros.demo.panels import save_png, side_by_side
 from panoptic_ros.labels import UNLABELED, class_ids
 from panoptic_ros.msg import LabelInfo, PanopticInstances
 from panoptic_ros.ros.conversions import image_to_rgb

@@ -24,8 +24,8 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 
-from panoptic_ros.encodings import ImageRefused
 from panoptic_ros.labels import label_set
+from panoptic_ros.messages import ImageRefused
 from panoptic_ros.msg import LabelInfo
 from panoptic_ros.replay.live_report import report_text
 from panoptic_ros.replay.live_score import LiveScore

@@ -1,0 +1,94 @@
+"""Turn a public checkpoint's file into the package's own safetensors, and check what is there."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+from panoptic_ros import checkpoints
+from panoptic_ros.checkpoints import places
+from panoptic_ros.checkpoints.download import digest_of, download
+from panoptic_ros.checkpoints.manifest import Entry
+
+_log = logging.getLogger(__name__)
+
+
+def fetch(entry: Entry, url: str = "") -> Path:
+    """Download, check and convert an entry; return the new checkpoint's path without suffix.
+
+    url: a mirror; the hash stays the manifest's. Raise DownloadError, or ValueError for a
+    file that is another one or cannot be converted.
+    """
+    file = places.target() / "downloads" / entry.file
+    if not file.is_file():
+        download(url or entry.url, file, entry.sha256)
+    path = import_file(
+        file, entry.name, entry, f"python -m panoptic_ros weights fetch {entry.name}"
+    )
+    file.unlink()
+    if not any(file.parent.iterdir()):
+        file.parent.rmdir()
+    return path
+
+
+def import_file(file: Path, name: str, entry: Entry | None, command: str) -> Path:
+    """Convert a file into the checkpoint NAME; return its path without suffix.
+
+    entry: the manifest's of that name; None recognises the file by what it holds. A file that
+    the user brings may be another than the published one, which is warned of and noted:
+    nothing in it is executed, and every tensor is accounted for.
+    Raise FileNotFoundError; ValueError for content that is none of the known kinds.
+    """
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no file {file}")
+    digest = digest_of(file)
+    # None: nobody published a hash to compare with.
+    is_published = digest.startswith(entry.sha256) if entry and entry.sha256 else None
+    if is_published is False:
+        _log.warning(
+            "%s is not the published %s: its SHA-256 begins with %s, not with %s",
+            *(file, entry.file, digest[: len(entry.sha256)], entry.sha256),
+        )
+    converted = checkpoints.convert(file, entry.kind if entry else None)
+    path = places.target() / name
+    checkpoints.save(
+        converted.module,
+        path,
+        architecture=converted.architecture,
+        label_set=converted.label_set,
+        command=command,
+        data=entry.data if entry else None,
+        seed=None,
+        scores=entry.score if entry else {},
+        source={
+            "file": file.name,
+            "sha256": digest,
+            "is_published_file": is_published,
+            **({"url": entry.url, "licence": licence(entry)} if entry else {}),
+        },
+        **converted.notes,
+    )
+    return path
+
+
+def licence(entry: Entry) -> str:
+    """Return both licences of a checkpoint in one line."""
+    return f"code {entry.code_licence}; training data: {entry.data_licence}"
+
+
+def check(path: Path) -> str:
+    """Return what is wrong with an installed checkpoint, empty where it is whole.
+
+    Hash, tensors and architecture are compared, as loading does.
+    """
+    try:
+        checkpoints.load(path)
+    except (OSError, ValueError) as error:
+        return str(error)
+    return ""
+
+
+def describe(path: Path) -> str:
+    """Return an installed checkpoint's side file as text."""
+    return json.dumps(checkpoints.read_side_file(path), indent=2)

@@ -1,0 +1,131 @@
+"""Table and bird's-eye pictures of the ground."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from panoptic_ros.evaluation.console_tables import table
+from panoptic_ros.evaluation.grid_run import PREDICTED, TRUE_LABELS, DriveEnd
+from panoptic_ros.evaluation.report import write_report as write_page
+from panoptic_ros.grid.bird_eye import draw_cells, draw_marks
+from panoptic_ros.grid.observation import OCCUPIED, UNKNOWN
+from panoptic_ros.grid.window import GridWindow
+from panoptic_ros.labels import LabelSet
+
+_TITLES = {TRUE_LABELS: "true labels", PREDICTED: "predicted"}
+_COLUMNS = {
+    "free_iou": ("free IoU %", 100, 1),
+    "contact_error_m": ("contact m", 1, 2),
+    "behind_free_rate": ("behind free %", 100, 1),
+    "single_iou": ("best single IoU %", 100, 1),
+    "fused_iou": ("fused IoU %", 100, 1),
+}
+_HEADER = ["grid", *(title for title, _, _ in _COLUMNS.values())]
+_SCALE = 2
+_GAP, _TITLE_HEIGHT = 6, 22
+
+
+def ground_table(results: Mapping[str, Any]) -> str:
+    """Return `compare_ground`'s results as text: a row per condition and kind of labels."""
+    return f"{table(_HEADER, _rows(results))}\n{_summary(results)}"
+
+
+def ground_section(
+    results: Mapping[str, Any],
+    ends: Mapping[str, Sequence[DriveEnd]],
+    labels: LabelSet,
+    window: GridWindow,
+) -> dict[str, Any]:
+    """Return a report's section: the table, and how each drive ended, beside the truth."""
+    pictures = [
+        {
+            "caption": f"{name}, its last frame: camera, truth, one frame and the fused grid",
+            "image": end_picture({kind: ends[kind][number] for kind in ends}, labels, window),
+        }
+        for number, name in enumerate(results["drives"])
+    ]
+    return {
+        "title": "Semantic grid",
+        "tables": [{"caption": _summary(results), "header": _HEADER, "rows": _rows(results)}],
+        "pictures": pictures,
+    }
+
+
+def write_report(folder: Path, section: Mapping[str, Any], model: str) -> None:
+    """Write grid.html to a folder: the section alone; model: the network's name.
+
+    Raise OSError for a file that cannot be written.
+    """
+    page = {
+        "title": "Semantic grid on drives through the town",
+        "model": {"name": model},
+        "sections": [section],
+    }
+    write_page(page, [], folder / "grid.html")
+
+
+def end_picture(ends: Mapping[str, DriveEnd], labels: LabelSet, window: GridWindow) -> np.ndarray:
+    """Return the camera's picture above bird's-eye views beside the truth, uint8 RGB.
+
+    ends: the same drive's end by kind of labels. The truth shows the whole plan, also what the
+    camera could not see.
+    """
+    first = next(iter(ends.values()))
+    truth = np.where(first.truth.occupied, 100, 0).astype(np.int8)
+    views = [_titled(_view(truth, first.truth.classes, labels, window), "truth")]
+    for kind, end in ends.items():
+        shown = end.observation
+        single = np.where(shown.state == OCCUPIED, 100, 0).astype(np.int8)
+        single[shown.state == UNKNOWN] = -1
+        title = _TITLES[kind]
+        view = _view(single, shown.classes, labels, window)
+        views.append(_titled(view, f"{title}: this frame"))
+        view = _view(end.layers.occupancy, end.layers.classes, labels, window)
+        views.append(_titled(view, f"{title}: fused"))
+    gap = np.full((views[0].shape[0], _GAP, 3), 255, np.uint8)
+    row = np.hstack([part for view in views for part in (gap, view)][1:])
+    height, width = first.image.shape[:2]
+    shown_width = min(width, row.shape[1])
+    camera = np.full((round(height * shown_width / width), row.shape[1], 3), 255, np.uint8)
+    camera[:, :shown_width] = cv2.resize(
+        first.image, (shown_width, camera.shape[0]), interpolation=cv2.INTER_AREA
+    )
+    return np.vstack([camera, row])
+
+
+def _view(
+    occupancy: np.ndarray, classes: np.ndarray, labels: LabelSet, window: GridWindow
+) -> np.ndarray:
+    picture = draw_cells(occupancy, classes, labels, _SCALE)
+    draw_marks(picture, (), window)
+    return picture
+
+
+def _titled(picture: np.ndarray, title: str) -> np.ndarray:
+    header = np.full((_TITLE_HEIGHT, picture.shape[1], 3), 255, np.uint8)
+    cv2.putText(header, title, (4, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
+    return np.vstack([header, picture])
+
+
+def _rows(results: Mapping[str, Any]) -> list[list[str]]:
+    return [
+        [f"{_TITLES[kind]}, {name}", *_cells(scores[kind])]
+        for kind in (TRUE_LABELS, PREDICTED)
+        for name, scores in results["robustness"].items()
+    ]
+
+
+def _summary(results: Mapping[str, Any]) -> str:
+    return f"{len(results['drives'])} drives, {results['frames']} frames"
+
+
+def _cells(scores: Mapping[str, float | None]) -> list[str]:
+    return [
+        "-" if scores[key] is None else f"{factor * scores[key]:.{digits}f}"
+        for key, (_, factor, digits) in _COLUMNS.items()
+    ]

@@ -1,0 +1,151 @@
+"""Drives with lasting true ids, calibration and odometry, from bags and from files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from rosbags.highlevel import AnyReader, AnyReaderError
+from rosbags.typesys import Stores, get_typestore
+
+from panoptic_ros.datasets.cityscapes import Sample
+from panoptic_ros.datasets.town import Town
+from panoptic_ros.geometry.camera_model import CameraModel
+from panoptic_ros.geometry.pose2d import Pose2D
+from panoptic_ros.geometry.poses import optical_pose, rigid_transform, rotation_matrix, yaw
+from panoptic_ros.messages import decode_compressed
+from panoptic_ros.synthetic.town_bag import (
+    IMAGE_TOPIC,
+    INFO_TOPIC,
+    LABELS_TOPIC,
+    ODOMETRY_TOPIC,
+    STATIC_TF_TOPIC,
+)
+
+_TOPICS = (STATIC_TF_TOPIC, INFO_TOPIC, ODOMETRY_TOPIC, LABELS_TOPIC, IMAGE_TOPIC)
+
+
+@dataclass(frozen=True)
+class DriveFrame:
+    """Hold a frame: time in seconds, base_link in odom, true instance ids [H, W], its image.
+
+    image: gives uint8 [H, W, 3], RGB, when it is called.
+    """
+
+    time: float
+    pose: Pose2D
+    truth: np.ndarray
+    image: Callable[[], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Drive:
+    """Hold a drive; base_from_optical: the camera's pose, float64 [4, 4]."""
+
+    name: str
+    camera: CameraModel
+    base_from_optical: np.ndarray
+    frames: Sequence[DriveFrame]
+
+
+def bag_drive(path: Path, limit: int | None = None) -> Drive:
+    """Return the first `limit` frames of a bag that the command `town` has written.
+
+    Raise FileNotFoundError for a missing bag, ValueError for one that cannot be read or lacks
+    a topic.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"there is no bag {path}")
+    try:
+        with AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE)) as reader:
+            topics = {
+                topic: list(_messages(reader, topic, 1 if topic == STATIC_TF_TOPIC else limit))
+                for topic in (
+                    STATIC_TF_TOPIC,
+                    INFO_TOPIC,
+                    ODOMETRY_TOPIC,
+                    LABELS_TOPIC,
+                    IMAGE_TOPIC,
+                )
+            }
+    except AnyReaderError as error:
+        raise ValueError(f"{path} is not a bag that can be read: {error}") from error
+    missing = [topic for topic, messages in topics.items() if not messages]
+    if missing:
+        raise ValueError(f"{path} has no messages on {', '.join(missing)}")
+    mounting = topics[STATIC_TF_TOPIC][0].transforms[0].transform
+    frames = [
+        DriveFrame(
+            _seconds(labels),
+            _pose(odometry),
+            _label_image(labels, path),
+            partial(decode_compressed, image),
+        )
+        for odometry, labels, image in zip(
+            topics[ODOMETRY_TOPIC], topics[LABELS_TOPIC], topics[IMAGE_TOPIC], strict=True
+        )
+    ]
+    return Drive(
+        path.name,
+        CameraModel.from_camera_info(topics[INFO_TOPIC][0]),
+        rigid_transform(_xyz(mounting.translation), rotation_matrix(_xyzw(mounting.rotation))),
+        frames,
+    )
+
+
+def files_drive(town: Town, samples: Sequence[Sample]) -> Drive:
+    """Return a drive from the files of its frames; errors as for `Town`."""
+    frames = []
+    for sample in samples:
+        ego = town.ego_pose(sample)
+        pose = Pose2D(ego["x"], ego["y"], ego["yaw"])
+        frames.append(DriveFrame(ego["time"], pose, sample.load_instance_ids(), sample.load_image))
+    calibration = town.camera(samples[0])
+    lens, mount = calibration["intrinsic"], calibration["extrinsic"]
+    height, width = frames[0].truth.shape
+    matrix = [[lens["fx"], 0, lens["u0"]], [0, lens["fy"], lens["v0"]], [0, 0, 1]]
+    return Drive(
+        samples[0].name.rsplit("_", 1)[0],
+        CameraModel(width, height, np.array(matrix)),
+        optical_pose(*(mount[key] for key in ("x", "y", "z", "roll", "pitch", "yaw"))),
+        frames,
+    )
+
+
+def _messages(reader: AnyReader, topic: str, limit: int | None) -> Iterator[Any]:
+    connections = [c for c in reader.connections if c.topic == topic]
+    messages = reader.messages(connections) if connections else ()
+    for count, (connection, _, data) in enumerate(messages):
+        if count == limit:
+            return
+        yield reader.deserialize(data, connection.msgtype)
+
+
+def _label_image(message: Any, path: Path) -> np.ndarray:
+    labels = cv2.imdecode(message.data, cv2.IMREAD_UNCHANGED)
+    if labels is None or labels.dtype != np.uint16 or labels.ndim != 2:
+        raise ValueError(f"{path}: {LABELS_TOPIC} holds an image that is not one of 16-bit labels")
+    return labels
+
+
+def _pose(message: Any) -> Pose2D:
+    pose = message.pose.pose
+    return Pose2D(pose.position.x, pose.position.y, yaw(_xyzw(pose.orientation)))
+
+
+def _seconds(message: Any) -> float:
+    stamp = message.header.stamp
+    return stamp.sec + stamp.nanosec / 1e9
+
+
+def _xyz(vector: Any) -> tuple[float, float, float]:
+    return vector.x, vector.y, vector.z
+
+
+def _xyzw(quaternion: Any) -> tuple[float, float, float, float]:
+    return quaternion.x, quaternion.y, quaternion.z, quaternion.w

@@ -1,0 +1,91 @@
+"""How tracks keep identities, as a table and as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from panoptic_ros.evaluation.console_tables import table
+from panoptic_ros.evaluation.report import write_report as write_page
+from panoptic_ros.evaluation.track_pictures import contact_sheet, path_map, timeline
+from panoptic_ros.evaluation.track_run import PREDICTED, TRUE_LABELS, TrackedFrame
+from panoptic_ros.labels import LabelSet
+
+_TITLES = {TRUE_LABELS: "true labels", PREDICTED: "predicted"}
+_COLUMNS = {
+    "hota": "HOTA %",
+    "deta": "DetA %",
+    "assa": "AssA %",
+    "idf1": "IDF1 %",
+    "switches": "switches",
+}
+_HEADER = ["tracks", *_COLUMNS.values()]
+
+
+def track_table(results: Mapping[str, Any]) -> str:
+    """Return `compare_tracks`' results as text: a row per condition and kind of labels."""
+    return f"{table(_HEADER, _rows(results))}\n{_summary(results)}"
+
+
+def track_section(
+    results: Mapping[str, Any], tracked: Mapping[str, Sequence[TrackedFrame]], labels: LabelSet
+) -> dict[str, Any]:
+    """Return a report's section: the table and one drive's pictures, by kind of labels."""
+    pictures = [
+        {"caption": f"{_TITLES[kind]}: {caption}", "image": draw(frames, labels)}
+        for kind, frames in tracked.items()
+        for caption, draw in (
+            ("tracks with their ids and speeds; thin boxes coast", contact_sheet),
+            ("true objects over time, coloured by track; black ticks are switches", timeline),
+            ("the tracks' ways in odom, the ego car's in black", path_map),
+        )
+    ]
+    return {
+        "title": "Tracks",
+        "tables": [{"caption": _summary(results), "header": _HEADER, "rows": _rows(results)}],
+        "pictures": pictures,
+    }
+
+
+def write_report(
+    folder: Path,
+    results: Mapping[str, Any],
+    tracked: Mapping[str, Sequence[TrackedFrame]],
+    labels: LabelSet,
+    model: str,
+) -> None:
+    """Write tracks.html to a folder: the table and pictures of one drive.
+
+    tracked: the drive by kind of labels; model: the network's name. Raise OSError for a file
+    that cannot be written.
+    """
+    page = {
+        "title": "Tracks on drives through the town",
+        "dataset": {"drives": results["drives"], "frames": results["frames"]},
+        "model": {"name": model},
+        "sections": [track_section(results, tracked, labels)],
+    }
+    write_page(page, [], folder / "tracks.html")
+
+
+def _rows(results: Mapping[str, Any]) -> list[list[str]]:
+    return [
+        [f"{_TITLES[kind]}, {name}", *(_number(scores[kind][key]) for key in _COLUMNS)]
+        for kind in (TRUE_LABELS, PREDICTED)
+        for name, scores in results["robustness"].items()
+    ]
+
+
+def _summary(results: Mapping[str, Any]) -> str:
+    counts = results[TRUE_LABELS]
+    return (
+        f"{len(results['drives'])} drives, {results['frames']} frames, "
+        f"{counts['objects']} objects, {counts['sightings']} sightings"
+    )
+
+
+def _number(value: float | int | None) -> str:
+    if value is None:
+        return "-"
+    return str(value) if isinstance(value, int) else f"{value:.1f}"

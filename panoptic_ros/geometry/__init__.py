@@ -1,0 +1,1 @@
+"""Cameras, the ground and poses, as arrays; no ROS."""

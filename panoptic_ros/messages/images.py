@@ -1,0 +1,154 @@
+"""Decode sensor_msgs/Image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from panoptic_ros.messages.refusal import ImageRefused
+
+
+class RawImage(Protocol):
+    """Name the fields of sensor_msgs/Image that decoding reads."""
+
+    height: int
+    width: int
+    encoding: str
+    is_bigendian: int
+    step: int
+    data: object
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Describe how an encoding lies in memory.
+
+    bytes_per_pixel: along a row; code: what `cv2.cvtColor` calls the conversion to RGB
+    (None: it is RGB); unit: the smallest block (width, height) that has a colour of its
+    own; smallest: fewest columns and rows that can be converted; chroma_plane: whether a
+    plane of half as many rows follows the luma rows.
+    """
+
+    bytes_per_pixel: int
+    code: int | None
+    unit: tuple[int, int] = (1, 1)
+    smallest: int = 1
+    chroma_plane: bool = False
+
+
+# OpenCV names a Bayer pattern by the second row's second and third pixel, ROS by the
+# first row's first two: rggb is OpenCV's BG. A border of one pixel has no neighbours to
+# interpolate from, so OpenCV gives black below 3 x 3.
+_BAYER_CODES = {
+    "bayer_rggb": cv2.COLOR_BayerBG2RGB,
+    "bayer_bggr": cv2.COLOR_BayerRG2RGB,
+    "bayer_gbrg": cv2.COLOR_BayerGR2RGB,
+    "bayer_grbg": cv2.COLOR_BayerGB2RGB,
+}
+_SMALLEST_BAYER = 3
+
+_UYVY = _Layout(2, cv2.COLOR_YUV2RGB_UYVY, unit=(2, 1))
+_YUYV = _Layout(2, cv2.COLOR_YUV2RGB_YUYV, unit=(2, 1))
+
+# Names and meanings: sensor_msgs/image_encodings.hpp. uyvy and yuyv are what newer
+# distributions call yuv422 and yuv422_yuy2. YUV is BT.601, limited range, as in OpenCV.
+_LAYOUTS = {
+    "rgb8": _Layout(3, None),
+    "bgr8": _Layout(3, cv2.COLOR_BGR2RGB),
+    "rgba8": _Layout(4, cv2.COLOR_RGBA2RGB),
+    "bgra8": _Layout(4, cv2.COLOR_BGRA2RGB),
+    "mono8": _Layout(1, cv2.COLOR_GRAY2RGB),
+    "mono16": _Layout(2, cv2.COLOR_GRAY2RGB),
+    **{f"{name}8": _Layout(1, c, smallest=_SMALLEST_BAYER) for name, c in _BAYER_CODES.items()},
+    "yuv422": _UYVY,
+    "uyvy": _UYVY,
+    "yuv422_yuy2": _YUYV,
+    "yuyv": _YUYV,
+    "nv12": _Layout(1, cv2.COLOR_YUV2RGB_NV12, unit=(2, 2), chroma_plane=True),
+    "nv21": _Layout(1, cv2.COLOR_YUV2RGB_NV21, unit=(2, 2), chroma_plane=True),
+}
+
+KNOWN_ENCODINGS = tuple(_LAYOUTS)
+
+
+def decode_image(msg: RawImage) -> np.ndarray:
+    """Return the picture in a sensor_msgs/Image as uint8 [H, W, 3], RGB.
+
+    Rows may be padded (step >= row size). 16-bit values keep their upper byte; alpha is
+    dropped. For nv12 and nv21, `height` is the picture's and `data` holds
+    height * 3 / 2 rows. An rgb8 image without padding is a view of `msg.data`.
+
+    Raises:
+        ImageRefused: zero or impossible size, step below the row size, wrong length of
+            data, unknown encoding.
+    """
+    layout = _layout(msg.encoding)
+    width, height = int(msg.width), int(msg.height)
+    _check_size(msg.encoding, layout, width, height)
+    count = height * 3 // 2 if layout.chroma_plane else height
+    rows = unpadded_rows(msg, count, width * layout.bytes_per_pixel)
+    if msg.encoding == "mono16":
+        # The upper byte of each value: first if big endian, else second.
+        rows = rows[:, 0 if msg.is_bigendian else 1 :: 2]
+    elif layout.bytes_per_pixel > 1:
+        rows = rows.reshape(height, width, layout.bytes_per_pixel)
+    if layout.code is None:
+        return np.ascontiguousarray(rows)
+    return cv2.cvtColor(rows, layout.code)
+
+
+def demosaic(mosaic: np.ndarray, encoding: str) -> np.ndarray:
+    """Return a Bayer mosaic, uint8 [H, W], as RGB, uint8 [H, W, 3].
+
+    encoding: "bayer_rggb8", "bayer_gbrg16" ...; only the pattern counts.
+    Raise ImageRefused on an unknown pattern or fewer than 3 x 3 pixels.
+    """
+    try:
+        code = _BAYER_CODES[encoding.rstrip("0123456789")]
+    except KeyError:
+        raise ImageRefused(f"unknown Bayer pattern {encoding!r}") from None
+    height, width = mosaic.shape
+    _check_size(encoding, _Layout(1, code, smallest=_SMALLEST_BAYER), width, height)
+    return cv2.cvtColor(mosaic, code)
+
+
+def _layout(encoding: str) -> _Layout:
+    try:
+        return _LAYOUTS[encoding]
+    except KeyError:
+        known = ", ".join(KNOWN_ENCODINGS)
+        raise ImageRefused(f"unknown encoding {encoding!r}; known: {known}") from None
+
+
+def _check_size(encoding: str, layout: _Layout, width: int, height: int) -> None:
+    size = f"{width}x{height}"
+    if width <= 0 or height <= 0:
+        raise ImageRefused(f"zero size {size}")
+    for name, length, unit in zip(("width", "height"), (width, height), layout.unit, strict=True):
+        if length % unit:
+            raise ImageRefused(f"{encoding} needs an even {name}, got {length}")
+    if min(width, height) < layout.smallest:
+        n = layout.smallest
+        raise ImageRefused(f"{encoding} needs at least {n}x{n} pixels, got {size}")
+
+
+def unpadded_rows(msg: RawImage, count: int, row_size: int) -> np.ndarray:
+    """Return a view of a message's rows without their padding, uint8 [count, row_size].
+
+    Raise ImageRefused for a step or a length of data that does not fit.
+    """
+    step = int(msg.step)
+    if step < row_size:
+        raise ImageRefused(
+            f"step {step} is less than a row of {row_size} bytes "
+            f"({msg.width} pixels of {msg.encoding})"
+        )
+    expected, got = step * count, len(msg.data)
+    if got != expected:
+        raise ImageRefused(
+            f"data has {got} bytes, expected {expected} ({count} rows of step {step})"
+        )
+    return np.frombuffer(msg.data, np.uint8).reshape(count, step)[:, :row_size]

@@ -1,0 +1,1 @@
+"""From a model file to the predictors of its networks."""

@@ -1,0 +1,123 @@
+"""The networks of a model, built and filled with their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from panoptic_ros import checkpoints
+from panoptic_ros.checkpoints import advice
+from panoptic_ros.model.config import RANDOM, ModelConfig, NetworkConfig, named
+from panoptic_ros.model.predictors import InstancePredictor, SemanticPredictor
+from panoptic_ros.networks import DeepLabV3Plus, MaskRCNNDetector, PanopticHead, build
+
+T = TypeVar("T")
+
+
+def build_predictors(
+    config: ModelConfig, device: torch.device | str
+) -> tuple[SemanticPredictor, InstancePredictor, PanopticHead | None]:
+    """Return the networks of a model on a device, ready for images, and its head if any.
+
+    Raise FileNotFoundError for missing weights, with the command that fetches them where
+    there is one; ValueError where weights are damaged, are another kind of network, or know
+    other classes than the model's label set.
+    """
+    semantic, instances = build_networks(config, device)
+    if config.head is None:
+        return semantic, instances, None
+    head = _network(config, "head", PanopticHead, device)
+    things = {c.id for c in config.labels.things}
+    if set(head.class_ids) != things or head.num_semantic != len(config.labels):
+        raise ValueError(
+            f"model {config.name!r}: the head is for classes {head.class_ids} among "
+            f"{head.num_semantic}, label set {config.labels.name!r} has {sorted(things)} "
+            f"among {len(config.labels)}"
+        )
+    return semantic, instances, head
+
+
+def build_networks(
+    config: ModelConfig, device: torch.device | str
+) -> tuple[SemanticPredictor, InstancePredictor]:
+    """Return the two networks that the head merges; raise as `build_predictors` does."""
+    return _semantic(config, device), _instances(config, device)
+
+
+def _semantic(config: ModelConfig, device: torch.device | str) -> SemanticPredictor:
+    entry = config.semantic
+    if is_onnx(entry.weights):
+        from panoptic_ros.model.onnx import OnnxSemanticPredictor
+
+        return _onnx(config, "semantic", "semantic", OnnxSemanticPredictor, device)
+    network = _network(config, "semantic", DeepLabV3Plus, device)
+    return SemanticPredictor(network, config.labels, entry.short_side, entry.long_side)
+
+
+def _instances(config: ModelConfig, device: torch.device | str) -> InstancePredictor:
+    entry = config.instances
+    if is_onnx(entry.weights):
+        from panoptic_ros.model.onnx import OnnxInstancePredictor
+
+        return _onnx(config, "instances", "instance", OnnxInstancePredictor, device)
+    return InstancePredictor(
+        _network(config, "instances", MaskRCNNDetector, device),
+        config.labels,
+        entry.short_side,
+        entry.long_side,
+        finds_riders=entry.find_riders,
+    )
+
+
+def _onnx(
+    config: ModelConfig, part: str, task: str, make: Callable[..., T], device: torch.device | str
+) -> T:
+    """Build an ONNX network from its description."""
+    # Imported here and above: onnxruntime is for those who bring such a network.
+    from panoptic_ros.model.onnx import load_description
+
+    entry: NetworkConfig = getattr(config, part)
+    description = load_description(Path(entry.weights), task)
+    sides = (entry.short_side, entry.long_side)
+    where = f"model {config.name!r}, {part}"
+    return named(where, lambda: make(description, config.labels, torch.device(device), *sides))
+
+
+def is_onnx(weights: str) -> bool:
+    """Say whether weights are the description of an ONNX network (a .yaml file)."""
+    return Path(weights).suffix in (".yaml", ".yml")
+
+
+def _network(config: ModelConfig, part: str, kind: type[T], device: torch.device | str) -> T:
+    """Build one of a model's networks and check that it is what the part needs."""
+    entry: NetworkConfig = getattr(config, part)
+    where = f"model {config.name!r}, {part}"
+    if entry.weights == RANDOM:
+        network = named(where, lambda: _random(entry.architecture, config.seed))
+        network = network.to(device).eval()
+    else:
+        try:
+            network, side = checkpoints.load(entry.weights, device)
+        except FileNotFoundError as error:
+            # Weights of a manifest's name come from a folder of weights, whatever it is.
+            how = advice(Path(entry.weights).name) or "train it or choose another model"
+            raise FileNotFoundError(f"{where}: {error}; {how}") from error
+        if side["label_set"] != config.labels.name:
+            raise ValueError(
+                f"{where}: {entry.weights} was trained for label set {side['label_set']!r}, "
+                f"the model's is {config.labels.name!r}"
+            )
+    if not isinstance(network, kind):
+        raise ValueError(f"{where}: needs a {kind.__name__}, not a {type(network).__name__}")
+    return network
+
+
+def _random(architecture: Mapping[str, Any], seed: int) -> nn.Module:
+    """Build a network with the weights of a seed; the caller's random state stays."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build(architecture)

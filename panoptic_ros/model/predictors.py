@@ -1,0 +1,218 @@
+"""From an image to predictions: what lies between a picture and a network, on the device."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from panoptic_ros.labels import LabelSet
+from panoptic_ros.model.rider_rule import find_riders
+from panoptic_ros.networks.deeplab import DeepLabV3Plus
+from panoptic_ros.networks.mask_rcnn import MaskRCNNDetector
+from panoptic_ros.prediction import InstancePrediction, SemanticPrediction
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+# Both backbones halve the image five times; below this nothing is left to look at.
+MIN_SIDE = 32
+
+
+class Predictor:
+    """Hold a network, put into evaluation mode, and the size of image that it wants to see.
+
+    short_side, long_side: the image is scaled until its short side has short_side pixels,
+    or its long side long_side where that comes first; 0 sets no such limit, both 0 keep
+    the image's own size.
+    """
+
+    def __init__(
+        self, network: nn.Module, labels: LabelSet, short_side: int = 0, long_side: int = 0
+    ) -> None:
+        # oneDNN and cuDNN run convolutions faster with the channels innermost.
+        self.network = network.eval().to(memory_format=torch.channels_last)
+        self.labels = labels
+        self.short_side = short_side
+        self.long_side = long_side
+
+    @property
+    def device(self) -> torch.device:
+        """Device that the network is on."""
+        return next(self.network.parameters()).device
+
+    def upload(self, image: np.ndarray | Tensor) -> Tensor:
+        """Return an image as uint8 [3, H, W] on the network's device; see `upload` below."""
+        return upload(image, self.device)
+
+    def _resized(self, frame: Tensor) -> Tensor:
+        """Return the image as the network wants it, float [1, 3, h, w], 0..1."""
+        size = resized(tuple(frame.shape[1:]), self.short_side, self.long_side)
+        pixels = resize(frame, size)[None].float().div_(255)
+        return pixels.contiguous(memory_format=torch.channels_last)
+
+
+class SemanticPredictor(Predictor):
+    """Score each pixel of an image for each class of a label set.
+
+    Raise ValueError where the network's classes are not the label set's.
+    """
+
+    def __init__(
+        self, network: DeepLabV3Plus, labels: LabelSet, short_side: int = 0, long_side: int = 0
+    ) -> None:
+        super().__init__(network, labels, short_side, long_side)
+        if network.num_classes != len(labels):
+            raise ValueError(
+                f"the semantic network has {network.num_classes} classes, "
+                f"label set {labels.name!r} has {len(labels)}"
+            )
+        self._mean = torch.tensor(IMAGENET_MEAN, device=self.device).view(3, 1, 1)
+        self._std = torch.tensor(IMAGENET_STD, device=self.device).view(3, 1, 1)
+
+    @torch.inference_mode()
+    def __call__(self, image: np.ndarray | Tensor) -> SemanticPrediction:
+        """Return the class scores of an image (see `upload` for what it takes)."""
+        frame = self.upload(image)
+        normalised = (self._resized(frame) - self._mean) / self._std
+        logits = self.network(normalised)[0]
+        return SemanticPrediction(logits, tuple(frame.shape[1:]), self.labels)
+
+
+class InstancePredictor(Predictor):
+    """Find the instances of a label set's thing classes in an image.
+
+    finds_riders: make riders of the persons on a two-wheeler, for a network that does not
+    know riders (see `riders.find_riders`).
+    Raise ValueError where the network's classes are not the label set's things.
+    """
+
+    def __init__(
+        self,
+        network: MaskRCNNDetector,
+        labels: LabelSet,
+        short_side: int = 0,
+        long_side: int = 0,
+        *,
+        finds_riders: bool = False,
+    ) -> None:
+        super().__init__(network, labels, short_side, long_side)
+        self.finds_riders = finds_riders
+        class_ids = _class_ids(network, labels)
+        # The detector's label 0 is the background, which it never returns.
+        self._class_ids = torch.tensor([0, *class_ids], device=self.device)
+
+    @torch.inference_mode()
+    def __call__(self, image: np.ndarray | Tensor) -> InstancePrediction:
+        """Return the instances in an image, by falling score (see `upload` for what it takes).
+
+        Boxes are in pixels of the image itself, clipped to it, class ids are label ids.
+        """
+        frame = self.upload(image)
+        pixels = self._resized(frame)[0]
+        found = self.network([pixels])[0]
+        height, width = frame.shape[1:]
+        boxes = found["boxes"]
+        boxes[:, 0::2] *= width / pixels.shape[2]
+        boxes[:, 1::2] *= height / pixels.shape[1]
+        boxes[:, 0::2].clamp_(0, width)
+        boxes[:, 1::2].clamp_(0, height)
+        class_ids = self._class_ids[found["labels"]]
+        instances = InstancePrediction(boxes, class_ids, found["scores"], found["masks"][:, 0])
+        # Networks may know more classes than the label set.
+        instances = instances[class_ids > 0]
+        return find_riders(instances, self.labels) if self.finds_riders else instances
+
+
+def _class_ids(network: MaskRCNNDetector, labels: LabelSet) -> list[int]:
+    """Return the label id of each of a network's classes, 0 for one that the set lacks."""
+    things = [c.id for c in labels.things]
+    if network.class_ids is not None:
+        if unknown := set(network.class_ids) - {0, *things}:
+            raise ValueError(
+                f"the instance network has label ids {sorted(unknown)}, which are no things of "
+                f"label set {labels.name!r}"
+            )
+        return list(network.class_ids)
+    if network.num_classes != len(things):
+        raise ValueError(
+            f"the instance network has {network.num_classes} classes, "
+            f"label set {labels.name!r} has {len(things)} thing classes"
+        )
+    return things
+
+
+def upload(image: np.ndarray | Tensor, device: torch.device) -> Tensor:
+    """Return an image as uint8 [3, H, W] on a device.
+
+    image: uint8 [H, W, 3] RGB in host memory, or a tensor that `upload` gave: several
+    predictors share one upload. Raise ValueError for another type, shape or dtype, and
+    for an image with a side below MIN_SIDE.
+    """
+    if isinstance(image, Tensor):
+        _check(image, torch.uint8, channels=0)
+        return image.to(device)
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"image is a {type(image).__name__}; expected a NumPy array")
+    _check(image, np.uint8, channels=-1)
+    # torch takes neither negative strides (a flipped view) nor, without a warning,
+    # read-only memory (a view of a message).
+    pixels = np.require(image, requirements=["C", "W"])
+    return torch.from_numpy(pixels).to(device).permute(2, 0, 1)
+
+
+def resize(frame: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return an image, uint8 [3, H, W], at another size, as Pillow's bilinear `resize` gives it.
+
+    Public detectors were trained, and are judged, on images that Pillow had resized:
+    antialiased, along one axis and then the other, rounded after each. Pillow itself does it
+    in host memory; elsewhere single values may be off by one, as its order of axes varies.
+    """
+    if size == tuple(frame.shape[1:]):
+        return frame
+    height, width = size
+    if frame.device.type == "cpu":
+        image = Image.fromarray(frame.permute(1, 2, 0).contiguous().numpy())
+        pixels = np.array(image.resize((width, height), Image.Resampling.BILINEAR))
+        return torch.from_numpy(pixels).permute(2, 0, 1)
+    wide = _interpolate(frame[None].float(), (frame.shape[1], width))
+    return _interpolate(wide, size)[0].to(torch.uint8)
+
+
+def _interpolate(pixels: Tensor, size: tuple[int, int]) -> Tensor:
+    # antialias: a plain bilinear reduction skips pixels.
+    return F.interpolate(
+        pixels, size, mode="bilinear", align_corners=False, antialias=True
+    ).round_()
+
+
+def resized(size: tuple[int, int], short_side: int, long_side: int) -> tuple[int, int]:
+    """Return (height, width) after scaling to the limits, each at least MIN_SIDE.
+
+    >>> resized((720, 1280), 512, 1024)
+    (512, 910)
+    """
+    scales = [
+        limit / side for limit, side in ((short_side, min(size)), (long_side, max(size))) if limit
+    ]
+    scale = min(scales, default=1.0)
+    # Halves are rounded up, as detectron2's ResizeShortestEdge does.
+    height, width = (max(MIN_SIDE, int(side * scale + 0.5)) for side in size)
+    return height, width
+
+
+def _check(image: np.ndarray | Tensor, dtype: object, channels: int) -> None:
+    """Raise ValueError for an image that `Predictor.upload` cannot take.
+
+    dtype: the uint8 of its kind; channels: the axis they lie on.
+    """
+    sides = image.shape[1:] if channels == 0 else image.shape[:-1]
+    is_rgb = image.ndim == 3 and image.shape[channels] == 3
+    if image.dtype == dtype and is_rgb and min(sides) >= MIN_SIDE:
+        return
+    layout = "[3, H, W]" if channels == 0 else "[H, W, 3]"
+    raise ValueError(
+        f"image has dtype {image.dtype} and shape {list(image.shape)}; "
+        f"expected uint8 {layout} with H, W >= {MIN_SIDE}"
+    )

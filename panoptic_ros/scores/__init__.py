@@ -1,0 +1,1 @@
+"""Every metric: functions of arrays."""

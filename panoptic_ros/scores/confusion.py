@@ -1,0 +1,53 @@
+"""Confusion matrix of classes, and the mean IoU that it gives."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from panoptic_ros.labels import LabelSet, class_ids
+from panoptic_ros.scores.overlaps import Overlaps, overlaps
+
+
+class ConfusionMatrix:
+    """Count pixels by true and predicted class.
+
+    counts: int64 [C, C + 1], rows true, columns predicted, in the label set's order; the last
+    column is what the prediction leaves unlabeled. Pixels whose truth is void (a class
+    outside the set) count nowhere.
+    """
+
+    def __init__(self, labels: LabelSet) -> None:
+        self.labels = labels
+        self.counts = np.zeros((len(labels), len(labels) + 1), np.int64)
+
+    def add(self, truth: np.ndarray, prediction: np.ndarray) -> None:
+        """Count one image, integer [H, W] both: label ids, or label images with instances."""
+        self.add_overlaps(overlaps(truth, prediction))
+
+    def add_overlaps(self, pairs: Overlaps) -> None:
+        """Count one image by the overlaps of its two label images."""
+        rows, columns = self._channels(pairs.truth), self._channels(pairs.prediction)
+        known = rows < len(self.labels)
+        np.add.at(self.counts, (rows[known], columns[known]), pairs.pixels[known])
+
+    def _channels(self, values: np.ndarray) -> np.ndarray:
+        """Return the channel of each label-image value, C where the set has no such class."""
+        position = {int(class_id): i for i, class_id in enumerate(self.labels.ids)}
+        outside = len(self.labels)
+        return np.array(
+            [position.get(c, outside) for c in class_ids(values).tolist()], dtype=np.int64
+        )
+
+    def iou(self) -> np.ndarray:
+        """Return the IoU of each class, float64 [C], 0..1; NaN where it occurs nowhere.
+
+        TP / (TP + FP + FN), Cordts et al. 2016; unlabeled pixels of a class are misses.
+        """
+        hits = np.diag(self.counts)
+        union = self.counts.sum(1) + self.counts[:, :-1].sum(0) - hits
+        return np.divide(hits, union, out=np.full(len(hits), np.nan), where=union > 0)
+
+    def mean_iou(self) -> float:
+        """Return the mean IoU over the classes that occur, 0..1; NaN where none does."""
+        iou = self.iou()
+        return float(iou[~np.isnan(iou)].mean()) if (~np.isnan(iou)).any() else float("nan")

@@ -1,0 +1,105 @@
+"""How well free space, contacts and what is hidden are told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from panoptic_ros.evaluation.grid_truth import GroundTruth
+from panoptic_ros.grid.observation import FREE, GroundObservation
+from panoptic_ros.labels import INSTANCE_DIVISOR
+
+FREE_RANGE = 30.0
+"""Metres from the camera's foot up to which cells are scored."""
+CONTACT_RANGE = 20.0
+"""Metres from the camera's foot up to which objects' contacts are scored."""
+# As in panoptic quality: at most one true object can have that much of a mask.
+_MATCHING_IOU = 0.5
+
+
+@dataclass
+class FreeSpace:
+    """Count cells: both free (tp), free but not truly (fp), truly free but not told so (fn)."""
+
+    tp: int = 0
+    fp: int = 0
+    fn: int = 0
+
+    def add(self, free: np.ndarray, truly_free: np.ndarray) -> None:
+        """Count cells, bool [N] each."""
+        self.tp += int((free & truly_free).sum())
+        self.fp += int((free & ~truly_free).sum())
+        self.fn += int((~free & truly_free).sum())
+
+    @property
+    def iou(self) -> float | None:
+        """Intersection over union, 0..1; None where no cell was free in either."""
+        union = self.tp + self.fp + self.fn
+        return self.tp / union if union else None
+
+
+@dataclass
+class GroundScore:
+    """Score observations frame by frame.
+
+    free: over cells that the camera sees, up to FREE_RANGE. Of the cells in the picture that
+    something hides and on which nothing stands, hidden were there and hidden_free marked free,
+    up to FREE_RANGE. contact_errors: metres from the placed contact of an instance to the
+    outline of its object, for objects whose nearest point is within CONTACT_RANGE.
+    """
+
+    free: FreeSpace = field(default_factory=FreeSpace)
+    hidden: int = 0
+    hidden_free: int = 0
+    contact_errors: list[float] = field(default_factory=list)
+
+    def add(
+        self,
+        observation: GroundObservation,
+        truth: GroundTruth,
+        labels: np.ndarray,
+        true_labels: np.ndarray,
+        foot: np.ndarray,
+    ) -> None:
+        """Score one frame.
+
+        labels, true_labels: label images [H, W]; foot: x, y of the camera in base_link.
+        """
+        near = truth.distance <= FREE_RANGE
+        seen = truth.visible & near
+        free = observation.state == FREE
+        self.free.add(free[seen], ~truth.occupied[seen])
+        hidden = truth.hidden & near & ~truth.occupied
+        self.hidden += int(hidden.sum())
+        self.hidden_free += int((free & hidden).sum())
+        for instance in observation.instances:
+            true_id = _matched(labels == instance.id, instance.class_id, true_labels)
+            box = truth.boxes.get(true_id)
+            if box is not None and box.gap(foot) <= CONTACT_RANGE:
+                self.contact_errors.append(box.distance(instance.position))
+
+    def results(self) -> dict[str, float | int | None]:
+        """Return free_iou and behind_free_rate, 0..1, contact_error_m (median), and contacts.
+
+        None where nothing was there to score.
+        """
+        errors = self.contact_errors
+        return {
+            "free_iou": self.free.iou,
+            "contact_error_m": float(np.median(errors)) if errors else None,
+            "behind_free_rate": self.hidden_free / self.hidden if self.hidden else None,
+            "contacts": len(errors),
+        }
+
+
+def _matched(mask: np.ndarray, class_id: int, true_labels: np.ndarray) -> int | None:
+    """Return the true instance of the class whose mask agrees with a mask, None for none."""
+    values, counts = np.unique(true_labels[mask], return_counts=True)
+    own = values // INSTANCE_DIVISOR == class_id
+    if not own.any():
+        return None
+    value = values[own][counts[own].argmax()]
+    common = counts[own].max()
+    union = mask.sum() + (true_labels == value).sum() - common
+    return int(value) if common / union > _MATCHING_IOU else None

@@ -1,0 +1,158 @@
+"""Average precision of instance masks, computed by pycocotools under Cityscapes' rules."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from panoptic_ros.labels import INSTANCE_DIVISOR, UNLABELED, LabelSet, class_ids
+from panoptic_ros.scores.mask_codes import as_coco, codes_of_labels
+
+# Cityscapes scores no instance below this, and ignores what is found there.
+SMALLEST_INSTANCE = 100
+# Cityscapes knows no limit; pycocotools wants one.
+MOST_DETECTIONS = 1000
+
+
+@dataclass(frozen=True)
+class TrueMasks:
+    """Hold the true masks of a frame of size (H, W), as codes (`mask_codes`).
+
+    instances: [class id, code] each; ignored: the same for groups and for instances below
+    SMALLEST_INSTANCE pixels; void: the pixels of no class of the label set, None without any.
+    """
+
+    size: Sequence[int]
+    instances: Sequence[Sequence[Any]]
+    ignored: Sequence[Sequence[Any]]
+    void: str | None
+
+
+@dataclass(frozen=True)
+class MaskFrame:
+    """Hold a frame's true masks and detections: [class id, score, code] each."""
+
+    truth: TrueMasks
+    detections: Sequence[Sequence[Any]]
+
+
+def true_masks(truth: np.ndarray, labels: LabelSet) -> TrueMasks:
+    """Return the true masks in a label image, integer [H, W], `gtFine_instanceIds`."""
+    values, pixels = np.unique(truth, return_counts=True)
+    classes = class_ids(values)
+    outside = ~np.isin(classes, labels.ids)
+    if outside.any():
+        truth = np.where(np.isin(truth, values[outside]), UNLABELED, truth)
+    is_thing = np.isin(classes, [c.id for c in labels.things])
+    codes = codes_of_labels(truth, [UNLABELED, *values[is_thing].tolist()])
+    instances, ignored = [], []
+    for i in np.flatnonzero(is_thing):
+        scored = values[i] >= INSTANCE_DIVISOR and pixels[i] >= SMALLEST_INSTANCE
+        (instances if scored else ignored).append([int(classes[i]), codes[int(values[i])]])
+    return TrueMasks(truth.shape, instances, ignored, codes.get(UNLABELED))
+
+
+def average_precision(frames: Iterable[MaskFrame], labels: LabelSet) -> dict[str, Any]:
+    """Return AP as fractions, None where no instance is in the truth.
+
+    {"ap", "ap50", "classes": {class id: {"ap", "ap50", "instances"}}}: the mean over IoU
+    0.5:0.05:0.95 and at 0.5, per thing class, and the mean over the classes with instances.
+    Cityscapes' rules: instances below 100 pixels are not scored; a detection that matches
+    no instance is ignored where more of it than the IoU asked for lies on void, on groups or
+    on such small instances of its class; any number of detections. Matching and the 101-point
+    precision-recall curve are pycocotools'.
+    Source: Cordts et al. 2016, section 4.1; Lin et al. 2014.
+    """
+    things = [c.id for c in labels.things]
+    truth, found = _Annotations(things), _Annotations(things)
+    counts = dict.fromkeys(things, 0)
+    for image_id, frame in enumerate(frames, start=1):
+        size = frame.truth.size
+        truth.images.append({"id": image_id, "height": size[0], "width": size[1]})
+        for class_id, code in frame.truth.instances:
+            counts[class_id] += 1
+            truth.add(image_id, class_id, as_coco(code, size))
+        for class_id in {d[0] for d in frame.detections}:
+            region = _ignored(frame.truth, class_id)
+            if region is not None:
+                truth.add(image_id, class_id, region, iscrowd=1)
+        for class_id, score, code in frame.detections:
+            found.add(image_id, class_id, as_coco(code, size), score=score)
+    precision = _precision(truth, found)
+    classes = {
+        class_id: {**_summary(precision[:, :, i]), "instances": counts[class_id]}
+        for i, class_id in enumerate(sorted(things))
+    }
+    return {**_summary(precision), "classes": classes}
+
+
+class _Annotations:
+    """Gather what pycocotools reads from a file otherwise."""
+
+    def __init__(self, class_ids: Sequence[int]) -> None:
+        self.images: list[dict] = []
+        self._categories = [{"id": class_id} for class_id in class_ids]
+        self._entries: list[dict] = []
+
+    def add(self, image_id: int, class_id: int, mask: dict, **fields: Any) -> None:
+        self._entries.append(
+            {
+                "id": len(self._entries) + 1,  # 0 means "no match" to pycocotools
+                "image_id": image_id,
+                "category_id": class_id,
+                "segmentation": mask,
+                "area": int(coco_mask.area(mask)),
+                "iscrowd": 0,
+                **fields,
+            }
+        )
+
+    def index(self) -> COCO:
+        coco = COCO()
+        coco.dataset = {
+            "images": self.images,
+            "categories": self._categories,
+            "annotations": self._entries,
+        }
+        coco.createIndex()
+        return coco
+
+
+def _ignored(truth: TrueMasks, class_id: int) -> dict | None:
+    """Return the region where a class's detections are neither right nor wrong."""
+    codes = [code for other, code in truth.ignored if other == class_id]
+    if truth.void is not None:
+        codes.append(truth.void)
+    if not codes:
+        return None
+    return coco_mask.merge([as_coco(code, truth.size) for code in codes])
+
+
+def _precision(truth: _Annotations, found: _Annotations) -> np.ndarray:
+    """Return precision by IoU, recall and class, float64 [10, 101, T]; -1 without instances."""
+    found.images = truth.images
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools tells of every step
+        score = COCOeval(truth.index(), found.index(), "segm")
+        score.params.areaRng = [[0, float("inf")]]
+        score.params.areaRngLbl = ["all"]
+        score.params.maxDets = [MOST_DETECTIONS]
+        score.evaluate()
+        score.accumulate()
+    return score.eval["precision"][:, :, :, 0, 0]
+
+
+def _summary(precision: np.ndarray) -> dict[str, float | None]:
+    return {"ap": _mean(precision), "ap50": _mean(precision[0])}
+
+
+def _mean(precision: np.ndarray) -> float | None:
+    known = precision[precision > -1]
+    return float(known.mean()) if known.size else None

@@ -1,0 +1,137 @@
+"""Panoptic quality by the official rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from panoptic_ros.labels import LabelSet
+from panoptic_ros.scores.overlaps import Overlaps
+from panoptic_ros.scores.segments import VOID, Segments
+
+MATCH_IOU = 0.5
+
+
+class PanopticQuality:
+    """Add up matches over images and give PQ, SQ and RQ.
+
+    The rules, and their corner cases, are those of cityscapesscripts'
+    evalPanopticSemanticLabeling (panopticapi's): a true and a predicted segment of one class
+    match where IoU > 0.5, void pixels (truth 0) left out of the union; a prediction that
+    matches nothing is no false positive where more than half of it lies on void or on the
+    class's crowd region (where the truth lists several, the last); crowd regions are neither
+    matched nor missed. Source: Kirillov et al. 2019, "Panoptic Segmentation", section 4.
+
+    >>> quality = PanopticQuality.of(CITYSCAPES)
+    >>> quality.add(*label_image_segments(truth, prediction, CITYSCAPES))
+    >>> quality.results()["all"]["pq"]
+    """
+
+    def __init__(self, is_thing: Mapping[int, bool]) -> None:
+        """Take the classes to score: whether each class id is a thing."""
+        self.is_thing = dict(is_thing)
+        self.class_ids = np.array(sorted(self.is_thing), dtype=np.int64)
+        count = len(self.class_ids)
+        self.iou = np.zeros(count)
+        self.tp, self.fp, self.fn = (np.zeros(count, np.int64) for _ in range(3))
+
+    @classmethod
+    def of(cls, labels: LabelSet) -> PanopticQuality:
+        """Return an empty score over a label set's classes."""
+        return cls({c.id: c.is_thing for c in labels.classes})
+
+    def add(self, pairs: Overlaps, truth: Segments, prediction: Segments) -> None:
+        """Count one image: the overlaps of its two panoptic images and their segments.
+
+        True segments of a class that is not scored count nowhere.
+        """
+        rows, columns = _find(truth.ids, pairs.truth), _find(prediction.ids, pairs.prediction)
+        void = _sum(columns, pairs.pixels, pairs.truth == VOID, len(prediction.ids))
+        inside = (rows >= 0) & (columns >= 0)
+        rows, columns, pixels = rows[inside], columns[inside], pairs.pixels[inside]
+        same = truth.class_ids[rows] == prediction.class_ids[columns]
+        crowd = truth.crowd[rows]
+
+        union = truth.areas[rows] + prediction.areas[columns] - pixels - void[columns]
+        # A truth file's own areas may be wrong enough to leave no union: no such pair is a match.
+        iou = np.divide(pixels, union, out=np.zeros(len(pixels)), where=union > 0)
+        hit = same & ~crowd & (iou > MATCH_IOU)
+        self._count(self.tp, truth.class_ids[rows[hit]])
+        self._count(self.iou, truth.class_ids[rows[hit]], iou[hit])
+
+        missed = ~truth.crowd
+        missed[rows[hit]] = False
+        self._count(self.fn, truth.class_ids[missed])
+
+        on_crowd = same & np.isin(rows, _last_crowds(truth))
+        ignored = void + _sum(columns, pixels, on_crowd, len(prediction.ids))
+        wrong = ignored / prediction.areas <= 0.5
+        wrong[columns[hit]] = False
+        self._count(self.fp, prediction.class_ids[wrong])
+
+    def _count(
+        self, totals: np.ndarray, class_ids: np.ndarray, weights: np.ndarray | None = None
+    ) -> None:
+        """Add weights (1 each without) to the totals of their classes."""
+        index = _find(self.class_ids, class_ids)
+        known = index >= 0
+        weights = None if weights is None else weights[known]
+        totals += np.bincount(index[known], weights, len(totals)).astype(totals.dtype)
+
+    def results(self) -> dict[str, Any]:
+        """Return the scores as fractions.
+
+        {"all" | "things" | "stuff": {"pq", "sq", "rq", "n"}, "per_class": {class id: {"pq",
+        "sq", "rq", "iou" (sum over the matches), "tp", "fp", "fn"}}}. Means run over the n
+        classes that occur in truth or prediction; without any they are 0.
+        """
+        weight = self.tp + 0.5 * self.fp + 0.5 * self.fn
+        scores = {
+            "pq": _divide(self.iou, weight),
+            "sq": _divide(self.iou, self.tp),
+            "rq": _divide(self.tp, weight),
+        }
+        counts = {"iou": self.iou, "tp": self.tp, "fp": self.fp, "fn": self.fn}
+        things = np.array([self.is_thing[int(i)] for i in self.class_ids], bool)
+        occurs = weight > 0
+        groups = {"all": occurs, "things": occurs & things, "stuff": occurs & ~things}
+        results: dict[str, Any] = {
+            name: {key: _mean(score[chosen]) for key, score in scores.items()}
+            | {"n": int(chosen.sum())}
+            for name, chosen in groups.items()
+        }
+        results["per_class"] = {
+            int(class_id): {key: value[i].item() for key, value in {**scores, **counts}.items()}
+            for i, class_id in enumerate(self.class_ids)
+        }
+        return results
+
+
+def _find(ids: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return each value's index in ids (distinct, in any order), -1 where it is not there."""
+    if not len(ids):
+        return np.full(len(values), -1)
+    order = np.argsort(ids)
+    index = order[np.minimum(np.searchsorted(ids, values, sorter=order), len(ids) - 1)]
+    return np.where(ids[index] == values, index, -1)
+
+
+def _sum(index: np.ndarray, pixels: np.ndarray, chosen: np.ndarray, length: int) -> np.ndarray:
+    """Add the chosen pixels up by index, int64 [length]; index -1 counts nowhere."""
+    chosen = chosen & (index >= 0)
+    return np.bincount(index[chosen], pixels[chosen], length).astype(np.int64)
+
+
+def _last_crowds(truth: Segments) -> list[int]:
+    """Return the index of the last crowd segment of each class."""
+    return list({int(truth.class_ids[i]): int(i) for i in np.flatnonzero(truth.crowd)}.values())
+
+
+def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.divide(a, b, out=np.zeros(len(a)), where=b > 0)
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else 0.0

@@ -1,0 +1,118 @@
+"""HOTA, IDF1 and identity switches of tracks whose objects are masks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from trackers.eval import (
+    aggregate_clear_metrics,
+    aggregate_hota_metrics,
+    aggregate_identity_metrics,
+    compute_clear_metrics,
+    compute_hota_metrics,
+    compute_identity_metrics,
+)
+
+from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet
+from panoptic_ros.scores.overlaps import Overlaps
+from panoptic_ros.scores.segments import VOID, Segments, label_image_segments
+
+MATCH_IOU = 0.5
+
+
+@dataclass
+class _Sequence:
+    """Hold a sequence's frames: true ids [T], track ids [P] and their mask IoU [T, P]."""
+
+    truth: list[np.ndarray] = field(default_factory=list)
+    tracks: list[np.ndarray] = field(default_factory=list)
+    similarity: list[np.ndarray] = field(default_factory=list)
+
+    @property
+    def data(self) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
+        return self.truth, self.tracks, self.similarity
+
+
+class TrackScore:
+    """Add up frames of sequences and score the tracks of their thing instances.
+
+    A track and a true object are as similar as the IoU of their masks where they are of one
+    class, else not at all; void pixels (truth 0) count for neither. A track's mask that
+    matches no object (IoU < 0.5) and lies by more than half on void or on its class's groups
+    is left out; groups are not asked for. HOTA: the mean over 19 localisation thresholds;
+    IDF1 and switches at IoU 0.5. Sources: Luiten et al. 2021, "HOTA: A Higher Order Metric for
+    Evaluating Multi-Object Tracking"; Ristani et al. 2016, "Performance Measures and a Data
+    Set for Multi-Target, Multi-Camera Tracking"; Bernardin and Stiefelhagen 2008, "Evaluating
+    Multiple Object Tracking Performance: The CLEAR MOT Metrics"; as `trackers` has them.
+    """
+
+    def __init__(self, labels: LabelSet) -> None:
+        self._labels = labels
+        self._thing_ids = labels.ids[labels.is_thing]
+        self._sequences: list[_Sequence] = []
+
+    def start_sequence(self) -> None:
+        """Begin a sequence: true ids and track ids of earlier ones mean other objects."""
+        self._sequences.append(_Sequence())
+
+    def add(self, truth: np.ndarray, prediction: np.ndarray, track_ids: Mapping[int, int]) -> None:
+        """Count one frame of the sequence.
+
+        truth, prediction: label images, integer [H, W], as for `label_image_segments`; truth's
+        instance ids last over the sequence; track_ids: by value of the predicted label image.
+        """
+        pairs, true, predicted = label_image_segments(truth, prediction, self._labels)
+        iou, ignored = _mask_iou(pairs, true, predicted)
+        asked = np.isin(true.class_ids, self._thing_ids) & (true.ids >= INSTANCE_DIVISOR)
+        tracked = np.isin(predicted.ids, list(track_ids))
+        matched = (iou[asked] >= MATCH_IOU).any(axis=0)
+        kept = tracked & (matched | (ignored <= predicted.areas / 2))
+        sequence = self._sequences[-1]
+        sequence.truth.append(true.ids[asked])
+        sequence.tracks.append(np.array([track_ids[i] for i in predicted.ids[kept]], np.int64))
+        sequence.similarity.append(iou[np.ix_(asked, kept)])
+
+    def results(self) -> dict[str, Any]:
+        """Return the score: percentages, None where there was nothing to score, and counts.
+
+        {"hota", "deta", "assa", "idf1", "mota", "switches", "objects", "sightings"}; objects:
+        true ones, sightings: of them, over all frames.
+        """
+        data = [s.data for s in self._sequences]
+        objects = sum(len(np.unique(np.concatenate(s.truth))) for s in self._sequences if s.truth)
+        sightings = sum(len(ids) for s in self._sequences for ids in s.truth)
+        hota = aggregate_hota_metrics([compute_hota_metrics(*d) for d in data])
+        identity = aggregate_identity_metrics([compute_identity_metrics(*d) for d in data])
+        clear = aggregate_clear_metrics([compute_clear_metrics(*d) for d in data])
+        percentages = {
+            "hota": hota["HOTA"],
+            "deta": hota["DetA"],
+            "assa": hota["AssA"],
+            "idf1": identity["IDF1"],
+            "mota": clear["MOTA"],
+        }
+        return {
+            **{k: 100 * float(v) if sightings else None for k, v in percentages.items()},
+            "switches": int(clear["IDSW"]),
+            "objects": objects,
+            "sightings": sightings,
+        }
+
+
+def _mask_iou(
+    pairs: Overlaps, true: Segments, predicted: Segments
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return IoU of segments of one class [T, P] and predicted pixels on void or groups [P]."""
+    common = np.zeros((len(true.ids) + 1, len(predicted.ids) + 1))
+    # Row and column 0 are for void and for unlabeled pixels.
+    rows = np.searchsorted(np.concatenate([[VOID], true.ids]), pairs.truth)
+    columns = np.searchsorted(np.concatenate([[VOID], predicted.ids]), pairs.prediction)
+    np.add.at(common, (rows, columns), pairs.pixels)
+    void, common = common[0, 1:], common[1:, 1:]
+    common *= true.class_ids[:, None] == predicted.class_ids
+    union = true.areas[:, None] + predicted.areas - void - common
+    iou = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    return iou, void + common[true.crowd].sum(axis=0)

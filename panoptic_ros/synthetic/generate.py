@@ -1,0 +1,65 @@
+"""Render many seeds to disk, in parallel processes."""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from panoptic_ros.synthetic.town_bag import DriveBag
+from panoptic_ros.synthetic.world import Town
+from panoptic_ros.synthetic.writer import write_frame
+
+
+@dataclass(frozen=True)
+class Job:
+    """Describe what to render: frames 0, stride, 2 * stride, ... of each seed's drive at 10 Hz.
+
+    bag: write ROOT/SPLIT/town_SEED as a rosbag2 instead of files.
+    """
+
+    root: Path
+    split: str
+    size: tuple[int, int]
+    frames: int
+    stride: int
+    bag: bool = False
+
+
+def render_seed(job: Job, seed: int) -> int:
+    """Render one seed's frames to disk; return their number."""
+    town = Town(seed, job.size)
+    frames = (town.frame(k * job.stride) for k in range(job.frames))
+    if job.bag:
+        with DriveBag(job.root / job.split / f"town_{seed:06d}", town) as bag:
+            for frame in frames:
+                bag.add(frame)
+    else:
+        for frame in frames:
+            write_frame(job.root, job.split, town, frame)
+    town.close()
+    return job.frames
+
+
+def generate(job: Job, seeds: Sequence[int], workers: int) -> Iterator[int]:
+    """Render seeds in a number of processes; yield the number of frames of each seed done."""
+    if workers == 1:
+        for seed in seeds:
+            yield render_seed(job, seed)
+        return
+    # OpenGL contexts do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(workers, initializer=_one_thread) as pool:
+        yield from pool.imap_unordered(functools.partial(render_seed, job), seeds)
+
+
+def _one_thread() -> None:
+    # Each process has one core: more threads only get into each other's way. llvmpipe reads
+    # its number when the first OpenGL context is made.
+    cv2.setNumThreads(1)
+    os.environ.setdefault("LP_NUM_THREADS", "1")

@@ -1,0 +1,200 @@
+"""The ground: carriageway, kerbs, pavements, verges, markings and rails."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from panoptic_ros.synthetic import textures
+from panoptic_ros.synthetic.mesh import Mesh, merge, quads
+from panoptic_ros.synthetic.scene import SceneBuilder
+from panoptic_ros.synthetic.street_layout import (
+    APRON,
+    END,
+    KERB,
+    ROAD,
+    SIDEWALK,
+    START,
+    TERRAIN,
+    VERGE_HEIGHT,
+    WIDTH,
+    Crossing,
+    Street,
+)
+
+_PAINT_HEIGHT = 0.012
+# Metres that one repeat of a ground texture covers.
+_TILE = {ROAD: 9.0, SIDEWALK: 2.4, TERRAIN: 5.0}
+
+
+def add_materials(builder: SceneBuilder, rng: np.random.Generator) -> None:
+    """Add the ground's materials, their colours drawn from a generator."""
+    grey = rng.uniform(70, 128)
+    road = grey + rng.normal(scale=2.5, size=3)
+    builder.material("road", texture=textures.asphalt(rng, road))
+    stone = rng.uniform(125, 185) * np.array([1.0, rng.uniform(0.9, 1.0), rng.uniform(0.8, 1.0)])
+    builder.material("pavement", texture=textures.paving(rng, stone))
+    green = np.array([rng.uniform(75, 130), rng.uniform(105, 140), rng.uniform(45, 70)])
+    builder.material("grass", texture=textures.grass(rng, green))
+    builder.material("kerb", color=np.full(3, rng.uniform(140, 185)))
+    builder.material("paint", texture=textures.plain(rng, (222, 222, 216), 0.07))
+    builder.material("rail", color=(120, 112, 105), shine=0.6)
+
+
+def add_ground(builder: SceneBuilder, street: Street, rng: np.random.Generator) -> None:
+    """Add every ground surface of the street and its crossings."""
+    s_breaks, t_breaks = _breaks(street)
+    s_mid = (s_breaks[:-1] + s_breaks[1:]) / 2
+    t_mid = (t_breaks[:-1] + t_breaks[1:]) / 2
+    classes, height = street.surface(s_mid[:, None], t_mid[None, :])
+    for class_id, material in ((ROAD, "road"), (SIDEWALK, "pavement"), (TERRAIN, "grass")):
+        i, j = np.nonzero(classes == class_id)
+        if len(i):
+            mesh = _patch(street, s_breaks, t_breaks, i, j, height[i, j], _TILE[class_id])
+            builder.static(class_id, material, mesh)
+    _add_kerbs(builder, street, s_breaks, t_breaks, height)
+    _add_far_field(builder)
+    add_markings(builder, street, rng)
+    if street.tram:
+        _add_rails(builder, street)
+
+
+def _breaks(street: Street) -> tuple[np.ndarray, np.ndarray]:
+    s = [np.arange(START, END + 1, 5.0)]
+    for c in street.crossings:
+        edges = np.array([c.half_width, c.half_width + 3.0, c.half_width + APRON])
+        s.append(np.concatenate([c.s - edges, c.s + edges]))
+    t = np.array([street.median, street.kerb, street.kerb + street.verge, street.frontage])
+    wide = np.array([0, 0.3, 0.6, 1.0]) * (WIDTH - street.frontage) + street.frontage
+    sides = np.concatenate([t, wide])
+    return np.unique(np.concatenate(s)), np.unique(np.concatenate([-sides, [0.0], sides]))
+
+
+def _patch(
+    street: Street,
+    s: np.ndarray,
+    t: np.ndarray,
+    i: np.ndarray,
+    j: np.ndarray,
+    z: np.ndarray,
+    tile: float,
+) -> Mesh:
+    corner_s = np.stack([s[i], s[i + 1], s[i + 1], s[i]], axis=1)
+    corner_t = np.stack([t[j], t[j], t[j + 1], t[j + 1]], axis=1)
+    xy = street.to_world(corner_s, corner_t)
+    z = np.broadcast_to(np.asarray(z)[..., None, None], (*xy.shape[:2], 1))
+    return quads(np.concatenate([xy, z], axis=-1), np.stack([corner_s, corner_t], axis=-1) / tile)
+
+
+def strip(
+    street: Street, s0: float, s1: float, t0: float, t1: float, z: float = _PAINT_HEIGHT
+) -> Mesh:
+    """Return a flat band between street coordinates, bent along the street."""
+    s = np.linspace(s0, s1, max(2, int(abs(s1 - s0) / 5) + 2))
+    t = np.array([min(t0, t1), max(t0, t1)])
+    i = np.arange(len(s) - 1)
+    return _patch(street, s, t, i, np.zeros_like(i), np.full(len(i), z), 1.5)
+
+
+def _add_kerbs(
+    builder: SceneBuilder, street: Street, s: np.ndarray, t: np.ndarray, height: np.ndarray
+) -> None:
+    faces = []
+    for axis in (0, 1):
+        low, high = (height[:-1], height[1:]) if axis == 0 else (height[:, :-1], height[:, 1:])
+        for i, j in zip(*np.nonzero(np.abs(low - high) > 0.05), strict=True):
+            if axis == 0:
+                ends = np.array([[s[i + 1], t[j]], [s[i + 1], t[j + 1]]])
+            else:
+                ends = np.array([[s[i + 1], t[j + 1]], [s[i], t[j + 1]]])
+            if low[i, j] > high[i, j]:
+                ends = ends[::-1]
+            a, b = street.to_world(ends[:, 0], ends[:, 1])
+            faces.append([[*b, 0], [*a, 0], [*a, KERB], [*b, KERB]])
+    builder.static(SIDEWALK, "kerb", quads(np.array(faces)))
+
+
+def _add_far_field(builder: SceneBuilder) -> None:
+    r = 650.0
+    corners = np.array([[[-r, -r, -0.06], [r, -r, -0.06], [r, r, -0.06], [-r, r, -0.06]]])
+    builder.static(TERRAIN, "grass", quads(corners, corners[..., :2] / 8.0))
+
+
+def add_markings(builder: SceneBuilder, street: Street, rng: np.random.Generator) -> None:
+    """Add lane lines, stop lines, zebra crossings and parking bays."""
+    parts: list[Mesh] = []
+    for s0, s1 in _open_stretches(street):
+        parts += _lane_lines(street, s0, s1)
+    for c in street.crossings:
+        parts += _zebra(street, c)
+        if rng.random() < 0.8:
+            parts += _stop_lines(street, c)
+    builder.static(ROAD, "paint", merge(parts))
+
+
+def _open_stretches(street: Street) -> list[tuple[float, float]]:
+    edges = [START]
+    for c in street.crossings:
+        edges += [c.s - c.half_width - APRON, c.s + c.half_width + APRON]
+    edges.append(END)
+    return list(zip(edges[::2], edges[1::2], strict=True))
+
+
+def _lane_lines(street: Street, s0: float, s1: float) -> list[Mesh]:
+    parts = []
+    if street.median == 0:
+        parts += [strip(street, s, min(s + 4.0, s1), -0.07, 0.07) for s in np.arange(s0, s1, 9.0)]
+    for side in (-1, 1):
+        if street.median > 0:
+            t = side * (street.median + 0.15)
+            parts.append(strip(street, s0, s1, t - 0.06, t + 0.06))
+        for lane in range(1, street.lanes):
+            t = side * (street.median + lane * street.lane_width)
+            for s in np.arange(s0, s1, 9.0):
+                parts.append(strip(street, s, min(s + 3.5, s1), t - 0.06, t + 0.06))
+        if street.parking:
+            t = side * (street.kerb - street.parking)
+            parts.append(strip(street, s0, s1, t - 0.05, t + 0.05))
+            for s in np.arange(s0 + 3, s1 - 3, 6.0):
+                parts.append(strip(street, s, s + 0.1, t, t + side * (street.parking - 0.2)))
+    return parts
+
+
+def _zebra(street: Street, c: Crossing) -> list[Mesh]:
+    parts = []
+    for side in (-1, 1):
+        s = c.s + side * (c.half_width + 3.6)
+        for t in np.arange(-street.kerb + 0.4, street.kerb - 0.5, 1.0):
+            parts.append(strip(street, s - 1.4, s + 1.4, t, t + 0.5, _PAINT_HEIGHT + 0.002))
+        t = side * (street.kerb + 2.6)
+        for s in np.arange(c.s - c.half_width + 0.4, c.s + c.half_width - 0.5, 1.0):
+            parts.append(strip(street, s, s + 0.5, t - 1.3, t + 1.3, _PAINT_HEIGHT + 0.002))
+    return parts
+
+
+def _stop_lines(street: Street, c: Crossing) -> list[Mesh]:
+    near = c.half_width + APRON - 0.6
+    edge = street.kerb - street.parking
+    return [
+        strip(street, c.s - near, c.s - near + 0.4, -edge, -street.median),
+        strip(street, c.s + near - 0.4, c.s + near, street.median, edge),
+    ]
+
+
+def _add_rails(builder: SceneBuilder, street: Street) -> None:
+    for s0, s1, z in _rail_heights(street):
+        for track in (-1, 1):
+            for rail in (-0.72, 0.72):
+                t = track * street.median / 2 + rail
+                # Rails belong to the ground that they lie in.
+                class_id = TERRAIN if z > VERGE_HEIGHT else ROAD
+                builder.static(class_id, "rail", strip(street, s0, s1, t - 0.06, t + 0.06, z))
+
+
+def _rail_heights(street: Street) -> list[tuple[float, float, float]]:
+    if not street.median_is_terrain:
+        return [(START, END, _PAINT_HEIGHT + 0.004)]
+    heights = [(s0, s1, VERGE_HEIGHT + 0.04) for s0, s1 in _open_stretches(street)]
+    for c in street.crossings:
+        reach = c.half_width + APRON
+        heights.append((c.s - reach, c.s + reach, _PAINT_HEIGHT + 0.004))
+    return heights

@@ -1,0 +1,156 @@
+"""Write a town's drive as a rosbag2 (mcap) with images, calibration, odometry and truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
+
+from panoptic_ros.bags.layout import LATCHED, VERSION
+from panoptic_ros.synthetic.mesh import rotation_z
+from panoptic_ros.synthetic.world import EgoPose, Town, TownFrame
+
+IMAGE_TOPIC = "/camera/image/compressed"
+INFO_TOPIC = "/camera/camera_info"
+LABELS_TOPIC = "/ground_truth/labels/compressed"
+ODOMETRY_TOPIC = "/odom"
+STATIC_TF_TOPIC = "/tf_static"
+TF_TOPIC = "/tf"
+CAMERA_FRAME, BASE_FRAME, ODOM_FRAME = "camera_optical_frame", "base_link", "odom"
+_JPEG = [cv2.IMWRITE_JPEG_QUALITY, 88]
+_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 9]
+# ROS time of a drive's first frame: any fixed instant, for bags that are the same each time.
+START_NS = 1_700_000_000_000_000_000
+
+
+class DriveBag:
+    """Write frames of a town to one bag; use as a context manager.
+
+    path: a folder that must not exist yet (FileExistsError otherwise).
+    """
+
+    def __init__(self, path: Path, town: Town) -> None:
+        if path.exists():
+            raise FileExistsError(f"{path} exists; give a folder that does not")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._town = town
+        self._store = get_typestore(Stores.ROS2_HUMBLE)
+        self._types = self._store.types
+        self._writer = Writer(path, version=VERSION, storage_plugin=StoragePlugin.MCAP)
+        self._connections: dict[str, object] = {}
+
+    def __enter__(self) -> DriveBag:
+        self._writer.open()
+        for topic, kind in (
+            (IMAGE_TOPIC, "sensor_msgs/msg/CompressedImage"),
+            (INFO_TOPIC, "sensor_msgs/msg/CameraInfo"),
+            (LABELS_TOPIC, "sensor_msgs/msg/CompressedImage"),
+            (ODOMETRY_TOPIC, "nav_msgs/msg/Odometry"),
+            (TF_TOPIC, "tf2_msgs/msg/TFMessage"),
+            (STATIC_TF_TOPIC, "tf2_msgs/msg/TFMessage"),
+        ):
+            qos = [LATCHED] if topic == STATIC_TF_TOPIC else []
+            self._connections[topic] = self._writer.add_connection(
+                topic, kind, typestore=self._store, offered_qos_profiles=qos
+            )
+        self._write(STATIC_TF_TOPIC, START_NS, self._mounting())
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._writer.close()
+
+    def add(self, frame: TownFrame) -> None:
+        """Write one frame."""
+        stamp = START_NS + round(frame.time * 1e9)
+        bgr = cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR)
+        self._write(TF_TOPIC, stamp, self._tf([self._pose_transform(stamp, frame.ego)]))
+        self._write(ODOMETRY_TOPIC, stamp, self._odometry(stamp, frame.ego))
+        self._write(INFO_TOPIC, stamp, self._camera_info(stamp))
+        jpeg = self._compressed(stamp, "rgb8; jpeg compressed bgr8", ".jpg", bgr, _JPEG)
+        self._write(IMAGE_TOPIC, stamp, jpeg)
+        png = self._compressed(stamp, "16UC1; png compressed ", ".png", frame.labels, _PNG)
+        self._write(LABELS_TOPIC, stamp, png)
+
+    def _type(self, name: str) -> type:
+        return self._types[name]
+
+    def _write(self, topic: str, stamp: int, message: object) -> None:
+        connection = self._connections[topic]
+        data = self._store.serialize_cdr(message, connection.msgtype)
+        self._writer.write(connection, stamp, data)
+
+    def _header(self, stamp: int, frame_id: str) -> object:
+        time = self._type("builtin_interfaces/msg/Time")(stamp // 10**9, stamp % 10**9)
+        return self._type("std_msgs/msg/Header")(time, frame_id)
+
+    def _vector(self, x: float, y: float, z: float) -> object:
+        return self._type("geometry_msgs/msg/Vector3")(float(x), float(y), float(z))
+
+    def _quaternion(self, matrix: np.ndarray) -> object:
+        angle_axis = cv2.Rodrigues(np.asarray(matrix, float))[0].ravel()
+        angle = float(np.linalg.norm(angle_axis))
+        xyz = angle_axis / max(angle, 1e-12) * np.sin(angle / 2)
+        return self._type("geometry_msgs/msg/Quaternion")(
+            *(float(v) for v in xyz), float(np.cos(angle / 2))
+        )
+
+    def _transform(
+        self, stamp: int, parent: str, child: str, xyz: tuple[float, ...], matrix: np.ndarray
+    ) -> object:
+        transform = self._type("geometry_msgs/msg/Transform")(
+            self._vector(*xyz), self._quaternion(matrix)
+        )
+        return self._type("geometry_msgs/msg/TransformStamped")(
+            self._header(stamp, parent), child, transform
+        )
+
+    def _tf(self, transforms: list[object]) -> object:
+        return self._type("tf2_msgs/msg/TFMessage")(transforms)
+
+    def _mounting(self) -> object:
+        camera = self._town.camera
+        return self._tf(
+            [self._transform(START_NS, BASE_FRAME, CAMERA_FRAME, camera.position, camera.rotation)]
+        )
+
+    def _pose_transform(self, stamp: int, ego: EgoPose) -> object:
+        return self._transform(
+            stamp, ODOM_FRAME, BASE_FRAME, (ego.x, ego.y, 0.0), rotation_z(ego.yaw)
+        )
+
+    def _odometry(self, stamp: int, ego: EgoPose) -> object:
+        point = self._type("geometry_msgs/msg/Point")(ego.x, ego.y, 0.0)
+        pose = self._type("geometry_msgs/msg/Pose")(point, self._quaternion(rotation_z(ego.yaw)))
+        twist = self._type("geometry_msgs/msg/Twist")(
+            self._vector(ego.speed, 0, 0), self._vector(0, 0, ego.yaw_rate)
+        )
+        nothing = np.zeros(36)
+        return self._type("nav_msgs/msg/Odometry")(
+            self._header(stamp, ODOM_FRAME),
+            BASE_FRAME,
+            self._type("geometry_msgs/msg/PoseWithCovariance")(pose, nothing),
+            self._type("geometry_msgs/msg/TwistWithCovariance")(twist, nothing),
+        )
+
+    def _camera_info(self, stamp: int) -> object:
+        h, w = self._town.camera.size
+        k = self._town.camera.matrix
+        p = np.concatenate([k, np.zeros((3, 1))], axis=1)
+        roi = self._type("sensor_msgs/msg/RegionOfInterest")(0, 0, 0, 0, False)
+        return self._type("sensor_msgs/msg/CameraInfo")(
+            self._header(stamp, CAMERA_FRAME), h, w, "plumb_bob", np.zeros(5),
+            k.ravel(), np.eye(3).ravel(), p.ravel(), 0, 0, roi,
+        )  # fmt: skip
+
+    def _compressed(
+        self, stamp: int, kind: str, suffix: str, image: np.ndarray, options: list[int]
+    ) -> object:
+        done, data = cv2.imencode(suffix, image, options)
+        if not done:
+            raise OSError(f"OpenCV could not encode the image as {suffix}")
+        return self._type("sensor_msgs/msg/CompressedImage")(
+            self._header(stamp, CAMERA_FRAME), kind, data
+        )

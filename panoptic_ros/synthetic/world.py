@@ -1,0 +1,126 @@
+"""A town by its seed, and what the ego car's camera sees in it at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from panoptic_ros.synthetic import (
+    buildings,
+    people,
+    street_furniture,
+    vegetation,
+    vehicles,
+)
+from panoptic_ros.synthetic import (
+    street_surface as ground,
+)
+from panoptic_ros.synthetic.compiler import compile_scene
+from panoptic_ros.synthetic.ego_drive import make_plan
+from panoptic_ros.synthetic.fleet import Fleet
+from panoptic_ros.synthetic.ground_plan import GroundPlan, survey
+from panoptic_ros.synthetic.groups import group_small_instances
+from panoptic_ros.synthetic.mesh import rotation_z
+from panoptic_ros.synthetic.plots import Plots
+from panoptic_ros.synthetic.render import SHADOW_SIZE, Renderer
+from panoptic_ros.synthetic.scene import SceneBuilder
+from panoptic_ros.synthetic.street_layout import make_street
+from panoptic_ros.synthetic.town_camera import develop, make_camera
+from panoptic_ros.synthetic.traffic import Traffic
+from panoptic_ros.synthetic.weather import make_weather
+
+RATE = 10.0
+"""Frames per second of a sequence."""
+
+
+@dataclass(frozen=True)
+class EgoPose:
+    """Hold where base_link is on the ground: x, y in metres, yaw in radians, speed in m/s and
+    yaw rate in rad/s, in a map whose z = 0 is the carriageway.
+    """
+
+    x: float
+    y: float
+    yaw: float
+    speed: float
+    yaw_rate: float
+
+
+@dataclass(frozen=True)
+class TownFrame:
+    """Hold one frame and its truth.
+
+    image: uint8 [H, W, 3], RGB; labels: uint16 [H, W], Cityscapes instance ids;
+    depth: float32 [H, W], metres along the optical axis, 0 for sky; time: seconds.
+    """
+
+    index: int
+    time: float
+    image: np.ndarray
+    labels: np.ndarray
+    depth: np.ndarray
+    ego: EgoPose
+    plan: GroundPlan
+
+
+class Town:
+    """Build the town of a seed once; draw it at any time of its drive.
+
+    The same seed and size give the same labels, to the byte. Raise ValueError for a negative
+    seed or an image of less than 32 x 32 pixels.
+    """
+
+    def __init__(self, seed: int, size: tuple[int, int] = (512, 1024)) -> None:
+        if seed < 0 or min(size) < 32:
+            raise ValueError(f"seed {seed} must be >= 0 and size {size} at least 32 x 32")
+        self.seed = seed
+        # One generator per concern: a change in one leaves the others' draws as they are.
+        streams = np.random.SeedSequence(seed).spawn(6)
+        rngs = [np.random.default_rng(s) for s in streams]
+        builder = SceneBuilder()
+        self.street = make_street(rngs[0])
+        self._drive = make_plan(self.street, rngs[0])
+        for module in (ground, buildings, vegetation, street_furniture, vehicles):
+            module.add_materials(builder, rngs[1])
+        people.add_materials(builder)
+        ground.add_ground(builder, self.street, rngs[2])
+        Plots(builder, self.street, rngs[2]).fill("green" if self._drive.green else "red")
+        fleet = Fleet(builder, rngs[3])
+        Traffic(fleet, self.street, self._drive, rngs[3]).populate()
+        self.weather = make_weather(rngs[4])
+        self.camera = make_camera(rngs[5], size)
+        self.scene = compile_scene(builder, SHADOW_SIZE)
+        self._renderer = Renderer(self.scene, self.camera, self.weather)
+        self._rays = self.camera.rays()
+
+    def ego(self, time: float) -> EgoPose:
+        """Return the ego car's pose at a time in seconds."""
+        drive, street = self._drive, self.street
+        s = drive.ego_start + drive.ego_speed * time
+        t = -street.lane(drive.ego_lane)
+        x, y = street.to_world(s, t)
+        bend = float(street.heading(s + 0.5) - street.heading(s - 0.5))
+        # On the outside of a bend the same s takes a longer way.
+        speed = drive.ego_speed * (1 - bend * t)
+        return EgoPose(float(x), float(y), float(street.heading(s)), speed, bend * drive.ego_speed)
+
+    def frame(self, index: int) -> TownFrame:
+        """Return the frame of an index, at index / RATE seconds."""
+        time = index / RATE
+        ego = self.ego(time)
+        turn = rotation_z(ego.yaw)
+        position = turn @ np.asarray(self.camera.position) + [ego.x, ego.y, 0.0]
+        rotation = turn @ self.camera.rotation
+        self.scene.move(time, position, rotation[:, 2])
+        color, labels, depth = self._renderer.draw(position, rotation)
+        rays = self._rays @ turn.T.astype(np.float32)
+        grain = np.random.default_rng([self.seed, index])
+        image = develop(color, depth, rays, self.weather, self.camera, grain)
+        plan = survey(self.scene, self.street, ego, time)
+        labels = group_small_instances(labels)
+        return TownFrame(index, time, image, labels, depth, ego, plan)
+
+    def close(self) -> None:
+        """Free the renderer's memory."""
+        self._renderer.close()

@@ -1,0 +1,77 @@
+"""Write town frames to disk in the layout of Cityscapes; docs/town.md describes it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from panoptic_ros.datasets.town import DEPTH_SCALE
+from panoptic_ros.labels import class_ids
+from panoptic_ros.synthetic.ground_plan import RESOLUTION, X_RANGE, Y_RANGE, GroundPlan
+from panoptic_ros.synthetic.world import RATE, Town, TownFrame
+
+CITY = "town"
+# The fastest: zlib's higher levels cost more time than drawing the frame does.
+_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+
+
+def frame_name(seed: int, index: int) -> str:
+    """Return the common part of a frame's file names: CITY_SEQUENCE_FRAME."""
+    return f"{CITY}_{seed:06d}_{index:06d}"
+
+
+def write_frame(root: Path, split: str, town: Town, frame: TownFrame) -> Path:
+    """Write a frame and its truth below a root folder; return the path of its image.
+
+    The image comes last and under its name only when complete: whoever lists images finds
+    everything else beside them. Raise OSError where a file cannot be written.
+    """
+    name = frame_name(town.seed, frame.index)
+
+    def path(kind: str, suffix: str) -> Path:
+        folder = root / kind / split / CITY
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / f"{name}_{suffix}"
+
+    _write_png(path("gtFine", "gtFine_instanceIds.png"), frame.labels)
+    labels = class_ids(frame.labels).astype(np.uint8)
+    _write_png(path("gtFine", "gtFine_labelIds.png"), labels)
+    _write_png(path("depth", "depth.png"), encode_depth(frame.depth))
+    _write_json(path("camera", "camera.json"), town.camera.to_cityscapes())
+    pose = {**asdict(frame.ego), "time": frame.time, "rate": RATE}
+    _write_json(path("ego_pose", "ego_pose.json"), pose)
+    write_ground_plan(path("ground_plan", "ground_plan.npz"), frame.plan)
+    image = path("leftImg8bit", "leftImg8bit.png")
+    unfinished = image.with_name(f".{image.name}")
+    _write_png(unfinished, cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR))
+    unfinished.replace(image)
+    return image
+
+
+def encode_depth(depth: np.ndarray) -> np.ndarray:
+    """Return metres (0: none) as uint16, DEPTH_SCALE per metre; farther than 256 m is 0."""
+    scaled = np.round(depth * DEPTH_SCALE)
+    return np.where(scaled > np.iinfo(np.uint16).max, 0, scaled).astype(np.uint16)
+
+
+def write_ground_plan(path: Path, plan: GroundPlan) -> None:
+    """Write a ground plan: arrays as npz, boxes and geometry as json beside it."""
+    np.savez_compressed(path, surface=plan.surface, classes=plan.classes, occupied=plan.occupied)
+    grid = {"resolution": RESOLUTION, "x_range": X_RANGE, "y_range": Y_RANGE}
+    boxes = [asdict(b) for b in plan.boxes]
+    _write_json(path.with_suffix(".json"), {"grid": grid, "boxes": boxes})
+
+
+def _write_png(path: Path, image: np.ndarray) -> None:
+    done, data = cv2.imencode(".png", image, _PNG)
+    if not done:
+        raise OSError(f"{path}: OpenCV could not encode the image as PNG")
+    path.write_bytes(data.tobytes())
+
+
+def _write_json(path: Path, content: dict) -> None:
+    path.write_text(json.dumps(content, separators=(",", ":"), default=float))

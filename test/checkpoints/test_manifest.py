@@ -1,0 +1,47 @@
+import pytest
+
+from panoptic_ros.checkpoints.manifest import advice, entry, load_manifest
+
+ENTRY = """
+net:
+  {what: a, kind: b, file: f.pth, url: u, megabytes: 1, code_licence: MIT, data: d,
+   data_licence: l, source: s, score_on: x%s}
+"""
+
+
+def test_the_packages_manifest_says_what_a_user_must_know():
+    manifest = load_manifest()
+    assert "mask_rcnn_r50_fpn_cityscapes" in manifest
+    for item in manifest.values():
+        assert item.url.startswith("https://")
+        assert item.score
+        assert item.sha256 or item.name == "deeplabv3plus_mobilenetv2_cityscapes"
+        for part in (item.url, item.file, item.name):
+            assert part in item.by_hand()
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        (", sha256: XYZ", "no hash in lower case"),
+        (", colour: red", "net: .*colour"),
+        (", file: ../../etc/passwd", "must be a plain name"),
+    ],
+)
+def test_a_bad_entry_is_named(tmp_path, extra, words):
+    file = tmp_path / "manifest.yaml"
+    file.write_text(ENTRY % extra)
+    with pytest.raises(ValueError, match=f"(?s){file.name}.*{words}"):
+        load_manifest(file)
+
+
+def test_an_unknown_name_lists_the_known_ones(tmp_path):
+    file = tmp_path / "manifest.yaml"
+    file.write_text(ENTRY % "")
+    with pytest.raises(ValueError, match="known: net"):
+        entry("nett", load_manifest(file))
+
+
+def test_advice_is_for_what_the_manifest_has():
+    assert "weights fetch maskrcnn_resnet50_fpn_coco`" in advice("maskrcnn_resnet50_fpn_coco")
+    assert advice("town/semantic") == ""

@@ -1,0 +1,59 @@
+import cv2
+import numpy as np
+import pytest
+
+from panoptic_ros.demo.panels import save_png, side_by_side, write_film
+
+RED, BLUE = (255, 0, 0), (0, 0, 255)
+
+
+def plain(height, width, color):
+    return np.full((height, width, 3), color, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((6, 10), (6, 20)), ((512, 1024), (512, 2048)), ((720, 1280), (576, 2048))],
+)
+def test_side_by_side(size, expected):
+    picture = side_by_side(plain(*size, RED), plain(*size, BLUE))
+    assert picture.shape == (*expected, 3)
+    assert (picture[:, : expected[1] // 2] == RED).all()
+    assert (picture[:, expected[1] // 2 :] == BLUE).all()
+
+
+def test_the_ground_is_as_high_as_the_rest():
+    ground = plain(300, 200, BLUE)
+    ground[0] = RED
+    picture = side_by_side(plain(512, 1024, RED), plain(512, 1024, RED), ground)
+    assert picture.shape == (512, 2048 + 341, 3)
+    assert (picture[:, :2048] == RED).all()
+    assert (picture[:2, 2048:] == RED).all()
+    assert (picture[2:, 2048:] == BLUE).all()
+    small = side_by_side(plain(100, 50, RED), plain(100, 50, RED), ground)
+    assert small.shape == (100, 100 + 67, 3)
+
+
+def test_png_keeps_the_colours(tmp_path):
+    save_png(plain(4, 4, RED), tmp_path / "red.png")
+    assert (cv2.imread(str(tmp_path / "red.png")) == RED[::-1]).all()
+
+
+def test_a_picture_that_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(OSError, match=r"cannot write .*gone"):
+        save_png(plain(4, 4, RED), tmp_path / "gone" / "red.png")
+
+
+def test_film_plays_the_pictures(tmp_path):
+    files = []
+    for i, level in enumerate((0, 120, 240)):
+        files.append(tmp_path / f"{i}.png")
+        save_png(plain(101, 2001, (level,) * 3), files[-1])
+    if not write_film(files, tmp_path / "film.mp4", rate=5.0):
+        pytest.skip("this OpenCV has no VP9 encoder")
+    film = cv2.VideoCapture(str(tmp_path / "film.mp4"))
+    assert film.get(cv2.CAP_PROP_FPS) == pytest.approx(5)
+    for level in (0, 120, 240):
+        _, frame = film.read()
+        assert frame.shape == (64, 1280, 3)
+        assert frame.mean() == pytest.approx(level, abs=8)

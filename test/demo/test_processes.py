@@ -1,0 +1,64 @@
+import os
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from panoptic_ros.demo.processes import Children, DemoError
+
+
+@pytest.fixture
+def environment(tmp_path):
+    (tmp_path / "child_patient.py").write_text(
+        'import time\nprint(\'{"event": "up"}\', flush=True)\ntime.sleep(60)\n'
+    )
+    (tmp_path / "child_failing.py").write_text(
+        "import sys\nprint('the cable is cut', file=sys.stderr)\nsys.exit(3)\n"
+    )
+    return {**os.environ, "PYTHONPATH": str(tmp_path)}
+
+
+def wait_for_events(children, seconds=20):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if events := list(children.events(0.1)):
+            return events
+    raise TimeoutError
+
+
+def test_reports_come_and_nobody_outlives_the_parent(tmp_path, environment):
+    before = set(psutil.Process().children())
+    with Children(tmp_path, environment) as children:
+        children.start("patient", "child_patient", reports=True)
+        assert wait_for_events(children) == [{"event": "up"}]
+        assert set(psutil.Process().children()) != before
+    assert set(psutil.Process().children()) == before
+
+
+def test_a_child_that_ends_is_an_error_with_its_last_words(tmp_path, environment):
+    with Children(tmp_path, environment) as children:
+        children.start("failing", "child_failing")
+        with pytest.raises(DemoError, match=r"failing process .* code 3(?s:.*)the cable is cut"):
+            wait_for_events(children)
+
+
+def test_children_end_even_where_the_parent_is_killed(tmp_path, environment):
+    code = (
+        "import os, time; from pathlib import Path\n"
+        "from panoptic_ros.demo.processes import Children\n"
+        f"with Children(Path({str(tmp_path)!r}), os.environ) as children:\n"
+        "    children.start('patient', 'child_patient')\n"
+        "    print(children._children['patient'].process.pid, flush=True); time.sleep(60)\n"
+    )
+    paths = os.pathsep.join([str(tmp_path), *sys.path])
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        env={**environment, "PYTHONPATH": paths},
+    )
+    child = psutil.Process(int(parent.stdout.readline()))
+    parent.kill()
+    parent.wait()
+    child.wait(timeout=10)

@@ -1,0 +1,125 @@
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from panoptic_ros.geometry.camera_model import CameraModel
+
+K = np.array([[700.0, 0, 639.5], [0, 690.0, 359.5], [0, 0, 1]])
+DISTORTED = [
+    ("plumb_bob", [-0.3, 0.1, 0.001, -0.002, -0.01]),
+    ("plumb_bob", [-0.2, 0.05, 0.001, -0.002]),
+    ("rational_polynomial", [0.8, -0.3, 1e-4, -2e-4, 0.01, 1.1, -0.2, 0.05]),
+    ("equidistant", [0.02, -0.01, 0.003, -0.001]),
+]
+
+
+def camera_info(**changes) -> SimpleNamespace:
+    roi = SimpleNamespace(x_offset=0, y_offset=0, width=0, height=0, do_rectify=False)
+    fields = {
+        "width": 1280,
+        "height": 720,
+        "distortion_model": "plumb_bob",
+        "d": np.zeros(5),
+        "k": K.ravel(),
+        "binning_x": 0,
+        "binning_y": 0,
+        "roi": roi,
+    }
+    return SimpleNamespace(**{**fields, **changes})
+
+
+def points_ahead() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    points = rng.uniform([-0.6, -0.4, 1], [0.6, 0.4, 1], (200, 3))
+    return points * rng.uniform(1, 50, (200, 1))
+
+
+@pytest.mark.parametrize(("model", "d"), DISTORTED)
+def test_projects_as_opencv_and_back(model, d):
+    camera = CameraModel.from_camera_info(camera_info(distortion_model=model, d=d))
+    points = points_ahead()
+    pixels, visible = camera.project(points)
+    project = cv2.fisheye.projectPoints if model == "equidistant" else cv2.projectPoints
+    expected = project(points[:, None], np.zeros(3), np.zeros(3), K, np.array(d))[0].reshape(-1, 2)
+    assert visible.all()
+    np.testing.assert_allclose(pixels, expected, atol=1e-9)
+    np.testing.assert_allclose(camera.rays(pixels), points / points[:, 2:], atol=1e-6)
+
+
+def test_projects_a_pinhole_exactly():
+    camera = CameraModel(1280, 720, K)
+    pixels, visible = camera.project([[0, 0, 5], [1, -0.5, 10]])
+    assert visible.all()
+    np.testing.assert_allclose(pixels, [[639.5, 359.5], [709.5, 325]])
+    np.testing.assert_allclose(camera.rays(pixels), [[0, 0, 1], [0.1, -0.05, 1]], atol=1e-12)
+
+
+def test_sees_nothing_behind_it_nor_beside_the_picture():
+    camera = CameraModel(1280, 720, K)
+    # The picture ends half a pixel beyond the centres of its outermost pixels.
+    edge = (np.array([[-0.4, 100], [-0.6, 100]]) - K[:2, 2]) / [700, 690]
+    points = [[0, 0, -5], [0, 0, 0], [9, 0, 1], *np.append(edge, [[1], [1]], axis=1)]
+    assert camera.project(points)[1].tolist() == [False, False, False, True, False]
+
+
+def test_does_not_see_what_the_polynomial_folds_back_into_the_picture():
+    camera = CameraModel(1280, 720, K, "plumb_bob", [-0.3, 0, 0, 0, 0])
+    # r - 0.3 r^3 turns back at r = sqrt(1 / 0.9) = 1.054 and is 0 again at 1.826.
+    points = [[1.0, 0, 1], [1.1, 0, 1], [1.8, 0, 1]]
+    assert camera.project(points)[1].tolist() == [True, False, False]
+    folded = cv2.projectPoints(
+        np.array([[[1.8, 0, 1.0]]]), np.zeros(3), np.zeros(3), K, np.array([-0.3, 0, 0, 0, 0])
+    )[0]
+    assert 0 < folded[0, 0, 0] < 1280
+
+
+@pytest.mark.parametrize(("model", "d"), DISTORTED)
+def test_region_of_interest_and_binning_keep_the_centres_of_pixels(model, d):
+    roi = SimpleNamespace(x_offset=100, y_offset=60, width=800, height=600, do_rectify=False)
+    whole = CameraModel.from_camera_info(camera_info(distortion_model=model, d=d))
+    part = CameraModel.from_camera_info(
+        camera_info(distortion_model=model, d=d, roi=roi, binning_x=2, binning_y=4)
+    )
+    assert part.size == (150, 400)
+    on_sensor, _ = whole.project(points_ahead())
+    pixels, visible = part.project(points_ahead())
+    # Pixel (0, 0) of the part covers the sensor's pixels 100, 101 and 60 to 63.
+    np.testing.assert_allclose(pixels * [2, 4] + [100.5, 61.5], on_sensor, atol=1e-9)
+    inside = (on_sensor > [99.5, 59.5]) & (on_sensor < [899.5, 659.5])
+    assert (visible == inside.all(axis=1)).all()
+    rays = points_ahead() / points_ahead()[:, 2:]
+    np.testing.assert_allclose(part.rays(pixels), rays, atol=1e-6)
+
+
+def test_scales_to_a_smaller_label_image():
+    camera = CameraModel(1280, 720, K, *DISTORTED[0])
+    half = camera.scaled((360, 640))
+    assert half.size == (360, 640)
+    expected = (camera.project(points_ahead())[0] + 0.5) / 2 - 0.5
+    np.testing.assert_allclose(half.project(points_ahead())[0], expected, atol=1e-9)
+    assert camera.scaled((720, 1280)) is camera
+
+
+def test_equal_calibrations_are_equal():
+    assert CameraModel(1280, 720, K) == CameraModel(1280, 720, K.copy())
+    assert hash(CameraModel(1280, 720, K)) == hash(CameraModel(1280, 720, K.copy()))
+    assert CameraModel(1280, 720, K) != CameraModel(1280, 720, K, "plumb_bob", [0.1, 0, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"width": 0}, "width"),
+        ({"k": np.zeros(9)}, "calibrated"),
+        ({"k": np.full(9, np.nan)}, "K .* finite"),
+        ({"distortion_model": "spherical"}, "'spherical' is unknown.*equidistant"),
+        ({"d": [0.1, 0.2]}, r"D \[0.1, 0.2\].*plumb_bob"),
+        ({"distortion_model": "equidistant", "d": []}, r"D \[\].*equidistant"),
+        ({"roi": SimpleNamespace(x_offset=700, y_offset=0, width=600, height=9)}, "roi"),
+    ],
+)
+def test_refuses_a_message_and_says_why(changes, message):
+    with pytest.raises(ValueError, match=message):
+        CameraModel.from_camera_info(camera_info(**changes))

@@ -1,0 +1,201 @@
+import struct
+import zlib
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from panoptic_ros.messages import ImageRefused, decode_compressed
+
+COLORS = np.uint8([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255], [128, 128, 128]])
+# Blocks of 16 x 16, JPEG's own at half chroma resolution.
+PICTURE = np.tile(COLORS.repeat(16, axis=0), (32, 1, 1))
+GREY = PICTURE[..., 1].copy()
+
+
+def assert_same_colours(image, picture):
+    """Compare within blocks: libjpeg smooths chroma across their borders."""
+    assert image.shape == picture.shape
+    inside = slice(4, 12)
+    blocks = (a.reshape(32, 5, 16, 3)[:, :, inside].astype(int) for a in (image, picture))
+    np.testing.assert_allclose(*blocks, atol=3)
+
+
+def encode(extension, pixels, *options):
+    """Compress RGB (or grey, or RGBA) pixels as a file."""
+    if pixels.ndim == 3:
+        order = [2, 1, 0, 3][: pixels.shape[2]]
+        pixels = np.ascontiguousarray(pixels[..., order])
+    return cv2.imencode(extension, pixels, options)[1].tobytes()
+
+
+def message(data, format_="jpeg"):
+    return SimpleNamespace(format=format_, data=data)
+
+
+JPEG, PNG = encode(".jpg", PICTURE), encode(".png", PICTURE)
+
+
+@pytest.mark.parametrize(
+    "format_", ["jpeg", "rgb8; jpeg compressed bgr8", "bgr8; jpeg compressed bgr8", ""]
+)
+@pytest.mark.parametrize("progressive", [0, 1])
+def test_jpeg(format_, progressive):
+    data = encode(".jpg", PICTURE, cv2.IMWRITE_JPEG_PROGRESSIVE, progressive)
+    image = decode_compressed(message(data, format_))
+    assert_same_colours(image, PICTURE)
+
+
+@pytest.mark.parametrize("format_", ["png", "rgb8; png compressed bgr8", "bgr8; png compressed "])
+def test_png(format_):
+    np.testing.assert_array_equal(decode_compressed(message(PNG, format_)), PICTURE)
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.dstack([PICTURE, np.full(PICTURE.shape[:2], 7, np.uint8)]),
+        PICTURE.astype(np.uint16) << 8 | 0x7F,
+    ],
+    ids=["alpha", "16 bits"],
+)
+def test_png_with_more_than_24_bits(pixels):
+    np.testing.assert_array_equal(decode_compressed(message(encode(".png", pixels))), PICTURE)
+
+
+@pytest.mark.parametrize("pixels", [GREY, GREY.astype(np.uint16) << 8 | 0x7F])
+def test_grey_png(pixels):
+    image = decode_compressed(message(encode(".png", pixels), "mono16; png compressed "))
+    np.testing.assert_array_equal(image, np.dstack([GREY] * 3))
+
+
+def test_grey_jpeg():
+    image = decode_compressed(message(encode(".jpg", GREY), "mono8; jpeg compressed "))
+    assert_same_colours(image, np.dstack([GREY] * 3))
+
+
+@pytest.mark.parametrize("encoding", ["bayer_grbg8", "bayer_grbg16"])
+def test_grey_file_of_a_bayer_source_is_a_mosaic(encoding):
+    r, g, b = color = (200, 100, 50)
+    mosaic = np.tile(np.uint8([[g, r], [b, g]]), (4, 4))
+    if encoding.endswith("16"):
+        mosaic = mosaic.astype(np.uint16) << 8
+    image = decode_compressed(message(encode(".png", mosaic), f"{encoding}; png compressed "))
+    np.testing.assert_array_equal(image, np.broadcast_to(np.uint8(color), (8, 8, 3)))
+
+
+def test_colour_file_of_a_bayer_source_is_a_picture():
+    image = decode_compressed(message(PNG, "bayer_rggb8; png compressed bgr8"))
+    np.testing.assert_array_equal(image, PICTURE)
+
+
+def test_unknown_bayer_pattern():
+    with pytest.raises(ImageRefused, match="unknown Bayer pattern 'bayer_xxxx8'"):
+        decode_compressed(message(encode(".png", GREY), "bayer_xxxx8; png compressed "))
+
+
+def test_orientation_is_ignored():
+    turned = struct.pack("<2sHIHHHIHHI", b"II", 42, 8, 1, 0x112, 3, 1, 6, 0, 0)
+    segment = b"Exif\0\0" + turned
+    app1 = b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment
+    image = decode_compressed(message(JPEG[:2] + app1 + JPEG[2:]))
+    assert_same_colours(image, PICTURE)
+
+
+@pytest.mark.parametrize("module", ["sensor_msgs", "rosbags"])
+def test_messages_of_rclpy_and_of_rosbags(module):
+    if module == "sensor_msgs":
+        msg = pytest.importorskip("sensor_msgs.msg").CompressedImage(format="png", data=PNG)
+    else:
+        typesys = pytest.importorskip("rosbags.typesys")
+        types = typesys.get_typestore(typesys.Stores.ROS2_HUMBLE).types
+        time = types["builtin_interfaces/msg/Time"](sec=0, nanosec=0)
+        header = types["std_msgs/msg/Header"](stamp=time, frame_id="")
+        data = np.frombuffer(PNG, np.uint8)
+        msg = types["sensor_msgs/msg/CompressedImage"](header=header, format="png", data=data)
+    np.testing.assert_array_equal(decode_compressed(msg), PICTURE)
+
+
+@pytest.mark.parametrize("data", [JPEG, PNG], ids=["jpeg", "png"])
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.5, 0.9, 0.99])
+def test_truncated_file_is_refused(data, share):
+    with pytest.raises(ImageRefused, match=r"truncated|neither JPEG nor PNG"):
+        decode_compressed(message(data[: int(share * len(data))]))
+
+
+@pytest.mark.parametrize("lost", [1, 2, 20])
+def test_end_marker_of_a_thumbnail_is_not_the_pictures(lost):
+    thumbnail = encode(".jpg", PICTURE[:16, :16])
+    app1 = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
+    data = JPEG[:2] + app1 + JPEG[2:]
+    assert decode_compressed(message(data)).shape == PICTURE.shape
+    with pytest.raises(ImageRefused, match="truncated jpeg: no end marker in"):
+        decode_compressed(message(data[:-lost]))
+
+
+def test_bytes_after_the_end_do_no_harm():
+    """Cameras with buffers of a fixed size send them whole."""
+    for data in (JPEG, PNG):
+        assert decode_compressed(message(data + bytes(100))).shape == PICTURE.shape
+
+
+def test_corrupt_png_is_refused():
+    data = bytearray(PNG)
+    data[60] ^= 0xFF
+    with pytest.raises(ImageRefused, match="undecodable png: corrupt data"):
+        decode_compressed(message(bytes(data)))
+
+
+def png_of_size(width, height):
+    ihdr = b"IHDR" + struct.pack(">II", width, height) + PNG[24:29]
+    return PNG[:12] + ihdr + struct.pack(">I", zlib.crc32(ihdr)) + PNG[33:]
+
+
+def jpeg_of_size(width, height):
+    start = JPEG.index(b"\xff\xc0") + 5
+    return JPEG[:start] + struct.pack(">HH", height, width) + JPEG[start + 4 :]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "neither JPEG nor PNG: format 'h264', 0 bytes that begin with nothing"),
+        (b"\0\0\0\1gB", "neither JPEG nor PNG: format 'h264', 6 bytes that begin with 00000001"),
+        (b"\xff\xd8\xff", "truncated file: its header does not end in 3 bytes"),
+        (PNG[:20], "truncated file: its header does not end in 20 bytes"),
+        (b"\xff\xd8\xff\xda\0\0", "undecodable jpeg: no frame header"),
+        (png_of_size(60000, 60000), "png of 60000x60000 pixels is beyond the limit"),
+        (jpeg_of_size(60000, 60000), "jpeg of 60000x60000 pixels is beyond the limit"),
+        (png_of_size(0, 8), "zero size 0x8 in the png"),
+        (jpeg_of_size(8, 0), "zero size 8x0 in the jpeg"),
+        (png_of_size(80, 500), "undecodable png: corrupt data"),
+    ],
+)
+def test_refuses_with_a_reason(data, reason):
+    with pytest.raises(ImageRefused, match=reason):
+        decode_compressed(message(data, "h264"))
+
+
+@st.composite
+def damaged_file(draw):
+    data = bytearray(draw(st.sampled_from([JPEG, PNG])))
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, len(data) - 1))
+        data[at : at + draw(st.integers(0, 3))] = draw(st.binary(max_size=3))
+    return bytes(data[: draw(st.just(len(data)) | st.integers(0, len(data)))])
+
+
+@settings(max_examples=300, deadline=None)
+@given(damaged_file() | st.binary(max_size=80), st.sampled_from(["png", "bayer_rggb8; jpeg"]))
+@example(b"\xff\xd8" + b"\xff" * 20, "jpeg")
+def test_any_bytes_give_a_picture_or_a_refusal(data, format_):
+    try:
+        image = decode_compressed(message(data, format_))
+    except ImageRefused:
+        return
+    assert image.dtype == np.uint8
+    assert image.ndim == 3
+    assert image.shape[2] == 3

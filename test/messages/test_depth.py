@@ -1,0 +1,46 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from panoptic_ros.messages import ImageRefused, decode_depth
+
+MILLIMETRES = [[0, 1500, 65535], [1, 2000, 20000]]
+
+
+def message(values, encoding="16UC1", padding=0, **fields):
+    rows = np.pad(values.view(np.uint8), ((0, 0), (0, padding)), constant_values=0xA5)
+    height, width = values.shape
+    known = {"is_bigendian": values.dtype.byteorder == ">", "step": rows.shape[1]}
+    known |= {"data": rows.tobytes(), "width": width, "height": height, "encoding": encoding}
+    return SimpleNamespace(**(known | fields))
+
+
+@pytest.mark.parametrize("padding", [0, 3])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_millimetres(order, padding):
+    found = decode_depth(message(np.array(MILLIMETRES, order + "u2"), padding=padding))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, np.array(MILLIMETRES) / 1000, rtol=1e-6)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_metres_and_where_there_are_none(order):
+    values = np.array([[1.5, np.nan, np.inf], [-1, 0, 80.25]], order + "f4")
+    np.testing.assert_array_equal(
+        decode_depth(message(values, "32FC1")), np.float32([[1.5, 0, 0], [0, 0, 80.25]])
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"encoding": "mono8"}, "32FC1"),
+        ({"width": 0}, "zero size"),
+        ({"step": 5}, "step 5"),
+        ({"data": bytes(11)}, "11 bytes"),
+    ],
+)
+def test_what_cannot_be_depth_is_refused(change, words):
+    with pytest.raises(ImageRefused, match=words):
+        decode_depth(message(np.array(MILLIMETRES, "<u2"), **change))

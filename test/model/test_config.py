@@ -1,0 +1,59 @@
+import pytest
+from model_file import HEAD, write
+
+from panoptic_ros import resources
+from panoptic_ros.labels import CITYSCAPES
+from panoptic_ros.model.config import load_model_config
+
+
+@pytest.mark.parametrize("file", sorted((resources.share_dir() / "config/models").glob("*.yaml")))
+def test_packaged_models_are_valid(file):
+    config = load_model_config(file.stem)
+    assert config.name == file.stem
+    assert config.labels is CITYSCAPES
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"colour": 1}, "small.yaml: unknown key 'colour'; known: label_set, semantic"),
+        ({"semantic": {}}, "small.yaml: semantic: weights is missing"),
+        ({"semantic": "town"}, "small.yaml: semantic must be a mapping"),
+        ({"semantic": {"weights": "random"}}, "semantic: architecture is needed"),
+        ({"head": {"weights": "./h", "architecture": HEAD}}, "head: architecture is needed .* and"),
+        ({"head": {"weights": "./h", "size": 3}}, "small.yaml: head: unknown key 'size'"),
+        ({"semantic": {"weights": "./s", "short_side": -1}}, "short_side is -1"),
+        ({"semantic": {"weights": 3}}, "semantic: weights is 3"),
+        ({"instances": {"weights": "./s", "find_riders": 1}}, "find_riders is 1; it must be true"),
+        ({"label_set": "ade20k"}, "small.yaml: label_set: unknown label set 'ade20k'"),
+        ({"fusion": "best"}, "small.yaml: fusion is 'best'; known: stack, conv_head"),
+        ({"seed": "x"}, "small.yaml: seed is 'x'"),
+        ({"options": {"score_threshold": 2}}, "options: score_threshold is 2"),
+        ({"options": {"threshold": 2}}, "options: unknown key 'threshold'"),
+        ({"options": {"class_limits": [24]}}, "options: class_limits must be a mapping"),
+    ],
+)
+def test_a_mistake_is_named_with_file_and_key(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        load_model_config(write(tmp_path / "small.yaml", **changes))
+
+
+def test_a_missing_key_is_named(tmp_path):
+    file = tmp_path / "small.yaml"
+    file.write_text("label_set: cityscapes\nsemantic: {weights: random}\n")
+    with pytest.raises(ValueError, match=r"small.yaml: instances is missing"):
+        load_model_config(file)
+
+
+def test_a_file_that_is_no_yaml_is_named(tmp_path):
+    file = tmp_path / "small.yaml"
+    file.write_bytes(b"label_set: [\xff")
+    with pytest.raises(ValueError, match=r"small.yaml is not YAML"):
+        load_model_config(file)
+
+
+def test_an_unknown_model_is_answered_with_the_known_ones(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no model 'city'; .* has: cityscapes, coco, rand"):
+        load_model_config("city")
+    with pytest.raises(FileNotFoundError, match=r"no model file .*none.yaml"):
+        load_model_config(tmp_path / "none.yaml")
