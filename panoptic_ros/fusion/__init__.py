@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from panoptic_ros.fusion.conv_head import ConvHead
+from panoptic_ros.fusion.degeus import degeus
 from panoptic_ros.fusion.fusion_options import FusionOptions
+from panoptic_ros.fusion.panoptic_fpn import panoptic_fpn
 from panoptic_ros.fusion.stack import stack
+from panoptic_ros.fusion.upsnet import upsnet
 from panoptic_ros.networks.panoptic_head import PanopticHead
 from panoptic_ros.prediction import InstancePrediction, PanopticPrediction, SemanticPrediction
 
@@ -28,6 +31,9 @@ def _conv_head(head: PanopticHead | None) -> Strategy:
 STRATEGIES: dict[str, Callable[[PanopticHead | None], Strategy]] = {
     "stack": lambda head: stack,
     "conv_head": _conv_head,
+    "panoptic_fpn": lambda head: panoptic_fpn,
+    "upsnet": lambda head: upsnet,
+    "degeus": lambda head: degeus,
 }
 
 

@@ -32,6 +32,16 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.scores)
 
+    def __getitem__(self, index: np.ndarray) -> Candidates:
+        """Return the candidates that an array of indices selects, in its order."""
+        return Candidates(
+            self.boxes[index],
+            self.scores[index],
+            self.class_ids[index],
+            self.values[index],
+            self.masks[torch.from_numpy(index).to(self.masks.device)],
+        )
+
 
 def select(
     semantic: SemanticPrediction, instances: InstancePrediction, options: FusionOptions

@@ -14,6 +14,7 @@ from panoptic_ros.fusion.fusion_options import FusionOptions
 from panoptic_ros.fusion.masks import MaskCrop
 from panoptic_ros.labels import UNLABELED, LabelSet
 from panoptic_ros.prediction import PanopticPrediction, Segment, SemanticPrediction
+from panoptic_ros.upsampling import Box
 
 
 def merge(
@@ -32,8 +33,18 @@ def merge(
     """
     canvas = _lay_instances(semantic, candidates, crops, options)
     labels = torch.where(canvas > 0, canvas, _stuff(semantic, canvas == 0, options))
-    image = _to_host(labels, semantic.labels)
-    return PanopticPrediction(image, _segments(image, candidates, crops, semantic.labels))
+    return describe(labels, candidates, [crop.box for crop in crops], semantic.labels)
+
+
+def describe(
+    labels: Tensor, candidates: Candidates, boxes: Sequence[Box], label_set: LabelSet
+) -> PanopticPrediction:
+    """Return a label image, integer [H, W] on any device, with the list of its segments.
+
+    boxes: one per candidate, beyond which the image does not hold the candidate's value.
+    """
+    image = _to_host(labels, label_set)
+    return PanopticPrediction(image, _segments(image, candidates, boxes, label_set))
 
 
 def _lay_instances(
@@ -77,13 +88,12 @@ def _to_host(labels: Tensor, label_set: LabelSet) -> np.ndarray:
 def _segments(
     image: np.ndarray,
     candidates: Candidates,
-    crops: Sequence[MaskCrop],
+    boxes: Sequence[Box],
     labels: LabelSet,
 ) -> list[Segment]:
     """Describe what is in the label image: things by falling score, then stuff."""
     segments = []
-    for i, crop in enumerate(crops):
-        x0, y0, x1, y1 = crop.box
+    for i, (x0, y0, x1, y1) in enumerate(boxes):
         value, class_id = int(candidates.values[i]), int(candidates.class_ids[i])
         found = _extent(image[y0:y1, x0:x1], value)
         if found:

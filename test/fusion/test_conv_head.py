@@ -101,8 +101,8 @@ def test_strategies_by_name():
     assert isinstance(make_strategy("conv_head", PanopticHead(THINGS)), ConvHead)
     with pytest.raises(ValueError, match="head"):
         make_strategy("conv_head")
-    with pytest.raises(ValueError, match="'upsnet'; known: conv_head, stack"):
-        make_strategy("upsnet")
+    with pytest.raises(ValueError, match="'unet'; known: conv_head, degeus, panoptic_fpn, stack"):
+        make_strategy("unet")
 
 
 def test_report_form_of_the_plain_head():

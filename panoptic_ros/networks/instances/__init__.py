@@ -1,0 +1,1 @@
+"""Instance heads on a feature pyramid."""

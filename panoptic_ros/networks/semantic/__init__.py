@@ -1,0 +1,1 @@
+"""Semantic heads on a feature pyramid."""
