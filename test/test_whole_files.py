@@ -1,0 +1,70 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from panoptic_ros.whole_files import replacing, write_file, write_json
+
+
+def test_a_file_and_its_folders_appear(tmp_path):
+    write_file(tmp_path / "a" / "b" / "text", "ä")
+    assert (tmp_path / "a" / "b" / "text").read_bytes() == "ä".encode()
+    write_json(tmp_path / "c.json", {"a": [1]})
+    assert (tmp_path / "c.json").read_text() == '{\n "a": [\n  1\n ]\n}\n'
+
+
+def test_files_are_for_every_user_that_the_mask_allows(tmp_path):
+    before = os.umask(0o022)
+    try:
+        write_file(tmp_path / "a", b"1")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path, error):
+    file = tmp_path / "a"
+    write_file(file, b"old")
+
+    def write():
+        with replacing(file) as opened:
+            opened.write(b"new")
+            raise error
+
+    with pytest.raises(error):
+        write()
+    assert file.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+FULL = """
+import pathlib, resource, signal, sys
+import numpy as np, torch
+from panoptic_ros.whole_files import replacing, write_file
+file = pathlib.Path(sys.argv[1])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+def with_torch():
+    with replacing(file) as opened:
+        torch.save({"w": torch.zeros(100_000)}, opened)
+def with_bytes():
+    write_file(file, bytes(1_000_000))
+try:
+    {"torch": with_torch, "bytes": with_bytes}[sys.argv[2]]()
+except OSError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("what", ["torch", "bytes"])
+def test_a_full_disk_is_told_with_the_file(tmp_path, what):
+    file = tmp_path / "last.pt"
+    write_file(file, b"old")
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, file, what], capture_output=True, text=True, check=True
+    )
+    assert f"cannot be written: File too large: '{file}'" in done.stdout
+    assert file.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [file]
