@@ -8,6 +8,8 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 RUN := source ./env.sh &&
+# Types are checked against the pinned packages; an installed ROS 2 brings others.
+TYPES := $(if $(ROS_DISTRO),,&& mypy)
 MODEL := $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(DEVICE),--device "$(DEVICE)")
 
 .PHONY: help setup demo test bench clean
@@ -26,10 +28,10 @@ demo: setup
 	@$(RUN) python -m panoptic_ros demo $(if $(VIDEO),--video "$(VIDEO)") $(MODEL)
 
 test: setup
-	@$(RUN) ruff check . && ruff format --check . && python -m pytest
+	@$(RUN) ruff check . && ruff format --check . && lint-imports --no-logo $(TYPES) && python -m pytest
 
 bench: setup
 	@$(RUN) python benchmarks/run.py $(if $(DEVICE),--device "$(DEVICE)")
 
 clean:
-	rm -rf build install log demo_out bench_out *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf build install log demo_out bench_out *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
