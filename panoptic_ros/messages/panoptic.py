@@ -23,7 +23,8 @@ class MessageBuilder:
     """Build messages.
 
     message_type: maps a type's name ("sensor_msgs/msg/Image") to its class, which takes every
-    field by name; pack: turns a C-contiguous uint8 [N] into what that class wants for uint8[].
+    field by name; pack: turns a C-contiguous array [N] into what that class wants for a field of
+    numbers, uint8[] or float32[] say.
     Headers and stamps are messages of the same library.
     """
 

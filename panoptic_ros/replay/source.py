@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 
 from panoptic_ros.bags import Entry, Recording
+from panoptic_ros.bags.message_types import learn, own_types
 from panoptic_ros.messages import ImageRefused, decode_compressed, decode_image
 from panoptic_ros.replay.topics import COMPRESSED, IMAGE_KINDS, camera_topic, truth_topic
-from panoptic_ros.replay.types import learn, own_types
 
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 ODOMETRY = "nav_msgs/msg/Odometry"

@@ -12,14 +12,15 @@ from rclpy.time import Time
 
 from panoptic_ros.ground_stage import GroundStage, GroundView
 from panoptic_ros.labels import LabelSet
+from panoptic_ros.output_messages import GRID_OUTPUTS, GROUND_OUTPUTS, Answer, Placed
 from panoptic_ros.ros.ground_inputs import GroundInputs, ViewMissing
-from panoptic_ros.ros.outputs import GRIDS, GROUND_OUTPUTS, Answer, Outputs, Placed
+from panoptic_ros.ros.outputs import Outputs
 from panoptic_ros.ros.parameters import Parameters
 from panoptic_ros.stream.statistics import FrameStatistics, Latency
 from panoptic_ros.stream.worker import GroundWorker
 
 # What needs a place on the ground; instances have mask and track without one.
-_PLACED = frozenset({*GRIDS, "markers"})
+_PLACED = frozenset({*GRID_OUTPUTS, "markers"})
 # ground_wait: for TF, odometry, depth, points; ground: grid and tracks; ground_publish: to
 # messages and out. Milliseconds.
 GROUND_STAGES = ("ground_wait", "ground", "ground_publish")

@@ -19,12 +19,13 @@ from rclpy.subscription import Subscription
 from rclpy.time import Time
 
 from panoptic_ros.fusion import FusionOptions
+from panoptic_ros.output_messages import Answer
 from panoptic_ros.pipeline import PanopticPipeline, PanopticResult, fusion_or_stack
 from panoptic_ros.ros import parameters
 from panoptic_ros.ros.diagnostics import Reporter, Status
 from panoptic_ros.ros.ground import Ground
 from panoptic_ros.ros.image_input import decode, subscribe
-from panoptic_ros.ros.outputs import Answer, Outputs
+from panoptic_ros.ros.outputs import Outputs
 from panoptic_ros.stream.frame_worker import MEMORY_RETRY_SECONDS, FrameWork, FrameWorker
 from panoptic_ros.stream.refusals import Refusal
 

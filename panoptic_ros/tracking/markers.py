@@ -4,35 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
 from panoptic_ros.labels import LabelSet
+from panoptic_ros.messages.grids import TrackMarker
 from panoptic_ros.tracking.track import Track
 from panoptic_ros.visualization import instance_color
 
 # A resting object's velocity passes for moving once in a hundred times (chi-square, 2 degrees).
 _MOVES = 9.21
 _SEEN_ALPHA, _COASTING_ALPHA = 0.7, 0.3
-
-
-@dataclass(frozen=True)
-class TrackMarker:
-    """Describe a track's box in `odom`, and what is written on it.
-
-    color: RGB, 0..1; alpha: 0..1, lower while coasting; center, size (along the line of sight,
-    across it, up): metres; yaw: of the box, radians; velocity: m/s, None unless it surely moves.
-    """
-
-    track_id: int
-    text: str
-    color: tuple[float, float, float]
-    alpha: float
-    center: tuple[float, float, float]
-    size: tuple[float, float, float]
-    yaw: float
-    velocity: tuple[float, float] | None
 
 
 def track_markers(tracks: Iterable[Track], labels: LabelSet) -> list[TrackMarker]:

@@ -47,7 +47,7 @@ def pixels(msg, dtype):
 @pytest.mark.parametrize(("dtype", "encoding"), [(np.uint16, "16UC1"), (np.int32, "32SC1")])
 def test_labels_message(dtype, encoding):
     label_image = LABELS.astype(dtype)
-    msg = sent(conversions.labels_message(PanopticPrediction(label_image), HEADER))
+    msg = sent(conversions.MESSAGES.labels(PanopticPrediction(label_image), HEADER))
     assert msg.header == HEADER
     assert (msg.width, msg.height, msg.encoding) == (5, 3, encoding)
     assert msg.step == 5 * np.dtype(dtype).itemsize
@@ -56,13 +56,13 @@ def test_labels_message(dtype, encoding):
 
 
 def test_a_cropped_label_image_is_sent_without_its_surroundings():
-    msg = conversions.labels_message(PanopticPrediction(LABELS[1:, 1:3]), HEADER)
+    msg = conversions.MESSAGES.labels(PanopticPrediction(LABELS[1:, 1:3]), HEADER)
     np.testing.assert_array_equal(pixels(msg, np.uint16), LABELS[1:, 1:3])
 
 
 def test_mono8_image():
     values = np.arange(6, dtype=np.uint8).reshape(2, 3)
-    msg = sent(conversions.mono8_image(values, HEADER))
+    msg = sent(conversions.MESSAGES.image(values, "mono8", HEADER))
     assert (msg.header, msg.encoding, msg.step) == (HEADER, "mono8", 3)
     np.testing.assert_array_equal(pixels(msg, np.uint8), values)
 
@@ -75,7 +75,7 @@ def test_rgb8_image_is_read_back_as_it_was():
 
 
 def test_instances_message_by_falling_score():
-    msg = conversions.instances_message(PanopticPrediction(LABELS, SEGMENTS), CITYSCAPES, HEADER)
+    msg = conversions.MESSAGES.instances(PanopticPrediction(LABELS, SEGMENTS), CITYSCAPES, HEADER)
     msg = sent(msg)
     assert msg.header == HEADER
     car, person = msg.instances
@@ -93,7 +93,7 @@ def test_instances_message_by_falling_score():
 
 def test_instances_message_without_things():
     panoptic = PanopticPrediction(LABELS, SEGMENTS[:1])
-    msg = sent(conversions.instances_message(panoptic, CITYSCAPES, HEADER))
+    msg = sent(conversions.MESSAGES.instances(panoptic, CITYSCAPES, HEADER))
     assert msg.header == HEADER
     assert msg.instances == []
 
@@ -103,7 +103,7 @@ def test_label_info_message():
         LabelClass(9, "cart", True, (255, 0, 51)),
         LabelClass(2, "floor", False, (0, 255, 0)),
     )
-    msg = conversions.label_info_message(LabelSet("hall", classes), Time(sec=5))
+    msg = conversions.MESSAGES.label_info(LabelSet("hall", classes), Time(sec=5))
     msg = sent(msg)
     assert (msg.label_set, msg.unlabeled, msg.instance_divisor) == ("hall", 0, 1000)
     assert (msg.header.stamp.sec, msg.header.frame_id) == (5, "")

@@ -10,8 +10,8 @@ import yaml
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
 from panoptic_ros.grid.semantic_grid import SemanticGridOptions
+from panoptic_ros.output_messages import GRID_OUTPUTS
 from panoptic_ros.ros.ground_parameters import GroundParameters
-from panoptic_ros.ros.outputs import GRID_OUTPUTS
 
 ROOT = Path(__file__).resolve().parents[2]
 

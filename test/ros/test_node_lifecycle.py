@@ -20,7 +20,8 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 
-from panoptic_ros.ros import lifecycle, outputs
+from panoptic_ros import output_messages
+from panoptic_ros.ros import lifecycle
 from panoptic_ros.ros.lifecycle import PanopticNode
 
 PIXELS = random_pixels()
@@ -121,17 +122,11 @@ def test_outputs_are_converted_only_for_subscribers(host, client, monkeypatch):
     converted = []
 
     def counted(name, convert):
-        return lambda answer: (converted.append(name), convert(answer))[1]
+        return lambda make, answer: (converted.append(name), convert(make, answer))[1]
 
-    for table in (outputs.IMAGE_OUTPUTS, outputs.GRID_OUTPUTS):
+    for table in (output_messages.IMAGE_OUTPUTS, output_messages.GROUND_OUTPUTS):
         for name, (kind, convert) in table.items():
             monkeypatch.setitem(table, name, (kind, counted(name, convert)))
-    instances_message = outputs.instances_message
-    monkeypatch.setattr(
-        outputs,
-        "instances_message",
-        lambda *a, **k: (converted.append("instances"), instances_message(*a, **k))[1],
-    )
     host.node.trigger_configure()
     host.node.trigger_activate()
     worker = host.node._worker

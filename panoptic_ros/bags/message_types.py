@@ -8,7 +8,7 @@ from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_
 from rosbags.typesys.store import Typestore
 
 from panoptic_ros import resources
-from panoptic_ros.bags import Topic
+from panoptic_ros.bags.storage import Topic
 
 PACKAGE = "panoptic_ros"
 _PARSERS = {"ros2msg": get_types_from_msg, "ros2idl": get_types_from_idl}

@@ -1,0 +1,239 @@
+"""The grid and the tracks as ROS messages, of whichever library's message classes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+GRID_KIND = "nav_msgs/msg/OccupancyGrid"
+LAYERS_KIND = "panoptic_ros/msg/SemanticGrid"
+MARKERS_KIND = "visualization_msgs/msg/MarkerArray"
+
+_UNKNOWN_CELL = -1
+_LARGEST_CELL = np.iinfo(np.int8).max
+# An arrow as long as the way of one second.
+_ARROW_SECONDS = 1.0
+_ARROW_SIZES = (0.15, 0.35, 0.4)
+_TEXT_METRES = 0.5
+_WHITE = (1.0, 1.0, 1.0, 1.0)
+_CLEAR = (0.0, 0.0, 0.0, 0.0)
+
+
+class Cells(Protocol):
+    """Name what a message tells of a grid's window: corner and cell in metres, [ny, nx]."""
+
+    x_min: float
+    y_min: float
+    resolution: float
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+
+
+@dataclass(frozen=True)
+class TrackMarker:
+    """Describe a track's box in `odom`, and what is written on it.
+
+    color: RGB, 0..1; alpha: 0..1, lower while coasting; center, size (along the line of sight,
+    across it, up): metres; yaw: of the box, radians; velocity: m/s, None unless it surely moves.
+    """
+
+    track_id: int
+    text: str
+    color: tuple[float, float, float]
+    alpha: float
+    center: tuple[float, float, float]
+    size: tuple[float, float, float]
+    yaw: float
+    velocity: tuple[float, float] | None
+
+
+class GridMessages:
+    """Build messages of grids. message_type, pack, headers: as for `MessageBuilder`."""
+
+    def __init__(
+        self, message_type: Callable[[str], type], pack: Callable[[np.ndarray], Any]
+    ) -> None:
+        self._type = message_type
+        self._pack = pack
+
+    def grid(self, cells: np.ndarray, window: Cells, header: Any) -> Any:
+        """Return cells, int8 [ny, nx] (-1 unknown, else 0..100 or a class id), as OccupancyGrid."""
+        data = self._pack(np.ascontiguousarray(cells, np.int8).ravel())
+        return self._type(GRID_KIND)(
+            header=header, info=self._info(window, header.stamp), data=data
+        )
+
+    def class_grid(self, classes: np.ndarray, window: Cells, header: Any) -> Any:
+        """Return label ids, uint8 [ny, nx] with 0 unknown, as OccupancyGrid with -1 unknown.
+
+        Raise ValueError for an id above 127: an OccupancyGrid's cell holds no more.
+        """
+        largest = int(classes.max())
+        if largest > _LARGEST_CELL:
+            raise ValueError(f"class id {largest} does not fit into ~/class_grid (at most 127)")
+        return self.grid(np.where(classes == 0, _UNKNOWN_CELL, classes), window, header)
+
+    def layers(
+        self,
+        occupancy: np.ndarray,
+        probability: np.ndarray,
+        class_probabilities: np.ndarray,
+        class_ids: np.ndarray,
+        window: Cells,
+        header: Any,
+    ) -> Any:
+        """Return probabilities as SemanticGrid, NaN where a cell is unknown.
+
+        occupancy: int8 [ny, nx], -1 unknown; probability: float [ny, nx]; class_probabilities:
+        float [C, ny, nx]; class_ids: [C].
+        """
+        unknown = occupancy == _UNKNOWN_CELL
+        return self._type(LAYERS_KIND)(
+            header=header,
+            info=self._info(window, header.stamp),
+            occupancy=self._floats(np.where(unknown, np.nan, probability)),
+            class_ids=self._pack(np.ascontiguousarray(class_ids, np.uint16)),
+            class_probabilities=self._floats(np.where(unknown, np.nan, class_probabilities)),
+        )
+
+    def _info(self, window: Cells, stamp: Any) -> Any:
+        rows, columns = window.shape
+        return self._type("nav_msgs/msg/MapMetaData")(
+            map_load_time=stamp,
+            resolution=window.resolution,
+            width=columns,
+            height=rows,
+            origin=_pose(self._type, (window.x_min, window.y_min, 0.0)),
+        )
+
+    def _floats(self, values: np.ndarray) -> Any:
+        return self._pack(np.ascontiguousarray(values, np.float32).ravel())
+
+
+class MarkerMessages:
+    """Turn the tracks of frame after frame into markers: boxes, names, velocities.
+
+    Namespaces are tracks/box, tracks/name and tracks/velocity, a marker's id is its track's.
+    message_type, pack, headers: as for `MessageBuilder`.
+    """
+
+    def __init__(
+        self, message_type: Callable[[str], type], pack: Callable[[np.ndarray], Any]
+    ) -> None:
+        self._type = message_type
+        self._pack = pack
+        self._shown: set[tuple[str, int]] = set()
+        self._is_first = True
+
+    def message(self, tracks: Iterable[TrackMarker], header: Any) -> Any:
+        """Return a MarkerArray: of a frame, and DELETE for what was shown and is no more."""
+        kind = self._type("visualization_msgs/msg/Marker")
+        markers = [marker for track in tracks for marker in self._markers(track, header)]
+        shown = {(marker.ns, marker.id) for marker in markers}
+        gone = [
+            self._marker(header, kind.DELETE, ns, number)
+            for ns, number in sorted(self._shown - shown)
+        ]
+        if self._is_first:
+            # What an earlier life of the publisher left in a viewer.
+            gone.append(self._marker(header, kind.DELETEALL))
+        self._shown, self._is_first = shown, False
+        return self._type(MARKERS_KIND)(markers=gone + markers)
+
+    def _markers(self, track: TrackMarker, header: Any) -> list[Any]:
+        kind = self._type("visualization_msgs/msg/Marker")
+        color = (*map(float, track.color), float(track.alpha))
+        x, y, z = track.center
+        above = (x, y, z + track.size[2] / 2 + _TEXT_METRES)
+
+        def add(part: str, shape: int, **fields: Any) -> Any:
+            return self._marker(
+                header, kind.ADD, f"tracks/{part}", track.track_id, type=shape, **fields
+            )
+
+        markers = [
+            add(
+                "box",
+                kind.CUBE,
+                pose=_pose(self._type, track.center, track.yaw),
+                scale=_vector(self._type, track.size),
+                color=_color(self._type, color),
+            ),
+            add(
+                "name",
+                kind.TEXT_VIEW_FACING,
+                pose=_pose(self._type, above),
+                scale=_vector(self._type, (0.0, 0.0, _TEXT_METRES)),
+                color=_color(self._type, _WHITE),
+                text=track.text,
+            ),
+        ]
+        if track.velocity is not None and math.hypot(*track.velocity) > 0:
+            vx, vy = track.velocity
+            tip = (x + _ARROW_SECONDS * vx, y + _ARROW_SECONDS * vy, z)
+            arrow = add(
+                "velocity",
+                kind.ARROW,
+                points=[_point(self._type, track.center), _point(self._type, tip)],
+                scale=_vector(self._type, _ARROW_SIZES),
+                color=_color(self._type, color),
+            )
+            markers.append(arrow)
+        return markers
+
+    def _marker(
+        self, header: Any, action: int, ns: str = "", number: int = 0, **fields: Any
+    ) -> Any:
+        """Return a marker; the classes of `rosbags` have no defaults."""
+        of, nothing = self._type, self._pack(np.zeros(0, np.uint8))
+        stamp = of("builtin_interfaces/msg/Time")(sec=0, nanosec=0)
+        empty = of("std_msgs/msg/Header")(stamp=stamp, frame_id="")
+        image = of("sensor_msgs/msg/CompressedImage")(header=empty, format="", data=nothing)
+        common: dict[str, Any] = {
+            "type": 0,
+            "pose": _pose(of, (0.0, 0.0, 0.0)),
+            "scale": _vector(of, (0.0, 0.0, 0.0)),
+            "color": _color(of, _CLEAR),
+            "lifetime": of("builtin_interfaces/msg/Duration")(sec=0, nanosec=0),
+            "frame_locked": False,
+            "points": [],
+            "colors": [],
+            "texture_resource": "",
+            "texture": image,
+            "uv_coordinates": [],
+            "text": "",
+            "mesh_resource": "",
+            "mesh_file": of("visualization_msgs/msg/MeshFile")(filename="", data=nothing),
+            "mesh_use_embedded_materials": False,
+        }
+        return of("visualization_msgs/msg/Marker")(
+            header=header, ns=ns, id=number, action=action, **(common | fields)
+        )
+
+
+def _pose(of: Callable[[str], type], place: tuple[float, float, float], yaw: float = 0.0) -> Any:
+    turn = of("geometry_msgs/msg/Quaternion")(
+        x=0.0, y=0.0, z=math.sin(yaw / 2), w=math.cos(yaw / 2)
+    )
+    return of("geometry_msgs/msg/Pose")(position=_point(of, place), orientation=turn)
+
+
+def _point(of: Callable[[str], type], place: tuple[float, float, float]) -> Any:
+    x, y, z = map(float, place)
+    return of("geometry_msgs/msg/Point")(x=x, y=y, z=z)
+
+
+def _vector(of: Callable[[str], type], sizes: tuple[float, float, float]) -> Any:
+    x, y, z = map(float, sizes)
+    return of("geometry_msgs/msg/Vector3")(x=x, y=y, z=z)
+
+
+def _color(of: Callable[[str], type], rgba: tuple[float, ...]) -> Any:
+    r, g, b, a = rgba
+    return of("std_msgs/msg/ColorRGBA")(r=r, g=g, b=b, a=a)
