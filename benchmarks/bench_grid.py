@@ -17,7 +17,7 @@ import torch
 from results import Result, interleaved
 
 from panoptic_ros.geometry.camera_model import CameraModel
-from panoptic_ros.geometry.pose2d import Pose2D
+from panoptic_ros.geometry.poses import Pose2D
 from panoptic_ros.grid.mapper import GroundMapper
 from panoptic_ros.grid.projection import GroundProjection
 from panoptic_ros.grid.projection_options import ProjectionOptions

@@ -17,8 +17,7 @@ import torch
 from results import Result
 
 from panoptic_ros.geometry.camera_model import CameraModel
-from panoptic_ros.geometry.pose2d import Pose2D
-from panoptic_ros.geometry.poses import optical_pose
+from panoptic_ros.geometry.poses import Pose2D, optical_pose
 from panoptic_ros.grid.observation import GroundInstance
 from panoptic_ros.labels import CITYSCAPES, encode
 from panoptic_ros.prediction import PanopticPrediction, Segment

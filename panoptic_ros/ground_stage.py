@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from panoptic_ros.geometry.camera_model import CameraModel
-from panoptic_ros.geometry.pose2d import Pose2D
+from panoptic_ros.geometry.poses import Pose2D
 from panoptic_ros.grid.mapper import GroundFrame, GroundMapper
 from panoptic_ros.grid.observation import GroundInstance
 from panoptic_ros.grid.projection_options import ProjectionOptions

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from panoptic_ros.geometry.camera_model import CameraModel
-from panoptic_ros.geometry.pose2d import Pose2D
-from panoptic_ros.geometry.poses import optical_pose
+from panoptic_ros.geometry.poses import Pose2D, optical_pose
 from panoptic_ros.grid.layers import UNKNOWN_CELL
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.ground_stage import GroundOptions, GroundStage, GroundView

@@ -1,4 +1,4 @@
-"""The procedural town's frames from disk: Cityscapes' layout and the town's own truth."""
+"""The procedural town's data: frames in Cityscapes' layout with the town's own truth, and bags."""
 
 from __future__ import annotations
 
@@ -12,6 +12,16 @@ from panoptic_ros.datasets.cityscapes import Cityscapes, Sample
 
 # Values of a depth image per metre, as in KITTI's depth maps; 0 is no depth.
 DEPTH_SCALE = 256.0
+# Metres of the ground's classes (road, sidewalk, terrain) above the carriageway.
+GROUND_HEIGHTS = {7: 0.0, 8: 0.13, 22: 0.11}
+# Topics and frames of the town's bags.
+IMAGE_TOPIC = "/camera/image/compressed"
+INFO_TOPIC = "/camera/camera_info"
+LABELS_TOPIC = "/ground_truth/labels/compressed"
+ODOMETRY_TOPIC = "/odom"
+STATIC_TF_TOPIC = "/tf_static"
+TF_TOPIC = "/tf"
+CAMERA_FRAME, BASE_FRAME, ODOM_FRAME = "camera_optical_frame", "base_link", "odom"
 
 
 class Town(Cityscapes):

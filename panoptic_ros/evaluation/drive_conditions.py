@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from panoptic_ros.geometry.pose2d import Pose2D
+from panoptic_ros.geometry.poses import Pose2D
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from panoptic_ros.evaluation.grid_truth import GroundTruth
-from panoptic_ros.geometry.pose2d import Pose2D
+from panoptic_ros.geometry.poses import Pose2D
 from panoptic_ros.grid.layers import GridLayers
 from panoptic_ros.grid.observation import UNKNOWN, GroundObservation
 from panoptic_ros.grid.rolling_memory import RollingMemory
 from panoptic_ros.grid.semantic_grid import SemanticGrid
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.labels import LabelSet
-from panoptic_ros.scores.grid_accuracy import FreeSpace
+from panoptic_ros.scores.grid_accuracy import FreeSpace, GroundTruth
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from panoptic_ros.evaluation.drive_conditions import (
     pitched,
 )
 from panoptic_ros.evaluation.grid_fusion import FusionScore, Observed, score_fusion, seen_cells
-from panoptic_ros.evaluation.grid_truth import GroundTruth, ground_truth
+from panoptic_ros.evaluation.grid_truth import ground_truth
 from panoptic_ros.evaluation.town_drive import Drive, files_drive
 from panoptic_ros.grid.layers import GridLayers
 from panoptic_ros.grid.observation import GroundObservation
@@ -28,7 +28,7 @@ from panoptic_ros.grid.projection_options import ProjectionOptions
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.prediction import PanopticPrediction
-from panoptic_ros.scores.grid_accuracy import FREE_RANGE, GroundScore
+from panoptic_ros.scores.grid_accuracy import FREE_RANGE, GroundScore, GroundTruth
 
 TRUE_LABELS, PREDICTED = "true_labels", "predicted"
 # Without odometry there is no memory, and nothing to compare with single frames.

@@ -2,68 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from panoptic_ros.datasets.cityscapes import Sample
-from panoptic_ros.datasets.town import Town
+from panoptic_ros.datasets.town import GROUND_HEIGHTS, Town
 from panoptic_ros.geometry.camera_model import CameraModel
 from panoptic_ros.grid.window import GridWindow
-from panoptic_ros.synthetic.street_layout import KERB, ROAD, SIDEWALK, TERRAIN, VERGE_HEIGHT
+from panoptic_ros.scores.grid_accuracy import Box, GroundTruth
 
-# Metres of the bare ground's classes above the carriageway.
-_HEIGHTS = {ROAD: 0.0, SIDEWALK: KERB, TERRAIN: VERGE_HEIGHT}
 # A surface counts as seen if depth agrees to this many metres (one cell), and to half of what
 # a row of pixels covers.
 _TOLERANCE = 0.2
-
-
-@dataclass(frozen=True)
-class Box:
-    """Describe an object's outline on the ground in base_link.
-
-    center: x, y, metres; size: length, width, metres; yaw: radians.
-    """
-
-    center: tuple[float, float]
-    size: tuple[float, float]
-    yaw: float
-
-    def distance(self, point: Sequence[float]) -> float:
-        """Return how far a point is from the outline, inside or outside, metres."""
-        c, s = np.cos(self.yaw), np.sin(self.yaw)
-        x, y = np.subtract(point, self.center)
-        beyond = np.abs([c * x + s * y, c * y - s * x]) - np.array(self.size) / 2
-        outside = np.hypot(*np.maximum(beyond, 0))
-        return float(outside if outside > 0 else -beyond.max())
-
-    def gap(self, point: Sequence[float]) -> float:
-        """Return how far a point is from the outline's inside, metres; 0 within."""
-        c, s = np.cos(self.yaw), np.sin(self.yaw)
-        x, y = np.subtract(point, self.center)
-        beyond = np.abs([c * x + s * y, c * y - s * x]) - np.array(self.size) / 2
-        return float(np.hypot(*np.maximum(beyond, 0)))
-
-
-@dataclass(frozen=True)
-class GroundTruth:
-    """Hold the truth of a window's cells, bool [ny, nx] where not said, and objects' outlines.
-
-    classes: uint8, label id of what stands there, else of the ground; occupied: something
-    stands there; visible: in the picture, and nothing stands in the line of sight to its
-    ground; hidden: in the picture, and something does. distance: float [ny, nx], metres from
-    the ground below the camera. boxes: by the value in the true label image.
-    """
-
-    classes: np.ndarray
-    occupied: np.ndarray
-    visible: np.ndarray
-    hidden: np.ndarray
-    distance: np.ndarray
-    boxes: Mapping[int, Box]
 
 
 def ground_truth(
@@ -82,7 +34,7 @@ def ground_truth(
     cells = _plan_cells(about["grid"], arrays["surface"].shape, window)
     surface, occupied = arrays["surface"][cells], arrays["occupied"][cells]
     height = np.zeros(np.iinfo(np.uint8).max + 1)
-    height[list(_HEIGHTS)] = list(_HEIGHTS.values())
+    height[list(GROUND_HEIGHTS)] = list(GROUND_HEIGHTS.values())
     centers = window.centers()
     points = np.concatenate([centers, height[surface][..., None]], axis=-1).reshape(-1, 3)
     optical = (points - base_from_optical[:3, 3]) @ base_from_optical[:3, :3]

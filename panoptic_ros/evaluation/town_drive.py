@@ -14,18 +14,17 @@ from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.typesys import Stores, get_typestore
 
 from panoptic_ros.datasets.cityscapes import Sample
-from panoptic_ros.datasets.town import Town
-from panoptic_ros.geometry.camera_model import CameraModel
-from panoptic_ros.geometry.pose2d import Pose2D
-from panoptic_ros.geometry.poses import optical_pose, rigid_transform, rotation_matrix, yaw
-from panoptic_ros.messages import decode_compressed
-from panoptic_ros.synthetic.town_bag import (
+from panoptic_ros.datasets.town import (
     IMAGE_TOPIC,
     INFO_TOPIC,
     LABELS_TOPIC,
     ODOMETRY_TOPIC,
     STATIC_TF_TOPIC,
+    Town,
 )
+from panoptic_ros.geometry.camera_model import CameraModel
+from panoptic_ros.geometry.poses import Pose2D, optical_pose, rigid_transform, rotation_matrix, yaw
+from panoptic_ros.messages import decode_compressed
 
 _TOPICS = (STATIC_TF_TOPIC, INFO_TOPIC, ODOMETRY_TOPIC, LABELS_TOPIC, IMAGE_TOPIC)
 
@@ -65,13 +64,7 @@ def bag_drive(path: Path, limit: int | None = None) -> Drive:
         with AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE)) as reader:
             topics = {
                 topic: list(_messages(reader, topic, 1 if topic == STATIC_TF_TOPIC else limit))
-                for topic in (
-                    STATIC_TF_TOPIC,
-                    INFO_TOPIC,
-                    ODOMETRY_TOPIC,
-                    LABELS_TOPIC,
-                    IMAGE_TOPIC,
-                )
+                for topic in _TOPICS
             }
     except AnyReaderError as error:
         raise ValueError(f"{path} is not a bag that can be read: {error}") from error

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from panoptic_ros.geometry.pose2d import Pose2D
 from panoptic_ros.grid.layers import GridLayers
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.labels import LabelSet
-from panoptic_ros.visualization import instance_color
-
-if TYPE_CHECKING:
-    from panoptic_ros.tracking import Track
 
 _UNKNOWN = (222, 222, 226)
 _NO_CLASS = (20, 20, 20)
@@ -41,25 +36,23 @@ class Mark(NamedTuple):
 def draw(
     layers: GridLayers,
     labels: LabelSet,
-    tracks: Iterable[Track] = (),
+    marks: Iterable[Mark] = (),
     *,
     window: GridWindow | None = None,
-    pose: Pose2D | None = None,
     scale: int = 3,
 ) -> np.ndarray:
     """Return a picture of the grid, uint8 [nx * scale, ny * scale, 3], RGB.
 
     The car is at the bottom and looks up; left is left. Classes have their colours, pale where
-    free; what is unknown is grey. A line every 10 m. tracks: with name, id and an arrow as long
-    as the way of one second; those without a place are left out. pose: base_link in odom, for
-    the tracks. window: the grid's, else the default one; scale: pixels per cell.
+    free; what is unknown is grey. A line every 10 m. marks: with their text and an arrow as long
+    as the way of one second. window: the grid's, else the default one; scale: pixels per cell.
     Raise ValueError for layers of another shape than the window's.
     """
     window = window or GridWindow()
     if layers.occupancy.shape != window.shape:
         raise ValueError(f"layers have shape {layers.occupancy.shape}, the window {window.shape}")
     picture = draw_cells(layers.occupancy, layers.classes, labels, scale)
-    draw_marks(picture, track_marks(tracks, labels, pose or Pose2D()), window)
+    draw_marks(picture, marks, window)
     return picture
 
 
@@ -81,7 +74,7 @@ def draw_cells(
     return cv2.resize(upright, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
 
 
-def draw_marks(picture: np.ndarray, marks: Sequence[Mark], window: GridWindow) -> None:
+def draw_marks(picture: np.ndarray, marks: Iterable[Mark], window: GridWindow) -> None:
     """Draw lines of distance, the car, and marks onto a picture of the window, in place."""
     first = math.ceil(window.x_min / _METRES_PER_LINE)
     last = math.floor((window.x_min + window.length) / _METRES_PER_LINE)
@@ -100,26 +93,6 @@ def draw_marks(picture: np.ndarray, marks: Sequence[Mark], window: GridWindow) -
         cv2.circle(picture, here, 4, _EGO, 1, cv2.LINE_AA)
         beside = (here[0] + 6, here[1] - 4)
         cv2.putText(picture, mark.text, beside, _FONT, _FONT_SCALE, _EGO, 1, cv2.LINE_AA)
-
-
-def track_marks(tracks: Iterable[Track], labels: LabelSet, pose: Pose2D) -> list[Mark]:
-    """Return marks of the tracks that have a place in odom; pose: base_link in odom."""
-    to_base = pose.inverse()
-    turn = Pose2D(yaw=to_base.yaw)
-    marks = []
-    for track in tracks:
-        if track.position is None:
-            continue
-        velocity = track.velocity or (0.0, 0.0)
-        cls = labels[track.class_id]
-        mark = Mark(
-            tuple(to_base.apply(np.array(track.position)).tolist()),
-            tuple(turn.apply(np.array(velocity)).tolist()),
-            f"{cls.name} {track.track_id}",
-            instance_color(cls, track.track_id),
-        )
-        marks.append(mark)
-    return marks
 
 
 def _pixel(position: Sequence[float], picture: np.ndarray, window: GridWindow) -> tuple[int, int]:

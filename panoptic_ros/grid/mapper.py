@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from panoptic_ros.geometry.camera_model import CameraModel
-from panoptic_ros.geometry.pose2d import Pose2D
+from panoptic_ros.geometry.poses import Pose2D
 from panoptic_ros.grid.grid_options import SemanticGridOptions
 from panoptic_ros.grid.layers import GridLayers
 from panoptic_ros.grid.observation import GroundObservation

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from panoptic_ros.geometry.pose2d import Pose2D
+from panoptic_ros.geometry.poses import Pose2D
 from panoptic_ros.grid.costs import LETHAL, cost_table
 from panoptic_ros.grid.grid_options import SemanticGridOptions
 from panoptic_ros.grid.layers import UNKNOWN_CELL, GridLayers

@@ -15,8 +15,7 @@ from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from panoptic_ros.geometry.camera_model import CameraModel
-from panoptic_ros.geometry.pose2d import Pose2D
-from panoptic_ros.geometry.poses import yaw
+from panoptic_ros.geometry.poses import Pose2D, yaw
 from panoptic_ros.ground_stage import GroundView
 from panoptic_ros.messages import ImageRefused, decode_depth, decode_points
 from panoptic_ros.ros.ground_parameters import GroundParameters

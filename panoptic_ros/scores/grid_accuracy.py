@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from panoptic_ros.evaluation.grid_truth import GroundTruth
 from panoptic_ros.grid.observation import FREE, GroundObservation
 from panoptic_ros.labels import INSTANCE_DIVISOR
 
@@ -16,6 +16,51 @@ CONTACT_RANGE = 20.0
 """Metres from the camera's foot up to which objects' contacts are scored."""
 # As in panoptic quality: at most one true object can have that much of a mask.
 _MATCHING_IOU = 0.5
+
+
+@dataclass(frozen=True)
+class Box:
+    """Describe an object's outline on the ground in base_link.
+
+    center: x, y, metres; size: length, width, metres; yaw: radians.
+    """
+
+    center: tuple[float, float]
+    size: tuple[float, float]
+    yaw: float
+
+    def distance(self, point: Sequence[float]) -> float:
+        """Return how far a point is from the outline, inside or outside, metres."""
+        beyond = self._beyond(point)
+        return self.gap(point) if beyond.max() > 0 else float(-beyond.max())
+
+    def gap(self, point: Sequence[float]) -> float:
+        """Return how far a point is from the outline's inside, metres; 0 within."""
+        return float(np.hypot(*np.maximum(self._beyond(point), 0)))
+
+    def _beyond(self, point: Sequence[float]) -> np.ndarray:
+        """Return how far a point lies beyond the ends and the sides, [2], negative within."""
+        c, s = np.cos(self.yaw), np.sin(self.yaw)
+        x, y = np.subtract(point, self.center)
+        return np.abs([c * x + s * y, c * y - s * x]) - np.array(self.size) / 2
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """Hold the truth of a window's cells, bool [ny, nx] where not said, and objects' outlines.
+
+    classes: uint8, label id of what stands there, else of the ground; occupied: something
+    stands there; visible: in the picture, and nothing stands in the line of sight to its
+    ground; hidden: in the picture, and something does. distance: float [ny, nx], metres from
+    the ground below the camera. boxes: by the value in the true label image.
+    """
+
+    classes: np.ndarray
+    occupied: np.ndarray
+    visible: np.ndarray
+    hidden: np.ndarray
+    distance: np.ndarray
+    boxes: Mapping[int, Box]
 
 
 @dataclass

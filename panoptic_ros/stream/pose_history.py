@@ -7,7 +7,7 @@ import threading
 from bisect import bisect_left
 from collections import deque
 
-from panoptic_ros.geometry.pose2d import Pose2D
+from panoptic_ros.geometry.poses import Pose2D
 from panoptic_ros.stream.stamps import StampMonitor
 
 LENGTH_NS = 10_000_000_000

@@ -1,4 +1,4 @@
-"""What the whole street agrees on: its light, and the ego car's drive."""
+"""The ego car's drive, and the light that the whole street agrees on."""
 
 from __future__ import annotations
 
@@ -7,6 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from panoptic_ros.synthetic.street_layout import APRON, Street
+
+
+@dataclass(frozen=True)
+class EgoPose:
+    """Hold where base_link is on the ground: x, y in metres, yaw in radians, speed in m/s and
+    yaw rate in rad/s, in a map whose z = 0 is the carriageway.
+    """
+
+    x: float
+    y: float
+    yaw: float
+    speed: float
+    yaw_rate: float
 
 
 @dataclass(frozen=True)

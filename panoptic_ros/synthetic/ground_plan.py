@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from panoptic_ros.synthetic.ego_drive import EgoPose
 from panoptic_ros.synthetic.scene import Actor
 from panoptic_ros.synthetic.scene_model import Scene
 from panoptic_ros.synthetic.street_layout import Street
-
-if TYPE_CHECKING:
-    from panoptic_ros.synthetic.world import EgoPose
 
 RESOLUTION = 0.2
 X_RANGE = (-6.4, 64.0)

@@ -11,11 +11,12 @@ from functools import cached_property
 
 import numpy as np
 
+from panoptic_ros.datasets.town import GROUND_HEIGHTS
+
 ROAD, SIDEWALK, TERRAIN = 7, 8, 22
 START, END = -60.0, 300.0
 WIDTH = 130.0
-KERB = 0.13
-VERGE_HEIGHT = 0.11
+KERB, VERGE_HEIGHT = GROUND_HEIGHTS[SIDEWALK], GROUND_HEIGHTS[TERRAIN]
 _STEP = 1.0
 # Verges and medians stop this far before a crossing; the zebra crossing lies in between.
 APRON = 6.0

@@ -10,16 +10,21 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from panoptic_ros.bags.layout import LATCHED, VERSION
+from panoptic_ros.datasets.town import (
+    BASE_FRAME,
+    CAMERA_FRAME,
+    IMAGE_TOPIC,
+    INFO_TOPIC,
+    LABELS_TOPIC,
+    ODOM_FRAME,
+    ODOMETRY_TOPIC,
+    STATIC_TF_TOPIC,
+    TF_TOPIC,
+)
+from panoptic_ros.synthetic.ego_drive import EgoPose
 from panoptic_ros.synthetic.mesh import rotation_z
-from panoptic_ros.synthetic.world import EgoPose, Town, TownFrame
+from panoptic_ros.synthetic.world import Town, TownFrame
 
-IMAGE_TOPIC = "/camera/image/compressed"
-INFO_TOPIC = "/camera/camera_info"
-LABELS_TOPIC = "/ground_truth/labels/compressed"
-ODOMETRY_TOPIC = "/odom"
-STATIC_TF_TOPIC = "/tf_static"
-TF_TOPIC = "/tf"
-CAMERA_FRAME, BASE_FRAME, ODOM_FRAME = "camera_optical_frame", "base_link", "odom"
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 88]
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 9]
 # ROS time of a drive's first frame: any fixed instant, for bags that are the same each time.

@@ -17,7 +17,7 @@ from panoptic_ros.synthetic import (
     street_surface as ground,
 )
 from panoptic_ros.synthetic.compiler import compile_scene
-from panoptic_ros.synthetic.ego_drive import make_plan
+from panoptic_ros.synthetic.ego_drive import EgoPose, make_plan
 from panoptic_ros.synthetic.fleet import Fleet
 from panoptic_ros.synthetic.ground_plan import GroundPlan, survey
 from panoptic_ros.synthetic.groups import group_small_instances
@@ -32,19 +32,6 @@ from panoptic_ros.synthetic.weather import make_weather
 
 RATE = 10.0
 """Frames per second of a sequence."""
-
-
-@dataclass(frozen=True)
-class EgoPose:
-    """Hold where base_link is on the ground: x, y in metres, yaw in radians, speed in m/s and
-    yaw rate in rad/s, in a map whose z = 0 is the carriageway.
-    """
-
-    x: float
-    y: float
-    yaw: float
-    speed: float
-    yaw_rate: float
 
 
 @dataclass(frozen=True)

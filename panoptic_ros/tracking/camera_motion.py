@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from panoptic_ros.geometry.camera_model import CameraModel
-from panoptic_ros.geometry.pose2d import Pose2D
+from panoptic_ros.geometry.poses import Pose2D
 
 # Beyond it an object's box only moves as the camera turns; metres.
 _FAR = 200.0

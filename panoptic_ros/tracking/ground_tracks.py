@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from panoptic_ros.geometry.pose2d import Pose2D
+from panoptic_ros.geometry.poses import Pose2D
 from panoptic_ros.grid.observation import GroundInstance
 from panoptic_ros.tracking.ground_filter import GATE, GroundStates
 from panoptic_ros.tracking.tracking_options import TrackingOptions

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from panoptic_ros.geometry.pose2d import Pose2D
+from panoptic_ros.geometry.poses import Pose2D
 from panoptic_ros.grid.observation import GroundInstance
 from panoptic_ros.prediction import Segment
 from panoptic_ros.tracking.camera_motion import View

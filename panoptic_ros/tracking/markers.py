@@ -1,4 +1,4 @@
-"""What a viewer shows of tracks: boxes in `odom`, names, velocities."""
+"""What a viewer shows of tracks: boxes in `odom`, marks on the grid, names, velocities."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from panoptic_ros.geometry.poses import Pose2D
+from panoptic_ros.grid.bird_eye import Mark
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.messages.grids import TrackMarker
 from panoptic_ros.tracking.track import Track
@@ -20,6 +22,26 @@ _SEEN_ALPHA, _COASTING_ALPHA = 0.7, 0.3
 def track_markers(tracks: Iterable[Track], labels: LabelSet) -> list[TrackMarker]:
     """Return a marker for each track that has a place on the ground."""
     return [_marker(track, labels) for track in tracks if track.position is not None]
+
+
+def track_marks(tracks: Iterable[Track], labels: LabelSet, pose: Pose2D) -> list[Mark]:
+    """Return marks of the tracks that have a place in odom; pose: base_link in odom."""
+    to_base = pose.inverse()
+    turn = Pose2D(yaw=to_base.yaw)
+    marks = []
+    for track in tracks:
+        if track.position is None:
+            continue
+        velocity = track.velocity or (0.0, 0.0)
+        cls = labels[track.class_id]
+        mark = Mark(
+            tuple(to_base.apply(np.array(track.position)).tolist()),
+            tuple(turn.apply(np.array(velocity)).tolist()),
+            f"{cls.name} {track.track_id}",
+            instance_color(cls, track.track_id),
+        )
+        marks.append(mark)
+    return marks
 
 
 def _marker(track: Track, labels: LabelSet) -> TrackMarker:

@@ -13,7 +13,7 @@ import numpy as np
 from trackers import CMC, CMCConfig
 
 from panoptic_ros.geometry.camera_model import CameraModel
-from panoptic_ros.geometry.pose2d import Pose2D
+from panoptic_ros.geometry.poses import Pose2D
 from panoptic_ros.grid.observation import GroundInstance
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet
 from panoptic_ros.prediction import PanopticPrediction, Segment

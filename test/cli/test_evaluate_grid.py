@@ -5,7 +5,7 @@ from street_world import write_frame
 
 from panoptic_ros import synthetic as town
 from panoptic_ros.__main__ import main
-from panoptic_ros.evaluation import held_out_drives as drives
+from panoptic_ros.evaluation import held_out
 
 
 @pytest.fixture
@@ -22,9 +22,9 @@ def evaluate(tmp_path, *options):
 
 
 def test_scores_are_printed_and_written(tmp_path, capsys, no_egl):
-    for seed in drives.SEEDS[:2]:
+    for seed in held_out.DRIVE_SEEDS[:2]:
         for index in range(2):
-            write_frame(tmp_path / "data", drives.SPLIT, seed, index)
+            write_frame(tmp_path / "data", held_out.DRIVES_SPLIT, seed, index)
     out, report = tmp_path / "new" / "out.json", tmp_path / "report"
     assert evaluate(tmp_path, "--limit", "2", "--json", str(out), "--report", str(report)) == 0
     results = json.loads(out.read_text())

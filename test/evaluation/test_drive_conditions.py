@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from panoptic_ros.evaluation.drive_conditions import drifted, pitched
-from panoptic_ros.geometry.pose2d import Pose2D
-from panoptic_ros.geometry.poses import optical_pose
+from panoptic_ros.geometry.poses import Pose2D, optical_pose
 
 
 def test_without_drift_poses_stay():

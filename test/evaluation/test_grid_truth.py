@@ -4,7 +4,7 @@ import pytest
 from street_world import FACE, write_frame
 
 from panoptic_ros.datasets.town import Town
-from panoptic_ros.evaluation.grid_truth import Box, ground_truth
+from panoptic_ros.evaluation.grid_truth import ground_truth
 from panoptic_ros.evaluation.town_drive import files_drive
 from panoptic_ros.grid.window import GridWindow
 
@@ -52,18 +52,3 @@ def test_a_window_beyond_the_plan_is_refused(tmp_path):
     drive = files_drive(town, town)
     with pytest.raises(ValueError, match="reaches beyond the ground plan"):
         ground_truth(town, town[0], drive.camera, drive.base_from_optical, GridWindow(length=80.0))
-
-
-@pytest.mark.parametrize(
-    ("point", "distance", "gap"),
-    [
-        ((10.0, 7.0), 0.0, 0.0),  # the middle of the front
-        ((10.0, 5.0), 1.0, 0.0),  # the middle: 1 m to either side
-        ((11.5, 5.0), 0.5, 0.5),
-        ((12.0, 8.0), math.hypot(1, 1), math.hypot(1, 1)),
-    ],
-)
-def test_distance_to_an_outline(point, distance, gap):
-    box = Box((10.0, 5.0), (4.0, 2.0), math.pi / 2)
-    assert box.distance(point) == pytest.approx(distance, abs=1e-12)
-    assert box.gap(point) == pytest.approx(gap, abs=1e-12)

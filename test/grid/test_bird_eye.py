@@ -1,10 +1,7 @@
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
-from panoptic_ros.geometry.pose2d import Pose2D
-from panoptic_ros.grid.bird_eye import draw, draw_cells, track_marks
+from panoptic_ros.grid.bird_eye import Mark, draw, draw_cells
 from panoptic_ros.grid.layers import GridLayers
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.labels import CITYSCAPES
@@ -34,30 +31,15 @@ def test_what_is_free_is_paler_than_what_is_occupied_and_unknown_is_grey():
     assert np.ptp(unknown) < 5
 
 
-def track(position, velocity):
-    return SimpleNamespace(track_id=4, class_id=CAR, position=position, velocity=velocity)
-
-
-def test_tracks_of_odom_are_put_into_base_link():
-    pose = Pose2D(10.0, 5.0, np.pi / 2)
-    tracks = [track((10.0, 8.0), (0.0, 2.0)), track(None, None)]
-    (mark,) = track_marks(tracks, CITYSCAPES, pose)
-    assert mark.position == pytest.approx((3.0, 0.0))
-    assert mark.velocity == pytest.approx((2.0, 0.0))
-    assert mark.text == "car 4"
-
-
-def test_a_track_is_drawn_at_its_place():
+def test_a_mark_is_drawn_at_its_place():
     layers = GridLayers(
         np.full(WINDOW.shape, -1, np.int8),
         np.full(WINDOW.shape, 0.5, np.float32),
         np.zeros(WINDOW.shape, np.uint8),
         np.full(WINDOW.shape, -1, np.int8),
     )
-    (mark,) = track_marks([track((3.0, 0.5), None)], CITYSCAPES, Pose2D())
-    picture = draw(
-        layers, CITYSCAPES, [track((3.0, 0.5), None)], window=WINDOW, pose=Pose2D(), scale=20
-    )
+    mark = Mark((3.0, 0.5), (0.0, 0.0), "car 4", (10, 200, 30))
+    picture = draw(layers, CITYSCAPES, [mark], window=WINDOW, scale=20)
     assert picture.shape == (160, 80, 3)
     # x 3 of 4 m is a quarter from the top, y 0.5 a quarter from the left.
     assert tuple(picture[40, 20]) == mark.color

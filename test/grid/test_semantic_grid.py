@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from panoptic_ros.geometry.pose2d import Pose2D
+from panoptic_ros.geometry.poses import Pose2D
 from panoptic_ros.grid.grid_options import SemanticGridOptions
 from panoptic_ros.grid.observation import GroundObservation
 from panoptic_ros.grid.semantic_grid import SemanticGrid

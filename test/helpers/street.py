@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from panoptic_ros.geometry.camera_model import CameraModel
-from panoptic_ros.geometry.pose2d import Pose2D
-from panoptic_ros.geometry.poses import optical_pose
+from panoptic_ros.geometry.poses import Pose2D, optical_pose
 from panoptic_ros.grid.observation import GroundInstance
 from panoptic_ros.labels import encode
 from panoptic_ros.prediction import PanopticPrediction, Segment

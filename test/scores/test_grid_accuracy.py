@@ -1,9 +1,10 @@
+import math
+
 import numpy as np
 import pytest
 
-from panoptic_ros.evaluation.grid_truth import Box, GroundTruth
 from panoptic_ros.grid.observation import GroundInstance, GroundObservation
-from panoptic_ros.scores.grid_accuracy import FreeSpace, GroundScore
+from panoptic_ros.scores.grid_accuracy import Box, FreeSpace, GroundScore, GroundTruth
 
 CAR = 26001
 FOOT = np.zeros(2)
@@ -93,3 +94,18 @@ def test_a_contact_is_as_wrong_as_it_is_far_from_its_object(center, labels, inst
     found = score((observation(row(0), [instance]), true, labels, image(CAR, CAR, CAR, 7)))
     assert found["contact_error_m"] == (None if expected is None else pytest.approx(expected))
     assert found["contacts"] == (expected is not None)
+
+
+@pytest.mark.parametrize(
+    ("point", "distance", "gap"),
+    [
+        ((10.0, 7.0), 0.0, 0.0),  # the middle of the front
+        ((10.0, 5.0), 1.0, 0.0),  # the middle: 1 m to either side
+        ((11.5, 5.0), 0.5, 0.5),
+        ((12.0, 8.0), math.hypot(1, 1), math.hypot(1, 1)),
+    ],
+)
+def test_distance_to_an_outline(point, distance, gap):
+    box = Box((10.0, 5.0), (4.0, 2.0), math.pi / 2)
+    assert box.distance(point) == pytest.approx(distance, abs=1e-12)
+    assert box.gap(point) == pytest.approx(gap, abs=1e-12)

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from panoptic_ros.geometry.pose2d import Pose2D
+from panoptic_ros.geometry.poses import Pose2D
 from panoptic_ros.stream.pose_history import PoseHistory
 
 SECOND = 1_000_000_000

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
+from panoptic_ros.synthetic.ego_drive import EgoPose
 from panoptic_ros.synthetic.ground_plan import RESOLUTION, X_RANGE, Y_RANGE, grid_shape, survey
 from panoptic_ros.synthetic.scene import Actor, Obstacle
 from panoptic_ros.synthetic.scene_model import Scene
 from panoptic_ros.synthetic.street_layout import make_street
-from panoptic_ros.synthetic.world import EgoPose
 
 
 def cell(x, y):

@@ -5,6 +5,7 @@ from rosbags.highlevel import AnyReader
 from rosbags.interfaces import QosDurability, QosReliability
 from rosbags.typesys import Stores, get_typestore
 
+from panoptic_ros.datasets import town as town_data
 from panoptic_ros.synthetic import town_bag as bags
 
 
@@ -36,8 +37,8 @@ def test_the_bag_is_an_mcap_with_metadata(drive):
 
 def test_truth_is_exact_and_images_are_close(drive):
     _, frames, messages, _ = drive
-    labels = of(messages, bags.LABELS_TOPIC)
-    images = of(messages, bags.IMAGE_TOPIC)
+    labels = of(messages, town_data.LABELS_TOPIC)
+    images = of(messages, town_data.IMAGE_TOPIC)
     assert len(labels) == len(images) == 3
     for frame, truth, image in zip(frames, labels, images, strict=True):
         decoded = cv2.imdecode(truth.data, cv2.IMREAD_UNCHANGED)
@@ -49,7 +50,12 @@ def test_truth_is_exact_and_images_are_close(drive):
 
 def test_stamps_are_ten_hertz_and_agree(drive):
     _, _, messages, _ = drive
-    for topic in (bags.IMAGE_TOPIC, bags.INFO_TOPIC, bags.LABELS_TOPIC, bags.ODOMETRY_TOPIC):
+    for topic in (
+        town_data.IMAGE_TOPIC,
+        town_data.INFO_TOPIC,
+        town_data.LABELS_TOPIC,
+        town_data.ODOMETRY_TOPIC,
+    ):
         stamps = [m.header.stamp.sec * 10**9 + m.header.stamp.nanosec for m in of(messages, topic)]
         assert np.diff(stamps).tolist() == [10**8, 10**8]
         assert stamps[0] == bags.START_NS
@@ -57,10 +63,10 @@ def test_stamps_are_ten_hertz_and_agree(drive):
 
 def test_calibration_and_mounting_are_the_camera(drive):
     town, _, messages, _ = drive
-    info = of(messages, bags.INFO_TOPIC)[0]
+    info = of(messages, town_data.INFO_TOPIC)[0]
     np.testing.assert_allclose(np.reshape(info.k, (3, 3)), town.camera.matrix)
     assert (info.height, info.width) == town.camera.size
-    (static,) = of(messages, bags.STATIC_TF_TOPIC)
+    (static,) = of(messages, town_data.STATIC_TF_TOPIC)
     mounting = static.transforms[0]
     assert (mounting.header.frame_id, mounting.child_frame_id) == (
         "base_link",
@@ -75,7 +81,7 @@ def test_calibration_and_mounting_are_the_camera(drive):
 def test_the_mounting_is_offered_to_late_listeners(drive):
     with AnyReader([drive[3]], default_typestore=get_typestore(Stores.ROS2_HUMBLE)) as reader:
         offered = {c.topic: c.ext.offered_qos_profiles for c in reader.connections}
-    (qos,) = offered[bags.STATIC_TF_TOPIC]
+    (qos,) = offered[town_data.STATIC_TF_TOPIC]
     assert qos.durability == QosDurability.TRANSIENT_LOCAL
     assert qos.reliability == QosReliability.RELIABLE
 
@@ -83,7 +89,10 @@ def test_the_mounting_is_offered_to_late_listeners(drive):
 def test_odometry_and_tf_follow_the_ego_car(drive):
     _, frames, messages, _ = drive
     for frame, odometry, tf in zip(
-        frames, of(messages, bags.ODOMETRY_TOPIC), of(messages, bags.TF_TOPIC), strict=True
+        frames,
+        of(messages, town_data.ODOMETRY_TOPIC),
+        of(messages, town_data.TF_TOPIC),
+        strict=True,
     ):
         assert odometry.pose.pose.position.x == pytest.approx(frame.ego.x)
         assert odometry.twist.twist.linear.x == pytest.approx(frame.ego.speed)

@@ -5,7 +5,7 @@ import pytest
 from street import BASE_FROM_OPTICAL, CAMERA, SIZE
 
 from panoptic_ros.geometry.camera_model import CameraModel
-from panoptic_ros.geometry.pose2d import Pose2D
+from panoptic_ros.geometry.poses import Pose2D
 from panoptic_ros.tracking.camera_motion import View, box_motions
 
 START = Pose2D(5.0, -3.0, 0.4)

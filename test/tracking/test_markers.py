@@ -4,9 +4,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from panoptic_ros.geometry.poses import Pose2D
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.tracking import Track
-from panoptic_ros.tracking.markers import track_markers
+from panoptic_ros.tracking.markers import track_markers, track_marks
 
 TRACK = Track(
     track_id=12,
@@ -60,3 +61,12 @@ def test_without_a_height_a_box_is_as_high_as_wide():
 def test_what_has_no_place_has_no_marker():
     nowhere = replace(TRACK, position=None, velocity=None, covariance=None, bearing=None)
     assert track_markers([nowhere], CITYSCAPES) == []
+
+
+def test_marks_on_the_grid_are_in_base_link_and_left_out_without_a_place():
+    placed = replace(TRACK, position=(10.0, 8.0), velocity=(0.0, 2.0))
+    lost = replace(TRACK, position=None, velocity=None)
+    (mark,) = track_marks([placed, lost], CITYSCAPES, Pose2D(10.0, 5.0, np.pi / 2))
+    assert mark.position == pytest.approx((3.0, 0.0))
+    assert mark.velocity == pytest.approx((2.0, 0.0))
+    assert mark.text == "car 12"

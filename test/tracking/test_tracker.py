@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from street import BASE_FROM_OPTICAL, CAMERA, CAR, PERSON, REST, SIZE, Board, view
 
 from panoptic_ros.geometry.camera_model import CameraModel
-from panoptic_ros.geometry.pose2d import Pose2D
+from panoptic_ros.geometry.poses import Pose2D
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.prediction import PanopticPrediction, Segment
 from panoptic_ros.tracking import InstanceTracker, TrackingOptions

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     Raise OSError or ValueError for weights, a device or drives that cannot be used.
     """
     from panoptic_ros.datasets.town import Town
-    from panoptic_ros.evaluation import held_out_drives as held_out
+    from panoptic_ros.evaluation import held_out
     from panoptic_ros.evaluation.grid_report import ground_section, ground_table, write_report
     from panoptic_ros.evaluation.grid_run import GroundDrive, compare_ground
     from panoptic_ros.grid.window import GridWindow
@@ -43,13 +43,13 @@ def run(args: argparse.Namespace) -> int:
 
     # The model first: whether it loads is known at once, drives may take minutes.
     pipeline = PanopticPipeline.load(args.weights, device=args.device)
-    frames = min(args.limit or held_out.FRAMES, held_out.FRAMES)
+    frames = min(args.limit or held_out.FRAMES_PER_DRIVE, held_out.FRAMES_PER_DRIVE)
     try:
         samples = held_out.held_out_drives(args.data, frames=frames)
     except RuntimeError as error:
         print(f"panoptic: error: {error}", file=sys.stderr)
         return EXIT_CANNOT_RUN
-    town, window = Town(args.data, held_out.SPLIT), GridWindow()
+    town, window = Town(args.data, held_out.DRIVES_SPLIT), GridWindow()
     drives = [GroundDrive.of(town, drive, window) for drive in samples]
     comparison = compare_ground(drives, pipeline.labels, pipeline, window)
     print(ground_table(comparison.results))

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print and write the table; return 1 if a frame was broken, 2 if nothing can run."""
     from panoptic_ros.evaluation.heads import compare_heads, head_table
-    from panoptic_ros.evaluation.held_out_frames import held_out_frames
+    from panoptic_ros.evaluation.held_out import held_out_frames
     from panoptic_ros.pipeline import PanopticPipeline
 
     try:

@@ -58,18 +58,18 @@ def run(args: argparse.Namespace) -> int:
 
 def _drives(root: Path, limit: int | None) -> list[Drive]:
     from panoptic_ros.datasets.town import Town
-    from panoptic_ros.evaluation import held_out_drives as held_out
+    from panoptic_ros.evaluation import held_out
     from panoptic_ros.evaluation.town_drive import bag_drive, files_drive
     from panoptic_ros.resources import share_dir
 
     drives = [bag_drive(share_dir() / "sample" / "town_drive", limit)]
-    frames = min(limit or held_out.FRAMES, held_out.FRAMES)
+    frames = min(limit or held_out.FRAMES_PER_DRIVE, held_out.FRAMES_PER_DRIVE)
     try:
         samples = held_out.held_out_drives(root, frames=frames)
     except RuntimeError as error:
         print(f"only the drive in sample/ is scored: {error}", file=sys.stderr)
         return drives
-    town = Town(root, held_out.SPLIT)
+    town = Town(root, held_out.DRIVES_SPLIT)
     return drives + [files_drive(town, drive) for drive in samples]
 
 

@@ -12,8 +12,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
 from visualization_msgs.msg import Marker, MarkerArray
 
-from panoptic_ros.geometry.pose2d import Pose2D
-from panoptic_ros.geometry.poses import yaw
+from panoptic_ros.geometry.poses import Pose2D, yaw
 from panoptic_ros.grid.bird_eye import Mark, draw_cells, draw_marks
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.labels import label_set

@@ -1,1 +1,0 @@
-"""How well instances keep their identities over a drive."""
