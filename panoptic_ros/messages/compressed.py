@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import struct
+import warnings
+import zlib
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-import cv2
 import numpy as np
+from PIL import Image, JpegImagePlugin, PngImagePlugin
 
-from panoptic_ros.messages.images import demosaic
+from panoptic_ros.messages.images import MAX_PIXELS, check_pixels, demosaic
 from panoptic_ros.messages.refusal import ImageRefused
 
-# 8192 x 8192: three times the largest cameras' and 200 MB decoded. A few hundred bytes
-# can claim 65500 x 65500, so the header is read before any memory is taken.
-PIXEL_LIMIT = 1 << 26
+# Pillow and not OpenCV: of broken files libpng and libjpeg tell stderr there, line by line and
+# past every throttle, and torchvision's reader crashes on some. Its own warnings are about
+# metadata that nobody reads here.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+_READERS = {"jpeg": JpegImagePlugin.JpegImageFile, "png": PngImagePlugin.PngImageFile}
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"
@@ -24,26 +29,48 @@ _START_OF_SCAN = 0xDA
 # SOF0..SOF15 less DHT (C4), JPG (C8) and DAC (CC): ITU-T T.81, table B.1.
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = frozenset(range(0xD0, 0xD9)) | {0x01}
+# Huffman codes have 1 bit or more, and each block of 8 x 8 has one at least (T.81, annex F).
+_JPEG_PIXELS_PER_BYTE = 8 * 64
+# Deflate writes 258 bytes with 2 bits at best (RFC 1951).
+_PNG_INFLATION = 1032
+_INFLATE_BYTES = 1 << 20
+# First column and row of each pass, and the steps between them (PNG specification, section 8.2).
+_ADAM7 = (
+    (0, 0, 8, 8),
+    (4, 0, 8, 8),
+    (0, 4, 4, 8),
+    (2, 0, 4, 4),
+    (0, 2, 2, 4),
+    (1, 0, 2, 2),
+    (0, 1, 1, 2),
+)
+_IN_ORDER = ((0, 0, 1, 1),)
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
 
 class Compressed(Protocol):
     """Name the fields of sensor_msgs/CompressedImage that decoding reads."""
 
     format: str
-    data: object
+    data: Any
 
 
 @dataclass(frozen=True)
 class _Header:
-    """Hold what a file says of itself before its pixels."""
+    """Hold what a file says of itself before its pixels.
+
+    fewest_bytes: that a file of this size can have; raw_bytes: of a png's pixels, inflated.
+    """
 
     container: str
     width: int
     height: int
     is_grey: bool
+    fewest_bytes: int
+    raw_bytes: int = 0
 
 
-def decode_compressed(msg: Compressed) -> np.ndarray:
+def decode_compressed(msg: Compressed, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Return the picture in a sensor_msgs/CompressedImage as uint8 [H, W, 3], RGB.
 
     JPEG and PNG, told apart by their first bytes; grey, alpha (dropped) and 16 bits
@@ -55,35 +82,40 @@ def decode_compressed(msg: Compressed) -> np.ndarray:
 
     Raises:
         ImageRefused: neither JPEG nor PNG, truncated or undecodable bytes, zero size,
-            more than PIXEL_LIMIT pixels.
+            more than max_pixels or than that many bytes can hold.
     """
     data = bytes(msg.data)
     header = _read_header(data, msg.format)
-    if header.width == 0 or header.height == 0:
-        raise ImageRefused(f"zero size {header.width}x{header.height} in the {header.container}")
-    if header.width * header.height > PIXEL_LIMIT:
+    check_pixels(header.container, header.width, header.height, max_pixels)
+    if len(data) < header.fewest_bytes:
         raise ImageRefused(
-            f"{header.container} of {header.width}x{header.height} pixels "
-            f"is beyond the limit of {PIXEL_LIMIT}"
+            f"undecodable {header.container}: {len(data)} bytes cannot hold the "
+            f"{header.width}x{header.height} pixels that it claims"
         )
     source = msg.format.split(";")[0].strip()
     if header.is_grey and source.startswith("bayer_"):
-        return demosaic(_decode(data, cv2.IMREAD_GRAYSCALE, header), source)
-    image = _decode(data, cv2.IMREAD_COLOR, header)
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+        return demosaic(_decode(data, header), source)
+    image = _decode(data, header)
+    return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
 
 
-def _decode(data: bytes, flags: int, header: _Header) -> np.ndarray:
+def _decode(data: bytes, header: _Header) -> np.ndarray:
+    """Return uint8 [H, W, 3], RGB, or [H, W] of a grey file."""
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error as error:
-        raise ImageRefused(f"undecodable {header.container}: {error.err}") from None
-    if image is None:
+        with _READERS[header.container](io.BytesIO(data)) as file:
+            if header.container == "png" and _may_lack_rows(file):
+                _check_png_pixels(data, header.raw_bytes)
+            if not header.is_grey:
+                return np.array(file.convert("RGB"))
+            if file.mode.startswith("I"):
+                return (np.asarray(file) >> 8).astype(np.uint8)
+            return np.array(file.convert("L"))
+    # OSError, SyntaxError, ValueError, zlib.error and more: Pillow promises none of them.
+    except Exception as error:
         raise ImageRefused(
             f"undecodable {header.container}: corrupt data ({len(data)} bytes, "
-            f"{header.width}x{header.height} pixels)"
-        )
-    return image
+            f"{header.width}x{header.height} pixels): {error}"
+        ) from None
 
 
 def _read_header(data: bytes, format_: str) -> _Header:
@@ -104,10 +136,36 @@ def _read_header(data: bytes, format_: str) -> _Header:
 
 def _png_header(data: bytes) -> _Header:
     """Read the IHDR chunk, which is always first (PNG specification, section 11.2.1)."""
-    width, height, _, color_type = struct.unpack_from(">IIBB", data, 16)
+    width, height, depth, color_type, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
     if _PNG_END not in data:
         raise ImageRefused(f"truncated png: no end chunk in {len(data)} bytes")
-    return _Header("png", width, height, is_grey=color_type == 0)
+    bits = depth * _PNG_CHANNELS.get(color_type, 1)
+    raw = sum(
+        rows * (1 + -(-columns * bits // 8))
+        for x, y, dx, dy in (_ADAM7 if interlaced else _IN_ORDER)
+        if (columns := len(range(x, width, dx))) and (rows := len(range(y, height, dy)))
+    )
+    return _Header("png", width, height, color_type == 0, raw // _PNG_INFLATION, raw)
+
+
+def _may_lack_rows(file: Image.Image) -> bool:
+    """Return whether the last row is empty, as Pillow leaves what the file does not have."""
+    last_row = file.crop((0, file.height - 1, file.width, file.height))
+    return bool(file.info.get("interlace")) or not np.asarray(last_row).any()
+
+
+def _check_png_pixels(data: bytes, wanted: int) -> None:
+    """Raise ValueError where the IDAT chunks inflate to fewer bytes than the pixels have."""
+    stream, position, kind = zlib.decompressobj(), len(_PNG_SIGNATURE), b""
+    while kind != b"IEND" and wanted > 0:
+        length, kind = struct.unpack_from(">I4s", data, position)
+        rest = data[position + 8 : position + 8 + length] if kind == b"IDAT" else b""
+        while rest and wanted > 0:
+            wanted -= len(stream.decompress(rest, _INFLATE_BYTES))
+            rest = stream.unconsumed_tail
+        position += length + 12
+    if wanted > 0:
+        raise ValueError(f"{wanted} bytes of its pixels are missing")
 
 
 def _jpeg_header(data: bytes) -> _Header:
@@ -120,7 +178,8 @@ def _jpeg_header(data: bytes) -> _Header:
             continue
         if marker in _START_OF_FRAME:
             height, width, components = struct.unpack_from(">HHB", data, position + 3)
-            header = _Header("jpeg", width, height, is_grey=components == 1)
+            fewest = width * height // _JPEG_PIXELS_PER_BYTE
+            header = _Header("jpeg", width, height, components == 1, fewest)
         if marker == _START_OF_SCAN:
             break
         position += struct.unpack_from(">H", data, position)[0]

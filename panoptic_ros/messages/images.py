@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
 from panoptic_ros.messages.refusal import ImageRefused
+
+# 8192 x 8192: three times the largest cameras'. A few hundred bytes of a compressed picture can
+# claim 65500 x 65500, so sizes are compared before any memory is taken.
+MAX_PIXELS = 1 << 26
 
 
 class RawImage(Protocol):
@@ -19,7 +23,7 @@ class RawImage(Protocol):
     encoding: str
     is_bigendian: int
     step: int
-    data: object
+    data: Any
 
 
 @dataclass(frozen=True)
@@ -74,19 +78,21 @@ _LAYOUTS = {
 KNOWN_ENCODINGS = tuple(_LAYOUTS)
 
 
-def decode_image(msg: RawImage) -> np.ndarray:
+def decode_image(msg: RawImage, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Return the picture in a sensor_msgs/Image as uint8 [H, W, 3], RGB.
 
-    Rows may be padded (step >= row size). 16-bit values keep their upper byte; alpha is
-    dropped. For nv12 and nv21, `height` is the picture's and `data` holds
-    height * 3 / 2 rows. An rgb8 image without padding is a view of `msg.data`.
+    Rows may be padded (step >= row size); a step of 0 stands for rows without padding. 16-bit
+    values keep their upper byte; alpha is dropped. For nv12 and nv21, `height` is the
+    picture's and `data` holds height * 3 / 2 rows. An rgb8 image without padding is a view of
+    `msg.data`.
 
     Raises:
-        ImageRefused: zero or impossible size, step below the row size, wrong length of
-            data, unknown encoding.
+        ImageRefused: zero or impossible size, more than max_pixels, step below the row size,
+            wrong length of data, unknown encoding.
     """
     layout = _layout(msg.encoding)
     width, height = int(msg.width), int(msg.height)
+    check_pixels("image", width, height, max_pixels)
     _check_size(msg.encoding, layout, width, height)
     count = height * 3 // 2 if layout.chroma_plane else height
     rows = unpadded_rows(msg, count, width * layout.bytes_per_pixel)
@@ -124,23 +130,31 @@ def _layout(encoding: str) -> _Layout:
 
 
 def _check_size(encoding: str, layout: _Layout, width: int, height: int) -> None:
-    size = f"{width}x{height}"
-    if width <= 0 or height <= 0:
-        raise ImageRefused(f"zero size {size}")
     for name, length, unit in zip(("width", "height"), (width, height), layout.unit, strict=True):
         if length % unit:
             raise ImageRefused(f"{encoding} needs an even {name}, got {length}")
     if min(width, height) < layout.smallest:
         n = layout.smallest
-        raise ImageRefused(f"{encoding} needs at least {n}x{n} pixels, got {size}")
+        raise ImageRefused(f"{encoding} needs at least {n}x{n} pixels, got {width}x{height}")
+
+
+def check_pixels(what: str, width: int, height: int, max_pixels: int) -> None:
+    """Raise ImageRefused for a picture without pixels, or with more than max_pixels."""
+    if width <= 0 or height <= 0:
+        raise ImageRefused(f"zero size {width}x{height} in the {what}")
+    if width * height > max_pixels:
+        raise ImageRefused(
+            f"{what} of {width}x{height} pixels is beyond the limit of {max_pixels} pixels"
+        )
 
 
 def unpadded_rows(msg: RawImage, count: int, row_size: int) -> np.ndarray:
     """Return a view of a message's rows without their padding, uint8 [count, row_size].
 
-    Raise ImageRefused for a step or a length of data that does not fit.
+    A step of 0 is one that nobody filled in: rows without padding then. Raise ImageRefused for
+    a step or a length of data that does not fit.
     """
-    step = int(msg.step)
+    step = int(msg.step) or row_size
     if step < row_size:
         raise ImageRefused(
             f"step {step} is less than a row of {row_size} bytes "

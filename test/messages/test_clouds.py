@@ -38,15 +38,64 @@ def test_no_points():
     assert decode_points(empty).shape == (0, 3)
 
 
+@pytest.mark.parametrize("row_step", [0, 4, 52, 2**32 - 1])
+def test_row_step_is_not_needed_where_data_holds_exactly_the_points(row_step):
+    """0: nobody filled it in; 52: the size of the whole cloud."""
+    found = decode_points(cloud(row_step=row_step))
+    np.testing.assert_array_equal(found, np.float32([[1, 2, 3], [-7, 8, 0.5]]))
+
+
+def field(name="x", offset=0, datatype=FLOAT32):
+    return SimpleNamespace(name=name, offset=offset, datatype=datatype)
+
+
+def fields(**of_y):
+    return [field(), field("y", **({"offset": 4} | of_y)), field("z", 9)]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"fields": [SimpleNamespace(name="x", offset=0, datatype=FLOAT32)]}, "no floating-point"),
-        ({"row_step": 4}, "row_step 4"),
-        ({"data": bytes(3)}, "3 bytes"),
+        ({"fields": [field()]}, "no floating-point"),
+        ({"fields": fields(datatype=UINT8)}, "no floating-point field 'y'"),
+        ({"fields": [*fields(), field("y", 4)]}, "two fields 'y'"),
+        ({"fields": fields(offset=10)}, "do not fit: 'y' has 4 bytes at offset 10, a point 13"),
+        ({"fields": fields(offset=6, datatype=FLOAT64)}, "'y' has 8 bytes at offset 6"),
+        ({"fields": fields(offset=2**31 - 1)}, "at offset 2147483647"),
+        ({"fields": fields(offset=2**32 - 4)}, "at offset 4294967292"),
+        ({"fields": fields(offset=-4)}, "at offset -4"),
         ({"point_step": 4}, "do not fit"),
+        ({"point_step": 0}, "do not fit"),
+        ({"point_step": 2**32 - 1}, "has row_step 26 and 52 bytes"),
+        ({"row_step": 4, "data": bytes(8)}, "row_step 4 and 8 bytes"),
+        ({"row_step": 2**32 - 1, "data": bytes(51)}, "row_step 4294967295 and 51 bytes"),
+        ({"data": bytes(3)}, "3 bytes"),
+        ({"height": 2**32 - 1, "width": 2**32 - 1}, "4294967295 rows of 4294967295 points"),
+        ({"height": 0}, "0 rows of 2 points"),
+        ({"height": -2, "width": -2}, "-2 rows of -2 points"),
     ],
 )
 def test_what_cannot_be_points_is_refused(change, words):
     with pytest.raises(ImageRefused, match=words):
         decode_points(cloud(**change))
+
+
+def test_reasons_stay_short_whatever_the_names_of_fields():
+    with pytest.raises(ImageRefused) as refusal:
+        decode_points(cloud(fields=[field("\n\ud800" * 10**6)]))
+    reason = str(refusal.value)
+    assert reason.startswith("point cloud has no floating-point field 'x'")
+    assert len(reason) <= 300
+    assert "\n" not in reason
+    reason.encode()
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_beyond_float32_are_no_points():
+    points = np.array([[1, 2, 3], [1e300, 0, 0], [0, -1e300, 0]], "<f8")
+    described = [field(name, 8 * i, FLOAT64) for i, name in enumerate("xyz")]
+    message = cloud(
+        fields=described, height=1, width=3, point_step=24, row_step=72, data=points.tobytes()
+    )
+    with np.errstate(all="warn"):
+        np.testing.assert_array_equal(decode_points(message), [[1, 2, 3]])

@@ -1,4 +1,7 @@
+import contextlib
 import struct
+import subprocess
+import sys
 import zlib
 from types import SimpleNamespace
 
@@ -149,6 +152,85 @@ def test_corrupt_png_is_refused():
         decode_compressed(message(bytes(data)))
 
 
+@pytest.mark.parametrize("data", [JPEG, PNG], ids=["jpeg", "png"])
+def test_broken_files_leave_stderr_alone(data, capfd):
+    """libpng and libjpeg would write a line for each, past every throttle."""
+    random = np.random.default_rng(0)
+    for _ in range(100):
+        broken = bytearray(data)
+        broken[random.integers(40, len(data) - 2)] ^= int(random.integers(1, 256))
+        with contextlib.suppress(ImageRefused):
+            decode_compressed(message(bytes(broken)))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_damaged_metadata_leaves_stderr_alone():
+    """In a process of its own: pytest would show the warnings to nobody."""
+    exif = b"Exif\0\0II*\0" + b"\xff" * 40
+    app1 = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
+    chunk = b"iCCPsRGB\0\0" + zlib.compress(b"no profile")
+    iccp = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    files = [JPEG[:2] + app1 + JPEG[2:], PNG[:33] + iccp + PNG[33:]]
+    program = f"""
+from types import SimpleNamespace
+from panoptic_ros.messages import decode_compressed
+for data in {files}:
+    assert decode_compressed(SimpleNamespace(format="", data=data)).shape == {PICTURE.shape}
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stderr == b""
+
+
+def png_of_rows(rows, color_type, depth, interlaced):
+    """Return a PNG, one pixel wide, of seven rows, of which `rows` has those that are there."""
+    # Where there is one column, Adam7's passes are the rows in another order.
+    order = [0, 4, 2, 6, 1, 3, 5] if interlaced else range(7)
+    pixels = zlib.compress(b"".join(b"\0" + rows[i] for i in order if i < len(rows)))
+    head = struct.pack(">IIBBBBB", 1, 7, depth, color_type, 0, 0, interlaced)
+    chunks = [(b"IHDR", head), (b"PLTE", bytes(range(6))), (b"IDAT", pixels), (b"IEND", b"")]
+    if color_type != 3:
+        del chunks[1]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
+    )
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["last row black", "last row not"])
+@pytest.mark.parametrize("interlaced", [0, 1])
+@pytest.mark.parametrize(
+    ("color_type", "depth", "pixel", "seen", "black"),
+    [
+        (0, 8, b"\x07", [7] * 3, [0] * 3),
+        (0, 1, b"\x80", [255] * 3, [0] * 3),
+        (0, 16, b"\x09\x01", [9] * 3, [0] * 3),
+        (2, 8, b"\x01\x02\x03", [1, 2, 3], [0] * 3),
+        (2, 16, b"\x01\xff\x02\xff\x03\xff", [1, 2, 3], [0] * 3),
+        (3, 8, b"\x01", [3, 4, 5], [0, 1, 2]),
+        (4, 8, b"\x07\x00", [7] * 3, [0] * 3),
+        (6, 8, b"\x01\x02\x03\x00", [1, 2, 3], [0] * 3),
+    ],
+)
+def test_png_of_each_kind_with_and_without_its_last_row(
+    color_type, depth, pixel, seen, black, interlaced, last
+):
+    rows = [pixel] * 6 + [pixel if last else bytes(len(pixel))]
+    whole = png_of_rows(rows, color_type, depth, interlaced)
+    wanted = np.uint8([seen] * 6 + [seen if last else black])[:, None]
+    np.testing.assert_array_equal(decode_compressed(message(whole)), wanted)
+    with pytest.raises(ImageRefused, match="bytes of its pixels are missing"):
+        decode_compressed(message(png_of_rows(rows[:5], color_type, depth, interlaced)))
+
+
+def test_jpeg_is_read_as_opencv_reads_it():
+    noise = np.random.default_rng(0).integers(0, 256, (45, 70, 3), np.uint8)
+    for picture in (PICTURE, noise, noise[..., 0]):
+        data = encode(".jpg", picture)
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+        # Another build of the same library may round otherwise.
+        assert np.abs(decode_compressed(message(data)).astype(int) - pixels).max() <= 1
+
+
 def png_of_size(width, height):
     ihdr = b"IHDR" + struct.pack(">II", width, height) + PNG[24:29]
     return PNG[:12] + ihdr + struct.pack(">I", zlib.crc32(ihdr)) + PNG[33:]
@@ -171,12 +253,38 @@ def jpeg_of_size(width, height):
         (jpeg_of_size(60000, 60000), "jpeg of 60000x60000 pixels is beyond the limit"),
         (png_of_size(0, 8), "zero size 0x8 in the png"),
         (jpeg_of_size(8, 0), "zero size 8x0 in the jpeg"),
-        (png_of_size(80, 500), "undecodable png: corrupt data"),
+        (
+            png_of_size(80, 33),
+            "undecodable png: corrupt data .*: 241 bytes of its pixels are missing",
+        ),
+        (png_of_size(8192, 8192), "bytes cannot hold the 8192x8192 pixels that it claims"),
+        (jpeg_of_size(8192, 8192), "bytes cannot hold the 8192x8192 pixels that it claims"),
+        (jpeg_of_size(8192, 8192)[:689] + b"\xff\xd9", "691 bytes cannot hold the 8192x8192"),
     ],
 )
 def test_refuses_with_a_reason(data, reason):
     with pytest.raises(ImageRefused, match=reason):
         decode_compressed(message(data, "h264"))
+
+
+def test_a_limit_of_pixels():
+    for data in (JPEG, PNG):
+        assert decode_compressed(message(data), max_pixels=80 * 32).shape == PICTURE.shape
+        with pytest.raises(ImageRefused, match="of 80x32 pixels is beyond the limit of 2559"):
+            decode_compressed(message(data), max_pixels=80 * 32 - 1)
+
+
+@pytest.mark.parametrize("shape", [(512, 512), (512, 512, 3), (2048, 64, 3)])
+@pytest.mark.parametrize("extension", [".png", ".jpg"])
+@pytest.mark.parametrize("value", [0, 255])
+def test_the_smallest_files_of_their_size_are_read(shape, extension, value):
+    """A limit of bytes per pixel must not touch what is valid, as a camera with its cap on."""
+    options = {
+        ".png": (cv2.IMWRITE_PNG_COMPRESSION, 9),
+        ".jpg": (cv2.IMWRITE_JPEG_OPTIMIZE, 1, cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+    }
+    data = encode(extension, np.full(shape, value, np.uint8), *options[extension])
+    assert (decode_compressed(message(data)) == value).all()
 
 
 @st.composite

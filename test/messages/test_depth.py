@@ -24,6 +24,27 @@ def test_millimetres(order, padding):
     np.testing.assert_allclose(found, np.array(MILLIMETRES) / 1000, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("encoding", "step"), [("mono16", 6), ("mono16", 0), ("16UC1", 0)])
+def test_what_older_drivers_call_millimetres(encoding, step):
+    """mono16 is what cameras said before REP-118, a step of 0 one that nobody filled in."""
+    found = decode_depth(message(np.array(MILLIMETRES, "<u2"), encoding, step=step))
+    np.testing.assert_allclose(found, np.array(MILLIMETRES) / 1000, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("error")
+def test_signalling_nan_is_no_depth():
+    values = np.frombuffer(np.array([0x7FA00000, 0x3F800000], "<u4"), "<f4").reshape(1, 2)
+    with np.errstate(all="warn"):
+        np.testing.assert_array_equal(decode_depth(message(values, "32FC1")), [[0, 1]])
+
+
+def test_a_limit_of_pixels():
+    values = np.array(MILLIMETRES, "<u2")
+    assert decode_depth(message(values), max_pixels=6).shape == (2, 3)
+    with pytest.raises(ImageRefused, match="depth image of 3x2 pixels is beyond the limit of 5"):
+        decode_depth(message(values), max_pixels=5)
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_metres_and_where_there_are_none(order):
     values = np.array([[1.5, np.nan, np.inf], [-1, 0, 80.25]], order + "f4")
@@ -38,6 +59,10 @@ def test_metres_and_where_there_are_none(order):
         ({"encoding": "mono8"}, "32FC1"),
         ({"width": 0}, "zero size"),
         ({"step": 5}, "step 5"),
+        ({"step": 0, "data": bytes(13)}, "13 bytes"),
+        ({"width": 60000, "height": 60000}, "beyond the limit of"),
+        ({"width": 2**32 - 1, "height": 1}, "beyond the limit of"),
+        ({"step": 2**32 - 1}, "expected 8589934590"),
         ({"data": bytes(11)}, "11 bytes"),
     ],
 )

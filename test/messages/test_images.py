@@ -175,6 +175,41 @@ def test_refuses_with_a_reason(encoding, size, step, length, reason):
         decode_image(msg)
 
 
+@pytest.mark.parametrize(
+    ("encoding", "step", "length"), [("rgb8", 12, 24), ("mono16", 8, 16), ("nv12", 4, 12)]
+)
+def test_a_step_that_nobody_filled_in(encoding, step, length):
+    filled, empty = (
+        message(encoding, (4, 2), np.zeros((1, 1), np.uint8), step=s, data=bytes(range(length)))
+        for s in (step, 0)
+    )
+    np.testing.assert_array_equal(decode_image(empty), decode_image(filled))
+
+
+def test_a_limit_of_pixels():
+    msg = message("mono8", (4, 2), np.zeros((2, 4), np.uint8))
+    assert decode_image(msg, max_pixels=8).shape == (2, 4, 3)
+    with pytest.raises(ImageRefused, match="image of 4x2 pixels is beyond the limit of 7"):
+        decode_image(msg, max_pixels=7)
+
+
+@pytest.mark.parametrize("encoding", KNOWN_ENCODINGS)
+@pytest.mark.parametrize("size", [(60000, 60000), (2**32 - 2, 2), (2, 2**32 - 2)])
+@pytest.mark.parametrize("step", [0, 1, 2**32 - 1])
+def test_impossible_sizes_are_refused_before_memory_is_taken(encoding, size, step):
+    msg = message(encoding, size, np.zeros((1, 1), np.uint8), step=step, data=bytes(100))
+    with pytest.raises(ImageRefused, match="beyond the limit of"):
+        decode_image(msg)
+
+
+def test_reasons_stay_short_whatever_the_name_of_the_encoding():
+    msg = message("a\n\ud800" * 10**6, (4, 2), np.zeros((2, 4), np.uint8))
+    with pytest.raises(ImageRefused) as refusal:
+        decode_image(msg)
+    assert len(str(refusal.value)) <= 300
+    str(refusal.value).encode()
+
+
 @st.composite
 def any_message(draw):
     encoding = draw(st.sampled_from(KNOWN_ENCODINGS) | st.text(max_size=12))
