@@ -9,8 +9,16 @@ from typing import Any
 import cv2
 import numpy as np
 
-# Lengths of D that each distortion model takes; a pinhole without D bends nothing.
-_COEFFICIENTS = {"plumb_bob": (0, 4, 5), "rational_polynomial": (0, 8, 12, 14), "equidistant": (4,)}
+# Lengths of D that each distortion model takes. The first two are one model to OpenCV, of which
+# calibrations use either name for any length; without D it bends nothing.
+_OPENCV_LENGTHS = (0, 4, 5, 8, 12, 14)
+_COEFFICIENTS = {
+    "plumb_bob": _OPENCV_LENGTHS,
+    "rational_polynomial": _OPENCV_LENGTHS,
+    "equidistant": (4,),
+}
+# What others call them: OpenCV and Kalibr; hand-written and simulated cameras that bend nothing.
+_OTHER_NAMES = {"fisheye": "equidistant", "": "plumb_bob", "none": "plumb_bob"}
 _CONVERGED = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 100, 1e-12)
 # Largest angle to the optical axis, radians.
 _WIDEST = np.deg2rad(89.0)
@@ -22,7 +30,8 @@ class CameraModel:
     """Describe a calibrated camera and the part of its sensor that a picture shows.
 
     width, height: of the calibrated sensor, pixels; K: float [3, 3]; model: "plumb_bob",
-    "rational_polynomial" or "equidistant"; D: its coefficients, OpenCV's order, empty for none;
+    "rational_polynomial", "equidistant" (or "fisheye"), "none"; D: its coefficients, OpenCV's
+    order, empty for none;
     roi: x, y, width, height on the sensor, pixels, or None; binning: sensor pixels per pixel
     of the picture, along x and y. Integer coordinates are the centres of pixels.
     Raise ValueError that names the field and its value.
@@ -40,22 +49,23 @@ class CameraModel:
     def __post_init__(self) -> None:
         object.__setattr__(self, "K", np.asarray(self.K, np.float64).reshape(-1))
         object.__setattr__(self, "D", np.asarray(self.D, np.float64).reshape(-1))
+        self._rename()
         self._check()
         object.__setattr__(self, "K", self.K.reshape(3, 3))
 
     @classmethod
     def from_camera_info(cls, info: Any) -> CameraModel:
         """Read a sensor_msgs/CameraInfo of rclpy or rosbags (fields as in ROS 2)."""
-        roi = info.roi
-        has_roi = roi.width > 0 and roi.height > 0
+        roi = tuple(
+            int(getattr(info.roi, side)) for side in ("x_offset", "y_offset", "width", "height")
+        )
         return cls(
             width=int(info.width),
             height=int(info.height),
             K=info.k,
-            # An empty name is common in hand-written messages; without D it says nothing.
-            model=str(info.distortion_model) or "plumb_bob",
+            model=str(info.distortion_model),
             D=info.d,
-            roi=(roi.x_offset, roi.y_offset, roi.width, roi.height) if has_roi else None,
+            roi=roi if min(roi[2:]) > 0 else None,
             binning=(max(int(info.binning_x), 1), max(int(info.binning_y), 1)),
         )
 
@@ -163,6 +173,15 @@ class CameraModel:
         falling = np.flatnonzero(np.diff(radius) <= 0)
         return float(slope[falling[0]] if len(falling) else slope[-1])
 
+    def _rename(self) -> None:
+        """Keep one name of each model."""
+        name = self.model.strip().lower()
+        if name == "none":
+            if self.D.any():
+                raise ValueError(f"camera distortion_model is 'none', but D is {self.D.tolist()}")
+            object.__setattr__(self, "D", self.D[:0])
+        object.__setattr__(self, "model", _OTHER_NAMES.get(name, name))
+
     def _check(self) -> None:
         if self.width < 1 or self.height < 1:
             raise ValueError(f"camera width, height {self.width}, {self.height} must be positive")
@@ -171,11 +190,12 @@ class CameraModel:
         if self.K[0] <= 0 or self.K[4] <= 0:
             raise ValueError(
                 f"camera K {self.K.tolist()} has no positive focal lengths (K[0], K[4]); "
-                "is the camera calibrated?"
+                "is the camera calibrated, and does its driver read the calibration file?"
             )
         if self.model not in _COEFFICIENTS:
             raise ValueError(
-                f"camera distortion_model {self.model!r} is unknown; known: {sorted(_COEFFICIENTS)}"
+                f"camera distortion_model {self.model!r} is unknown; known: "
+                f"{sorted({*_COEFFICIENTS, *filter(None, _OTHER_NAMES)})}"
             )
         lengths = _COEFFICIENTS[self.model]
         if len(self.D) not in lengths or not np.isfinite(self.D).all():

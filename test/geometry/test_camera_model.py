@@ -11,8 +11,21 @@ DISTORTED = [
     ("plumb_bob", [-0.3, 0.1, 0.001, -0.002, -0.01]),
     ("plumb_bob", [-0.2, 0.05, 0.001, -0.002]),
     ("rational_polynomial", [0.8, -0.3, 1e-4, -2e-4, 0.01, 1.1, -0.2, 0.05]),
+    ("rational_polynomial", [-0.2, 0.05, 0.001, -0.002]),
+    ("rational_polynomial", [-0.3, 0.1, 0.001, -0.002, -0.01]),
+    ("plumb_bob", [0.8, -0.3, 1e-4, -2e-4, 0.01, 1.1, -0.2, 0.05]),
+    *(
+        (name, [0.8, -0.3, 1e-4, -2e-4, 0.01, 1.1, -0.2, 0.05, 1e-3, -1e-3, 2e-3, 1e-3, *tilt])
+        for name in ("plumb_bob", "rational_polynomial")
+        for tilt in ([], [0.01, -0.02])
+    ),
+    ("fisheye", [0.02, -0.01, 0.003, -0.001]),
+    ("Equidistant", [0.02, -0.01, 0.003, -0.001]),
     ("equidistant", [0.02, -0.01, 0.003, -0.001]),
 ]
+
+
+ROI = ("x_offset", "y_offset", "width", "height")
 
 
 def camera_info(**changes) -> SimpleNamespace:
@@ -41,7 +54,8 @@ def test_projects_as_opencv_and_back(model, d):
     camera = CameraModel.from_camera_info(camera_info(distortion_model=model, d=d))
     points = points_ahead()
     pixels, visible = camera.project(points)
-    project = cv2.fisheye.projectPoints if model == "equidistant" else cv2.projectPoints
+    fisheye = model.lower() in ("equidistant", "fisheye")
+    project = cv2.fisheye.projectPoints if fisheye else cv2.projectPoints
     expected = project(points[:, None], np.zeros(3), np.zeros(3), K, np.array(d))[0].reshape(-1, 2)
     assert visible.all()
     np.testing.assert_allclose(pixels, expected, atol=1e-9)
@@ -54,6 +68,21 @@ def test_projects_a_pinhole_exactly():
     assert visible.all()
     np.testing.assert_allclose(pixels, [[639.5, 359.5], [709.5, 325]])
     np.testing.assert_allclose(camera.rays(pixels), [[0, 0, 1], [0.1, -0.05, 1]], atol=1e-12)
+
+
+@pytest.mark.parametrize("model", ["", "none", "None", "plumb_bob", "rational_polynomial"])
+@pytest.mark.parametrize("d", [[], [0.0] * 5])
+def test_a_camera_that_bends_nothing(model, d):
+    camera = CameraModel.from_camera_info(camera_info(distortion_model=model, d=d))
+    expected = CameraModel(1280, 720, K).project(points_ahead())
+    for found, wanted in zip(camera.project(points_ahead()), expected, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_names_of_one_model_are_equal():
+    d = [0.02, -0.01, 0.003, -0.001]
+    assert CameraModel(1280, 720, K, "fisheye", d) == CameraModel(1280, 720, K, "equidistant", d)
+    assert CameraModel(1280, 720, K, "none") == CameraModel(1280, 720, K)
 
 
 def test_sees_nothing_behind_it_nor_beside_the_picture():
@@ -116,8 +145,19 @@ def test_equal_calibrations_are_equal():
         ({"k": np.full(9, np.nan)}, "K .* finite"),
         ({"distortion_model": "spherical"}, "'spherical' is unknown.*equidistant"),
         ({"d": [0.1, 0.2]}, r"D \[0.1, 0.2\].*plumb_bob"),
+        ({"d": [0.1] * 6}, r"plumb_bob 0 or 4 or 5 or 8 or 12 or 14 of them"),
+        ({"d": [np.nan] * 5}, "D .* finite"),
         ({"distortion_model": "equidistant", "d": []}, r"D \[\].*equidistant"),
+        ({"distortion_model": "fisheye", "d": [0.1] * 5}, "for equidistant 4 of them"),
+        ({"distortion_model": "none", "d": [0.1] * 5}, r"'none', but D is \[0.1"),
+        ({"distortion_model": "", "d": [0.1] * 3}, r"D \[0.1, 0.1, 0.1\]"),
+        ({"binning_x": 2**32 - 1}, "no pixel"),
         ({"roi": SimpleNamespace(x_offset=700, y_offset=0, width=600, height=9)}, "roi"),
+        # Sums that leave 32 bits, of the library whose numbers are NumPy's.
+        (
+            {"roi": SimpleNamespace(**dict.fromkeys(ROI, np.uint32(2**32 - 4)))},
+            "leaves the sensor",
+        ),
     ],
 )
 def test_refuses_a_message_and_says_why(changes, message):
