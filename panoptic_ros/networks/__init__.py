@@ -10,14 +10,23 @@ from torch import nn
 
 from panoptic_ros.networks.deeplab import DeepLabV3Plus
 from panoptic_ros.networks.mask_rcnn import MaskRCNNDetector
+from panoptic_ros.networks.panoptic.shared import SharedPanopticNetwork
 from panoptic_ros.networks.panoptic_head import PanopticHead
 
-__all__ = ["NETWORKS", "DeepLabV3Plus", "MaskRCNNDetector", "PanopticHead", "build"]
+__all__ = [
+    "NETWORKS",
+    "DeepLabV3Plus",
+    "MaskRCNNDetector",
+    "PanopticHead",
+    "SharedPanopticNetwork",
+    "build",
+]
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "deeplabv3plus_mobilenetv2": DeepLabV3Plus,
     "mask_rcnn": MaskRCNNDetector,
     "panoptic_head": PanopticHead,
+    "shared_panoptic": SharedPanopticNetwork,
 }
 
 

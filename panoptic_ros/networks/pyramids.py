@@ -10,11 +10,13 @@ from functools import partial
 
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models import mobilenet_v2, resnet50
+from torchvision.models import mobilenet_v2, resnet50, resnet101
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.ops import FrozenBatchNorm2d
 
 PYRAMID_LEVELS = ["0", "1", "2", "3"]
+# The stages of a ResNet of bottlenecks that make the levels, with their channels.
+RESNET = {"layer1": 256, "layer2": 512, "layer3": 1024, "layer4": 2048}
 
 
 class FrozenNorm(FrozenBatchNorm2d):
@@ -55,8 +57,12 @@ def mobilenet_v2_fpn(channels: int, norm: Norm, pyramid_norm: Norm | None) -> Ba
 
 def resnet50_fpn(channels: int, norm: Norm, pyramid_norm: Norm | None) -> BackboneWithFPN:
     """Return a feature pyramid on ResNet-50, with random weights."""
-    layers = {"layer1": 256, "layer2": 512, "layer3": 1024, "layer4": 2048}
-    return _with_fpn(resnet50(weights=None, norm_layer=norm), layers, channels, pyramid_norm)
+    return _with_fpn(resnet50(weights=None, norm_layer=norm), RESNET, channels, pyramid_norm)
+
+
+def resnet101_fpn(channels: int, norm: Norm, pyramid_norm: Norm | None) -> BackboneWithFPN:
+    """Return a feature pyramid on ResNet-101, with random weights."""
+    return _with_fpn(resnet101(weights=None, norm_layer=norm), RESNET, channels, pyramid_norm)
 
 
 def resnet50_msra_fpn(channels: int, norm: Norm, pyramid_norm: Norm | None) -> BackboneWithFPN:
@@ -82,5 +88,6 @@ def _with_fpn(
 BACKBONES: dict[str, Callable[[int, Norm, Norm | None], BackboneWithFPN]] = {
     "mobilenet_v2_fpn": mobilenet_v2_fpn,
     "resnet50_fpn": resnet50_fpn,
+    "resnet101_fpn": resnet101_fpn,
     "resnet50_msra_fpn": resnet50_msra_fpn,
 }
