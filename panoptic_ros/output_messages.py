@@ -108,6 +108,7 @@ def _instances(make: OutputMessages, placed: Placed) -> Any:
         answer.header,
         track_ids=ground.track_ids,
         positions={i: g.position for i, g in ground.instances.items()},
+        position_frame=placed.base_frame,
     )
 
 

@@ -61,11 +61,12 @@ class MessageBuilder:
         *,
         track_ids: Mapping[int, int] | None = None,
         positions: Mapping[int, tuple[float, float]] | None = None,
+        position_frame: str = "",
     ) -> Any:
         """Return the things of a frame as PanopticInstances, by falling score.
 
-        track_ids, positions (x, y in metres): by value in the label image, of those that
-        have one.
+        track_ids, positions (x, y in metres, in position_frame): by value in the label image,
+        of those that have one.
         """
         things = sorted((s for s in panoptic.segments if s.is_thing), key=lambda s: -s.score)
         return self._type(INSTANCES_KIND)(
@@ -81,6 +82,7 @@ class MessageBuilder:
                 )
                 for segment in things
             ],
+            position_frame=position_frame if positions else "",
         )
 
     def label_info(self, labels: LabelSet, stamp: Any) -> Any:

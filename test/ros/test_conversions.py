@@ -89,6 +89,22 @@ def test_instances_message_by_falling_score():
     np.testing.assert_array_equal(pixels(person.mask, np.uint8), [[255, 255], [255, 0]])
     np.testing.assert_array_equal(pixels(car.mask, np.uint8), [[255, 255]])
     assert all(math.isnan(v) for v in (car.position.x, car.position.y, car.position.z))
+    assert msg.position_frame == ""
+
+
+def test_instances_message_names_the_frame_of_its_positions():
+    msg = conversions.MESSAGES.instances(
+        PanopticPrediction(LABELS, SEGMENTS),
+        CITYSCAPES,
+        HEADER,
+        positions={24001: (3.0, -1.5)},
+        position_frame="base_link",
+    )
+    msg = sent(msg)
+    assert msg.position_frame == "base_link"
+    car, person = msg.instances
+    assert math.isnan(car.position.x)
+    assert (person.position.x, person.position.y, person.position.z) == (3.0, -1.5, 0.0)
 
 
 def test_instances_message_without_things():

@@ -284,7 +284,9 @@ def test_an_instance_has_a_track_and_a_place(afresh):
     numbers = set()
     for _ in range(4):
         stamp = afresh.drive(STREET)
-        [instance] = afresh.answer_to(instances, stamp).instances
+        answer = afresh.answer_to(instances, stamp)
+        assert answer.position_frame == "base_link"
+        [instance] = answer.instances
         numbers.add(instance.track_id)
         assert instance.class_name == "car"
         assert instance.position.x == pytest.approx(DISTANCE, abs=0.5)
