@@ -194,7 +194,9 @@ def _checked(hint: Any, value: Any, where: str, key: str) -> Any:
         (hint,) = (option for option in inner if option is not NoneType)
         return _checked(hint, value, where, key)
     if is_dataclass(hint):
-        return make(hint, value, f"{where}: {key}")  # type: ignore[arg-type]
+        # A group without keys is null to YAML.
+        content = {} if value is None else value
+        return make(hint, content, f"{where}: {key}")  # type: ignore[arg-type]
     if origin in _PLAIN:
         converted = _plain(origin, value)
         if converted is not None:

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, whatever ends the writing."""
+"""Files that are written whole or not at all, whatever ends the writing; errors name them."""
 
 from __future__ import annotations
 
@@ -32,9 +32,20 @@ def replacing(file: Path) -> Iterator[BinaryIO]:
         # torch.save hides a failed write behind an error of its own.
         failed = error.__context__ if isinstance(error, RuntimeError) else error
         if isinstance(failed, OSError):
-            words = f"cannot be written: {failed.strerror}"
-            raise OSError(failed.errno, words, str(file)) from error
+            raise _named(failed, file) from error
         raise
+
+
+def append(file: Path, content: str) -> None:
+    """Write text as UTF-8 to the end of a file, in part where that fails or is killed.
+
+    Raise OSError that names the file.
+    """
+    try:
+        with file.open("ab") as opened:
+            opened.write(content.encode())
+    except OSError as error:
+        raise _named(error, file) from error
 
 
 def write_file(file: Path, content: bytes | str) -> None:
@@ -46,6 +57,11 @@ def write_file(file: Path, content: bytes | str) -> None:
 def write_json(file: Path, content: Any, indent: int | None = 1) -> None:
     """Write what JSON can hold; raise as `replacing` does."""
     write_file(file, json.dumps(content, indent=indent) + "\n")
+
+
+def _named(error: OSError, file: Path) -> OSError:
+    # A write that fails knows no name.
+    return OSError(error.errno, f"cannot be written: {error.strerror}", str(file))
 
 
 def _sync(folder: Path) -> None:

@@ -49,6 +49,7 @@ def test_values_come_in_the_types_of_the_class():
     assert found.limits == {24: 3}
     assert found.more == {"a": [1]}
     assert whole({"name": False}).name == "no"
+    assert whole({"part": None}).part == Part()
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def test_values_come_in_the_types_of_the_class():
         ({"count": 16**20_000}, "count is an int too long to show; it must be a whole number"),
         ({"is_on": 1}, "is_on is 1; it must be true or false"),
         ({"is_on": "false"}, "is_on is 'false'; it must be true or false"),
-        ({"part": None}, "part must be a mapping of keys to values, not None"),
+        ({"part": 0}, "part must be a mapping of keys to values, not 0"),
         ({"part": {"rate": "fast"}}, "part: rate is 'fast'; it must be a number"),
         ({"part": {"rate": float("nan")}}, "part: rate is nan; it must be a number"),
         ({"part": {"rate": "inf"}}, "part: rate is 'inf'; it must be a number"),

@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from panoptic_ros import resources
+from panoptic_ros.documents import make, mapping, read_yaml
 
 
 @dataclass(frozen=True)
@@ -35,9 +33,9 @@ class Entry:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[0-9a-f]{0,64}", self.sha256):
-            raise ValueError(f"{self.name}: sha256 is {self.sha256!r}, no hash in lower case")
+            raise ValueError(f"sha256 is {self.sha256!r}, no hash in lower case")
         if Path(self.file).name != self.file:
-            raise ValueError(f"{self.name}: file is {self.file!r}, it must be a plain name")
+            raise ValueError(f"file is {self.file!r}, it must be a plain name")
 
     def by_hand(self) -> str:
         """Say how to bring the file where there is no network."""
@@ -54,13 +52,11 @@ def load_manifest(file: Path | None = None) -> dict[str, Entry]:
     Raise ValueError that names file and entry where a field is missing, unknown or impossible.
     """
     file = file or resources.share_dir() / "weights" / "manifest.yaml"
-    try:
-        content = yaml.safe_load(file.read_bytes())
-    except yaml.YAMLError as error:
-        raise ValueError(f"{file} is not YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{file} must map names to entries")
-    return {name: _entry(file, name, fields) for name, fields in content.items()}
+    entries = mapping(read_yaml(file), str(file))
+    return {
+        name: make(Entry, {"name": name, **mapping(entry, f"{file}: {name}")}, f"{file}: {name}")
+        for name, entry in entries.items()
+    }
 
 
 def entry(name: str, manifest: dict[str, Entry]) -> Entry:
@@ -75,10 +71,3 @@ def advice(name: str) -> str:
     if name not in load_manifest():
         return ""
     return f"run `python -m panoptic_ros weights fetch {name}`"
-
-
-def _entry(file: Path, name: str, fields: Any) -> Entry:
-    try:
-        return Entry(name=name, **fields)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{file}: {name}: {error}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 
 # An error names this many tensors of a kind, then counts.
@@ -27,6 +28,16 @@ def load_state(module: nn.Module, tensors: Mapping[str, Tensor], *, source: str)
     """
     check_fit(shapes(module.state_dict()), shapes(tensors), source=source)
     module.load_state_dict(dict(tensors))
+
+
+def check_finite(tensors: Mapping[str, Tensor], *, source: str) -> None:
+    """Raise ValueError that names the tensors with values that are not finite (NaN, infinity).
+
+    Such a network gives one class for every pixel, or nothing, without a word.
+    """
+    bad = [name for name, t in tensors.items() if not torch.isfinite(t).all()]
+    if bad:
+        raise ValueError(f"{source}: {_listed(bad)} with values that are not finite; train it anew")
 
 
 def shapes(tensors: Mapping[str, HasShape]) -> dict[str, tuple[int, ...]]:
@@ -58,7 +69,9 @@ def check_fit(
 
 
 def _problem(kind: str, entries: list[str]) -> str:
-    if not entries:
-        return ""
+    return f"{kind} {_listed(entries)}" if entries else ""
+
+
+def _listed(entries: list[str]) -> str:
     more = f" and {len(entries) - NAMED} more" if len(entries) > NAMED else ""
-    return f"{kind} tensors ({len(entries)}): {', '.join(entries[:NAMED])}{more}"
+    return f"tensors ({len(entries)}): {', '.join(entries[:NAMED])}{more}"

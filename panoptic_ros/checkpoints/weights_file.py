@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,19 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from panoptic_ros.checkpoints.state import load_state
+from panoptic_ros.checkpoints.state import check_finite, load_state
+from panoptic_ros.documents import make, mapping, read_json
 from panoptic_ros.networks import build
+from panoptic_ros.whole_files import write_file
 
-# What `load` needs; the rest of the side file tells people where the weights come from.
-REQUIRED = ("architecture", "label_set", "sha256")
+
+@dataclass(frozen=True)
+class _Needed:
+    """Hold what `load` needs; the rest of a side file tells people where weights come from."""
+
+    architecture: Mapping[str, Any]
+    label_set: str
+    sha256: str
 
 
 def save(
@@ -60,9 +67,8 @@ def save(
         "sha256": hashlib.sha256(content).hexdigest(),
     }
     text = json.dumps(side, indent=2, allow_nan=False) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _replace(_tensor_file(path), content)
-    _replace(_side_file(path), text.encode())
+    write_file(_tensor_file(path), content)
+    write_file(_side_file(path), text)
 
 
 def load(path: str | Path, device: torch.device | str = "cpu") -> tuple[nn.Module, dict[str, Any]]:
@@ -70,7 +76,8 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> tuple[nn.Modul
 
     path: without suffix. Nothing is parsed before its SHA-256 is the side file's.
     Raise FileNotFoundError for a missing file; ValueError that names the file where it is
-    damaged, was exchanged, or holds other tensors than its architecture has.
+    damaged, was exchanged, holds other tensors than its architecture has, or values that are
+    not finite.
     """
     path = Path(path)
     side = read_side_file(path)
@@ -93,6 +100,7 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> tuple[nn.Modul
         module = build(side["architecture"])
     except ValueError as error:
         raise ValueError(f"{_side_file(path)}: {error}") from error
+    check_finite(tensors, source=str(file))
     load_state(module, tensors, source=str(file))
     return module.to(device).eval(), side
 
@@ -105,16 +113,10 @@ def read_side_file(path: str | Path) -> dict[str, Any]:
     """
     file = _side_file(Path(path))
     try:
-        side = json.loads(file.read_bytes())
+        side = dict(mapping(read_json(file), str(file)))
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no checkpoint {path}: {file} is missing") from None
-    except ValueError as error:
-        raise ValueError(f"{file} is not JSON: {error}") from error
-    missing = [key for key in REQUIRED if not isinstance(side, dict) or key not in side]
-    if missing:
-        raise ValueError(f"{file} lacks {', '.join(missing)}")
-    if not isinstance(side["architecture"], dict):
-        raise ValueError(f"{file}: architecture must be a JSON object")
+    make(_Needed, {key: side[key] for key in _Needed.__annotations__ if key in side}, str(file))
     return side
 
 
@@ -137,18 +139,3 @@ def _stored(name: str, tensor: Tensor, half_precision: bool) -> Tensor:
         peak = tensor.abs().max().item()
         raise ValueError(f"{name} cannot be stored as {stored.dtype}: its largest value is {peak}")
     return stored
-
-
-def _replace(file: Path, content: bytes) -> None:
-    """Write a file under another name first, so that it is never there in part."""
-    with tempfile.NamedTemporaryFile(dir=file.parent, prefix=file.name, delete=False) as partial:
-        try:
-            partial.write(content)
-            partial.flush()
-            os.fsync(partial.fileno())
-            # mkstemp's mode is 0600; weights are for every user of the machine.
-            Path(partial.name).chmod(0o644)
-            Path(partial.name).replace(file)
-        except BaseException:
-            Path(partial.name).unlink(missing_ok=True)
-            raise

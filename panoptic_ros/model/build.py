@@ -11,7 +11,8 @@ from torch import nn
 
 from panoptic_ros import checkpoints
 from panoptic_ros.checkpoints import advice
-from panoptic_ros.model.config import RANDOM, ModelConfig, NetworkConfig, named
+from panoptic_ros.documents import named
+from panoptic_ros.model.config import RANDOM, ModelConfig, NetworkConfig
 from panoptic_ros.model.predictors import InstancePredictor, SemanticPredictor
 from panoptic_ros.networks import DeepLabV3Plus, MaskRCNNDetector, PanopticHead, build
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
-
-import yaml
+from typing import Any
 
 from panoptic_ros import resources
 from panoptic_ros.checkpoints import find
+from panoptic_ros.documents import make, named, read_yaml
 from panoptic_ros.fusion import STRATEGIES
 from panoptic_ros.fusion.fusion_options import FusionOptions
 from panoptic_ros.labels import LabelSet, label_set
 
 RANDOM = "random"
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -36,8 +34,8 @@ class NetworkConfig:
     find_riders: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.weights, str) or not self.weights:
-            raise ValueError(f"weights is {self.weights!r}; it must be a name, a path or {RANDOM}")
+        if not self.weights:
+            raise ValueError(f"weights is empty; it must be a name, a path or {RANDOM}")
         if (self.weights == RANDOM) != isinstance(self.architecture, Mapping):
             raise ValueError(
                 f"architecture is needed with `weights: {RANDOM}` and only there; "
@@ -45,10 +43,8 @@ class NetworkConfig:
             )
         for name in ("short_side", "long_side"):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 0:
-                raise ValueError(f"{name} is {value!r}; it must be a number of pixels, 0 for none")
-        if not isinstance(self.find_riders, bool):
-            raise ValueError(f"find_riders is {self.find_riders!r}; it must be true or false")
+            if value < 0:
+                raise ValueError(f"{name} is {value}; it must be a number of pixels, 0 for none")
 
 
 @dataclass(frozen=True)
@@ -73,11 +69,11 @@ class _File:
     """Hold the keys of a model file; those without a default must be there."""
 
     label_set: str
-    semantic: Mapping[str, Any]
-    instances: Mapping[str, Any]
-    head: Mapping[str, Any] | None = None
+    semantic: NetworkConfig
+    instances: NetworkConfig
+    head: NetworkConfig | None = None
     fusion: str = "stack"
-    options: Mapping[str, Any] | None = None
+    options: FusionOptions | None = None
     seed: int = 0
 
 
@@ -89,32 +85,23 @@ def load_model_config(model: str | Path) -> ModelConfig:
     key where a key is unknown, missing or has an impossible value.
     """
     file = _find(model)
-    try:
-        content = yaml.safe_load(file.read_bytes())
-    except yaml.YAMLError as error:
-        raise ValueError(f"{file} is not YAML: {error}") from error
-    raw = _checked(_File, content, f"{file}")
+    raw = make(_File, read_yaml(file), str(file))
 
-    def network(key: str) -> NetworkConfig:
-        entry = dict(_mapping(getattr(raw, key), f"{file}: {key}"))
-        if isinstance(entry.get("weights"), str) and entry["weights"] != RANDOM:
-            entry["weights"] = str(_weights_path(entry["weights"], file.parent))
-        return _checked(NetworkConfig, entry, f"{file}: {key}")
+    def network(entry: NetworkConfig) -> NetworkConfig:
+        if entry.weights == RANDOM:
+            return entry
+        return replace(entry, weights=str(_weights_path(entry.weights, file.parent)))
 
-    if raw.fusion not in tuple(STRATEGIES):
+    if raw.fusion not in STRATEGIES:
         raise ValueError(f"{file}: fusion is {raw.fusion!r}; known: {', '.join(STRATEGIES)}")
-    if not isinstance(raw.seed, int):
-        raise ValueError(f"{file}: seed is {raw.seed!r}; it must be an integer")
-    options = _mapping(raw.options or {}, f"{file}: options")
-    _mapping(options.get("class_limits", {}), f"{file}: options: class_limits")
     return ModelConfig(
         name=file.stem,
         labels=named(f"{file}: label_set", lambda: label_set(raw.label_set)),
-        semantic=network("semantic"),
-        instances=network("instances"),
-        head=None if raw.head is None else network("head"),
+        semantic=network(raw.semantic),
+        instances=network(raw.instances),
+        head=None if raw.head is None else network(raw.head),
         fusion=raw.fusion,
-        options=_checked(FusionOptions, options, f"{file}: options"),
+        options=raw.options or FusionOptions(),
         seed=raw.seed,
     )
 
@@ -145,31 +132,3 @@ def _weights_path(weights: str, folder: Path) -> Path:
     if weights.startswith((".", "/", "~")):
         return folder / Path(weights).expanduser()
     return find(weights) or resources.share_dir() / "weights" / weights
-
-
-def _checked(kind: Callable[..., T], content: Any, where: str) -> T:
-    """Make a dataclass of a mapping; raise ValueError for keys it does not know or lacks."""
-    entries = _mapping(content, where)
-    known = {f.name: f for f in fields(kind)}
-    for key in entries:
-        if key not in known:
-            raise ValueError(f"{where}: unknown key {key!r}; known: {', '.join(known)}")
-    for name, key in known.items():
-        optional = key.default is not MISSING or key.default_factory is not MISSING
-        if not optional and name not in entries:
-            raise ValueError(f"{where}: {name} is missing")
-    return named(where, lambda: kind(**entries))
-
-
-def _mapping(content: Any, where: str) -> Mapping[str, Any]:
-    if not isinstance(content, Mapping):
-        raise ValueError(f"{where} must be a mapping of keys to values, not {content!r}")
-    return content
-
-
-def named(where: str, make: Callable[[], T]) -> T:
-    """Return what `make` makes, its errors told with the place they come from."""
-    try:
-        return make()
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{where}: {error}") from error

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from panoptic_ros.networks.deeplab import DeepLabV3Plus
@@ -29,19 +30,23 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "shared_panoptic": SharedPanopticNetwork,
 }
 
+MOST_PARAMETERS = 2_000_000_000
+# What torch and the networks raise for parameters that make no network.
+_IMPOSSIBLE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+
 
 def build(architecture: Mapping[str, Any]) -> nn.Module:
     """Return a network with random weights.
 
     architecture: `name`, a key of NETWORKS, and that network's own parameters.
-    Raise ValueError for an unknown name, and for a parameter that is unknown, missing or
-    out of its range.
+    Raise ValueError for an unknown name, for a parameter that is unknown, missing or out of
+    its range, and for a network of more than MOST_PARAMETERS.
 
     >>> build({"name": "deeplabv3plus_mobilenetv2", "num_classes": 19})
     """
     parameters = dict(architecture)
     name = parameters.pop("name", None)
-    if name not in NETWORKS:
+    if not isinstance(name, str) or name not in NETWORKS:
         raise ValueError(f"unknown architecture {name!r}; known: {', '.join(NETWORKS)}")
     network = NETWORKS[name]
     try:
@@ -50,6 +55,11 @@ def build(architecture: Mapping[str, Any]) -> nn.Module:
         known = ", ".join(inspect.signature(network).parameters)
         raise ValueError(f"architecture {name!r}: {error}; its parameters: {known}") from None
     try:
+        # Without memory first: a file may ask for more than there is.
+        with torch.device("meta"):
+            size = sum(p.numel() for p in network(**parameters).parameters())
+        if size > MOST_PARAMETERS:
+            raise ValueError(f"it has {size:.3g} parameters, the limit is {MOST_PARAMETERS:.3g}")
         return network(**parameters)
-    except (IndexError, TypeError, RuntimeError) as error:
+    except _IMPOSSIBLE as error:
         raise ValueError(f"architecture {name!r}: {error}") from error

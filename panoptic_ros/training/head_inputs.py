@@ -17,6 +17,7 @@ from panoptic_ros.model.predictors import InstancePredictor, SemanticPredictor
 from panoptic_ros.prediction import SemanticPrediction
 from panoptic_ros.scores.matching import match
 from panoptic_ros.training.frames import Frames
+from panoptic_ros.whole_files import replacing, write_json
 
 INDEX = "index.json"
 
@@ -106,7 +107,6 @@ def prepare(
     """
     if (folder / INDEX).is_file():
         return
-    folder.mkdir(parents=True, exist_ok=True)
     rows: list[tuple[int, int, int]] = []
     for frame, sample in enumerate(tqdm(frames, f"predicting {folder.name}", unit="frame")):
         image = sample.load_image()
@@ -120,10 +120,9 @@ def prepare(
             "boxes": found.boxes.cpu()[kept],
             "masks": found.masks.half().cpu()[kept],
         }
-        torch.save(stored, _file(folder, frame))
-    partial = folder / f"{INDEX}.partial"
-    partial.write_text(json.dumps(rows))
-    partial.replace(folder / INDEX)
+        with replacing(_file(folder, frame)) as file:
+            torch.save(stored, file)
+    write_json(folder / INDEX, rows, indent=None)
 
 
 def _read(folder: Path, frame: int) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -10,19 +11,20 @@ from types import TracebackType
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from panoptic_ros.whole_files import append, write_file
+
 
 class TrainingLog:
     """Write losses and scores under a run's folder, and show progress with the time left.
 
-    losses.csv and scores.csv hold one row per entry; a resumed run drops the rows that
-    lie after its checkpoint, for it will write them again.
+    losses.csv and scores.csv hold one row per entry, empty where a column has no value; a
+    column that comes later is added to all rows. A resumed run drops the rows that lie after
+    its checkpoint, for it will write them again. Raise OSError where a file cannot be written.
     """
 
     def __init__(self, run: Path, first_step: int, steps: int) -> None:
         run.mkdir(parents=True, exist_ok=True)
-        self._run = run
-        for name in ("losses", "scores"):
-            _cut(self._path(name), first_step)
+        self._tables = {n: _Table(run / f"{n}.csv", first_step) for n in ("losses", "scores")}
         self._board = SummaryWriter(run / "tensorboard", purge_step=first_step or None)
         self._bar = tqdm(total=steps, initial=first_step, unit="step", dynamic_ncols=True)
 
@@ -53,29 +55,45 @@ class TrainingLog:
         self._bar.write(f"step {step}: " + ", ".join(f"{k} {v:.2f}" for k, v in values.items()))
         self._write("scores", step, values)
 
-    def _path(self, name: str) -> Path:
-        return self._run / f"{name}.csv"
-
     def _write(self, name: str, step: int, values: Mapping[str, float]) -> None:
         for key, value in values.items():
             self._board.add_scalar(f"{name}/{key}", value, step)
-        path = self._path(name)
-        new = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.writer(file)
-            if new:
-                writer.writerow(["step", *values])
-            writer.writerow([step, *(f"{v:.6g}" for v in values.values())])
+        row = {key: f"{value:.6g}" for key, value in values.items()}
+        self._tables[name].add({"step": str(step), **row})
 
 
-def _cut(path: Path, last_step: int) -> None:
-    """Remove the rows after a step, and a last row that a kill left incomplete."""
-    if not path.exists():
-        return
-    with path.open(newline="") as file:
-        rows = list(csv.reader(file))
-    kept = rows[:1] + [
-        r for r in rows[1:] if len(r) == len(rows[0]) and r[0].isdigit() and int(r[0]) <= last_step
-    ]
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows(kept)
+class _Table:
+    """A CSV file whose columns may become more."""
+
+    def __init__(self, path: Path, last_step: int) -> None:
+        """Go on with a file after a step; a last row that a kill left incomplete is dropped."""
+        self._path = path
+        self._columns = ["step"]
+        self._rows: list[dict[str, str]] = []
+        if not path.exists():
+            return
+        whole, _, _ = path.read_text(encoding="utf-8", errors="replace").rpartition("\n")
+        for row in csv.DictReader(io.StringIO(whole)):
+            self._columns = [key for key in row if key]
+            if (row.get("step") or "").isdigit() and int(row["step"]) <= last_step:
+                self._rows.append({key: row[key] or "" for key in self._columns})
+        self._rewrite()
+
+    def add(self, row: dict[str, str]) -> None:
+        """Write a row."""
+        new = [key for key in row if key not in self._columns]
+        self._rows.append(row)
+        if new or not self._path.exists():
+            self._columns += new
+            self._rewrite()
+        else:
+            append(self._path, self._text([row]))
+
+    def _rewrite(self) -> None:
+        header = dict(zip(self._columns, self._columns, strict=True))
+        write_file(self._path, self._text([header, *self._rows]))
+
+    def _text(self, rows: list[dict[str, str]]) -> str:
+        text = io.StringIO()
+        csv.DictWriter(text, self._columns, restval="", lineterminator="\n").writerows(rows)
+        return text.getvalue()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar
 
-import yaml
+from panoptic_ros.documents import make, mapping, parse_yaml, read_yaml
 
 PRECISIONS = ("no", "bf16", "fp16")
 OPTIMIZERS = ("adamw", "sgd")
@@ -31,10 +31,10 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         if self.name not in OPTIMIZERS:
-            raise ValueError(f"optimizer.name is {self.name!r}; known: {', '.join(OPTIMIZERS)}")
+            raise ValueError(f"name is {self.name!r}; known: {', '.join(OPTIMIZERS)}")
         for name in ("lr", "clip_norm", "warmup"):
             if getattr(self, name) <= 0:
-                raise ValueError(f"optimizer.{name} is {getattr(self, name)}; it must be > 0")
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be > 0")
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class AugmentationConfig:
 
     def __post_init__(self) -> None:
         if min(self.crop) < 1:
-            raise ValueError(f"augmentation.crop is {self.crop}; both sides must be >= 1")
+            raise ValueError(f"crop is {self.crop}; both sides must be >= 1")
         if not 0 < self.scale[0] <= self.scale[1]:
-            raise ValueError(f"augmentation.scale is {self.scale}; needs 0 < smallest <= largest")
+            raise ValueError(f"scale is {self.scale}; needs 0 < smallest <= largest")
 
 
 @dataclass(frozen=True)
@@ -107,31 +107,17 @@ class TrainingConfig:
 def read(kind: type[Config], path: Path, overrides: Sequence[str] = ()) -> Config:
     """Return settings from a YAML file, changed by overrides such as `optimizer.lr=1e-3`.
 
-    Raises FileNotFoundError for a missing file, ValueError for an unknown key, a value of
-    the wrong type or an override without `=`.
+    Raise FileNotFoundError for a missing file; ValueError that names file and key for an
+    unknown key or a value of the wrong type, and the override that is not KEY=VALUE or no YAML.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such training configuration")
-    values = yaml.safe_load(path.read_text()) or {}
+    values = dict(mapping(read_yaml(path) or {}, str(path)))
     for override in overrides:
         key, sign, text = override.partition("=")
         if not sign:
             raise ValueError(f"override {override!r} is not KEY=VALUE, such as optimizer.lr=1e-3")
-        _assign(values, key.strip().split("."), yaml.safe_load(text))
-    return build(kind, values, str(path))
-
-
-def build(kind: type[Config], values: dict[str, Any], where: str) -> Config:
-    """Return a settings dataclass from plain values, checking names and types."""
-    hints = get_type_hints(kind)
-    unknown = sorted(set(values) - set(hints))
-    if unknown:
-        raise ValueError(f"{where}: unknown {', '.join(unknown)}; known: {', '.join(hints)}")
-    needed = [f.name for f in fields(kind) if f.default is f.default_factory is MISSING]
-    missing = [name for name in needed if name not in values]
-    if missing:
-        raise ValueError(f"{where}: {', '.join(missing)} is missing")
-    return kind(**{k: _convert(hints[k], v, f"{where}: {k}") for k, v in values.items()})
+        value = parse_yaml(text, f"override {override!r}")
+        _assign(values, key.strip().split("."), value)
+    return make(kind, values, str(path))
 
 
 def plain(config: object) -> Any:
@@ -145,30 +131,9 @@ def plain(config: object) -> Any:
 
 def _assign(values: dict[str, Any], keys: list[str], value: Any) -> None:
     for key in keys[:-1]:
-        values = values.setdefault(key, {})
+        # An empty group is null to YAML.
+        values[key] = {} if values.get(key) is None else values[key]
+        values = values[key]
         if not isinstance(values, dict):
             raise ValueError(f"override of {'.'.join(keys)}: {key} is no group of settings")
     values[keys[-1]] = value
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    if is_dataclass(hint):
-        return build(hint, value or {}, where)
-    origin = getattr(hint, "__origin__", hint)
-    if origin is tuple:
-        kinds = hint.__args__
-        if not isinstance(value, (list, tuple)) or len(value) != len(kinds):
-            raise ValueError(f"{where} is {value!r}; it must be a list of {len(kinds)} values")
-        return tuple(_convert(k, v, where) for k, v in zip(kinds, value, strict=True))
-    # YAML 1.1 reads 1e-3 as a string, and an integer where a float is meant.
-    if origin is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
-        try:
-            return float(value)
-        except ValueError:
-            raise ValueError(f"{where} is {value!r}; it must be a number") from None
-    # `no` is a boolean to YAML and a precision to accelerate.
-    if origin is str and value is False:
-        return "no"
-    if not isinstance(value, origin) or (isinstance(value, bool) and origin is not bool):
-        raise ValueError(f"{where} is {value!r}; it must be of type {origin.__name__}")
-    return value

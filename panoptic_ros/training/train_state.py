@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from panoptic_ros.whole_files import replacing
 
 LAST = "last.pt"
 
@@ -15,19 +16,10 @@ LAST = "last.pt"
 def save_state(run: Path, state: dict[str, Any]) -> None:
     """Write a run's state so that a kill at any moment leaves the old or the new one whole.
 
-    state: tensors, numbers, strings and containers of them.
+    state: tensors, numbers, strings and containers of them. Raise OSError that names the file.
     """
-    run.mkdir(parents=True, exist_ok=True)
-    temporary = run / f"{LAST}.partial"
-    with temporary.open("wb") as file:
+    with replacing(run / LAST) as file:
         torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(run / LAST)
-    # The rename itself is durable only once the folder is.
-    folder = os.open(run, os.O_RDONLY)
-    os.fsync(folder)
-    os.close(folder)
 
 
 def load_state(run: Path) -> dict[str, Any] | None:

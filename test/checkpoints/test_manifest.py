@@ -25,13 +25,21 @@ def test_the_packages_manifest_says_what_a_user_must_know():
     [
         (", sha256: XYZ", "no hash in lower case"),
         (", colour: red", "net: .*colour"),
-        (", file: ../../etc/passwd", "must be a plain name"),
+        (", score: {mIoU: high}", "net: score: mIoU is 'high'; it must be a number"),
+        (", what: [a]", "'what' is there twice"),
     ],
 )
 def test_a_bad_entry_is_named(tmp_path, extra, words):
     file = tmp_path / "manifest.yaml"
     file.write_text(ENTRY % extra)
     with pytest.raises(ValueError, match=f"(?s){file.name}.*{words}"):
+        load_manifest(file)
+
+
+def test_a_file_in_another_folder_is_refused(tmp_path):
+    file = tmp_path / "manifest.yaml"
+    file.write_text((ENTRY % "").replace("f.pth", "../../etc/passwd"))
+    with pytest.raises(ValueError, match="must be a plain name"):
         load_manifest(file)
 
 

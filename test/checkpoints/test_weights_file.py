@@ -151,10 +151,12 @@ def test_a_file_of_another_format_is_named(saved, content):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "is not JSON"),
-        ("[]", "lacks architecture, label_set, sha256"),
-        ('{"architecture": {}}', "lacks label_set, sha256"),
-        ('{"architecture": 1, "label_set": "", "sha256": ""}', "must be a JSON object"),
+        ("{", "cannot be read as JSON"),
+        ("[" * 200_000, "cannot be read as JSON: it is nested too deeply"),
+        ("[]", "must be a mapping"),
+        ('{"architecture": {}}', "label_set is missing"),
+        ('{"architecture": 1, "label_set": "", "sha256": ""}', "architecture is 1; it must be"),
+        ('{"architecture": {}, "label_set": [], "sha256": ""}', "label_set is .*; it must be text"),
     ],
 )
 def test_a_damaged_side_file_is_named(saved, content, message):
@@ -163,9 +165,38 @@ def test_a_damaged_side_file_is_named(saved, content, message):
         checkpoints.load(saved)
 
 
-def test_an_unknown_architecture_is_named_with_its_file(saved):
-    edit(saved, architecture={"name": "unet"})
-    with pytest.raises(ValueError, match=r"head.json: unknown architecture 'unet'"):
+@pytest.mark.parametrize(
+    ("architecture", "words"),
+    [
+        ({"name": "unet"}, "unknown architecture 'unet'"),
+        ({"name": ["unet"]}, r"unknown architecture \['unet'\]"),
+        ({"name": {}}, "unknown architecture {}"),
+        ({}, "unknown architecture None"),
+        (ARCHITECTURE | {"num_semantic": "many"}, "architecture 'panoptic_head': "),
+        (ARCHITECTURE | {"num_semantic": -5}, "architecture 'panoptic_head': "),
+        (ARCHITECTURE | {"num_semantic": 10**12}, "architecture 'panoptic_head': "),
+        (ARCHITECTURE | {"num_semantic": 10**40}, "architecture 'panoptic_head': "),
+        (ARCHITECTURE | {"class_ids": None}, "architecture 'panoptic_head': "),
+        (ARCHITECTURE | {"colour": 1}, "architecture 'panoptic_head': .*colour"),
+        (
+            {"name": "deeplabv3plus_mobilenetv2", "num_classes": 19, "decoder_channels": 10**7},
+            "has 1.4e.15 parameters, the limit is",
+        ),
+    ],
+)
+def test_an_architecture_that_cannot_be_is_named_with_its_file(saved, architecture, words):
+    edit(saved, architecture=architecture)
+    with pytest.raises(ValueError, match=rf"head.json: .*{words}"):
+        checkpoints.load(saved)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_values_that_are_not_finite_are_refused_as_they_are_at_saving(saved, value, dtype):
+    tensors = safetensors.torch.load_file(saved.with_name("head.safetensors"))
+    tensors["cnns.24.mix.bias"] = torch.full((1,), value, dtype=dtype)
+    resign(saved, safetensors.torch.save(tensors))
+    with pytest.raises(ValueError, match=r"head.safetensors: tensors \(1\): cnns.24.mix.bias with"):
         checkpoints.load(saved)
 
 

@@ -23,14 +23,14 @@ def test_packaged_models_are_valid(file):
         ({"head": {"weights": "./h", "architecture": HEAD}}, "head: architecture is needed .* and"),
         ({"head": {"weights": "./h", "size": 3}}, "small.yaml: head: unknown key 'size'"),
         ({"semantic": {"weights": "./s", "short_side": -1}}, "short_side is -1"),
-        ({"semantic": {"weights": 3}}, "semantic: weights is 3"),
+        ({"semantic": {"weights": 3}}, "semantic: weights is 3; it must be text"),
         ({"instances": {"weights": "./s", "find_riders": 1}}, "find_riders is 1; it must be true"),
         ({"label_set": "ade20k"}, "small.yaml: label_set: unknown label set 'ade20k'"),
         ({"fusion": "best"}, "small.yaml: fusion is 'best'; known: stack, conv_head"),
-        ({"seed": "x"}, "small.yaml: seed is 'x'"),
+        ({"seed": "x"}, "small.yaml: seed is 'x'; it must be a whole number"),
         ({"options": {"score_threshold": 2}}, "options: score_threshold is 2"),
         ({"options": {"threshold": 2}}, "options: unknown key 'threshold'"),
-        ({"options": {"class_limits": [24]}}, "options: class_limits must be a mapping"),
+        ({"options": {"class_limits": [24]}}, "options: class_limits is .*; it must be a mapping"),
     ],
 )
 def test_a_mistake_is_named_with_file_and_key(tmp_path, changes, message):
@@ -48,7 +48,7 @@ def test_a_missing_key_is_named(tmp_path):
 def test_a_file_that_is_no_yaml_is_named(tmp_path):
     file = tmp_path / "small.yaml"
     file.write_bytes(b"label_set: [\xff")
-    with pytest.raises(ValueError, match=r"small.yaml is not YAML"):
+    with pytest.raises(ValueError, match=r"small.yaml cannot be read as YAML"):
         load_model_config(file)
 
 

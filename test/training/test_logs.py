@@ -1,3 +1,7 @@
+from pathlib import Path
+
+import pytest
+
 from panoptic_ros.training.logs import TrainingLog
 
 
@@ -8,7 +12,7 @@ def test_a_resumed_log_drops_what_lies_after_its_checkpoint(tmp_path):
         log.scores(4, {"mIoU": 50.0})
     # A kill in the middle of a line.
     with (tmp_path / "losses.csv").open("a") as file:
-        file.write("8,0.")
+        file.write("8,0.5,0.")
     with TrainingLog(tmp_path, 4, 10) as log:
         log.losses(6, {"loss": 0.5, "lr": 0.1})
     assert (tmp_path / "losses.csv").read_text().split() == [
@@ -19,3 +23,57 @@ def test_a_resumed_log_drops_what_lies_after_its_checkpoint(tmp_path):
     ]
     assert (tmp_path / "scores.csv").read_text().split() == ["step,mIoU", "4,50"]
     assert any((tmp_path / "tensorboard").iterdir())
+
+
+def scored(run, first, *rows):
+    with TrainingLog(run, first, 10) as log:
+        for step, values in rows:
+            log.scores(step, values)
+    return (run / "scores.csv").read_text().split("\n")[:-1]
+
+
+def test_classes_that_come_and_go_stay_in_their_columns(tmp_path):
+    rows = scored(
+        tmp_path,
+        0,
+        (1, {"mIoU": 10.0, "IoU traffic light": 1.0}),
+        (2, {"mIoU": 20.0}),
+        (3, {"mIoU": 30.0, "IoU bus": 3.0, "IoU traffic light": 2.0}),
+        (4, {"mIoU": 40.0, "IoU bus": 4.0}),
+    )
+    assert rows == [
+        "step,mIoU,IoU traffic light,IoU bus",
+        "1,10,1,",
+        "2,20,,",
+        "3,30,2,3",
+        "4,40,,4",
+    ]
+    # Resumed, nothing up to the checkpoint is lost.
+    assert scored(tmp_path, 3, (4, {"IoU bus": 5.0, "IoU car": 6.0})) == [
+        "step,mIoU,IoU traffic light,IoU bus,IoU car",
+        "1,10,1,,",
+        "2,20,,,",
+        "3,30,2,3,",
+        "4,,,5,6",
+    ]
+
+
+@pytest.mark.parametrize("rest", ["", "4", "4,5", "4,50,", "\0", "4,50,60,70"])
+def test_a_row_that_a_kill_cut_off_is_dropped(tmp_path, rest):
+    scored(tmp_path, 0, (2, {"mIoU": 5.0, "IoU car": 1.0}))
+    with (tmp_path / "scores.csv").open("a") as file:
+        file.write(rest)
+    assert scored(tmp_path, 9, (6, {"mIoU": 7.0})) == ["step,mIoU,IoU car", "2,5,1", "6,7,"]
+
+
+def test_a_kill_while_a_log_is_cut_leaves_the_old_one(tmp_path, monkeypatch):
+    before = scored(tmp_path, 0, (2, {"mIoU": 5.0}), (4, {"mIoU": 6.0}))
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        TrainingLog(tmp_path, 2, 10)
+    assert (tmp_path / "scores.csv").read_text().split("\n")[:-1] == before
+    assert not list(tmp_path.glob("*.partial"))

@@ -35,26 +35,56 @@ def test_overrides_reach_into_groups_and_keep_the_rest(file):
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("stepz=3", "unknown stepz; known: architecture"),
-        ("optimizer.momentum=3", "optimizer: unknown momentum"),
+        ("stepz=3", "unknown key 'stepz'; known: architecture"),
+        ("optimizer.momentum=3", "optimizer: unknown key 'momentum'"),
         ("steps", "is not KEY=VALUE"),
-        ("steps=many", "steps is 'many'; it must be of type int"),
+        ("steps=many", "steps is 'many'; it must be a whole number"),
         ("steps=0", "steps is 0; it must be >= 1"),
-        ("steps=true", "steps is True; it must be of type int"),
+        ("steps=true", "steps is True; it must be a whole number"),
         ("optimizer.lr=fast", "optimizer: lr is 'fast'; it must be a number"),
-        ("optimizer.lr=-1", "optimizer.lr is -1.0; it must be > 0"),
+        ("optimizer.lr=-1", "optimizer: lr is -1.0; it must be > 0"),
         ("optimizer.name=adam", "known: adamw, sgd"),
         ("mixed_precision=fp8", "known: no, bf16, fp16"),
         ("augmentation.crop=[1]", "must be a list of 2 values"),
         ("augmentation.scale=[2, 1]", "needs 0 < smallest <= largest"),
         ("hard_fraction=0", r"must be in \]0, 1\]"),
         ("steps.x=1", "steps is no group"),
+        ("steps=[1", r"override 'steps=\[1' cannot be read as YAML: .*expected"),
+        ("steps={a: &a [*a]}", "override .* cannot be read as YAML: .*nested"),
+        ("steps=!!bool maybe", "override .* cannot be read as YAML"),
+        ("optimizer=3", "optimizer must be a mapping"),
+        ("optimizer.lr=.nan", "lr is nan; it must be a number"),
+        ("architecture=[a]", r"architecture is \['a'\]; it must be a mapping"),
+        ("seed=[1, 2]", r"seed is \[1, 2\]; it must be a whole number"),
     ],
 )
 def test_bad_overrides_are_named(file, override, words):
     file.write_text("architecture: {name: x}\nsteps: 5\n")
     with pytest.raises(ValueError, match=words):
         read(SemanticConfig, file, [override])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[1, 2]", "must be a mapping of keys to values"),
+        ("text", "must be a mapping of keys to values"),
+        ("architecture: {name: x", "cannot be read as YAML: expected"),
+        ("architecture: {name: x}\n\tsteps: 3", "cannot be read as YAML"),
+        ("3: 4\narchitecture: {name: x}", "unknown key 3"),
+        ("architecture: {name: x}\noptimizer: [1]", "optimizer must be a mapping"),
+        ("architecture: {name: x}\nsteps: 1\nsteps: 2", "'steps' is there twice"),
+    ],
+)
+def test_a_bad_file_is_named(file, content, words):
+    file.write_text(content)
+    with pytest.raises(ValueError, match=rf"(?s)settings.yaml.*{words}"):
+        read(SemanticConfig, file)
+
+
+def test_an_empty_group_is_the_default_one(file):
+    file.write_text("architecture: {name: x}\noptimizer:\n")
+    assert read(SemanticConfig, file, ["optimizer.lr=2"]).optimizer.lr == 2
 
 
 def test_a_missing_file_is_named(tmp_path):
