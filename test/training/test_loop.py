@@ -12,7 +12,7 @@ from panoptic_ros.training.loop import learning_rate, train
 from panoptic_ros.training.settings import OptimizerConfig
 from panoptic_ros.training.train_state import load_state
 
-HERE = Path(__file__).parent
+TEST = Path(__file__).parents[1]
 
 
 class _Interrupted(LinearSamples):
@@ -68,11 +68,11 @@ def test_two_processes_train_what_one_trains(tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"]
     command += ["--rdzv_backend=c10d", "--rdzv_endpoint=127.0.0.1:0", "--local_addr=127.0.0.1"]
     run = subprocess.run(
-        [*command, str(HERE / "linear.py"), str(tmp_path / "two")],
+        [*command, str(TEST / "helpers" / "linear.py"), str(tmp_path / "two")],
         capture_output=True,
         text=True,
         timeout=120,
-        cwd=HERE.parents[1],
+        cwd=TEST.parent,
         env=_environment(),
         check=False,
     )
@@ -86,7 +86,7 @@ def test_two_processes_train_what_one_trains(tmp_path):
 
 
 def _environment():
-    path = os.pathsep.join([str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(TEST.parent), os.environ.get("PYTHONPATH", "")])
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
