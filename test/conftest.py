@@ -13,6 +13,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makemodule(module_path, parent):
+    # launch_testing's plugin, which every installed ROS 2 brings, imports each file by its bare
+    # name to see whether it is a launch test. One that skips itself then hides its whole folder.
+    if module_path.parent.name != "launch":
+        return pytest.Module.from_parent(parent, path=module_path)
+    return None
+
+
 def pytest_collection_modifyitems(items):
     if torch.cuda.is_available():
         return

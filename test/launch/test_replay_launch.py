@@ -4,13 +4,13 @@ import json
 import os
 import tempfile
 import unittest
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 launch_testing = pytest.importorskip("launch_testing", reason="needs ROS 2's launch_testing")
 pytest.importorskip("launch_ros", reason="needs ROS 2's launch_ros")
-pytest.importorskip("ros2bag", reason="needs ros2 bag play (ros2bag)")
 
 from launch import LaunchDescription
 from launch.actions import IncludeLaunchDescription, SetEnvironmentVariable
@@ -27,6 +27,7 @@ SCRATCH = tempfile.TemporaryDirectory(prefix="panoptic_launch_")
 REPORT = Path(SCRATCH.name) / "live.json"
 
 
+@pytest.mark.skipif(not find_spec("ros2bag"), reason="needs ros2 bag play (ros2bag)")
 @pytest.mark.launch_test
 def generate_test_description():
     launch_file = PathJoinSubstitution(
