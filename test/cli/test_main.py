@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import pytest
+from waiting import TIMEOUT
 
 from panoptic_ros import __main__ as main_module
 from panoptic_ros import cli
@@ -9,7 +10,7 @@ from panoptic_ros import cli
 
 def run(*arguments):
     command = [sys.executable, "-m", "panoptic_ros", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
 
 
 def test_help_lists_every_command_with_its_line():

@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 
 import cv2
 import numpy as np
@@ -12,6 +11,8 @@ import psutil
 import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not on the path")
+
+from waiting import TIMEOUT, wait_for
 
 
 def start(*arguments):
@@ -25,7 +26,7 @@ def start(*arguments):
 
 def test_pictures_page_and_figures_that_add_up(tmp_path):
     process = start("--weights", "random", "--device", "cpu", "--frames", 4, "--out", tmp_path)
-    output, errors = process.communicate(timeout=150)
+    output, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0, errors
     summary = json.loads((tmp_path / "summary.json").read_text())
     frames = {k.removeprefix("frames_"): v for k, v in summary.items() if k.startswith("frames_")}
@@ -61,7 +62,7 @@ def test_missing_weights_are_named_and_nothing_takes_their_place(tmp_path):
         "instances: {weights: ./nowhere/instance}\n"
     )
     process = start("--weights", model, "--out", tmp_path / "out")
-    _, errors = process.communicate(timeout=100)
+    _, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 1
     assert "nowhere/semantic" in errors
     assert "`random` runs untrained networks" in errors
@@ -74,14 +75,11 @@ def test_missing_weights_are_named_and_nothing_takes_their_place(tmp_path):
 )
 def test_an_interrupt_ends_everything(tmp_path, number, code):
     process = start("--weights", "random", "--device", "cpu", "--out", tmp_path)
-    end = time.monotonic() + 60
-    children = []
-    while len(children) < 2 and time.monotonic() < end:
-        time.sleep(0.2)
-        children = psutil.Process(process.pid).children(recursive=True)
+    demo = psutil.Process(process.pid)
+    wait_for(lambda: len(demo.children(recursive=True)) == 2, "the demo's processes")
+    children = demo.children(recursive=True)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == code
     assert "Traceback" not in errors
-    assert len(children) == 2
     assert not any(child.is_running() for child in children)

@@ -1,10 +1,10 @@
 import os
 import subprocess
 import sys
-import time
 
 import psutil
 import pytest
+from waiting import TIMEOUT, wait_for
 
 from panoptic_ros.demo.processes import Children, DemoError
 
@@ -20,12 +20,8 @@ def environment(tmp_path):
     return {**os.environ, "PYTHONPATH": str(tmp_path)}
 
 
-def wait_for_events(children, seconds=20):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if events := list(children.events(0.1)):
-            return events
-    raise TimeoutError
+def wait_for_events(children):
+    return wait_for(lambda: list(children.events(0.1)), "events")
 
 
 def test_reports_come_and_nobody_outlives_the_parent(tmp_path, environment):
@@ -61,4 +57,4 @@ def test_children_end_even_where_the_parent_is_killed(tmp_path, environment):
     child = psutil.Process(int(parent.stdout.readline()))
     parent.kill()
     parent.wait()
-    child.wait(timeout=10)
+    child.wait(timeout=TIMEOUT)

@@ -1,10 +1,10 @@
 import threading
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from waiting import wait_for
 
 from panoptic_ros.evaluation.read_ahead import load, read_ahead
 
@@ -56,10 +56,7 @@ def test_only_a_few_frames_are_read_ahead_and_no_thread_stays():
     reader = read_ahead(frames, 2)
     next(reader)
     reader.close()
-    deadline = time.monotonic() + 10
-    while threading.active_count() > threads and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert threading.active_count() == threads
+    wait_for(lambda: threading.active_count() <= threads, "the readers' threads to end")
     assert len(read) < 10
 
 

@@ -24,8 +24,8 @@ from rclpy.parameter import Parameter, parameter_value_to_python
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
+from waiting import TIMEOUT, wait_for
 
-TIMEOUT = 30
 SERVICES = {
     "change_state": ChangeState,
     "get_state": GetState,
@@ -37,16 +37,6 @@ LATCHED = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
-
-
-def wait_for(condition, what, timeout=TIMEOUT):
-    """Return the condition's first true value; fail with `what` where none comes."""
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        if value := condition():
-            return value
-        time.sleep(0.005)
-    raise AssertionError(f"waited {timeout} s in vain for {what}")
 
 
 def image_message(pixels, stamp=None, frame_id="camera_optical"):

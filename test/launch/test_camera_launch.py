@@ -8,6 +8,7 @@ from array import array
 from pathlib import Path
 
 import pytest
+from waiting import TIMEOUT
 
 launch_testing = pytest.importorskip("launch_testing", reason="needs ROS 2's launch_testing")
 pytest.importorskip("launch_ros", reason="needs ROS 2's launch_ros")
@@ -88,13 +89,13 @@ class TestWhileItRuns(unittest.TestCase):
         )
         camera = self.node.create_publisher(Image, "/front/image_raw", qos_profile_sensor_data)
         sent = set()
-        end = time.monotonic() + 60
+        end = time.monotonic() + TIMEOUT
         while not labels and time.monotonic() < end:
             image = self._frame()
             sent.add((image.header.stamp.sec, image.header.stamp.nanosec))
             camera.publish(image)
             self.executor.spin_once(timeout_sec=0.2)
-        assert labels, "no labels within 60 s"
+        assert labels, f"no labels within {TIMEOUT} s"
         stamp = labels[0].header.stamp
         assert (stamp.sec, stamp.nanosec) in sent
         assert labels[0].header.frame_id == "front_optical"

@@ -21,6 +21,7 @@ from made_bags import (
 )
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin
+from waiting import TIMEOUT
 
 from panoptic_ros.__main__ import main
 from panoptic_ros.pipeline import PanopticPipeline
@@ -227,7 +228,7 @@ def test_sigint_closes_the_bag_in_order(model, tmp_path):
     while " 3/200 " not in said:
         said += process.stderr.read(1) or pytest.fail(said)
     process.send_signal(signal.SIGINT)
-    _, rest = process.communicate(timeout=60)
+    _, rest = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130
     assert "complete up to there" in rest
     frames = len(read(out / "bag")["/panoptic/labels"])

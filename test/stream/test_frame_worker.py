@@ -1,11 +1,11 @@
 """The worker with the real pipeline on tiny images; only failures are injected."""
 
 import threading
-import time
 
 import numpy as np
 import pytest
 import torch
+from waiting import TIMEOUT, wait_for
 
 from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.labels import CITYSCAPES
@@ -68,9 +68,7 @@ class Camera:
 
     def settled(self):
         """Wait until no frame waits; return the counts as (in, out, dropped, refused)."""
-        deadline = time.monotonic() + 30
-        while self.worker.slot.counts().waiting and time.monotonic() < deadline:
-            time.sleep(0.002)
+        wait_for(lambda: not self.worker.slot.counts().waiting, "the frame in the slot to settle")
         counts = self.worker.slot.counts()
         return counts.frames_in, counts.out, counts.dropped, counts.refused
 
@@ -80,7 +78,7 @@ def camera(pipeline):
     camera = Camera(pipeline)
     camera.worker.resume()
     yield camera
-    assert camera.worker.stop(30)
+    assert camera.worker.stop(TIMEOUT)
 
 
 def test_a_frame_is_answered_with_the_pipelines_result(camera, pipeline):
@@ -95,8 +93,7 @@ def test_each_stage_is_timed(camera):
     camera.offer(stamp=4)
     camera.settled()
     # Added after the frame is settled.
-    while not camera.worker.statistics.rate():
-        time.sleep(0.002)
+    wait_for(camera.worker.statistics.rate, "a rate")
     latency = camera.worker.statistics.latency()
     assert latency["age"].p50 == 6000
     assert all(latency[stage].p50 >= 0 for stage in STAGES)
@@ -199,6 +196,6 @@ def test_stop_gives_up_on_a_frame_that_takes_too_long(pipeline):
     assert started.wait(30)
     assert not camera.worker.stop(0.05)
     release.set()
-    assert camera.worker.stop(30)
+    assert camera.worker.stop(TIMEOUT)
     assert camera.settled() == (1, 0, 1, 0)
     assert camera.answers == []

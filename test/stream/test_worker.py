@@ -1,10 +1,9 @@
 import threading
 
 import pytest
+from waiting import TIMEOUT
 
 from panoptic_ros.stream.worker import GroundWorker
-
-TIMEOUT = 10
 
 
 @pytest.fixture

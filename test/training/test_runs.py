@@ -4,12 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import toy
 import yaml
+from waiting import wait_for
 
 from panoptic_ros.checkpoints import load
 from panoptic_ros.resources import share_dir
@@ -76,11 +76,8 @@ def test_a_killed_command_goes_on_from_its_last_checkpoint(data, tmp_path):
     with subprocess.Popen(
         _command(data, run, 100000), env=_environment(), cwd=root, stderr=subprocess.DEVNULL
     ) as process:
-        deadline = time.monotonic() + 120
-        while not (run / LAST).exists():
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_for(lambda: (run / LAST).exists() or process.poll() is not None, "a checkpoint")
+        assert process.poll() is None
         process.send_signal(signal.SIGKILL)
     step = load_state(run)["step"]
     done = subprocess.run(
