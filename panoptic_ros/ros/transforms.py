@@ -54,20 +54,24 @@ class Transforms:
         self._buffer = tf2_ros.Buffer()
         self._listener = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
 
-    def lookup(self, target: str, source: str, time_ns: int) -> np.ndarray:
+    def lookup(self, target: str, source: str, time_ns: int = 0) -> np.ndarray:
         """Return target_from_source at a time, float64 [4, 4], without waiting for it.
 
-        Raise LookupError with tf2's reason where TF does not (yet) know it.
+        time_ns: 0 is the newest time that TF knows. Raise LookupError with tf2's reason where
+        TF does not (yet) know it, ValueError where what it knows is no pose.
         """
         try:
             found = self._buffer.lookup_transform(target, source, Time(nanoseconds=time_ns))
         except self._error as error:
             raise LookupError(str(error)) from None
         position = found.transform.translation
-        return rigid_transform(
+        matrix = rigid_transform(
             (position.x, position.y, position.z),
             rotation_matrix(components(found.transform.rotation)),
         )
+        if not np.isfinite(matrix).all():
+            raise ValueError(f"TF has a place that is not finite: {matrix[:3, 3].tolist()}")
+        return matrix
 
     def clear(self) -> None:
         """Forget all moving transforms: what is older than them would be thrown away."""

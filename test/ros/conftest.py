@@ -1,7 +1,9 @@
 """Fixtures of the node's tests: a DDS domain of our own, model files, processes, a client."""
 
 import fcntl
+import importlib.util
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -35,6 +37,19 @@ def domain():
                 yield domain
                 return
         pytest.fail("all DDS domains are taken by other test runs")
+
+
+@pytest.fixture(scope="module")
+def tf2(domain):
+    """Return tf2_ros, for this process and those that it starts: a fake where there is none."""
+    with pytest.MonkeyPatch.context() as patch:
+        if importlib.util.find_spec("tf2_ros") is None:
+            folder = str(Path(__file__).parents[1] / "helpers/fake_tf2")
+            patch.syspath_prepend(folder)
+            paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+            patch.setenv("PYTHONPATH", os.pathsep.join([folder, *paths]))
+        yield importlib.import_module("tf2_ros")
+        patch.delitem(sys.modules, "tf2_ros")
 
 
 @pytest.fixture(scope="session")
