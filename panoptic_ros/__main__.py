@@ -23,7 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return args.run(args)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    except (OSError, ValueError) as error:
+    # FloatingPointError: a network that answers with NaN.
+    except (OSError, ValueError, FloatingPointError) as error:
         print(f"panoptic: error: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
 

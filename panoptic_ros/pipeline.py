@@ -7,24 +7,55 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from panoptic_ros.fusion import FusionOptions, make_strategy
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.model.build import build_predictors
-from panoptic_ros.model.config import load_model_config
+from panoptic_ros.model.config import MAX_PIXELS, load_model_config
 from panoptic_ros.model.predictors import InstancePredictor, SemanticPredictor
 from panoptic_ros.networks.panoptic_head import PanopticHead
-from panoptic_ros.prediction import InstancePrediction, PanopticPrediction, SemanticPrediction
+from panoptic_ros.prediction import (
+    InstancePrediction,
+    NonFinitePrediction,
+    PanopticPrediction,
+    SemanticPrediction,
+    all_finite,
+)
 from panoptic_ros.stage_clock import StageClock
 
 _log = logging.getLogger(__name__)
+
+
+class ImageTooLarge(ValueError):  # noqa: N818 - what it is, not that it is an error
+    """Say that an image has more pixels than a pipeline may take."""
+
+
+@dataclass(frozen=True)
+class Inference:
+    """Hold what the networks gave of one image: what every merge starts from.
+
+    finite: bool [2], on the device, whether the semantic and the instance network's answers
+    are; clock: the times of upload, semantic, instances.
+    """
+
+    semantic: SemanticPrediction
+    instances: InstancePrediction
+    finite: Tensor
+    clock: StageClock
+
+    def require_finite(self) -> None:
+        """Raise NonFinitePrediction that names a network whose answer is not finite."""
+        for name, finite in zip(("semantic", "instance"), self.finite.tolist(), strict=True):
+            if not finite:
+                raise NonFinitePrediction(f"the {name} network gives values that are not finite")
 
 
 @dataclass(frozen=True)
 class PanopticResult:
     """Hold everything one frame gave, and the milliseconds of each stage.
 
-    timings: keys semantic, instances, fusion, total.
+    timings: keys upload, semantic, instances, fusion, total.
     """
 
     panoptic: PanopticPrediction
@@ -39,6 +70,14 @@ class PanopticPipeline:
     >>> pipeline = PanopticPipeline.load("town")
     >>> prediction = pipeline(image)              # uint8 [H, W, 3], RGB
     >>> prediction.labels                         # uint16 [H, W]
+
+    In two steps, where the networks' answer is merged more than once:
+
+    >>> inference = pipeline.infer(image)
+    >>> pipeline.merge(inference).panoptic.labels
+    >>> pipeline.merge(inference, "stack").panoptic.labels
+
+    max_pixels: larger images are refused before anything is computed.
     """
 
     def __init__(
@@ -50,11 +89,13 @@ class PanopticPipeline:
         fusion: str = "stack",
         options: FusionOptions | None = None,
         name: str = "",
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.semantic = semantic
         self.instances = instances
         self.head = head
         self.name = name
+        self.max_pixels = max_pixels
         self.set_fusion(fusion, options or FusionOptions())
 
     @classmethod
@@ -83,6 +124,7 @@ class PanopticPipeline:
             fusion=fusion or fusion_or_stack(config.fusion, head, config.name),
             options=options or config.options,
             name=config.name,
+            max_pixels=config.max_pixels,
         )
 
     @property
@@ -114,25 +156,62 @@ class PanopticPipeline:
         return self._fusion[2]
 
     def __call__(self, image: np.ndarray) -> PanopticPrediction:
-        """Return the label image and segments of an image, uint8 [H, W, 3], RGB.
-
-        Raise ValueError for another shape or dtype.
-        """
+        """Return the label image and segments of an image; see `run`."""
         return self.run(image).panoptic
 
-    @torch.inference_mode()
     def run(self, image: np.ndarray) -> PanopticResult:
-        """Do the same as a call, and return each stage's result and time too."""
-        _, merge, options = self._fusion
+        """Return what an image gives: `infer`, then `merge`, whose errors are this one's."""
+        return self.merge(self.infer(image))
+
+    @torch.inference_mode()
+    def infer(self, image: np.ndarray) -> Inference:
+        """Run the networks on an image, uint8 [H, W, 3], RGB.
+
+        Raise ValueError for another shape or dtype, ImageTooLarge beyond max_pixels.
+        """
+        self._check_size(image)
         clock = StageClock(self.device)
         frame = self.semantic.upload(image)
+        clock.lap("upload")
         semantic = self.semantic(frame)
         clock.lap("semantic")
         instances = self.instances(frame)
         clock.lap("instances")
-        panoptic = merge(semantic, instances, options)
+        finite = torch.stack([all_finite([semantic.logits]), instances.all_finite()])
+        return Inference(semantic, instances, finite, clock)
+
+    @torch.inference_mode()
+    def merge(
+        self, inference: Inference, fusion: str | None = None, options: FusionOptions | None = None
+    ) -> PanopticResult:
+        """Merge the networks' answer to a label image, as often as wanted.
+
+        fusion, options: None takes those in use. Raise NonFinitePrediction where a network or
+        the head answered with NaN or infinity, ValueError for a strategy that cannot be.
+        """
+        name, strategy, current = self._fusion
+        if fusion not in (None, name):
+            strategy = make_strategy(fusion, self.head)
+        semantic, instances = inference.semantic, inference.instances
+        clock = StageClock(self.device)
+        try:
+            panoptic = strategy(semantic, instances, options or current)
+        finally:
+            # Here the device has nothing left to do. Before any other error, as this is why.
+            inference.require_finite()
         clock.lap("fusion")
-        return PanopticResult(panoptic, semantic, instances, clock.milliseconds())
+        times = inference.clock.milliseconds() | clock.milliseconds()
+        return PanopticResult(
+            panoptic, semantic, instances, {**times, "total": sum(times.values())}
+        )
+
+    def _check_size(self, image: np.ndarray) -> None:
+        height, width = np.shape(image)[:2] if np.ndim(image) >= 2 else (0, 0)
+        if height * width > self.max_pixels:
+            raise ImageTooLarge(
+                f"the image is {width}x{height}, {height * width} pixels; this model takes "
+                f"{self.max_pixels} at most: raise max_pixels, or send a smaller image"
+            )
 
 
 def fusion_or_stack(fusion: str, head: PanopticHead | None, model: str) -> str:

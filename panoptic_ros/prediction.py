@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from panoptic_ros.labels import LabelSet
-from panoptic_ros.upsampling import argmax_upsampled
+from panoptic_ros.upsampling import Box, argmax_upsampled, largest_probability
+
+
+class NonFinitePrediction(FloatingPointError):  # noqa: N818 - what it is, not that it is an error
+    """Say which network answered with NaN or infinity, so that there is nothing to publish."""
+
+
+def all_finite(tensors: Iterable[Tensor]) -> Tensor:
+    """Return whether all values of float tensors are finite, bool [], without a wait for them."""
+    # A sum is not finite where one of its terms is not: a single pass, of any shape.
+    return torch.stack([t.sum(dtype=torch.float32) for t in tensors]).isfinite().all()
 
 
 @dataclass(frozen=True)
@@ -46,19 +58,45 @@ class SemanticPrediction:
         """Best channel of each pixel (an index into `labels.classes`), uint8 [H, W]."""
         return argmax_upsampled(self.logits, self.image_size)
 
+    def class_map(self) -> np.ndarray:
+        """Return the label id of each pixel's best class, uint8 [H, W], in host memory.
+
+        Raise ValueError where the label set has an id beyond 255.
+        """
+        if int(self.labels.ids.max()) > 255:
+            raise ValueError(
+                f"label set {self.labels.name!r} has class id {self.labels.ids.max()}; "
+                "an 8-bit class map holds ids up to 255"
+            )
+        table = np.zeros(256, np.uint8)
+        table[: len(self.labels)] = self.labels.ids
+        return cv2.LUT(self.channels.cpu().numpy(), table)
+
+    @torch.no_grad()
+    def confidence_map(self) -> np.ndarray:
+        """Return each pixel's largest class probability, uint8 [H, W] (255 = 1), in host memory.
+
+        The softmax is that of the logits at image size.
+        """
+        probability = largest_probability(self.logits, self.image_size)
+        return probability.mul(255).round().to(torch.uint8).cpu().numpy()
+
 
 @dataclass(frozen=True)
 class InstancePrediction:
     """Hold the detected instances of an image, on the network's device.
 
     boxes: float [N, 4], xyxy, pixels of the image; class_ids: int64 [N], label ids;
-    scores: float [N], 0..1; masks: float [N, M, M], probabilities in the box's frame (M = 28).
+    scores: float [N], 0..1; masks: float [N, M, M], probabilities in the box's frame (M = 28);
+    finite: bool [], whether what the network computed on the way to them was finite, where the
+    network drops what is not; None: the fields tell.
     """
 
     boxes: Tensor
     class_ids: Tensor
     scores: Tensor
     masks: Tensor
+    finite: Tensor | None = None
 
     def __post_init__(self) -> None:
         n = len(self.scores)
@@ -74,8 +112,25 @@ class InstancePrediction:
     def __getitem__(self, index: Tensor) -> InstancePrediction:
         """Return the instances that a boolean or index tensor selects."""
         return InstancePrediction(
-            self.boxes[index], self.class_ids[index], self.scores[index], self.masks[index]
+            self.boxes[index],
+            self.class_ids[index],
+            self.scores[index],
+            self.masks[index],
+            self.finite,
         )
+
+    def all_finite(self) -> Tensor:
+        """Return whether the network's answer is finite, bool [], without a wait for it."""
+        fields = all_finite((self.boxes, self.scores, self.masks))
+        return fields if self.finite is None else fields & self.finite
+
+
+@dataclass(frozen=True)
+class MaskCrop:
+    """Hold the part of an image's mask inside a box (x0, y0, x1, y1): [y1 - y0, x1 - x0]."""
+
+    box: Box
+    mask: Tensor
 
 
 @dataclass(frozen=True)
@@ -100,22 +155,16 @@ class PanopticPrediction:
 
     Values: 0 unlabeled, stuff class_id, things class_id * 1000 + n. Whoever needs a
     mask compares the label image with the segment's id.
+    masks: bool, on the device, what the strategy made of each instance before they competed
+    for pixels, in the order of `fusion.candidates.select`; None where a strategy has none.
     """
 
     labels: np.ndarray
     segments: list[Segment] = field(default_factory=list)
+    masks: list[MaskCrop] | None = None
 
     def mask(self, segment: Segment) -> np.ndarray:
         """Return the segment's mask cropped to its box, bool [y1 - y0, x1 - x0]."""
         x0, y0, x1, y1 = segment.box
         return self.labels[y0:y1, x0:x1] == segment.id
 
-
-def empty_instances(device: torch.device | str = "cpu", mask_size: int = 28) -> InstancePrediction:
-    """Return a prediction of no instances."""
-    return InstancePrediction(
-        torch.zeros(0, 4, device=device),
-        torch.zeros(0, dtype=torch.int64, device=device),
-        torch.zeros(0, device=device),
-        torch.zeros(0, mask_size, mask_size, device=device),
-    )

@@ -20,17 +20,16 @@ class StageClock:
         self._marks.append((stage, self._now()))
 
     def milliseconds(self) -> dict[str, float]:
-        """Return each stage's duration and their `total`, in milliseconds.
+        """Return each stage's duration in milliseconds.
 
         On a GPU this waits for the last mark; call it after the result has crossed.
         """
         if self._cuda:
             self._marks[-1][1].synchronize()
-        times = {
+        return {
             stage: self._between(before, now)
             for (_, before), (stage, now) in zip(self._marks, self._marks[1:], strict=False)
         }
-        return {**times, "total": sum(times.values())}
 
     def _now(self) -> float | torch.cuda.Event:
         if not self._cuda:

@@ -6,6 +6,7 @@ It imports what is heavy inside run, so that `--help` stays quick.
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import pkgutil
 from types import ModuleType
@@ -23,3 +24,20 @@ def load(names: list[str]) -> dict[str, ModuleType]:
     """Import the modules of some commands. Raise KeyError for an unknown name."""
     known = modules()
     return {name: importlib.import_module(known[name]) for name in names}
+
+
+def count(text: str) -> int:
+    """Read an option's value as a whole number of at least 0, as argparse's `type` asks."""
+    return _whole(text, 0)
+
+
+def positive(text: str) -> int:
+    """Read an option's value as a whole number of at least 1."""
+    return _whole(text, 1)
+
+
+def _whole(text: str, least: int) -> int:
+    number = int(text)
+    if number < least:
+        raise argparse.ArgumentTypeError(f"{text} is not at least {least}")
+    return number

@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from panoptic_ros.cli import positive
+
 HELP = "run camera, node and viewer as processes and leave pictures to look at"
 
 
@@ -14,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--video", type=Path, help="a video file (default: the shipped drive)")
     parser.add_argument("--weights", default="town", help="model: a name or a .yaml file")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--frames", type=_positive, default=60, help="most frames to show")
+    parser.add_argument("--frames", type=positive, default=60, help="most frames to show")
     parser.add_argument("--out", type=Path, default=Path("demo_out"), help="folder to write")
 
 
@@ -33,10 +35,3 @@ def run(args: argparse.Namespace) -> int:
     print(table(summary))
     print(f"Look at {args.out / PAGE}")
     return 0
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not a positive number")
-    return number

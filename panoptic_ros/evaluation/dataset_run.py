@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,14 @@ from panoptic_ros.datasets import Dataset, LabeledFrame, open_dataset
 from panoptic_ros.datasets.coco_panoptic_writer import PanopticWriter
 from panoptic_ros.evaluation.frame_scores import FrameScorer, FrameScores
 from panoptic_ros.evaluation.read_ahead import LoadedFrame, load, read_ahead
-from panoptic_ros.evaluation.report.frame import ReportFrame
+from panoptic_ros.evaluation.report.pictures import ReportFrame
 from panoptic_ros.evaluation.results import build_results
 from panoptic_ros.evaluation.run_state import RunState, fingerprint
-from panoptic_ros.evaluation.timing import TimedFusions, peak_memory
+from panoptic_ros.evaluation.timing import peak_memory, timed
+from panoptic_ros.fusion import make_strategy
 from panoptic_ros.model.config import ModelConfig, load_model_config
-from panoptic_ros.pipeline import PanopticPipeline
+from panoptic_ros.pipeline import ImageTooLarge, Inference, PanopticPipeline
+from panoptic_ros.prediction import NonFinitePrediction, PanopticPrediction
 
 # The first frames on a device pay for libraries that load and kernels that are chosen.
 WARMUP_FRAMES = 2
@@ -34,14 +36,16 @@ class RunOptions:
     """Say what to score.
 
     dataset: a name of `datasets.DATASETS`; data: its folder; split: None for the one to
-    evaluate on; weights: model name or file; fusion: strategies, none: all that the model can
-    run; workers: threads that read; limit: first frames only; predictions: write label images.
+    evaluate on; names: of the only frames to score, in their order, none: all; weights: model
+    name or file; fusion: strategies, none: all that the model can run; workers: threads that
+    read; limit: first frames only; predictions: write label images.
     """
 
     dataset: str
     data: Path
     out: Path
     split: str | None = None
+    names: tuple[str, ...] = ()
     weights: str = "town"
     fusion: tuple[str, ...] = ()
     device: str = "auto"
@@ -52,10 +56,9 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """Hold the results and the frames to show; broken: one line per frame that was skipped."""
+    """Hold the results; broken: one line per frame that was skipped."""
 
     results: dict[str, Any]
-    shown: list[ReportFrame]
     broken: list[str]
 
 
@@ -75,14 +78,17 @@ class DatasetRun:
         )
         self.pipeline = PanopticPipeline.load(options.weights, device=options.device)
         self.strategies = list(options.fusion) or _strategies(config)
-        self._fusions = TimedFusions(self.pipeline, self.strategies)
-        self._scorer = FrameScorer(self.labels, self.pipeline.options, self.pipeline.head)
+        for name in self.strategies:
+            # An unknown one, or one that lacks its head, is told before a frame is read.
+            make_strategy(name, self.pipeline.head)
+        self._scorer = FrameScorer(self.labels, self.pipeline.options)
+        self._warmup_left = WARMUP_FRAMES
         self._settings = self._all_settings(config)
         self._writers = self._make_writers() if options.predictions else {}
 
     def __call__(self) -> RunOutcome:
         """Score what is not scored yet and gather all; KeyboardInterrupt keeps what is done."""
-        frames = list(self.dataset[: self.options.limit])
+        frames = self._frames()
         with RunState(self.options.out, self._settings) as state:
             broken = self._score_missing(frames, state)
             scored = [f for f in frames if f.name in state.records]
@@ -105,39 +111,62 @@ class DatasetRun:
             warmup_frames=WARMUP_FRAMES,
         )
         _write_json(self.options.out / "results.json", results)
-        return RunOutcome(results, self._shown(scored, results), broken)
+        return RunOutcome(results, broken)
+
+    def _frames(self) -> list[LabeledFrame]:
+        if not self.options.names:
+            return list(self.dataset[: self.options.limit])
+        by_name = {frame.name: frame for frame in self.dataset}
+        return [by_name[name] for name in self.options.names[: self.options.limit]]
 
     def _score_missing(self, frames: Sequence[LabeledFrame], state: RunState) -> list[str]:
         """Score the frames that have no record; return a line per broken one."""
         missing = [f for f in frames if f.name not in state.records]
-        broken, warm = [], False
+        broken = []
         done = len(frames) - len(missing)
         with tqdm(total=len(frames), initial=done, desc="evaluating", unit="frame") as bar:
             for frame, content in read_ahead(missing, self.options.workers):
-                if isinstance(content, Exception):
-                    broken.append(str(content))
-                    bar.write(f"broken: {content}", file=sys.stderr)
-                else:
-                    for _ in range(0 if warm else WARMUP_FRAMES):
-                        self._fusions(content.image)
-                    warm = True
-                    state.add(frame.name, self._record(frame, content))
+                problem = self._score(frame, content, state)
+                if problem:
+                    broken.append(problem)
+                    bar.write(f"broken: {problem}", file=sys.stderr)
                 bar.update()
         return broken
 
-    def _record(self, frame: LabeledFrame, content: LoadedFrame) -> dict[str, Any]:
-        result = self._fusions(content.image)
+    def _score(
+        self, frame: LabeledFrame, content: LoadedFrame | Exception, state: RunState
+    ) -> str | None:
+        """Score a frame and keep its record; return why not, where it cannot be scored."""
+        if isinstance(content, Exception):
+            return str(content)
+        try:
+            while self._warmup_left:
+                timed(self.pipeline, content.image, self.strategies)
+                self._warmup_left -= 1
+            predicted = timed(self.pipeline, content.image, self.strategies)
+        except (ImageTooLarge, NonFinitePrediction) as error:
+            return f"{frame.image}: {error}"
+        state.add(frame.name, self._record(frame, content, *predicted))
+        return None
+
+    def _record(
+        self,
+        frame: LabeledFrame,
+        content: LoadedFrame,
+        inference: Inference,
+        merged: Mapping[str, PanopticPrediction],
+        milliseconds: Mapping[str, float],
+    ) -> dict[str, Any]:
         scores = self._scorer(
             frame.name,
             content.truth,
-            result.semantic,
-            result.instances,
-            result.merged,
-            {"read": content.milliseconds, **result.milliseconds},
+            inference,
+            merged,
+            {"read": content.milliseconds, **milliseconds},
             peak_memory(self.pipeline.device),
         )
         label_images = {TRUTH: content.truth}
-        label_images.update((name, p.labels) for name, p in result.merged.items())
+        label_images.update((name, p.labels) for name, p in merged.items())
         return {
             "scores": scores.to_json(),
             "annotations": {
@@ -146,7 +175,7 @@ class DatasetRun:
             },
         }
 
-    def _shown(self, frames: Sequence[LabeledFrame], results: dict[str, Any]) -> list[ReportFrame]:
+    def shown(self, results: dict[str, Any]) -> list[ReportFrame]:
         """Predict the best and the worst frames of each strategy once more, to be looked at."""
         chosen = [
             (strategy, rank, name, pq)
@@ -155,9 +184,9 @@ class DatasetRun:
             for name, pq in group.items()
         ]
         names = {name for _, _, name, _ in chosen}
-        contents = {f.name: load(f) for f in frames if f.name in names}
+        contents = {f.name: load(f) for f in self._frames() if f.name in names}
         bar = tqdm(contents.items(), "best and worst", unit="frame")
-        merged = {name: self._fusions(content.image).merged for name, content in bar}
+        inferences = {name: self.pipeline.infer(content.image) for name, content in bar}
         return [
             ReportFrame(
                 name,
@@ -166,7 +195,7 @@ class DatasetRun:
                 pq,
                 contents[name].image,
                 contents[name].truth,
-                merged[name][strategy].labels,
+                self.pipeline.merge(inferences[name], strategy).panoptic.labels,
             )
             for strategy, rank, name, pq in chosen
         ]
@@ -177,6 +206,7 @@ class DatasetRun:
             "dataset": self.options.dataset,
             "data": str(self.dataset.root.resolve()),
             "split": self.dataset.split,
+            "names": list(self.options.names),
             "weights": self.options.weights,
             "model": fingerprint(config),
             "fusion": self.strategies,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -10,12 +10,11 @@ import numpy as np
 import torch
 
 from panoptic_ros.fusion import FusionOptions
-from panoptic_ros.fusion.candidates import Candidates, select
-from panoptic_ros.fusion.conv_head import ConvHead
-from panoptic_ros.fusion.masks import MaskCrop
+from panoptic_ros.fusion.candidates import select
+from panoptic_ros.fusion.masks import on_host
 from panoptic_ros.fusion.stack import detector_masks
 from panoptic_ros.labels import LabelSet
-from panoptic_ros.networks.panoptic_head import PanopticHead
+from panoptic_ros.pipeline import Inference, PanopticResult
 from panoptic_ros.prediction import InstancePrediction, PanopticPrediction, SemanticPrediction
 from panoptic_ros.scores.confusion import ConfusionMatrix
 from panoptic_ros.scores.instance_iou import InstanceIoU
@@ -23,8 +22,6 @@ from panoptic_ros.scores.mask_ap import TrueMasks, true_masks
 from panoptic_ros.scores.mask_codes import code_of_crop, codes_of_labels
 from panoptic_ros.scores.panoptic_quality import PanopticQuality
 from panoptic_ros.scores.segments import label_image_segments
-
-MaskSource = Callable[[SemanticPrediction, Candidates, FusionOptions], list[MaskCrop]]
 
 
 @dataclass(frozen=True)
@@ -82,26 +79,19 @@ class FrameScorer:
     """Score one frame after the other, each on its own.
 
     labels: the truth's and the prediction's classes; options: those that the frames were
-    merged with; head: the model's, None without one.
+    merged with.
     """
 
-    def __init__(
-        self, labels: LabelSet, options: FusionOptions, head: PanopticHead | None = None
-    ) -> None:
+    def __init__(self, labels: LabelSet, options: FusionOptions) -> None:
         self.labels = labels
         self._options = options
-        # What a detection's mask is before masks compete for pixels.
-        self._masks: dict[str, MaskSource] = {"stack": detector_masks}
-        if head is not None:
-            self._masks["conv_head"] = ConvHead(head).masks
 
     @torch.inference_mode()
     def __call__(
         self,
         name: str,
         truth: np.ndarray,
-        semantic: SemanticPrediction,
-        instances: InstancePrediction,
+        inference: Inference | PanopticResult,
         merged: Mapping[str, PanopticPrediction],
         milliseconds: Mapping[str, float],
         peak_mib: Mapping[str, float | None],
@@ -109,17 +99,18 @@ class FrameScorer:
         """Return the scores of a frame.
 
         truth: integer [H, W], class_id for stuff and groups, class_id * 1000 + n for things;
-        merged: strategy -> its label image.
+        inference: what the networks gave; merged: strategy -> what it made of that.
         """
+        semantic = inference.semantic
         confusion = ConfusionMatrix(self.labels)
         confusion.add(truth, self.labels.ids[semantic.channels.cpu().numpy()])
-        matched = self._instance_iou(truth, semantic, instances, list(merged))
+        matched = self._instance_iou(truth, semantic, inference.instances, merged)
         return FrameScores(
             name=name,
             milliseconds=dict(milliseconds),
             peak_mib=dict(peak_mib),
             confusion=confusion.counts.tolist(),
-            detections=self._detections(semantic, instances),
+            detections=self._detections(semantic, inference.instances),
             instances=matched.instances.tolist(),
             truth=true_masks(truth, self.labels),
             fusion={
@@ -133,13 +124,14 @@ class FrameScorer:
         truth: np.ndarray,
         semantic: SemanticPrediction,
         instances: InstancePrediction,
-        strategies: Sequence[str],
+        merged: Mapping[str, PanopticPrediction],
     ) -> InstanceIoU:
-        sources = {s: self._masks[s] for s in strategies if s in self._masks}
-        scores = InstanceIoU(self.labels, list(sources))
+        """Compare the masks that the strategies made before they let them compete."""
+        masks = {s: on_host(p.masks) for s, p in merged.items() if p.masks is not None}
+        scores = InstanceIoU(self.labels, list(masks))
         candidates = select(semantic, instances, self._options)
-        masks = {s: source(semantic, candidates, self._options) for s, source in sources.items()}
-        scores.add(truth, candidates, masks)
+        detected = on_host(detector_masks(semantic, candidates, self._options))
+        scores.add(truth, candidates.class_ids.tolist(), detected, masks)
         return scores
 
     def _detections(
@@ -148,13 +140,11 @@ class FrameScorer:
         """Return all that the detector found, whatever the merge would leave of it."""
         options = replace(self._options, score_threshold=0.0, class_limits={})
         candidates = select(semantic, instances, options)
+        found = on_host(detector_masks(semantic, candidates, options))
         return [
-            [int(class_id), float(score), code_of_crop(_host(c), c.box, semantic.image_size)]
-            for class_id, score, c in zip(
-                candidates.class_ids,
-                candidates.scores,
-                detector_masks(semantic, candidates, options),
-                strict=True,
+            [int(class_id), float(score), code_of_crop(mask, box, semantic.image_size)]
+            for class_id, score, (box, mask) in zip(
+                candidates.class_ids, candidates.scores, found, strict=True
             )
         ]
 
@@ -178,6 +168,3 @@ class FrameScorer:
             detections=[[s.class_id, float(s.score), codes[s.id]] for s in things],
         )
 
-
-def _host(crop: MaskCrop) -> np.ndarray:
-    return crop.mask.cpu().numpy()

@@ -3,63 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from panoptic_ros.fusion import make_strategy
-from panoptic_ros.pipeline import PanopticPipeline
-from panoptic_ros.prediction import InstancePrediction, PanopticPrediction, SemanticPrediction
-from panoptic_ros.stage_clock import StageClock
+from panoptic_ros.pipeline import Inference, PanopticPipeline
+from panoptic_ros.prediction import PanopticPrediction
 
 SHARED_STAGES = ("upload", "semantic", "instances")
 _MIB = 1 << 20
 
 
-@dataclass(frozen=True)
-class TimedResult:
-    """Hold what one frame gave; merged: strategy -> label image; milliseconds: stage -> time."""
+def timed(
+    pipeline: PanopticPipeline, image: np.ndarray, strategies: Sequence[str]
+) -> tuple[Inference, dict[str, PanopticPrediction], dict[str, float]]:
+    """Run a pipeline's networks once on an image and merge with several strategies.
 
-    semantic: SemanticPrediction
-    instances: InstancePrediction
-    merged: dict[str, PanopticPrediction]
-    milliseconds: dict[str, float]
-
-
-class TimedFusions:
-    """Run a pipeline's networks once per image and then several strategies.
-
-    Stages: upload, semantic, instances, and `fusion NAME` for each strategy, which ends with
-    the label image in host memory. On a GPU times are those of CUDA events in the stream, read
-    after the device has finished.
-    Raise ValueError for a strategy that the model cannot run.
+    Return what the networks gave, strategy -> label image, and stage -> milliseconds: upload,
+    semantic, instances, and `fusion NAME` for each strategy, which ends with the label image
+    in host memory. On a GPU times are those of CUDA events in the stream, read after the
+    device has finished. Errors as for `PanopticPipeline.infer` and `merge`.
     """
-
-    def __init__(self, pipeline: PanopticPipeline, strategies: Sequence[str]) -> None:
-        self.pipeline = pipeline
-        self._strategies = {name: make_strategy(name, pipeline.head) for name in strategies}
-
-    @torch.inference_mode()
-    def __call__(self, image: np.ndarray) -> TimedResult:
-        """Take an image, uint8 [H, W, 3], RGB; raise ValueError for another."""
-        pipeline = self.pipeline
-        clock = StageClock(pipeline.device)
-        frame = pipeline.semantic.upload(image)
-        clock.lap("upload")
-        semantic = pipeline.semantic(frame)
-        clock.lap("semantic")
-        instances = pipeline.instances(frame)
-        clock.lap("instances")
-        merged = {}
-        for name, strategy in self._strategies.items():
-            merged[name] = strategy(semantic, instances, pipeline.options)
-            clock.lap(fusion_stage(name))
-        times = clock.milliseconds()
-        del times["total"]  # the sum over all strategies, which no camera frame ever costs
-        return TimedResult(semantic, instances, merged, times)
+    inference = pipeline.infer(image)
+    results = {name: pipeline.merge(inference, name) for name in strategies}
+    times: dict[str, float] = {}
+    for name, result in results.items():
+        times |= {stage: result.timings[stage] for stage in SHARED_STAGES}
+        times[fusion_stage(name)] = result.timings["fusion"]
+    return inference, {name: r.panoptic for name, r in results.items()}, times
 
 
 def fusion_stage(strategy: str) -> str:
@@ -70,8 +43,7 @@ def fusion_stage(strategy: str) -> str:
 def end_to_end(milliseconds: dict[str, float], strategy: str) -> float:
     """Return the time from the image to a strategy's label image, both in host memory."""
     stages = (*SHARED_STAGES, fusion_stage(strategy))
-    # Where a pipeline is timed as it runs, the upload is a part of the stage "semantic".
-    return sum(milliseconds[stage] for stage in stages if stage in milliseconds)
+    return sum(milliseconds[stage] for stage in stages)
 
 
 def peak_memory(device: torch.device) -> dict[str, float | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -11,11 +12,18 @@ from torch.nn import functional as F
 
 from panoptic_ros.fusion.candidates import Candidates, select
 from panoptic_ros.fusion.fusion_options import FusionOptions
-from panoptic_ros.fusion.masks import MaskCrop, paste, pixel_box
+from panoptic_ros.fusion.masks import paste, pixel_box
 from panoptic_ros.fusion.merge import merge
 from panoptic_ros.networks.panoptic_head import PanopticHead
-from panoptic_ros.prediction import InstancePrediction, PanopticPrediction, SemanticPrediction
-from panoptic_ros.upsampling import Box, upsample_crop
+from panoptic_ros.prediction import (
+    InstancePrediction,
+    MaskCrop,
+    NonFinitePrediction,
+    PanopticPrediction,
+    SemanticPrediction,
+    all_finite,
+)
+from panoptic_ros.upsampling import Box, strips, upsample_crop
 
 # Share of the box's size by which a refined mask may leave the detector's box, each side.
 CONTEXT = 0.1
@@ -37,22 +45,40 @@ class ConvHead:
         instances: InstancePrediction,
         options: FusionOptions | None = None,
     ) -> PanopticPrediction:
-        """Merge both predictions of an image, the instances' masks refined by the head."""
+        """Merge both predictions of an image, the instances' masks refined by the head.
+
+        Raise NonFinitePrediction where the head answers with NaN or infinity.
+        """
         options = options or FusionOptions()
         candidates = select(semantic, instances, options)
-        return merge(semantic, candidates, self.masks(semantic, candidates, options), options)
+        crops, finite = self._refined(semantic, candidates, options)
+        panoptic = merge(semantic, candidates, crops, options)
+        # Read last: the label image has crossed, so that nothing waits any more.
+        if not finite:
+            raise NonFinitePrediction("the panoptic head gives values that are not finite")
+        return panoptic
 
     @torch.inference_mode()
     def masks(
         self, semantic: SemanticPrediction, candidates: Candidates, options: FusionOptions
     ) -> list[MaskCrop]:
         """Return each candidate's mask as the head refines it, bool."""
+        return self._refined(semantic, candidates, options)[0]
+
+    def _refined(
+        self, semantic: SemanticPrediction, candidates: Candidates, options: FusionOptions
+    ) -> tuple[list[MaskCrop], Tensor]:
+        """Return the masks, and whether the logits behind them are all finite, bool []."""
         # A threshold on the sigmoid is one on its logit, which saves the sigmoid.
         threshold = math.log(options.mask_threshold / (1 - options.mask_threshold))
-        return [
-            MaskCrop(box, logits >= threshold)
-            for box, logits in refine(self.head, semantic, candidates)
-        ]
+        regions = [region(box, semantic.image_size) for box in candidates.boxes]
+        parts: list[list[Tensor]] = [[] for _ in regions]
+        sums = [semantic.logits.new_zeros(())]
+        for i, logits in _logits(self.head, semantic, candidates, regions):
+            parts[i].append(logits >= threshold)
+            sums.append(logits.sum())
+        crops = [MaskCrop(box, _joined(part)) for box, part in zip(regions, parts, strict=True)]
+        return crops, all_finite(sums)
 
 
 def refine(
@@ -65,26 +91,49 @@ def refine(
     crowd, else in their regions alone; an instance's own mask costs one single-channel
     convolution. Equal to `PanopticHead.plain` cropped to the regions.
     """
+    regions = [region(box, semantic.image_size) for box in candidates.boxes]
+    parts: list[list[Tensor]] = [[] for _ in regions]
+    for i, logits in _logits(head, semantic, candidates, regions):
+        parts[i].append(logits)
+    return [(box, _joined(part)) for box, part in zip(regions, parts, strict=True)]
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    """Return strips, from top to bottom, as one; a single one without a copy."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _logits(
+    head: PanopticHead, semantic: SemanticPrediction, candidates: Candidates, regions: list[Box]
+) -> Iterator[tuple[int, Tensor]]:
+    """Yield the head's logits of `refine`: an instance's number and a strip of its region.
+
+    The strips of an instance come from top to bottom. A class's context is kept for one
+    strip of the image at a time: nothing as large as the image exists for every class.
+    """
     size, radius = semantic.image_size, head.radius
-    regions = [region(box, size) for box in candidates.boxes]
-    logits: dict[int, Tensor] = {}
     for class_id in sorted(set(candidates.class_ids.tolist())):
         members = np.flatnonzero(candidates.class_ids == class_id).tolist()
         cnn = head.cnn(class_id)
         own_kernel, context_kernel = cnn.kernel().split((1, head.num_semantic), dim=1)
         for frame, group in _frames(regions, members):
-            masks = softmax_masks(semantic, frame, radius)
-            context = F.conv2d(masks[None], context_kernel, cnn.mix.bias)[0, 0]
-            for i in group:
-                own = instance_mask(
-                    candidates.masks[i], candidates.boxes[i], regions[i], size, radius
-                )
-                (x0, y0, x1, y1), (left, top) = regions[i], frame[:2]
-                logits[i] = (
-                    F.conv2d(own[None, None], own_kernel)[0, 0]
-                    + context[y0 - top : y1 - top, x0 - left : x1 - left]
-                )
-    return [(regions[i], logits[i]) for i in range(len(regions))]
+            for strip in strips(frame):
+                masks = softmax_masks(semantic, strip, radius)
+                context = F.conv2d(masks[None], context_kernel, cnn.mix.bias)[0, 0]
+                for i in group:
+                    x0, y0, x1, y1 = crop = _rows_of(regions[i], strip)
+                    if y0 >= y1:
+                        continue
+                    box = candidates.boxes[i]
+                    own = instance_mask(candidates.masks[i], box, crop, size, radius)
+                    left, top = strip[:2]
+                    shared = context[y0 - top : y1 - top, x0 - left : x1 - left]
+                    yield i, F.conv2d(own[None, None], own_kernel)[0, 0] + shared
+
+
+def _rows_of(box: Box, strip: Box) -> Box:
+    """Return the part of a box in the rows of a strip; of no height where there is none."""
+    return box[0], max(box[1], strip[1]), box[2], min(box[3], strip[3])
 
 
 def _frames(regions: list[Box], members: list[int]) -> list[tuple[Box, list[int]]]:

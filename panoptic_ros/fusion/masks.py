@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from panoptic_ros.prediction import MaskCrop
 from panoptic_ros.upsampling import Box
-
-
-@dataclass(frozen=True)
-class MaskCrop:
-    """Hold the part of an image's mask inside a box (x0, y0, x1, y1): [y1 - y0, x1 - x0]."""
-
-    box: Box
-    mask: Tensor
 
 
 def pixel_box(box: np.ndarray, image_size: tuple[int, int]) -> Box:
@@ -45,6 +38,25 @@ def paste(mask: Tensor, box: np.ndarray, crop: Box) -> Tensor:
     rows = _tent(top, bottom, y0, y1, mask.shape[0], mask)
     columns = _tent(left, right, x0, x1, mask.shape[1], mask)
     return rows @ mask @ columns.T
+
+
+def pasted(
+    boxes: np.ndarray, masks: Tensor, image_size: tuple[int, int], threshold: float
+) -> list[MaskCrop]:
+    """Return detector masks where they reach a threshold, bool, inside their boxes only.
+
+    boxes: float [N, 4], xyxy; masks: float [N, M, M], probabilities over the boxes.
+    """
+    crops = []
+    for box, mask in zip(boxes, masks, strict=True):
+        pixels = pixel_box(box, image_size)
+        crops.append(MaskCrop(pixels, paste(mask, box, pixels) >= threshold))
+    return crops
+
+
+def on_host(crops: Iterable[MaskCrop]) -> list[tuple[Box, np.ndarray]]:
+    """Return masks as the scores take them: (box, array) each, in host memory."""
+    return [(crop.box, crop.mask.cpu().numpy()) for crop in crops]
 
 
 def _tent(first: int, last: int, start: float, stop: float, bins: int, like: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -11,9 +12,8 @@ from torch import Tensor
 
 from panoptic_ros.fusion.candidates import Candidates
 from panoptic_ros.fusion.fusion_options import FusionOptions
-from panoptic_ros.fusion.masks import MaskCrop
 from panoptic_ros.labels import UNLABELED, LabelSet
-from panoptic_ros.prediction import PanopticPrediction, Segment, SemanticPrediction
+from panoptic_ros.prediction import MaskCrop, PanopticPrediction, Segment, SemanticPrediction
 from panoptic_ros.upsampling import Box
 
 
@@ -33,7 +33,8 @@ def merge(
     """
     canvas = _lay_instances(semantic, candidates, crops, options)
     labels = torch.where(canvas > 0, canvas, _stuff(semantic, canvas == 0, options))
-    return describe(labels, candidates, [crop.box for crop in crops], semantic.labels)
+    panoptic = describe(labels, candidates, [crop.box for crop in crops], semantic.labels)
+    return replace(panoptic, masks=list(crops))
 
 
 def describe(

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from panoptic_ros.fusion.candidates import Candidates, select
 from panoptic_ros.fusion.fusion_options import FusionOptions
-from panoptic_ros.fusion.masks import MaskCrop, paste, pixel_box
+from panoptic_ros.fusion.masks import pasted
 from panoptic_ros.fusion.merge import merge
-from panoptic_ros.prediction import InstancePrediction, PanopticPrediction, SemanticPrediction
+from panoptic_ros.prediction import (
+    InstancePrediction,
+    MaskCrop,
+    PanopticPrediction,
+    SemanticPrediction,
+)
 
 
 def stack(
@@ -28,8 +33,6 @@ def detector_masks(
     semantic: SemanticPrediction, candidates: Candidates, options: FusionOptions
 ) -> list[MaskCrop]:
     """Return each candidate's mask as the detector has it, bool, pasted inside its box only."""
-    crops = []
-    for box, mask in zip(candidates.boxes, candidates.masks, strict=True):
-        pixels = pixel_box(box, semantic.image_size)
-        crops.append(MaskCrop(pixels, paste(mask, box, pixels) >= options.mask_threshold))
-    return crops
+    return pasted(
+        candidates.boxes, candidates.masks, semantic.image_size, options.mask_threshold
+    )

@@ -15,6 +15,8 @@ from panoptic_ros.fusion.fusion_options import FusionOptions
 from panoptic_ros.labels import LabelSet, label_set
 
 RANDOM = "random"
+# 8K video has 33.2 million pixels.
+MAX_PIXELS = 1 << 25
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class NetworkConfig:
 class ModelConfig:
     """Hold a model file: two networks, perhaps a head, and how to merge.
 
-    name: the file's; weights are absolute paths, or `random`; seed: of random weights.
+    name: the file's; weights are absolute paths, or `random`; seed: of random weights;
+    max_pixels: larger images are refused.
     """
 
     name: str
@@ -62,6 +65,7 @@ class ModelConfig:
     fusion: str = "stack"
     options: FusionOptions = field(default_factory=FusionOptions)
     seed: int = 0
+    max_pixels: int = MAX_PIXELS
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,7 @@ class _File:
     fusion: str = "stack"
     options: FusionOptions | None = None
     seed: int = 0
+    max_pixels: int = MAX_PIXELS
 
 
 def load_model_config(model: str | Path) -> ModelConfig:
@@ -94,6 +99,8 @@ def load_model_config(model: str | Path) -> ModelConfig:
 
     if raw.fusion not in STRATEGIES:
         raise ValueError(f"{file}: fusion is {raw.fusion!r}; known: {', '.join(STRATEGIES)}")
+    if raw.max_pixels < 1:
+        raise ValueError(f"{file}: max_pixels is {raw.max_pixels}; it must be at least 1")
     return ModelConfig(
         name=file.stem,
         labels=named(f"{file}: label_set", lambda: label_set(raw.label_set)),
@@ -103,6 +110,7 @@ def load_model_config(model: str | Path) -> ModelConfig:
         fusion=raw.fusion,
         options=raw.options or FusionOptions(),
         seed=raw.seed,
+        max_pixels=raw.max_pixels,
     )
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import numpy as np
 import torch
 from PIL import Image
@@ -12,7 +16,7 @@ from panoptic_ros.labels import LabelSet
 from panoptic_ros.model.rider_rule import find_riders
 from panoptic_ros.networks.deeplab import DeepLabV3Plus
 from panoptic_ros.networks.mask_rcnn import MaskRCNNDetector
-from panoptic_ros.prediction import InstancePrediction, SemanticPrediction
+from panoptic_ros.prediction import InstancePrediction, SemanticPrediction, all_finite
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -111,7 +115,8 @@ class InstancePredictor(Predictor):
         """
         frame = self.upload(image)
         pixels = self._resized(frame)[0]
-        found = self.network([pixels])[0]
+        with _answers(self.network.rpn.head, self.network.roi_heads.box_predictor) as answers:
+            found = self.network([pixels])[0]
         height, width = frame.shape[1:]
         boxes = found["boxes"]
         boxes[:, 0::2] *= width / pixels.shape[2]
@@ -119,10 +124,33 @@ class InstancePredictor(Predictor):
         boxes[:, 0::2].clamp_(0, width)
         boxes[:, 1::2].clamp_(0, height)
         class_ids = self._class_ids[found["labels"]]
-        instances = InstancePrediction(boxes, class_ids, found["scores"], found["masks"][:, 0])
+        instances = InstancePrediction(
+            boxes, class_ids, found["scores"], found["masks"][:, 0], all_finite(answers)
+        )
         # Networks may know more classes than the label set.
         instances = instances[class_ids > 0]
         return find_riders(instances, self.labels) if self.finds_riders else instances
+
+
+@contextmanager
+def _answers(*modules: nn.Module) -> Iterator[list[Tensor]]:
+    """Gather what modules give while the context lasts.
+
+    A detector drops boxes and scores that are not finite on its way and then finds nothing,
+    so that they can be seen at the heads alone.
+    """
+    gathered: list[Tensor] = []
+
+    def gather(module: nn.Module, inputs: object, output: Any) -> None:
+        for part in output:
+            gathered.extend([part] if isinstance(part, Tensor) else part)
+
+    hooks = [module.register_forward_hook(gather) for module in modules]
+    try:
+        yield gathered
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _class_ids(network: MaskRCNNDetector, labels: LabelSet) -> list[int]:

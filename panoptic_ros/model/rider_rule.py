@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -43,7 +45,7 @@ def find_riders(instances: InstancePrediction, labels: LabelSet) -> InstancePred
             for ridden in two_wheelers
         ):
             class_ids[person] = by_name["rider"].id
-    return InstancePrediction(instances.boxes, class_ids, instances.scores, instances.masks)
+    return replace(instances, class_ids=class_ids)
 
 
 def is_on(person_box: np.ndarray, person: Tensor, ridden_box: np.ndarray, ridden: Tensor) -> bool:

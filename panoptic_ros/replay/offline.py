@@ -12,11 +12,12 @@ from tqdm import tqdm
 
 from panoptic_ros.evaluation.dataset_run import extremes
 from panoptic_ros.evaluation.frame_scores import FrameScorer, FrameScores
-from panoptic_ros.evaluation.report.frame import ReportFrame
+from panoptic_ros.evaluation.report.pictures import ReportFrame
 from panoptic_ros.evaluation.results import frame_pq
-from panoptic_ros.evaluation.timing import fusion_stage, peak_memory
+from panoptic_ros.evaluation.timing import SHARED_STAGES, fusion_stage, peak_memory
 from panoptic_ros.messages import ImageRefused
-from panoptic_ros.pipeline import PanopticPipeline, PanopticResult
+from panoptic_ros.pipeline import ImageTooLarge, PanopticPipeline, PanopticResult
+from panoptic_ros.prediction import NonFinitePrediction
 from panoptic_ros.replay.interrupt import interruptible
 from panoptic_ros.replay.output import PanopticBag
 from panoptic_ros.replay.source import (
@@ -67,7 +68,7 @@ class Replay:
             raise ValueError(f"{out} is not empty: choose another --out, nothing is overwritten")
         self._pipeline, self._out = pipeline, out
         self.source = BagSource(bag, topic, truth_topic)
-        self._scorer = FrameScorer(pipeline.labels, pipeline.options, pipeline.head)
+        self._scorer = FrameScorer(pipeline.labels, pipeline.options)
 
     def __call__(self) -> ReplayOutcome:
         """Replay to the end of what can be read; SIGINT ends it after the frame in work."""
@@ -109,11 +110,14 @@ class Replay:
         try:
             image = camera_image(message)
         except ImageRefused as refusal:
-            entry["refused"] = str(refusal)
-            self.source.problems.append(f"{message.topic} at {entry['stamp']} s: {refusal}")
+            self._refuse(entry, message, refusal)
             return
         decode = (time.perf_counter() - begin) * 1e3
-        result = self._pipeline.run(image)
+        try:
+            result = self._pipeline.run(image)
+        except (ImageTooLarge, NonFinitePrediction) as error:
+            self._refuse(entry, message, error)
+            return
         bag.add(message, image, result)
         segments = result.panoptic.segments
         entry["milliseconds"] = decode + result.timings["total"]
@@ -125,6 +129,10 @@ class Replay:
             scores = self._score(entry["stamp"], labels, result, decode)
             outcome.scores.append(scores)
             entry["pq"] = frame_pq(scores, self._pipeline.fusion_name, self._pipeline.labels)
+
+    def _refuse(self, entry: dict[str, Any], message: BagMessage, error: Exception) -> None:
+        entry["refused"] = str(error)
+        self.source.problems.append(f"{message.topic} at {entry['stamp']} s: {error}")
 
     def _shown(self, truth: dict[int, BagMessage], outcome: ReplayOutcome) -> list[ReportFrame]:
         """Predict the best and the worst frames once more, to be looked at."""
@@ -164,13 +172,11 @@ class Replay:
         return self._scorer(
             name,
             truth,
-            result.semantic,
-            result.instances,
+            result,
             {fusion: result.panoptic},
             {
                 "decode": decode,
-                "semantic": times["semantic"],
-                "instances": times["instances"],
+                **{stage: times[stage] for stage in SHARED_STAGES},
                 fusion_stage(fusion): times["fusion"],
             },
             peak_memory(self._pipeline.device),

@@ -19,7 +19,6 @@ from panoptic_ros.messages.panoptic import (
 )
 from panoptic_ros.pipeline import PanopticResult
 from panoptic_ros.replay.source import BagMessage
-from panoptic_ros.semantic_maps import class_map, confidence_map
 from panoptic_ros.visualization import overlay
 
 NODE = "/panoptic"
@@ -70,8 +69,8 @@ class PanopticBag:
         build, header, time = self._build, frame.message.header, frame.time
         panoptic, semantic = result.panoptic, result.semantic
         self._write("labels", time, build.labels(panoptic, header))
-        self._write("semantic", time, build.image(class_map(semantic), "mono8", header))
-        self._write("confidence", time, build.image(confidence_map(semantic), "mono8", header))
+        self._write("semantic", time, build.image(semantic.class_map(), "mono8", header))
+        self._write("confidence", time, build.image(semantic.confidence_map(), "mono8", header))
         self._write("instances", time, build.instances(panoptic, self._labels, header))
         colors = overlay(image, panoptic, self._labels)
         self._write("color", time, build.image(colors, "rgb8", header))

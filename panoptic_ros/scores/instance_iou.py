@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 
-from panoptic_ros.fusion.candidates import Candidates
-from panoptic_ros.fusion.masks import MaskCrop
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet
-from panoptic_ros.prediction import InstancePrediction
-from panoptic_ros.scores.matching import match
+from panoptic_ros.scores.matching import BoxMask, match
 
 
 class InstanceIoU:
@@ -20,7 +16,7 @@ class InstanceIoU:
     What is compared is the mask that a strategy gives a detection, before masks compete for
     pixels: the merge rules are the same for all, and what they do to the image is measured
     by panoptic quality. Every strategy is measured on the same detections and the same
-    ground-truth instances, those that `training.matching.match` pairs: by falling score,
+    ground-truth instances, those that `scores.matching.match` pairs: by falling score,
     each detection takes the free instance of its class that the detector's own mask
     overlaps most, if IoU > 0.5. So the choice of instances owes nothing to a head, and what
     a head does to a bad detection counts. Groups of things have no instances.
@@ -39,26 +35,22 @@ class InstanceIoU:
     def add(
         self,
         truth: np.ndarray,
-        candidates: Candidates,
-        masks: Mapping[str, Sequence[MaskCrop]],
+        class_ids: Sequence[int],
+        detected: Sequence[BoxMask],
+        masks: Mapping[str, Sequence[BoxMask]],
     ) -> None:
         """Count one frame.
 
-        truth: integer [H, W], `gtFine_instanceIds`; masks: strategy name -> one boolean mask
-        per candidate, in their order.
+        truth: integer [H, W], `gtFine_instanceIds`; class_ids, detected: class and the
+        detector's own mask of each detection, best first; masks: strategy name -> the mask
+        that it gives each detection, in their order.
         """
-        detections = InstancePrediction(
-            torch.from_numpy(candidates.boxes),
-            torch.from_numpy(candidates.class_ids),
-            torch.from_numpy(candidates.scores),
-            candidates.masks,
-        )
-        for pair in match(detections, truth):
+        for pair in match(class_ids, detected, truth):
             row = self._row[pair.value // INSTANCE_DIVISOR]
             instance = truth == pair.value
             self.instances[row] += 1
-            for name, crops in masks.items():
-                self.sums[name][row] += mask_iou(crops[pair.detection], instance)
+            for name, found in masks.items():
+                self.sums[name][row] += mask_iou(found[pair.detection], instance)
 
     def means(self, name: str) -> np.ndarray:
         """Return a strategy's mean IoU per class, float64 [T], 0..1; NaN without instances."""
@@ -66,13 +58,12 @@ class InstanceIoU:
         return np.divide(self.sums[name], self.instances, out=empty, where=self.instances > 0)
 
 
-def mask_iou(crop: MaskCrop, truth: np.ndarray) -> float:
+def mask_iou(found: BoxMask, truth: np.ndarray) -> float:
     """Return the IoU, 0..1, of a mask known inside its box with one of the whole image.
 
-    truth: bool [H, W]. What lies outside the crop's box counts as not in its mask.
+    truth: bool [H, W]. What lies outside the box counts as not in the mask.
     """
-    x0, y0, x1, y1 = crop.box
-    mask = crop.mask.cpu().numpy()
+    (x0, y0, x1, y1), mask = found
     common = np.count_nonzero(mask & truth[y0:y1, x0:x1])
     union = np.count_nonzero(mask) + np.count_nonzero(truth) - common
     return common / union if union else 0.0

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from panoptic_ros.fusion.masks import paste, pixel_box
 from panoptic_ros.labels import INSTANCE_DIVISOR
-from panoptic_ros.prediction import InstancePrediction
+from panoptic_ros.upsampling import Box
 
-MASK_THRESHOLD = 0.5
+LEAST_IOU = 0.5
+# What a mask is inside its box (x0, y0, x1, y1), bool [y1 - y0, x1 - x0]; false outside.
+BoxMask = tuple[Box, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -23,34 +25,29 @@ class Match:
 
 
 def match(
-    instances: InstancePrediction, instance_ids: np.ndarray, least_iou: float = 0.5
+    class_ids: Sequence[int], masks: Sequence[BoxMask], instance_ids: np.ndarray
 ) -> list[Match]:
-    """Return the detections that found an instance of their class, best score first.
+    """Return the detections that found an instance of their class.
 
-    instance_ids: integer [H, W]. Each instance goes to the first detection whose mask
-    (detector's, at 0.5) overlaps it by more than least_iou; each detection takes the
-    instance that it overlaps most among those still free.
+    class_ids, masks: of the detections, best first; instance_ids: integer [H, W]. Each
+    instance goes to the first detection whose mask overlaps it by more than LEAST_IOU; each
+    detection takes the instance that it overlaps most among those still free.
     """
     areas = np.bincount(instance_ids.ravel())
-    class_ids = instances.class_ids.tolist()
     free = {int(v) for v in np.flatnonzero(areas) if v >= INSTANCE_DIVISOR}
     matches = []
-    for i in instances.scores.argsort(descending=True).tolist():
-        box = instances.boxes[i].double().cpu().numpy()
-        x0, y0, x1, y1 = pixel_box(box, instance_ids.shape)
-        mask = paste(instances.masks[i], box, (x0, y0, x1, y1)) >= MASK_THRESHOLD
-        mask = mask.cpu().numpy()
+    for i, (class_id, ((x0, y0, x1, y1), mask)) in enumerate(zip(class_ids, masks, strict=True)):
         common = np.bincount(instance_ids[y0:y1, x0:x1][mask], minlength=len(areas))
         area = int(mask.sum())
         overlaps = {
             v: common[v] / (area + areas[v] - common[v])
             for v in np.flatnonzero(common).tolist()
-            if v in free and v // INSTANCE_DIVISOR == class_ids[i]
+            if v in free and v // INSTANCE_DIVISOR == class_id
         }
         if not overlaps:
             continue
         value = max(overlaps, key=overlaps.__getitem__)
-        if overlaps[value] > least_iou:
+        if overlaps[value] > LEAST_IOU:
             free.remove(value)
             matches.append(Match(i, value, float(overlaps[value])))
     return matches

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from panoptic_ros.evaluation.report.frame import ReportFrame
+from panoptic_ros.evaluation.report.pictures import ReportFrame
 from panoptic_ros.labels import CITYSCAPES
 
 ROAD, SKY, PERSON, CAR = 7, 23, 24, 26

@@ -7,6 +7,8 @@ import importlib.util
 import sys
 from pathlib import Path
 
+from panoptic_ros.cli import count, positive
+
 EXIT_BROKEN_FILES = 1
 EXIT_CANNOT_RUN = 2
 _REQUIRED = ("dataset", "data", "out")
@@ -29,9 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
-        "--workers", type=_count, default=2, metavar="N", help="threads that read (default: 2)"
+        "--workers", type=count, default=2, metavar="N", help="threads that read (default: 2)"
     )
-    parser.add_argument("--limit", type=_positive, metavar="N", help="first N frames only")
+    parser.add_argument("--limit", type=positive, metavar="N", help="first N frames only")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write")
     parser.add_argument(
         "--predictions", action="store_true", help="write label images as COCO-panoptic files"
@@ -47,11 +49,7 @@ def run(args: argparse.Namespace) -> int:
     missing = [f"--{name}" for name in _REQUIRED if getattr(args, name) is None]
     if missing:
         args.refuse(f"the following arguments are required: {', '.join(missing)}")
-    if importlib.util.find_spec("pycocotools") is None:
-        print(
-            "panoptic: error: scoring masks needs pycocotools: pip install pycocotools",
-            file=sys.stderr,
-        )
+    if not can_score():
         return EXIT_CANNOT_RUN
     from panoptic_ros.evaluation.dataset_run import DatasetRun, RunOptions
     from panoptic_ros.evaluation.report import write_report
@@ -65,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"categories without a class in the model, counted as void: {names}", file=sys.stderr)
     try:
         outcome = evaluation()
+        shown = evaluation.shown(outcome.results)
     except KeyboardInterrupt:
         print(
             f"interrupted; what is done is in {args.out}: the same command goes on from there",
@@ -72,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         )
         raise
     print_tables(outcome.results)
-    write_report(outcome.results, outcome.shown, args.out / "report.html")
+    write_report(outcome.results, shown, args.out / "report.html")
     print(f"Written: {args.out / 'results.json'}, {args.out / 'report.html'}")
     if outcome.broken:
         print(f"{len(outcome.broken)} broken frames were skipped", file=sys.stderr)
@@ -80,15 +79,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _positive(text: str) -> int:
-    number = _count(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return number
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 0")
-    return number
+def can_score() -> bool:
+    """Say whether what scoring needs is installed, and on stderr what to install if not."""
+    if importlib.util.find_spec("pycocotools") is not None:
+        return True
+    print(
+        "panoptic: error: scoring masks needs pycocotools: pip install pycocotools",
+        file=sys.stderr,
+    )
+    return False

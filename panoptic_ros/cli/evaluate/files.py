@@ -7,8 +7,9 @@ import json
 import sys
 from pathlib import Path
 
+from panoptic_ros.cli.evaluate.dataset import EXIT_BROKEN_FILES
+
 HELP = "panoptic quality of COCO-panoptic prediction files; no network is run"
-EXIT_BROKEN_FILES = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,8 @@ import json
 import sys
 from pathlib import Path
 
+from panoptic_ros.cli import positive
+
 HELP = "score the semantic grid on drives through the town: free space, contacts, fusion"
 EXIT_CANNOT_RUN = 2
 
@@ -24,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", default="town", help="model name or file (default: town)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
-        "--limit", type=_positive, metavar="N", help="first N frames of each drive only"
+        "--limit", type=positive, metavar="N", help="first N frames of each drive only"
     )
     parser.add_argument("--report", type=Path, metavar="DIR", help="write grid.html there")
 
@@ -60,10 +62,3 @@ def run(args: argparse.Namespace) -> int:
         section = ground_section(comparison.results, comparison.ends, pipeline.labels, window)
         write_report(args.report, section, pipeline.name)
     return 0
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return number

@@ -6,6 +6,8 @@ import argparse
 import json
 import sys
 from pathlib import Path
+
+from panoptic_ros.cli import positive
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", default="town", help="model name or file (default: town)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
-        "--limit", type=_positive, metavar="N", help="first N frames of each drive only"
+        "--limit", type=positive, metavar="N", help="first N frames of each drive only"
     )
     parser.add_argument("--report", type=Path, metavar="DIR", help="write tracks.html there")
 
@@ -71,10 +73,3 @@ def _drives(root: Path, limit: int | None) -> list[Drive]:
         return drives
     town = Town(root, held_out.DRIVES_SPLIT)
     return drives + [files_drive(town, drive) for drive in samples]
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return number

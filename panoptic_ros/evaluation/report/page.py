@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from panoptic_ros.evaluation.report import figures, pictures, tables
-from panoptic_ros.evaluation.report.frame import ReportFrame
+from panoptic_ros.evaluation.report.pictures import ReportFrame
 from panoptic_ros.labels import label_set
 
 

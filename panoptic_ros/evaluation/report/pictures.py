@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
 
-from panoptic_ros.evaluation.report.frame import ReportFrame
 from panoptic_ros.labels import LabelSet, class_ids
 from panoptic_ros.prediction import PanopticPrediction
 from panoptic_ros.scores.panoptic_quality import MATCH_IOU
@@ -22,6 +23,23 @@ _WIDTH = 640
 _SECTION_WIDTH = 1200
 _JPEG_QUALITY = 80
 
+
+@dataclass(frozen=True)
+class ReportFrame:
+    """Hold one of the best or worst frames of a fusion strategy.
+
+    pq: the frame's own panoptic quality, 0..1; image: uint8 [H, W, 3], RGB; truth and
+    prediction: integer [H, W], class_id or class_id * 1000 + n, 0 void or unlabeled; in the
+    truth a thing class's plain id is a group, a class outside the label set is void.
+    """
+
+    name: str
+    fusion: str
+    rank: Literal["best", "worst"]
+    pq: float
+    image: np.ndarray
+    truth: np.ndarray
+    prediction: np.ndarray
 
 def frame_pictures(frame: ReportFrame, labels: LabelSet) -> dict[str, str]:
     """Return the data addresses of a frame's four pictures: camera, truth, prediction, error."""

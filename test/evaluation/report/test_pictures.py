@@ -6,7 +6,7 @@ import pytest
 from report_example import CAR, PERSON, ROAD, example_frame
 
 from panoptic_ros.evaluation.report import pictures
-from panoptic_ros.evaluation.report.frame import ReportFrame
+from panoptic_ros.evaluation.report.pictures import ReportFrame
 from panoptic_ros.labels import CITYSCAPES
 
 DIMMED = 90 // 2
