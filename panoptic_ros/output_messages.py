@@ -26,7 +26,6 @@ from panoptic_ros.messages.panoptic import (
     MessageBuilder,
 )
 from panoptic_ros.pipeline import PanopticResult
-from panoptic_ros.semantic_maps import class_map, confidence_map
 from panoptic_ros.tracking.markers import track_markers
 from panoptic_ros.visualization import overlay
 
@@ -93,11 +92,11 @@ def _color(make: OutputMessages, answer: Answer) -> Any:
 
 
 def _semantic(make: OutputMessages, answer: Answer) -> Any:
-    return make.build.image(class_map(answer.result.semantic), "mono8", answer.header)
+    return make.build.image(answer.result.semantic.class_map(), "mono8", answer.header)
 
 
 def _confidence(make: OutputMessages, answer: Answer) -> Any:
-    return make.build.image(confidence_map(answer.result.semantic), "mono8", answer.header)
+    return make.build.image(answer.result.semantic.confidence_map(), "mono8", answer.header)
 
 
 def _instances(make: OutputMessages, placed: Placed) -> Any:

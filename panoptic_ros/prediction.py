@@ -167,4 +167,3 @@ class PanopticPrediction:
         """Return the segment's mask cropped to its box, bool [y1 - y0, x1 - x0]."""
         x0, y0, x1, y1 = segment.box
         return self.labels[y0:y1, x0:x1] == segment.id
-

@@ -32,7 +32,7 @@ def test_run_returns_every_stage_and_its_time(pipeline):
     result = pipeline.run(IMAGE)
     assert result.semantic.image_size == (96, 160)
     assert result.instances.masks.shape[1:] == (28, 28)
-    assert list(result.timings) == ["semantic", "instances", "fusion", "total"]
+    assert list(result.timings) == ["upload", "semantic", "instances", "fusion", "total"]
     assert all(t > 0 for t in result.timings.values())
 
 

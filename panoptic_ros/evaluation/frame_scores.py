@@ -167,4 +167,3 @@ class FrameScorer:
             instance_iou=[] if sums is None else sums.tolist(),
             detections=[[s.class_id, float(s.score), codes[s.id]] for s in things],
         )
-

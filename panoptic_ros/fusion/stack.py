@@ -33,6 +33,4 @@ def detector_masks(
     semantic: SemanticPrediction, candidates: Candidates, options: FusionOptions
 ) -> list[MaskCrop]:
     """Return each candidate's mask as the detector has it, bool, pasted inside its box only."""
-    return pasted(
-        candidates.boxes, candidates.masks, semantic.image_size, options.mask_threshold
-    )
+    return pasted(candidates.boxes, candidates.masks, semantic.image_size, options.mask_threshold)

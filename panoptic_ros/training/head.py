@@ -15,10 +15,15 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from panoptic_ros.checkpoints import find
-from panoptic_ros.labels import LabelSet, label_set
+from panoptic_ros.fusion import FusionOptions
+from panoptic_ros.fusion.conv_head import ConvHead
+from panoptic_ros.fusion.masks import on_host
+from panoptic_ros.fusion.stack import detector_masks
+from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet, label_set
 from panoptic_ros.model.build import build_networks
 from panoptic_ros.model.config import ModelConfig, NetworkConfig, load_model_config
 from panoptic_ros.networks import PanopticHead, build
+from panoptic_ros.scores.instance_iou import mask_iou
 from panoptic_ros.training.frames import Frames
 from panoptic_ros.training.head_inputs import INDEX, Entry, HeadInputs, HeadSample, prepare
 from panoptic_ros.training.sampling import Order
@@ -131,10 +136,11 @@ class HeadTask(Task):
         inputs = HeadInputs(folders["train"], train, self.labels, head.radius)
         stride = config.selection_stride
         trained = [e for e in inputs.entries if e.frame % stride]
-        selecting = [e for e in inputs.entries if e.frame % stride == 0]
+        selecting = sorted({e.frame for e in inputs.entries if e.frame % stride == 0})
         self.samples = HeadSamples(inputs, trained, config.window, config.seed)
         val_inputs = HeadInputs(folders["val"], val, self.labels, head.radius)
-        self._judged = ((inputs, selecting), (val_inputs, val_inputs.entries))
+        judged = sorted({e.frame for e in val_inputs.entries})
+        self._judged = ((inputs, selecting), (val_inputs, judged))
 
     def _prepare(
         self, folders: Mapping[str, Path], frames: Mapping[str, Frames], device: torch.device
@@ -169,21 +175,23 @@ class HeadTask(Task):
         First of the selection frames, then of the validation split.
         """
         counts = np.zeros((2, len(trainee.network.class_ids), 3))
-        row = {c: i for i, c in enumerate(trainee.network.class_ids)}
-        for part, (inputs, entries) in enumerate(self._judged):
-            for entry in entries[share[0] :: share[1]]:
-                ious = self._ious(trainee.network, inputs.sample(entry))
-                counts[part, row[entry.class_id]] += (*ious, 1)
+        for part, (inputs, frames) in enumerate(self._judged):
+            for frame in frames[share[0] :: share[1]]:
+                self._count(trainee.network, inputs, frame, counts[part])
         return counts
 
-    def _ious(self, head: PanopticHead, sample: HeadSample) -> tuple[float, float]:
+    def _count(
+        self, head: PanopticHead, inputs: HeadInputs, frame: int, counts: np.ndarray
+    ) -> None:
+        """Add a frame's IoUs, float64 [K, 3], by the merging strategies' own masks."""
         device = next(head.parameters()).device
-        stacked, target = sample.stacked.to(device), sample.target.to(device) > 0.5
-        edge = head.radius
-        # A slice that ends at -0 would be empty.
-        heuristic = stacked[0, edge : edge + target.shape[0], edge : edge + target.shape[1]] >= 0.5
-        refined = head.cnn(sample.class_id)(stacked[None])[0, 0] >= 0
-        return _iou(heuristic, target, sample.outside), _iou(refined, target, sample.outside)
+        semantic, found, truth = inputs.frame(frame, device)
+        options = FusionOptions()
+        heuristic = on_host(detector_masks(semantic, found, options))
+        refined = on_host(ConvHead(head).masks(semantic, found, options))
+        for value, *masks in zip(found.values.tolist(), heuristic, refined, strict=True):
+            ious = [mask_iou(mask, truth == value) for mask in masks]
+            counts[head.class_ids.index(value // INSTANCE_DIVISOR)] += (*ious, 1)
 
     def scores(self, trainee: Trainee, counts: np.ndarray) -> Mapping[str, float]:
         """Keep the CNNs that are the best so far; return mean IoUs on the validation split.
@@ -216,11 +224,6 @@ class HeadTask(Task):
                 f"instances {name}": float(val[i, 2]),
             }
         return scores
-
-
-def _iou(found: Tensor, truth: Tensor, outside: int) -> float:
-    union = int((found | truth).sum()) + outside
-    return int((found & truth).sum()) / max(union, 1)
 
 
 def _mean(values: np.ndarray) -> float:

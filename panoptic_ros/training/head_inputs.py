@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from panoptic_ros.fusion.candidates import Candidates
 from panoptic_ros.fusion.conv_head import instance_mask, region, softmax_masks
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet
 from panoptic_ros.model.predictors import InstancePredictor, SemanticPredictor
 from panoptic_ros.prediction import SemanticPrediction
-from panoptic_ros.scores.matching import match
 from panoptic_ros.training.frames import Frames
+from panoptic_ros.training.instance import matches
 from panoptic_ros.whole_files import replacing, write_json
 
 INDEX = "index.json"
@@ -41,14 +42,12 @@ class HeadSample:
     """Hold what the head sees of an instance, and what it should answer.
 
     stacked: float [1 + C, h + 2r, w + 2r], the detector's mask and the softmax masks, r the
-    head's radius; target: float [h, w], 0 or 1; class_id: label id; outside: pixels of the
-    ground-truth instance that no answer can reach, as they lie outside the crop.
+    head's radius; target: float [h, w], 0 or 1; class_id: label id.
     """
 
     stacked: Tensor
     target: Tensor
     class_id: int
-    outside: int
 
 
 class HeadInputs:
@@ -82,13 +81,31 @@ class HeadInputs:
         semantic = SemanticPrediction(stored["logits"].float(), truth.shape, self._labels)
         mask = stored["masks"][entry.position].float()
         own = instance_mask(mask, box, crop, truth.shape, self._radius)
-        target = truth[y0:y1, x0:x1]
         return HeadSample(
             torch.cat([own[None], softmax_masks(semantic, crop, self._radius)]),
-            torch.from_numpy(target.astype(np.float32)),
+            torch.from_numpy(truth[y0:y1, x0:x1].astype(np.float32)),
             entry.class_id,
-            int(truth.sum()) - int(target.sum()),
         )
+
+    def frame(
+        self, frame: int, device: torch.device
+    ) -> tuple[SemanticPrediction, Candidates, np.ndarray]:
+        """Return what the networks gave of a frame, as a merge takes it, and the truth.
+
+        The candidates are the matched instances, their values those of the truth.
+        """
+        stored = _read(self._folder, frame)
+        truth = self._frames[frame].load_instance_ids()
+        values = np.array([e.value for e in self.entries if e.frame == frame], np.int64)
+        logits = stored["logits"].float().to(device)
+        candidates = Candidates(
+            boxes=stored["boxes"].double().numpy(),
+            scores=np.ones(len(values)),
+            class_ids=values // INSTANCE_DIVISOR,
+            values=values,
+            masks=stored["masks"].float().to(device),
+        )
+        return SemanticPrediction(logits, truth.shape, self._labels), candidates, truth
 
 
 @torch.inference_mode()
@@ -112,9 +129,9 @@ def prepare(
         image = sample.load_image()
         found = instances(image)
         found = found[found.scores >= least_score]
-        matches = match(found, sample.load_instance_ids())
-        kept = torch.tensor([m.detection for m in matches], dtype=torch.int64)
-        rows += [(frame, position, m.value) for position, m in enumerate(matches)]
+        matched = matches(found, sample.load_instance_ids())
+        kept = torch.tensor([m.detection for m in matched], dtype=torch.int64)
+        rows += [(frame, position, m.value) for position, m in enumerate(matched)]
         stored = {
             "logits": semantic(image).logits.half().cpu(),
             "boxes": found.boxes.cpu()[kept],

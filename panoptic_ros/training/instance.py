@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from panoptic_ros.fusion.masks import on_host, pasted
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet, label_set
 from panoptic_ros.model.predictors import InstancePredictor
 from panoptic_ros.networks import MaskRCNNDetector, build
 from panoptic_ros.prediction import InstancePrediction
-from panoptic_ros.scores.matching import match
+from panoptic_ros.scores.matching import Match, match
 from panoptic_ros.training.augment import Augmentation
 from panoptic_ros.training.frames import Frames, FrameSamples, thing_presence
 from panoptic_ros.training.sampling import Order, repeat_factors
@@ -25,6 +26,8 @@ from panoptic_ros.training.task import Task, Trainee
 from panoptic_ros.training.warm_start import warm_start
 
 Target = dict[str, Tensor]
+# Of the detections that are scored, and of the pixels that a mask holds.
+LEAST_SCORE = MASK_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -87,13 +90,13 @@ class InstanceTask(Task):
         counts = np.zeros((len(self.labels.things), 4))
         for frame in validation_frames(self._val, self.config, share):
             found = predictor(frame.load_image())
-            counts += self._count(found[found.scores >= 0.5], frame.load_instance_ids())
+            counts += self._count(found[found.scores >= LEAST_SCORE], frame.load_instance_ids())
         return counts
 
     def _count(self, found: InstancePrediction, ids: np.ndarray) -> np.ndarray:
         row = {c.id: i for i, c in enumerate(self.labels.things)}
         counts = np.zeros((len(row), 4))
-        for m in match(found, ids):
+        for m in matches(found, ids):
             counts[row[m.value // INSTANCE_DIVISOR]] += (1, 0, 0, m.iou)
         for class_id in found.class_ids.tolist():
             counts[row[class_id], 1] += 1
@@ -120,3 +123,13 @@ class InstanceTask(Task):
             "mask IoU": 100 * float(overlap.sum() / max(found.sum(), 1)),
             **{f"PQ {c.name}": 100 * float(v) for c, v in named if not np.isnan(v)},
         }
+
+
+def matches(found: InstancePrediction, truth: np.ndarray) -> list[Match]:
+    """Return which detections, by falling score, found which instances of the truth.
+
+    truth: integer [H, W], class_id * 1000 + n for things.
+    """
+    boxes = found.boxes.double().cpu().numpy()
+    masks = on_host(pasted(boxes, found.masks, truth.shape, MASK_THRESHOLD))
+    return match(found.class_ids.tolist(), masks, truth)

@@ -33,13 +33,3 @@ def hard_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor, fraction
     if count == 0:
         return logits.sum() * 0
     return labelled.mean() if count == labelled.numel() else labelled.topk(count).values.mean()
-
-
-def masked_binary_cross_entropy(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    """Return the binary cross-entropy, a mean over each sample's valid pixels, then over samples.
-
-    logits, target: float [B, H, W], target 0 or 1; valid: bool [B, H, W]. Every instance
-    counts the same, whatever its size.
-    """
-    loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none") * valid
-    return (loss.sum((1, 2)) / valid.sum((1, 2)).clamp(min=1)).mean()

@@ -11,9 +11,7 @@ from painted_model import write_model as write_painted_model
 from street_files import SIZE, write_cityscapes, write_frame, write_model
 
 from panoptic_ros.evaluation.dataset_run import DatasetRun, RunOptions, extremes
-from panoptic_ros.evaluation.heads import compare_heads
 from panoptic_ros.labels import CITYSCAPES
-from panoptic_ros.pipeline import PanopticPipeline
 
 FRAMES = 3
 
@@ -66,17 +64,16 @@ def test_the_predictions_fit_the_truth_that_cityscapes_own_script_makes(options,
         assert quality[group] == pytest.approx(official[group], abs=1e-9)
 
 
-def test_the_comparison_of_heads_agrees(options, outcome):
-    pipeline = PanopticPipeline.load(options.weights, device="cpu")
-    compared = compare_heads(pipeline, DatasetRun(options).dataset).results()
-    results = outcome.results
-    assert 100 * results["semantic"]["miou"] == pytest.approx(compared["miou"])
-    for ours, theirs in (("stack", "heuristic"), ("conv_head", "head")):
-        found = results["fusion"][ours]
-        assert 100 * found["panoptic"]["all"]["pq"] == pytest.approx(compared["pq"][theirs])
-        matched = {c: v["instances"] for c, v in found["instance_iou"]["classes"].items()}
-        expected = [row["instances"] for row in compared["classes"].values()]
-        assert list(matched.values()) == expected
+def test_only_named_frames_are_scored_in_their_order(options, tmp_path):
+    names = ("aachen_000000_000002", "aachen_000000_000000")
+    run = replace(options, out=tmp_path, names=names, fusion=("stack",), predictions=False)
+    assert [f["name"] for f in DatasetRun(run)().results["frames"]] == list(names)
+
+
+def test_an_unknown_strategy_is_refused_before_a_frame_is_read(options, tmp_path):
+    with pytest.raises(ValueError, match="unknown fusion 'median'"):
+        DatasetRun(replace(options, out=tmp_path / "out", fusion=("stack", "median")))
+    assert not (tmp_path / "out").exists()
 
 
 def test_every_stage_of_every_frame_is_timed(outcome):
@@ -94,9 +91,9 @@ def test_every_stage_of_every_frame_is_timed(outcome):
     assert timing["peak_memory_mib"]["device"] is None
 
 
-def test_best_and_worst_frames_are_there_to_be_looked_at(outcome):
+def test_best_and_worst_frames_are_there_to_be_looked_at(options, outcome):
     quality = {f["name"]: f["pq"]["stack"] for f in outcome.results["frames"]}
-    shown = [f for f in outcome.shown if f.fusion == "stack"]
+    shown = [f for f in DatasetRun(options).shown(outcome.results) if f.fusion == "stack"]
     assert sorted(f.name for f in shown) == sorted(quality)
     for frame in shown:
         assert frame.pq == quality[frame.name]
@@ -156,8 +153,9 @@ def test_nothing_but_broken_frames_gives_empty_results(options, tmp_path):
     (name,) = write_cityscapes(tmp_path / "data", 1)
     image = tmp_path / "data/leftImg8bit/val/aachen" / f"{name}_leftImg8bit.png"
     image.write_bytes(b"")
-    outcome = DatasetRun(replace(options, data=tmp_path / "data", out=tmp_path / "out"))()
-    assert outcome.shown == []
+    run = DatasetRun(replace(options, data=tmp_path / "data", out=tmp_path / "out"))
+    outcome = run()
+    assert run.shown(outcome.results) == []
     assert outcome.results["fusion"]["stack"]["panoptic"]["all"]["n"] == 0
     assert outcome.results["semantic"]["miou"] is None
     assert outcome.results["timing"]["end_to_end"]["stack"] is None

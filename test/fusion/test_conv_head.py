@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from scenes import CAR, ROAD, instances_of, random_scene, semantic_of
+from scenes import CAR, ROAD, empty_instances, instances_of, random_scene, semantic_of
 from torch.nn import functional as F
 
 from panoptic_ros.fusion import FusionOptions, make_strategy
@@ -11,7 +11,6 @@ from panoptic_ros.fusion.masks import paste
 from panoptic_ros.fusion.stack import stack
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.networks.panoptic_head import PanopticHead
-from panoptic_ros.prediction import empty_instances
 
 THINGS = [c.id for c in CITYSCAPES.things]
 OPTIONS = FusionOptions(score_threshold=0.3, stuff_area_limit=0)

@@ -1,14 +1,24 @@
 import numpy as np
 import pytest
 import torch
-from scenes import CAR, CHANNEL, PERSON, ROAD, SKY, instances_of, random_scene, semantic_of
+from scenes import (
+    CAR,
+    CHANNEL,
+    PERSON,
+    ROAD,
+    SKY,
+    empty_instances,
+    instances_of,
+    random_scene,
+    semantic_of,
+)
 
 from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.fusion.candidates import select
 from panoptic_ros.fusion.degeus import degeus, grow_to_components
 from panoptic_ros.fusion.reference import paste_full
 from panoptic_ros.labels import CITYSCAPES
-from panoptic_ros.prediction import InstancePrediction, SemanticPrediction, empty_instances
+from panoptic_ros.prediction import InstancePrediction, SemanticPrediction
 
 ANY_SIZE = FusionOptions(stuff_area_limit=0)
 

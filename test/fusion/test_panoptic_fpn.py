@@ -1,12 +1,12 @@
 import pytest
 import torch
-from scenes import CAR, PERSON, ROAD, instances_of, random_scene, semantic_of
+from scenes import CAR, PERSON, ROAD, empty_instances, instances_of, random_scene, semantic_of
 
 from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.fusion.panoptic_fpn import panoptic_fpn
 from panoptic_ros.fusion.reference import stack_reference
 from panoptic_ros.labels import CITYSCAPES
-from panoptic_ros.prediction import SemanticPrediction, empty_instances
+from panoptic_ros.prediction import SemanticPrediction
 
 ANY_SIZE = FusionOptions(stuff_area_limit=0)
 IS_THING = torch.tensor([c.is_thing for c in CITYSCAPES.classes])

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from scenes import CAR, PERSON, ROAD, instances_of, random_scene, semantic_of
+from scenes import CAR, PERSON, ROAD, empty_instances, instances_of, random_scene, semantic_of
 
 from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.fusion.candidates import select
@@ -8,7 +8,7 @@ from panoptic_ros.fusion.reference import paste_full, stack_reference
 from panoptic_ros.fusion.spatial_ranking import RankedStack
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.networks.panoptic.spatial_ranking import SpatialRanking
-from panoptic_ros.prediction import InstancePrediction, empty_instances
+from panoptic_ros.prediction import InstancePrediction
 
 THINGS = [c.id for c in CITYSCAPES.things]
 ANY_SIZE = FusionOptions(stuff_area_limit=0)

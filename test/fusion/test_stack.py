@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from scenes import CAR, PERSON, ROAD, SKY, instances_of, random_scene, semantic_of
+from scenes import CAR, PERSON, ROAD, SKY, empty_instances, instances_of, random_scene, semantic_of
 
 from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.fusion.reference import stack_reference
 from panoptic_ros.fusion.stack import stack
 from panoptic_ros.labels import LabelClass, LabelSet
-from panoptic_ros.prediction import SemanticPrediction, empty_instances
+from panoptic_ros.prediction import SemanticPrediction
 
 ANY_SIZE = FusionOptions(stuff_area_limit=0)
 

@@ -3,13 +3,23 @@ import math
 import numpy as np
 import pytest
 import torch
-from scenes import CAR, CHANNEL, PERSON, ROAD, SKY, instances_of, random_scene, semantic_of
+from scenes import (
+    CAR,
+    CHANNEL,
+    PERSON,
+    ROAD,
+    SKY,
+    empty_instances,
+    instances_of,
+    random_scene,
+    semantic_of,
+)
 
 from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.fusion.reference import paste_full
 from panoptic_ros.fusion.upsnet import EPSILON, upsnet
 from panoptic_ros.labels import CITYSCAPES
-from panoptic_ros.prediction import SemanticPrediction, empty_instances
+from panoptic_ros.prediction import SemanticPrediction
 
 ANY_SIZE = FusionOptions(stuff_area_limit=0)
 

@@ -49,3 +49,10 @@ def random_scene(seed, size=(96, 160), count=12):
         torch.rand(count, generator=generator) * 0.7 + 0.3,
         masks,
     )
+
+
+def empty_instances():
+    """Return a prediction of no instances."""
+    return InstancePrediction(
+        torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0), torch.zeros(0, 28, 28)
+    )

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from scenes import empty_instances
 
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.model.rider_rule import find_riders
-from panoptic_ros.prediction import InstancePrediction, empty_instances
+from panoptic_ros.prediction import InstancePrediction
 
 PERSON, RIDER, CAR, MOTORCYCLE, BICYCLE = 24, 25, 26, 32, 33
 FULL = torch.ones(28, 28)

@@ -1,29 +1,14 @@
 import numpy as np
 import pytest
-import torch
 
-from panoptic_ros.fusion.candidates import Candidates
-from panoptic_ros.fusion.masks import MaskCrop
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.scores.instance_iou import InstanceIoU, mask_iou
 
 CLASSES = [c.id for c in CITYSCAPES.things]
 
 
-def candidates_of(*rows):
-    """Make candidates from (class id, box) rows, by falling score; masks fill their boxes."""
-    class_ids, boxes = zip(*rows, strict=True)
-    return Candidates(
-        boxes=np.array(boxes, np.float64),
-        scores=np.linspace(0.9, 0.6, len(rows)),
-        class_ids=np.array(class_ids),
-        values=np.array(class_ids) * 1000,
-        masks=torch.ones(len(rows), 28, 28),
-    )
-
-
 def crop(x0, y0, x1, y1):
-    return MaskCrop((x0, y0, x1, y1), torch.ones(y1 - y0, x1 - x0, dtype=torch.bool))
+    return (x0, y0, x1, y1), np.ones((y1 - y0, x1 - x0), bool)
 
 
 def test_iou_of_a_crop_with_an_image():
@@ -42,22 +27,21 @@ def test_every_strategy_is_measured_on_the_same_instances():
     truth[0:10, 20:30] = 26001
     truth[10:20, 0:10] = 24  # a group of persons
     truth[10:20, 20:30] = 33000
-    candidates = candidates_of(
+    class_ids, boxes = zip(
         (26, (0, 0, 10, 8)),
         (26, (0, 0, 10, 10)),  # finds a car that is taken
         (24, (0, 10, 10, 20)),  # on the group
         (33, (20, 10, 34, 20)),
         (26, (20, 0, 30, 4)),  # IoU 0.4: not found
         (32, (20, 10, 30, 20)),  # wrong class
+        strict=True,
     )
     table = InstanceIoU(CITYSCAPES, ("detector", "other"))
-    detector = [crop(*candidates.boxes[i].astype(int)) for i in range(len(candidates))]
+    detector = [crop(*box) for box in boxes]
     # The other strategy makes the car whole and loses the bicycle: it counts all the same.
     other = [crop(0, 0, 10, 10), *detector[1:3], crop(0, 0, 4, 4), *detector[4:]]
-    table.add(truth, candidates, {"detector": detector, "other": other})
-    table.add(
-        truth, candidates_of((26, (20, 0, 30, 10))), dict.fromkeys(table.sums, tuple(detector[:1]))
-    )
+    table.add(truth, class_ids, detector, {"detector": detector, "other": other})
+    table.add(truth, [26], [crop(20, 0, 30, 10)], dict.fromkeys(table.sums, detector[:1]))
 
     car, bicycle = CLASSES.index(26), CLASSES.index(33)
     assert table.instances.tolist() == [{car: 2, bicycle: 1}.get(i, 0) for i in range(8)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib.util
 import sys
 from pathlib import Path
@@ -27,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="NAME",
-        help="stack, conv_head or several; the networks run once (default: all of the model)",
+        help="merging strategies, one or several; the networks run once (default: stack, and "
+        "conv_head where the model has a head)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
@@ -55,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
     from panoptic_ros.evaluation.report import write_report
     from panoptic_ros.evaluation.report.tables import print_tables
 
-    options = {name: getattr(args, name) for name in RunOptions.__dataclass_fields__}
+    known = {field.name for field in dataclasses.fields(RunOptions)}
+    options = {name: value for name, value in vars(args).items() if name in known}
     options["fusion"] = tuple(dict.fromkeys(args.fusion))
     evaluation = DatasetRun(RunOptions(**options))
     if evaluation.dataset.mapped_to_void:

@@ -6,9 +6,9 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from panoptic_ros.cli import positive
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from panoptic_ros.evaluation.town_drive import Drive

@@ -41,6 +41,7 @@ class ReportFrame:
     truth: np.ndarray
     prediction: np.ndarray
 
+
 def frame_pictures(frame: ReportFrame, labels: LabelSet) -> dict[str, str]:
     """Return the data addresses of a frame's four pictures: camera, truth, prediction, error."""
     return {
