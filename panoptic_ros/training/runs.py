@@ -14,6 +14,7 @@ from panoptic_ros.training.frames import Frames
 from panoptic_ros.training.head import HeadConfig, HeadTask, HeadTrainee
 from panoptic_ros.training.instance import InstanceConfig, InstanceTask
 from panoptic_ros.training.loop import Outcome, train
+from panoptic_ros.training.panoptic import PanopticConfig, PanopticTask
 from panoptic_ros.training.semantic import SemanticConfig, SemanticTask
 from panoptic_ros.training.settings import TrainingConfig, plain, read
 from panoptic_ros.training.task import Task
@@ -21,6 +22,7 @@ from panoptic_ros.training.task import Task
 CONFIGS: dict[str, type[TrainingConfig]] = {
     "semantic": SemanticConfig,
     "instance": InstanceConfig,
+    "panoptic": PanopticConfig,
     "head": HeadConfig,
 }
 
@@ -36,8 +38,7 @@ def start(
 ) -> Mapping[str, float] | None:
     """Train from settings and data on disk; write weights and side file.
 
-    kind: semantic, instance or head; run: folder of checkpoints and logs, gone on from where
-    it holds any; output: weights to write, without suffix; command: for the side file.
+    kind: a key of CONFIGS; run: folder of checkpoints and logs, gone on from where it holds any; output: weights to write, without suffix; command: for the side file.
     Returns the scores in percent, None in all but the main process. Raises FileNotFoundError
     for missing settings, data or weights, ValueError for bad ones.
     """
@@ -63,6 +64,8 @@ def _task(config: TrainingConfig, train_frames: Frames, val_frames: Frames, run:
         return SemanticTask(config, train_frames, val_frames)
     if isinstance(config, InstanceConfig):
         return InstanceTask(config, train_frames, val_frames)
+    if isinstance(config, PanopticConfig):
+        return PanopticTask(config, train_frames, val_frames)
     return HeadTask(config, train_frames, val_frames, run)
 
 

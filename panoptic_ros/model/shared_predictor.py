@@ -1,0 +1,61 @@
+"""Both predictions of an image from one pass of a shared network."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from panoptic_ros.labels import LabelSet
+from panoptic_ros.model.predictors import Predictor, resize, resized
+from panoptic_ros.networks.panoptic.shared import STRIDE, SharedPanopticNetwork
+from panoptic_ros.prediction import InstancePrediction, SemanticPrediction
+
+
+class SharedPredictor(Predictor):
+    """Score pixels and find instances in one pass.
+
+    The image is brought to sides that are multiples of 32, which stretches it by a few
+    percent at most; boxes are in pixels of the image itself.
+    Raise ValueError where the network's classes are not the label set's.
+    """
+
+    network: SharedPanopticNetwork
+
+    def __init__(
+        self,
+        network: SharedPanopticNetwork,
+        labels: LabelSet,
+        short_side: int = 0,
+        long_side: int = 0,
+    ) -> None:
+        super().__init__(network, labels, short_side, long_side)
+        wanted = (len(labels), len(labels.things))
+        if (network.num_classes, network.num_things) != wanted:
+            raise ValueError(
+                f"the network has {network.num_classes} classes, {network.num_things} of them "
+                f"things; label set {labels.name!r} has {wanted[0]} and {wanted[1]}"
+            )
+        self._class_ids = torch.tensor([0, *(c.id for c in labels.things)], device=self.device)
+
+    @torch.inference_mode()
+    def __call__(self, image: np.ndarray | Tensor) -> tuple[SemanticPrediction, InstancePrediction]:
+        """Return both predictions of an image (see `upload` for what it takes)."""
+        frame = self.upload(image)
+        size = (int(frame.shape[1]), int(frame.shape[2]))
+        height, width = (_whole(side) for side in resized(size, self.short_side, self.long_side))
+        pixels = resize(frame, (height, width))[None].float().div_(255)
+        output = self.network(pixels.contiguous(memory_format=torch.channels_last))
+        found = output.instances[0]
+        scale = found["boxes"].new_tensor([size[1] / width, size[0] / height] * 2)
+        limit = found["boxes"].new_tensor([size[1], size[0]] * 2)
+        boxes = torch.minimum((found["boxes"] * scale).clamp(min=0), limit)
+        instances = InstancePrediction(
+            boxes, self._class_ids[found["labels"]], found["scores"], found["masks"]
+        )
+        return SemanticPrediction(output.logits[0], size, self.labels), instances
+
+
+def _whole(side: int) -> int:
+    """Return the multiple of STRIDE nearest to a side, at least one."""
+    return max(STRIDE, round(side / STRIDE) * STRIDE)

@@ -1,0 +1,159 @@
+"""Train a shared network end to end: stuff and things at once, from the same crops."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from panoptic_ros.fusion import FusionOptions
+from panoptic_ros.fusion.stack import stack
+from panoptic_ros.labels import LabelSet, label_set
+from panoptic_ros.model.shared_predictor import SharedPredictor
+from panoptic_ros.networks import SharedPanopticNetwork, build
+from panoptic_ros.networks.panoptic.shared import RegionHead
+from panoptic_ros.scores.panoptic_quality import PanopticQuality
+from panoptic_ros.scores.segments import label_image_segments
+from panoptic_ros.training.augment import Augmentation
+from panoptic_ros.training.frames import Frames, FrameSamples, class_pixels, thing_presence
+from panoptic_ros.training.losses import class_weights, hard_cross_entropy
+from panoptic_ros.training.sampling import Order, repeat_factors
+from panoptic_ros.training.semantic import validation_frames
+from panoptic_ros.training.settings import AugmentationConfig, TrainingConfig
+from panoptic_ros.training.targets import instance_target, semantic_target
+from panoptic_ros.training.task import Task, Trainee
+from panoptic_ros.training.warm_start import warm_start
+
+Target = tuple[Tensor, dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class PanopticConfig(TrainingConfig):
+    """Add the losses' weights and the sampling to the common settings.
+
+    semantic_weight, instance_weight: of the cross-entropy and of all the instances' losses,
+    as the system's paper has them, >= 0; the others as in `SemanticConfig` and
+    `InstanceConfig` (regions: of Mask R-CNN only); stuff_area_limit: of the merge that PQ is
+    validated with, pixels.
+    """
+
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    semantic_weight: float = 1.0
+    instance_weight: float = 1.0
+    largest_class_weight: float = 10.0
+    hard_fraction: float = 1.0
+    min_area: int = 40
+    repeat_threshold: float = 0.3
+    regions: int = 128
+    stuff_area_limit: int = 128
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("semantic_weight", "instance_weight"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be >= 0")
+
+
+class PanopticTrainee(Trainee):
+    """Give the weighted losses of a shared network on images and targets."""
+
+    network: SharedPanopticNetwork
+
+    def __init__(
+        self, network: SharedPanopticNetwork, class_weight: Tensor, config: PanopticConfig
+    ) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)
+        self.config = config
+        self.register_buffer("class_weight", class_weight)
+        if isinstance(network.instances, RegionHead):
+            network.instances.roi_heads.fg_bg_sampler.batch_size_per_image = config.regions
+
+    def forward(self, batch: tuple[Tensor, Tensor, list[dict[str, Tensor]]]) -> dict[str, Tensor]:
+        """Return the losses of uint8 [B, 3, H, W] images and their targets."""
+        images, channels, targets = batch
+        pixels = (images.float() / 255).contiguous(memory_format=torch.channels_last)
+        output = self.network(pixels, targets)
+        logits = F.interpolate(
+            output.logits.float(), channels.shape[1:], mode="bilinear", align_corners=False
+        )
+        semantic = hard_cross_entropy(
+            logits, channels, self.class_weight, self.config.hard_fraction
+        )
+        instances = {k: self.config.instance_weight * v for k, v in output.losses.items()}
+        return {"cross_entropy": self.config.semantic_weight * semantic, **instances}
+
+
+class PanopticTask(Task):
+    """Hold everything that training a shared network needs."""
+
+    def __init__(self, config: PanopticConfig, train: Frames, val: Frames) -> None:
+        self.config = config
+        self.labels: LabelSet = label_set(config.label_set)
+        pixels = torch.from_numpy(class_pixels(train, self.labels).sum(axis=0))
+        weights = repeat_factors(thing_presence(train, self.labels), config.repeat_threshold)
+        torch.manual_seed(config.seed)
+        network = build(config.architecture)
+        if not isinstance(network, SharedPanopticNetwork):
+            raise ValueError(
+                f"architecture.name is {config.architecture.get('name')!r}; "
+                "train panoptic needs shared_panoptic"
+            )
+        warm_start(network, config.initialize)
+        self.trainee = PanopticTrainee(
+            network, class_weights(pixels, config.largest_class_weight), config
+        )
+        self.samples = FrameSamples(
+            train,
+            Order(weights, config.seed),
+            Augmentation(config.augmentation),
+            self._target,
+            config.seed,
+        )
+        self._val = val
+
+    def _target(self, ids: np.ndarray) -> Target:
+        return (
+            semantic_target(ids, self.labels),
+            instance_target(ids, self.labels, self.config.min_area),
+        )
+
+    def collate(
+        self, samples: list[tuple[Tensor, Target]]
+    ) -> tuple[Tensor, Tensor, list[dict[str, Tensor]]]:
+        """Return images [B, 3, h, w], channels [B, h, w] and the instances of each image."""
+        images, targets = zip(*samples, strict=True)
+        channels, instances = zip(*targets, strict=True)
+        return torch.stack(images), torch.stack(channels), list(instances)
+
+    def validate(self, trainee: Trainee, share: tuple[int, int]) -> np.ndarray:
+        """Return per class the summed IoU, found, spurious and missed, float64 [4, C]."""
+        predict = SharedPredictor(trainee.network, self.labels)
+        options = FusionOptions(stuff_area_limit=self.config.stuff_area_limit)
+        quality = PanopticQuality.of(self.labels)
+        for frame in validation_frames(self._val, self.config, share):
+            merged = stack(*predict(frame.load_image()), options)
+            truth = frame.load_instance_ids()
+            quality.add(*label_image_segments(truth, merged.labels, self.labels))
+        return np.stack([quality.iou, quality.tp, quality.fp, quality.fn]).astype(float)
+
+    def scores(self, trainee: Trainee, counts: np.ndarray) -> Mapping[str, float]:
+        """Return PQ, SQ and RQ, of things and stuff too, and each class's PQ, in percent."""
+        quality = PanopticQuality.of(self.labels)
+        quality.iou += counts[0]
+        for total, count in zip((quality.tp, quality.fp, quality.fn), counts[1:], strict=True):
+            total += count.astype(np.int64)
+        results = quality.results()
+        occurring = {i: c for i, c in results["per_class"].items() if c["tp"] + c["fp"] + c["fn"]}
+        return {
+            "PQ": 100 * results["all"]["pq"],
+            "SQ": 100 * results["all"]["sq"],
+            "RQ": 100 * results["all"]["rq"],
+            "PQ things": 100 * results["things"]["pq"],
+            "PQ stuff": 100 * results["stuff"]["pq"],
+            **{f"PQ {self.labels[i].name}": 100 * c["pq"] for i, c in occurring.items()},
+        }

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+import torch
+
+from panoptic_ros.labels import CITYSCAPES
+from panoptic_ros.model.shared_predictor import SharedPredictor
+from panoptic_ros.networks.panoptic.shared import SharedOutput, SharedPanopticNetwork
+
+
+def network(num_classes=19, num_things=8):
+    torch.manual_seed(0)
+    return SharedPanopticNetwork(
+        num_classes,
+        num_things,
+        fpn_channels=32,
+        semantic={"name": "fpn_branch", "channels": 32},
+        instances={"name": "yolact", "channels": 32, "detections": 6, "score_threshold": 0.0},
+    )
+
+
+class Answering(torch.nn.Module):
+    """Answer one box, in pixels of what it is shown."""
+
+    def __init__(self, box):
+        super().__init__()
+        self.num_classes, self.num_things = 19, 8
+        self.anything = torch.nn.Parameter(torch.zeros(1))
+        self.box = box
+        self.seen = None
+
+    def forward(self, images):
+        self.seen = tuple(images.shape)
+        found = {
+            "boxes": torch.tensor([self.box]),
+            "labels": torch.tensor([3]),
+            "scores": torch.tensor([0.9]),
+            "masks": torch.ones(1, 28, 28),
+        }
+        height, width = images.shape[2:]
+        return SharedOutput(torch.zeros(1, 19, height // 4, width // 4), [found], {})
+
+
+@pytest.mark.parametrize(
+    ("size", "limits", "seen"),
+    [
+        ((64, 96), (0, 0), (64, 96)),
+        ((70, 100), (0, 0), (64, 96)),
+        ((720, 1280), (512, 1024), (512, 896)),
+        ((40, 47), (0, 0), (32, 32)),
+    ],
+)
+def test_the_network_sees_whole_strides_and_boxes_are_in_the_image(size, limits, seen):
+    answering = Answering([0.0, 0.0, seen[1] / 2, seen[0] + 50.0])
+    predict = SharedPredictor(answering, CITYSCAPES, *limits)
+    semantic, instances = predict(np.zeros((*size, 3), np.uint8))
+    assert answering.seen == (1, 3, *seen)
+    assert semantic.image_size == size
+    assert instances.boxes.tolist() == [[0, 0, pytest.approx(size[1] / 2), size[0]]]
+    assert instances.class_ids.tolist() == [26]
+
+
+def test_a_real_network_answers_twice_the_same():
+    predict = SharedPredictor(network(), CITYSCAPES)
+    image = np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)
+    (first, found), (second, again) = predict(image), predict(image)
+    assert torch.equal(first.logits, second.logits)
+    assert torch.equal(found.boxes, again.boxes)
+    assert first.logits.shape == (19, 16, 24)
+
+
+def test_a_network_for_other_classes_is_refused():
+    with pytest.raises(ValueError, match="5 classes, 2 of them things; label set 'cityscapes'"):
+        SharedPredictor(network(5, 2), CITYSCAPES)

@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+import torch
+import toy
+
+from panoptic_ros.datasets import open_dataset
+from panoptic_ros.training.panoptic import PanopticConfig, PanopticTask
+from panoptic_ros.training.settings import AugmentationConfig
+
+REGIONS = {"name": "mask_rcnn", "box_channels": 8, "mask_channels": [8], "proposals": 20}
+ONE_STAGE = {"name": "yolact", "channels": 32}
+
+
+def architecture(instances):
+    return {
+        "name": "shared_panoptic",
+        "num_classes": 19,
+        "num_things": 8,
+        "fpn_channels": 32,
+        "semantic": {"name": "fpn_branch", "channels": 32},
+        "instances": instances,
+    }
+
+
+@pytest.fixture(scope="module")
+def make_task(tmp_path_factory):
+    data = toy.write(tmp_path_factory.mktemp("toy"), frames=2)
+    frames = [open_dataset("cityscapes", data, split) for split in ("train", "val")]
+
+    def make(instances, **settings):
+        config = PanopticConfig(
+            architecture=architecture(instances),
+            augmentation=AugmentationConfig(crop=(128, 256)),
+            regions=16,
+            **settings,
+        )
+        return PanopticTask(config, *frames)
+
+    return make
+
+
+@pytest.mark.parametrize("instances", [REGIONS, ONE_STAGE], ids=["mask_rcnn", "yolact"])
+def test_weights_scale_the_losses(make_task, instances):
+    def losses(**weights):
+        task = make_task(instances, **weights)
+        batch = task.collate([task.samples[0], task.samples[1]])
+        torch.manual_seed(1)
+        return task.trainee.train()(batch)
+
+    plain = losses()
+    scaled = losses(semantic_weight=0.5, instance_weight=0.25)
+    assert set(plain) == set(scaled)
+    for name, value in plain.items():
+        weight = 0.5 if name == "cross_entropy" else 0.25
+        assert scaled[name].item() == pytest.approx(weight * value.item(), rel=1e-4), name
+
+
+def test_a_batch_holds_the_targets_of_the_same_crops(make_task):
+    task = make_task(REGIONS)
+    images, channels, instances = task.collate([task.samples[0], task.samples[1]])
+    assert images.shape == (2, 3, 128, 256)
+    assert channels.shape == (2, 128, 256)
+    things = {i for i, c in enumerate(task.labels.classes) if c.is_thing}
+    for of_image, target in zip(channels, instances, strict=True):
+        held = target["masks"].bool().any(0)
+        # Every instance's pixels are of a thing class; the small ones are none.
+        assert set(of_image[held].unique().tolist()) <= things
+
+
+def test_validation_counts_add_up_over_processes(make_task):
+    task = make_task(ONE_STAGE)
+    task.trainee.eval()
+    whole = task.validate(task.trainee, (0, 1))
+    halves = [task.validate(task.trainee, (i, 2)) for i in (0, 1)]
+    assert whole.shape == (4, 19)
+    assert np.allclose(sum(halves), whole)
+    # Two cars and two persons in each of both frames, found or missed.
+    car = [c.name for c in task.labels.classes].index("car")
+    assert whole[1, car] + whole[3, car] == 4
+
+
+def test_scores_are_panoptic_quality(make_task):
+    task = make_task(ONE_STAGE)
+    counts = np.zeros((4, 19))
+    road, car = 0, [c.name for c in task.labels.classes].index("car")
+    counts[:, road] = (1.8, 2, 0, 0)
+    counts[:, car] = (0.9, 1, 1, 1)
+    scores = task.scores(task.trainee, counts)
+    assert scores["PQ road"] == pytest.approx(90)
+    assert scores["PQ car"] == pytest.approx(45)
+    assert scores["PQ"] == pytest.approx(67.5)
+    assert scores["PQ things"] == pytest.approx(45)
+    assert "PQ bus" not in scores
+
+
+def test_another_architecture_is_refused(make_task, tmp_path):
+    data = toy.write(tmp_path / "toy", frames=1)
+    frames = open_dataset("cityscapes", data, "train")
+    config = PanopticConfig(architecture={"name": "deeplabv3plus_mobilenetv2", "num_classes": 19})
+    with pytest.raises(ValueError, match="train panoptic needs shared_panoptic"):
+        PanopticTask(config, frames, frames)
+
+
+@pytest.mark.parametrize("name", ["semantic_weight", "instance_weight"])
+def test_negative_weights_are_refused(name):
+    with pytest.raises(ValueError, match=f"{name} is -1"):
+        PanopticConfig(architecture={}, **{name: -1.0})
