@@ -28,6 +28,16 @@ CONFIGS: dict[str, type[TrainingConfig]] = {
 
 
 def start(
+    kind: str,
+    config_file: Path,
+    overrides: Sequence[str],
+    data: Path,
+    run: Path,
+    output: Path,
+    command: str,
+) -> Mapping[str, float] | None:
+    """Train from settings and data on disk; write weights and side file.
+
     kind: a key of CONFIGS; run: folder of checkpoints and logs, gone on from where it holds
     any; output: weights to write, without suffix; command: for the side file.
     Returns the scores in percent, None in all but the main process. Raises FileNotFoundError
