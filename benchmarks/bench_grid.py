@@ -17,6 +17,7 @@ import torch
 from results import Result, interleaved
 
 from panoptic_ros.geometry.camera_model import CameraModel
+from panoptic_ros.geometry.ground_plane import GroundView, Viewpoint
 from panoptic_ros.geometry.poses import Pose2D
 from panoptic_ros.grid.mapper import GroundMapper
 from panoptic_ros.grid.projection import GroundProjection
@@ -98,15 +99,16 @@ def measure() -> Result:
         GridWindow(),
         itertools.cycle(PanopticPrediction(street(s)) for s in (0, 1)),
     )
-    view = {"camera": camera(), "base_from_optical": mounting()}
-    project = GroundProjection(*view.values(), window, CITYSCAPES, ProjectionOptions())
+    options = ProjectionOptions()
+    viewpoint = Viewpoint.of(GroundView(camera(), mounting()), SIZE, options.plane)
+    project = GroundProjection(viewpoint, window, CITYSCAPES, options)
     mapper, frames = GroundMapper(CITYSCAPES, window), itertools.count()
     homography, size = cells_from_pixels(window), window.shape[::-1]
 
     def fuse() -> None:
         frame = next(frames)
         pose = Pose2D(frame * STEP, 0.0, 0.01 * frame)
-        mapper(next(predictions), time=0.1 * frame, pose=pose, **view)
+        mapper(next(predictions), GroundView(camera(), mounting(), pose), time=0.1 * frame)
 
     times = interleaved(
         {

@@ -17,6 +17,7 @@ import torch
 from results import Result
 
 from panoptic_ros.geometry.camera_model import CameraModel
+from panoptic_ros.geometry.ground_plane import GroundView
 from panoptic_ros.geometry.poses import Pose2D, optical_pose
 from panoptic_ros.grid.observation import GroundInstance
 from panoptic_ros.labels import CITYSCAPES, encode
@@ -37,7 +38,7 @@ CAMERA = CameraModel(SIZE[1], SIZE[0], np.array([[FOCAL, 0, 1023.5], [0, FOCAL, 
 BASE_FROM_OPTICAL = optical_pose(1.5, 0.0, 1.3, 0.0, 0.03, 0.0)
 
 
-def frames() -> list[tuple[PanopticPrediction, dict[int, GroundInstance], Pose2D]]:
+def frames() -> list[tuple[PanopticPrediction, list[GroundInstance], Pose2D]]:
     """Return what the tracker is given: objects that stand and walk ahead of the car."""
     rng = np.random.default_rng(0)
     count = round(INSTANCES / (1 - HIDDEN))
@@ -49,7 +50,7 @@ def frames() -> list[tuple[PanopticPrediction, dict[int, GroundInstance], Pose2D
     made = []
     for k in range(FRAMES):
         pose = Pose2D(SPEED * k / RATE, 0.0, 0.0)
-        segments, ground = [], {}
+        segments, ground = [], []
         for i in np.flatnonzero(rng.random(count) >= HIDDEN):
             cls = CITYSCAPES.things[i % len(CITYSCAPES.things)]
             place = pose.inverse().apply(places[i] + velocities[i] * k / RATE)
@@ -59,7 +60,7 @@ def frames() -> list[tuple[PanopticPrediction, dict[int, GroundInstance], Pose2D
             value = encode(cls.id, int(i))
             segments.append(Segment(value, cls.id, True, 0.9, round(w * h), box))
             covariance = np.diag([0.01 * foot[2], 0.1]) ** 2
-            ground[value] = GroundInstance(value, cls.id, tuple(place), sizes[i, 0], covariance)
+            ground.append(GroundInstance(value, cls.id, tuple(place), sizes[i, 0], covariance))
         made.append((PanopticPrediction(labels, segments), ground, pose))
     return made
 
@@ -74,10 +75,8 @@ def measure() -> tuple[float, float]:
         tracker.update(
             prediction,
             time=k / RATE,
-            ground=ground,
-            pose=pose,
-            camera=CAMERA,
-            base_from_optical=BASE_FROM_OPTICAL,
+            view=GroundView(CAMERA, BASE_FROM_OPTICAL, pose),
+            placed=ground,
         )
         times.append(1e3 * (time.perf_counter() - start))
     instances = statistics.mean(len(prediction.segments) for prediction, _, _ in made)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from panoptic_ros.geometry.camera_model import CameraModel
-from panoptic_ros.geometry.poses import Pose2D
+from panoptic_ros.geometry.ground_plane import GroundView
 from panoptic_ros.grid.mapper import GroundFrame, GroundMapper
 from panoptic_ros.grid.observation import GroundInstance
 from panoptic_ros.grid.projection_options import ProjectionOptions
@@ -28,8 +26,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GroundOptions:
-    """Hold the options of the parts."""
+    """Hold the options of the parts; base_frame: the name of the frame that they are in."""
 
+    base_frame: str = "base_link"
     window: GridWindow = field(default_factory=GridWindow)
     projection: ProjectionOptions = field(default_factory=ProjectionOptions)
     grid: SemanticGridOptions = field(default_factory=SemanticGridOptions)
@@ -37,28 +36,15 @@ class GroundOptions:
 
 
 @dataclass(frozen=True)
-class GroundView:
-    """Hold what is known about a frame beside its picture.
-
-    base_from_optical: float [4, 4]; pose: `base_link` in `odom`, None: unknown; depth:
-    float32 [H, W], metres, 0 none; points: float32 [N, 3] in `base_link`.
-    """
-
-    camera: CameraModel
-    base_from_optical: np.ndarray
-    pose: Pose2D | None = None
-    depth: np.ndarray | None = None
-    points: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
 class GroundResult:
     """Hold what a frame gave.
 
-    frame: None where it was not placed on the ground; problem: why that failed, "" where there
-    was no view, or no failure.
+    base_frame: the frame of the grid and of the instances' positions; those of the tracks are
+    in the frame of `GroundView.pose`. frame: None where it was not placed on the ground;
+    problem: why that failed, "" where there was no view, or no failure.
     """
 
+    base_frame: str
     frame: GroundFrame | None
     tracks: list[Track]
     problem: str = ""
@@ -91,8 +77,9 @@ class GroundStage:
     ) -> None:
         options = options or GroundOptions()
         self.window = options.window
+        self._base_frame = options.base_frame
         self._mapper = GroundMapper(labels, options.window, options.projection, options.grid)
-        self._tracker = _tracker(labels, options.tracking, ids)
+        self._tracker = _tracker(labels, options, ids)
         # Counts from the new start by itself, so that `reset` leaves it alone.
         self._stamps = StampMonitor()
         self._newest_ns: int | None = None
@@ -123,66 +110,44 @@ class GroundStage:
         time_ns: the image's stamp; view: None leaves the instances to be followed in the
         picture only; image: uint8 [H, W, 3], RGB, from which the camera's motion is estimated
         where there is no pose; class_probabilities: whether the grid's layers hold them. A
-        frame that newer ones have overtaken gives nothing.
+        frame whose stamp is not after all earlier ones' gives nothing but a problem.
         """
         if self._stamps.step_back(time_ns) is not None:
             self.reset()
         if self._newest_ns is not None and time_ns <= self._newest_ns:
-            return GroundResult(None, [])
+            problem = _stamp_problem(time_ns, self._newest_ns)
+            return GroundResult(self._base_frame, None, [], problem)
         self._newest_ns = time_ns
+        time = time_ns / 1e9
         frame, problem = None, ""
         if view is not None:
             try:
-                frame = self._place(prediction, time_ns, view, class_probabilities)
+                frame = self._mapper(
+                    prediction, view, time=time, class_probabilities=class_probabilities
+                )
             # A camera that sees no ground, depth of another size: instances can be followed.
             except ValueError as error:
-                problem = str(error)
-        tracks = self._track(prediction, time_ns, view, frame, image)
-        return GroundResult(frame, tracks, problem)
+                view, problem = None, str(error)
+        tracks = []
+        if self._tracker is not None:
+            placed = frame.observation.instances if frame is not None else ()
+            tracks = self._tracker.update(
+                prediction, time=time, view=view, placed=placed, image=image
+            )
+        return GroundResult(self._base_frame, frame, tracks, problem)
 
-    def _place(
-        self,
-        prediction: PanopticPrediction,
-        time_ns: int,
-        view: GroundView,
-        class_probabilities: bool,
-    ) -> GroundFrame:
-        return self._mapper(
-            prediction,
-            camera=view.camera,
-            base_from_optical=view.base_from_optical,
-            time=time_ns / 1e9,
-            pose=view.pose,
-            depth=view.depth,
-            points=view.points,
-            class_probabilities=class_probabilities,
-        )
 
-    def _track(
-        self,
-        prediction: PanopticPrediction,
-        time_ns: int,
-        view: GroundView | None,
-        frame: GroundFrame | None,
-        image: np.ndarray | None,
-    ) -> list[Track]:
-        if self._tracker is None:
-            return []
-        if view is None or frame is None:
-            return self._tracker.update(prediction, time=time_ns / 1e9, image=image)
-        return self._tracker.update(
-            prediction,
-            time=time_ns / 1e9,
-            ground={instance.id: instance for instance in frame.observation.instances},
-            pose=view.pose,
-            camera=view.camera,
-            base_from_optical=view.base_from_optical,
-            image=image if view.pose is None else None,
-        )
+def _stamp_problem(stamp_ns: int, newest_ns: int) -> str:
+    if stamp_ns == newest_ns:
+        return f"its stamp, {stamp_ns / 1e9:.3f} s, is the last frame's: the stamps stand still"
+    return (
+        f"its stamp, {stamp_ns / 1e9:.3f} s, is older than the last frame's, "
+        f"{newest_ns / 1e9:.3f} s: a newer frame has overtaken it"
+    )
 
 
 def _tracker(
-    labels: LabelSet, options: TrackingOptions, ids: Iterator[int] | None
+    labels: LabelSet, options: GroundOptions, ids: Iterator[int] | None
 ) -> InstanceTracker | None:
     try:
         from panoptic_ros.tracking.tracker import InstanceTracker
@@ -190,4 +155,4 @@ def _tracker(
         if (error.name or "").startswith("panoptic_ros"):
             raise
         return None
-    return InstanceTracker(labels, options, ids or itertools.count(1))
+    return InstanceTracker(labels, options.tracking, ids, options.projection.plane)

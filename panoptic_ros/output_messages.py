@@ -44,13 +44,12 @@ class Answer:
 class Placed:
     """Hold an answer and what the ground stage made of it.
 
-    base_frame, odom_frame: of the grid, of the tracks; window: of the grid.
+    window: of the grid; odom_frame: of the tracks.
     """
 
     answer: Answer
     ground: GroundResult
     window: GridWindow
-    base_frame: str
     odom_frame: str
 
 
@@ -106,8 +105,8 @@ def _instances(make: OutputMessages, placed: Placed) -> Any:
         answer.labels,
         answer.header,
         track_ids=ground.track_ids,
-        positions={i: g.position for i, g in ground.instances.items()},
-        position_frame=placed.base_frame,
+        positions={i: (*g.position, g.elevation) for i, g in ground.instances.items()},
+        position_frame=ground.base_frame,
     )
 
 
@@ -117,17 +116,17 @@ def _markers(make: OutputMessages, placed: Placed) -> Any:
 
 
 def _grid(make: OutputMessages, placed: Placed) -> Any:
-    header = make.header(placed, placed.base_frame)
+    header = make.header(placed, placed.ground.base_frame)
     return make.grids.grid(_layers(placed).occupancy, placed.window, header)
 
 
 def _class_grid(make: OutputMessages, placed: Placed) -> Any:
-    header = make.header(placed, placed.base_frame)
+    header = make.header(placed, placed.ground.base_frame)
     return make.grids.class_grid(_layers(placed).classes, placed.window, header)
 
 
 def _cost_grid(make: OutputMessages, placed: Placed) -> Any:
-    header = make.header(placed, placed.base_frame)
+    header = make.header(placed, placed.ground.base_frame)
     return make.grids.grid(_layers(placed).cost, placed.window, header)
 
 
@@ -140,7 +139,7 @@ def _grid_layers(make: OutputMessages, placed: Placed) -> Any:
         layers.class_probabilities,
         placed.answer.labels.ids,
         placed.window,
-        make.header(placed, placed.base_frame),
+        make.header(placed, placed.ground.base_frame),
     )
 
 

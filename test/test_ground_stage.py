@@ -1,14 +1,17 @@
 import itertools
+import re
 import sys
 
 import numpy as np
 import pytest
 
 from panoptic_ros.geometry.camera_model import CameraModel
+from panoptic_ros.geometry.ground_plane import GroundView
 from panoptic_ros.geometry.poses import Pose2D, optical_pose
 from panoptic_ros.grid.layers import UNKNOWN_CELL
+from panoptic_ros.grid.projection_options import ProjectionOptions
 from panoptic_ros.grid.window import GridWindow
-from panoptic_ros.ground_stage import GroundOptions, GroundStage, GroundView
+from panoptic_ros.ground_stage import GroundOptions, GroundStage
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.prediction import PanopticPrediction, Segment
 
@@ -72,11 +75,57 @@ def test_a_camera_that_sees_no_ground_costs_the_grid_only(stage):
     assert result.problem
 
 
-def test_a_frame_that_newer_ones_have_overtaken_gives_nothing(stage):
+@pytest.mark.parametrize(
+    ("earlier", "problem"),
+    [
+        (0, r"its stamp, 2.000 s, is the last frame's: the stamps stand still"),
+        (1000000, r"its stamp, 1.999 s, is older than the last frame's, 2.000 s: .* overtaken it"),
+        (SECOND, r"its stamp, 1.000 s, is older than the last frame's, 2.000 s"),
+    ],
+)
+def test_a_frame_that_is_not_newer_gives_nothing_and_says_so(stage, earlier, problem):
     stage(street(), time_ns=2 * SECOND, view=VIEW)
-    late = stage(street(), time_ns=2 * SECOND - 1000, view=VIEW)
+    late = stage(street(), time_ns=2 * SECOND - earlier, view=VIEW)
     assert late.frame is None
     assert late.tracks == []
+    assert re.match(problem, late.problem)
+    assert stage(street(), time_ns=2 * SECOND + 1, view=VIEW).track_ids == {CAR: 1}
+
+
+@pytest.mark.parametrize("stamp", [0, 5 * SECOND])
+def test_stamps_that_stand_still_are_a_problem_of_each_frame_but_the_first(stage, stamp):
+    results = [stage(street(), time_ns=stamp, view=VIEW) for _ in range(3)]
+    assert [bool(r.problem) for r in results] == [False, True, True]
+    assert [r.frame is None for r in results] == [False, True, True]
+
+
+def test_the_result_names_the_frame_of_its_positions():
+    assert GroundStage(CITYSCAPES)(EMPTY, time_ns=1, view=None).base_frame == "base_link"
+    stage = GroundStage(CITYSCAPES, GroundOptions(base_frame="rover"))
+    for _ in range(2):
+        assert stage(EMPTY, time_ns=1, view=None).base_frame == "rover"
+
+
+@pytest.mark.parametrize(("height", "pitch"), [(-0.5, 0.0), (0.4, 0.0), (0.1, 0.06)])
+def test_grid_and_tracks_share_the_ground(height, pitch):
+    """See a car on raised or tilted ground with a camera that looks down by 0.3 radians."""
+    ground = ProjectionOptions(ground_height=height, ground_pitch=pitch)
+    stage = GroundStage(CITYSCAPES, GroundOptions(window=OPTIONS.window, projection=ground))
+    labels = np.full((32, 64), ROAD, np.uint16)
+    labels[14:24, 28:36] = CAR
+    seen = PanopticPrediction(labels, [Segment(CAR, 26, True, 0.9, 80, (28, 14, 36, 24))])
+    view = GroundView(CAMERA, optical_pose(0, 0, 1.5, 0, 0.3, 0), Pose2D())
+    result = stage(seen, time_ns=SECOND, view=view)
+    # The ray through the car's lower edge, 8 rows below the middle, meets the ground there.
+    ahead = (1.5 - height) / (np.tan(np.arctan(8 / 32) + 0.3) - np.tan(pitch))
+    place, [track] = result.instances[CAR], result.tracks
+    assert place.position[0] == pytest.approx(ahead, rel=0.05)
+    assert track.position == pytest.approx(place.position, abs=0.01)
+    # Its 10 rows are as high as that place is far along the optical axis.
+    below = 1.5 - height + place.position[0] * np.tan(pitch)
+    depth = place.position[0] * np.cos(0.3) + below * np.sin(0.3)
+    assert track.height == pytest.approx(10 * depth / 32)
+    assert track.elevation == place.elevation == pytest.approx(1.5 - below)
 
 
 @pytest.mark.parametrize("restart", ["time", "reset"])

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from panoptic_ros.evaluation.town_drive import Drive
+from panoptic_ros.geometry.ground_plane import GroundView
 from panoptic_ros.geometry.poses import Pose2D
 
 
@@ -34,6 +36,15 @@ CONDITIONS = (
     Condition("pitch off by 1 degree", pitch=math.radians(1)),
     Condition("no odometry", odometry=False),
 )
+
+
+def views_of(drive: Drive, condition: Condition) -> list[GroundView]:
+    """Return what is known of each of a drive's frames under a condition."""
+    mounting = pitched(drive.base_from_optical, condition.pitch)
+    poses = drifted((frame.pose for frame in drive.frames), condition.drift)
+    return [
+        GroundView(drive.camera, mounting, pose if condition.odometry else None) for pose in poses
+    ]
 
 
 def drifted(poses: Iterable[Pose2D], drift: float) -> Iterator[Pose2D]:

@@ -7,35 +7,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from panoptic_ros.geometry.ground_plane import GroundView
 from panoptic_ros.geometry.poses import Pose2D
 from panoptic_ros.grid.layers import GridLayers
-from panoptic_ros.grid.observation import UNKNOWN, GroundObservation
+from panoptic_ros.grid.mapper import GroundFrame
 from panoptic_ros.grid.rolling_memory import RollingMemory
-from panoptic_ros.grid.semantic_grid import SemanticGrid
 from panoptic_ros.grid.window import GridWindow
-from panoptic_ros.labels import LabelSet
+from panoptic_ros.ground_stage import GroundStage
+from panoptic_ros.prediction import PanopticPrediction
 from panoptic_ros.scores.grid_accuracy import FreeSpace, GroundTruth
 
 
 @dataclass(frozen=True)
-class Observed:
-    """Hold what a frame showed, where base_link was thought to be in odom, and when (s)."""
+class ShownFrame:
+    """Hold what the ground stage gets of a frame."""
 
-    observation: GroundObservation
-    pose: Pose2D
-    time: float
+    prediction: PanopticPrediction
+    view: GroundView
+    time_ns: int
 
-
-@dataclass(frozen=True)
-class FusionScore:
-    """Hold free-space IoU, 0..1, at a drive's last frame, and the fused grid there.
-
-    single: of the best single frame; fused: of the grid; None where nothing is free.
-    """
-
-    single: float | None
-    fused: float | None
-    layers: GridLayers
+    def on(self, stage: GroundStage) -> GroundFrame:
+        """Show the frame to a stage; raise ValueError where it cannot be placed."""
+        result = stage(self.prediction, time_ns=self.time_ns, view=self.view)
+        if result.frame is None:
+            raise ValueError(f"a frame cannot be placed on the ground: {result.problem}")
+        return result.frame
 
 
 def seen_cells(
@@ -53,45 +49,33 @@ def seen_cells(
     return seen.take(memory.places(poses[-1])).astype(bool)
 
 
-def score_fusion(
-    frames: Sequence[Observed],
-    cells: np.ndarray,
-    occupied: np.ndarray,
-    window: GridWindow,
-    labels: LabelSet,
-) -> FusionScore:
-    """Fuse a drive's frames and compare with each single frame, at the last frame's pose.
+def best_single(
+    frames: Sequence[ShownFrame], stage: GroundStage, cells: np.ndarray, occupied: np.ndarray
+) -> float | None:
+    """Return the best free-space IoU, 0..1, of a single frame at the last frame's pose.
 
-    cells: bool [ny, nx], where to compare; occupied: bool [ny, nx], true at the last frame. A
-    single frame is put into an empty grid and carried along to the end: all are looked up alike.
+    Each frame is put into an empty grid and carried along to the end by a picture that shows
+    nothing: it is looked up as the fused grid is. The stage is reset for each. Cells as for
+    `free_iou`.
     """
-    fused = SemanticGrid(window, labels)
+    last = frames[-1]
+    nothing = PanopticPrediction(np.zeros_like(last.prediction.labels))
+    ious = []
     for frame in frames:
-        fused.update(frame.observation, frame.pose, frame.time)
-    layers = fused.layers()
-    single = SemanticGrid(window, labels)
-    singles = []
-    for frame in frames:
-        single.reset()
-        single.update(frame.observation, frame.pose, 0.0)
-        single.update(_nothing(window), frames[-1].pose, 0.0)
-        singles.append(_free_iou(single.layers(), cells, occupied))
-    best = max((iou for iou in singles if iou is not None), default=None)
-    return FusionScore(best, _free_iou(layers, cells, occupied), layers)
+        stage.reset()
+        frame.on(stage)
+        end = ShownFrame(nothing, last.view, frame.time_ns + 1).on(stage)
+        ious.append(free_iou(end.layers, cells, occupied))
+    return max((iou for iou in ious if iou is not None), default=None)
 
 
-def is_free(layers: GridLayers) -> np.ndarray:
-    """Return the cells that a grid says are free rather than occupied, bool [ny, nx]."""
-    return (layers.occupancy >= 0) & (layers.occupancy < 50)
+def free_iou(layers: GridLayers, cells: np.ndarray, occupied: np.ndarray) -> float | None:
+    """Return the IoU of free space, 0..1; None where nothing is free.
 
-
-def _free_iou(layers: GridLayers, cells: np.ndarray, occupied: np.ndarray) -> float | None:
+    cells: bool [ny, nx], where to compare; occupied: bool [ny, nx], the truth.
+    """
+    # Free rather than occupied.
+    is_free = (layers.occupancy >= 0) & (layers.occupancy < 50)
     space = FreeSpace()
-    space.add(is_free(layers)[cells], ~occupied[cells])
+    space.add(is_free[cells], ~occupied[cells])
     return space.iou
-
-
-def _nothing(window: GridWindow) -> GroundObservation:
-    state = np.full(window.shape, UNKNOWN, np.int8)
-    zeros = np.zeros(window.shape, np.uint8)
-    return GroundObservation(state, zeros, zeros.astype(np.float32), [])

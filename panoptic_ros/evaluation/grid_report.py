@@ -79,13 +79,14 @@ def end_picture(ends: Mapping[str, DriveEnd], labels: LabelSet, window: GridWind
     truth = np.where(first.truth.occupied, 100, 0).astype(np.int8)
     views = [_titled(_view(truth, first.truth.classes, labels, window), "truth")]
     for kind, end in ends.items():
-        shown = end.observation
+        shown = end.placed.observation
         single = np.where(shown.state == OCCUPIED, 100, 0).astype(np.int8)
         single[shown.state == UNKNOWN] = -1
         title = _TITLES[kind]
         view = _view(single, shown.classes, labels, window)
         views.append(_titled(view, f"{title}: this frame"))
-        view = _view(end.layers.occupancy, end.layers.classes, labels, window)
+        layers = end.placed.layers
+        view = _view(layers.occupancy, layers.classes, labels, window)
         views.append(_titled(view, f"{title}: fused"))
     gap = np.full((views[0].shape[0], _GAP, 3), 255, np.uint8)
     row = np.hstack([part for view in views for part in (gap, view)][1:])

@@ -15,17 +15,14 @@ from panoptic_ros.evaluation.drive_conditions import (
     AS_RECORDED,
     CONDITIONS,
     Condition,
-    drifted,
-    pitched,
+    views_of,
 )
-from panoptic_ros.evaluation.grid_fusion import FusionScore, Observed, score_fusion, seen_cells
+from panoptic_ros.evaluation.grid_fusion import ShownFrame, best_single, free_iou, seen_cells
 from panoptic_ros.evaluation.grid_truth import ground_truth
-from panoptic_ros.evaluation.town_drive import Drive, files_drive
-from panoptic_ros.grid.layers import GridLayers
-from panoptic_ros.grid.observation import GroundObservation
-from panoptic_ros.grid.projection import GroundProjection
-from panoptic_ros.grid.projection_options import ProjectionOptions
+from panoptic_ros.evaluation.town_drive import Drive, DriveFrame, files_drive
+from panoptic_ros.grid.mapper import GroundFrame
 from panoptic_ros.grid.window import GridWindow
+from panoptic_ros.ground_stage import GroundOptions, GroundStage
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.prediction import PanopticPrediction
 from panoptic_ros.scores.grid_accuracy import FREE_RANGE, GroundScore, GroundTruth
@@ -54,14 +51,27 @@ class GroundDrive:
         seen = seen_cells(truths, [frame.pose for frame in drive.frames], window)
         return cls(drive, truths, seen & (truths[-1].distance <= FREE_RANGE))
 
+    def shown(
+        self, predictions: Sequence[PanopticPrediction], condition: Condition
+    ) -> list[tuple[GroundTruth, DriveFrame, ShownFrame]]:
+        """Return the truth, the frame and what is known of each frame under a condition."""
+        views = views_of(self.drive, condition)
+        frames = [
+            (truth, frame, ShownFrame(prediction, view, frame.time_ns))
+            for truth, frame, prediction, view in zip(
+                self.truths, self.drive.frames, predictions, views, strict=True
+            )
+        ]
+        # Counted from the end: grids are compared at the last frame.
+        return frames[(len(frames) - 1) % condition.step :: condition.step]
+
 
 @dataclass(frozen=True)
 class DriveEnd:
-    """Hold a drive's last frame for a picture: label image, what it showed, the fused grid."""
+    """Hold a drive's last frame for a picture: the camera's, and the fused grid."""
 
     image: np.ndarray
-    observation: GroundObservation
-    layers: GridLayers
+    placed: GroundFrame
     truth: GroundTruth
 
 
@@ -126,49 +136,22 @@ def _score(
     window: GridWindow,
     condition: Condition,
 ) -> _Scored:
-    score, fusions, ends = GroundScore(), [], []
+    score, singles, fused, ends = GroundScore(), [], [], []
     for drive, of_drive in zip(drives, predictions, strict=True):
-        observed = _observe(drive, of_drive, labels, window, condition, score)
-        last = drive.truths[-1]
-        fusions.append(score_fusion(observed, drive.cells, last.occupied, window, labels))
-        end = DriveEnd(
-            drive.drive.frames[-1].image(), observed[-1].observation, fusions[-1].layers, last
-        )
-        ends.append(end)
-    return _Scored(score.results() | _means(fusions), ends)
+        frames = drive.shown(of_drive, condition)
+        stage = GroundStage(labels, GroundOptions(window=window))
+        foot = drive.drive.base_from_optical[:2, 3]
+        for truth, frame, shown in frames:
+            placed = shown.on(stage)
+            score.add(placed.observation, truth, shown.prediction.labels, frame.truth, foot)
+        truth, frame, _ = frames[-1]
+        ends.append(DriveEnd(frame.image(), placed, truth))
+        fused.append(free_iou(placed.layers, drive.cells, truth.occupied))
+        singles.append(best_single([s for *_, s in frames], stage, drive.cells, truth.occupied))
+    means = {"single_iou": _mean(singles), "fused_iou": _mean(fused)}
+    return _Scored(score.results() | means, ends)
 
 
-def _observe(
-    drive: GroundDrive,
-    predictions: Sequence[PanopticPrediction],
-    labels: LabelSet,
-    window: GridWindow,
-    condition: Condition,
-    score: GroundScore,
-) -> list[Observed]:
-    """Project a drive's frames, and add each to a score."""
-    optical = drive.drive.base_from_optical
-    projection = GroundProjection(
-        drive.drive.camera, pitched(optical, condition.pitch), window, labels, ProjectionOptions()
-    )
-    poses = drifted((frame.pose for frame in drive.drive.frames), condition.drift)
-    frames = list(zip(drive.drive.frames, predictions, poses, drive.truths, strict=True))
-    observed = []
-    # Counted from the end: grids are compared at the last frame.
-    for frame, prediction, pose, truth in frames[
-        (len(frames) - 1) % condition.step :: condition.step
-    ]:
-        observation = projection(prediction)
-        score.add(observation, truth, prediction.labels, frame.truth, optical[:2, 3])
-        observed.append(Observed(observation, pose, frame.time))
-    return observed
-
-
-def _means(fusions: Sequence[FusionScore]) -> dict[str, float | None]:
-    return {
-        key: float(np.mean(values)) if values else None
-        for key, values in (
-            ("single_iou", [f.single for f in fusions if f.single is not None]),
-            ("fused_iou", [f.fused for f in fusions if f.fused is not None]),
-        )
-    }
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None

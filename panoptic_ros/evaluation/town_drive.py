@@ -31,12 +31,12 @@ _TOPICS = (STATIC_TF_TOPIC, INFO_TOPIC, ODOMETRY_TOPIC, LABELS_TOPIC, IMAGE_TOPI
 
 @dataclass(frozen=True)
 class DriveFrame:
-    """Hold a frame: time in seconds, base_link in odom, true instance ids [H, W], its image.
+    """Hold a frame: its stamp, base_link in odom, true instance ids [H, W], its image.
 
     image: gives uint8 [H, W, 3], RGB, when it is called.
     """
 
-    time: float
+    time_ns: int
     pose: Pose2D
     truth: np.ndarray
     image: Callable[[], np.ndarray]
@@ -74,7 +74,7 @@ def bag_drive(path: Path, limit: int | None = None) -> Drive:
     mounting = topics[STATIC_TF_TOPIC][0].transforms[0].transform
     frames = [
         DriveFrame(
-            _seconds(labels),
+            _stamp_ns(labels),
             _pose(odometry),
             _label_image(labels, path),
             partial(decode_compressed, image),
@@ -97,7 +97,11 @@ def files_drive(town: Town, samples: Sequence[Sample]) -> Drive:
     for sample in samples:
         ego = town.ego_pose(sample)
         pose = Pose2D(ego["x"], ego["y"], ego["yaw"])
-        frames.append(DriveFrame(ego["time"], pose, sample.load_instance_ids(), sample.load_image))
+        frames.append(
+            DriveFrame(
+                round(ego["time"] * 1e9), pose, sample.load_instance_ids(), sample.load_image
+            )
+        )
     calibration = town.camera(samples[0])
     lens, mount = calibration["intrinsic"], calibration["extrinsic"]
     height, width = frames[0].truth.shape
@@ -131,9 +135,9 @@ def _pose(message: Any) -> Pose2D:
     return Pose2D(pose.position.x, pose.position.y, yaw(_xyzw(pose.orientation)))
 
 
-def _seconds(message: Any) -> float:
+def _stamp_ns(message: Any) -> int:
     stamp = message.header.stamp
-    return stamp.sec + stamp.nanosec / 1e9
+    return stamp.sec * 10**9 + stamp.nanosec
 
 
 def _xyz(vector: Any) -> tuple[float, float, float]:

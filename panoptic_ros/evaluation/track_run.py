@@ -13,18 +13,15 @@ from panoptic_ros.evaluation.drive_conditions import (
     AS_RECORDED,
     CONDITIONS,
     Condition,
-    drifted,
-    pitched,
+    views_of,
 )
 from panoptic_ros.evaluation.town_drive import Drive, DriveFrame
 from panoptic_ros.evaluation.track_truth import as_prediction
-from panoptic_ros.grid.projection import GroundProjection
-from panoptic_ros.grid.projection_options import ProjectionOptions
-from panoptic_ros.grid.window import GridWindow
+from panoptic_ros.ground_stage import GroundStage
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.prediction import PanopticPrediction
 from panoptic_ros.scores.track_accuracy import TrackScore
-from panoptic_ros.tracking import InstanceTracker, Track
+from panoptic_ros.tracking.track import Track
 
 TRUE_LABELS, PREDICTED = "true_labels", "predicted"
 _SEED = 0
@@ -32,11 +29,12 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class TrackedFrame:
-    """Hold what became of a frame: its prediction and the tracks."""
+    """Hold what became of a frame: its prediction, the tracks, and those by instance."""
 
     frame: DriveFrame
     prediction: PanopticPrediction
     tracks: list[Track]
+    track_ids: dict[int, int]
 
 
 def true_predictions(drive: Drive, labels: LabelSet) -> list[PanopticPrediction]:
@@ -59,29 +57,15 @@ def track_drive(
     condition: Condition = AS_RECORDED,
 ) -> list[TrackedFrame]:
     """Track a drive's instances as the node does; only the condition's frames are there."""
-    base_from_optical = pitched(drive.base_from_optical, condition.pitch)
-    projection = GroundProjection(
-        drive.camera, base_from_optical, GridWindow(), labels, ProjectionOptions()
-    )
-    tracker = InstanceTracker(labels)
-    poses = drifted((frame.pose for frame in drive.frames), condition.drift)
+    stage, views = GroundStage(labels), views_of(drive, condition)
     tracked = []
-    for frame, prediction, pose in list(zip(drive.frames, predictions, poses, strict=True))[
+    for frame, prediction, view in list(zip(drive.frames, predictions, views, strict=True))[
         :: condition.step
     ]:
-        if condition.odometry:
-            placed = {i.id: i for i in projection(prediction).instances}
-            tracks = tracker.update(
-                prediction,
-                time=frame.time,
-                ground=placed,
-                pose=pose,
-                camera=drive.camera,
-                base_from_optical=base_from_optical,
-            )
-        else:
-            tracks = tracker.update(prediction, time=frame.time, image=frame.image())
-        tracked.append(TrackedFrame(frame, prediction, tracks))
+        # Without odometry the pictures themselves tell how the camera moves.
+        image = None if condition.odometry else frame.image()
+        result = stage(prediction, time_ns=frame.time_ns, view=view, image=image)
+        tracked.append(TrackedFrame(frame, prediction, result.tracks, result.track_ids))
     return tracked
 
 
@@ -91,8 +75,7 @@ def score_tracks(drives: Sequence[Sequence[TrackedFrame]], labels: LabelSet) -> 
     for frames in drives:
         score.start_sequence()
         for tracked in frames:
-            track_ids = {t.instance_id: t.track_id for t in tracked.tracks if not t.coasting}
-            score.add(tracked.frame.truth, tracked.prediction.labels, track_ids)
+            score.add(tracked.frame.truth, tracked.prediction.labels, tracked.track_ids)
     return score.results()
 
 

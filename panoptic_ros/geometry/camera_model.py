@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import cv2
@@ -87,9 +87,7 @@ class CameraModel:
             raise ValueError(f"picture size {size} (H, W) must be positive")
         if tuple(size) == self.size:
             return self
-        factors = (size[1] / self.size[1], size[0] / self.size[0])
-        matrix = _resampled(self.matrix, (0, 0), factors)
-        return CameraModel(size[1], size[0], matrix, self.model, self.D)
+        return _scaled(self, (size[0], size[1]))
 
     def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return pixels [N, 2] (x, y) of points [N, 3] in the optical frame, and bool [N].
@@ -213,6 +211,14 @@ class CameraModel:
             )
         if min(self.size) < 1:
             raise ValueError(f"camera roi {self.roi} with binning {self.binning} has no pixel")
+
+
+@lru_cache(maxsize=16)
+def _scaled(camera: CameraModel, size: tuple[int, int]) -> CameraModel:
+    """Return a camera for pictures of a size: for equal ones the same, with all it has cached."""
+    factors = (size[1] / camera.size[1], size[0] / camera.size[0])
+    matrix = _resampled(camera.matrix, (0, 0), factors)
+    return CameraModel(size[1], size[0], matrix, camera.model, camera.D)
 
 
 def _radial(coefficients: np.ndarray) -> np.ndarray:

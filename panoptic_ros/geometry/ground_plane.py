@@ -1,4 +1,4 @@
-"""The ground plane, and where a camera stands above it."""
+"""The ground plane, a frame's view of it, and where the camera stands above it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+
+from panoptic_ros.geometry.camera_model import CameraModel
+from panoptic_ros.geometry.poses import Pose2D
 
 # A camera lower than this sees no ground that could be told apart.
 _LOWEST = 0.05
@@ -15,9 +18,9 @@ _LOWEST = 0.05
 class GroundPlane:
     """Describe the ground in base_link: z = height + slope_x * x + slope_y * y, metres."""
 
-    height: float
-    slope_x: float
-    slope_y: float
+    height: float = 0.0
+    slope_x: float = 0.0
+    slope_y: float = 0.0
 
     @classmethod
     def inclined(cls, height: float, pitch: float, roll: float) -> GroundPlane:
@@ -34,31 +37,55 @@ class GroundPlane:
         """Return how high points [N, 3] are above the ground, [N], metres."""
         return points[:, 2] - self.z(points[:, 0], points[:, 1])
 
+    def rise(self, directions: np.ndarray) -> np.ndarray:
+        """Return by how much directions [N, 3] lead away from the ground, [N]."""
+        return directions[:, 2] - self.slope_x * directions[:, 0] - self.slope_y * directions[:, 1]
+
+
+@dataclass(frozen=True)
+class GroundView:
+    """Hold what is known about a frame beside its picture.
+
+    camera: of any size, it is brought to the picture's; base_from_optical: its pose, float
+    [4, 4]; pose: `base_link` in `odom`, None: unknown; depth: float32 [H, W], metres along the
+    optical axis, 0 none; points: float32 [N, 3] in `base_link`, metres.
+    """
+
+    camera: CameraModel
+    base_from_optical: np.ndarray
+    pose: Pose2D | None = None
+    depth: np.ndarray | None = None
+    points: np.ndarray | None = None
+
 
 @dataclass(frozen=True)
 class Viewpoint:
-    """Hold a camera's place: rotation [3, 3] and position [3] in base_link, and the ground."""
+    """Hold a camera, its rotation [3, 3] and position [3] in base_link, and the ground."""
 
+    camera: CameraModel
     rotation: np.ndarray
     position: np.ndarray
     plane: GroundPlane
 
     @classmethod
-    def of(cls, base_from_optical: np.ndarray, plane: GroundPlane) -> Viewpoint:
-        """Take a pose [4, 4]; raise ValueError if it is none or lies below the ground."""
-        pose = np.asarray(base_from_optical, np.float64)
+    def of(cls, view: GroundView, size: tuple[int, int], plane: GroundPlane) -> Viewpoint:
+        """Take the camera of a picture of a size (H, W).
+
+        Raise ValueError for a camera's pose that is none or lies below the ground.
+        """
+        pose = np.asarray(view.base_from_optical, np.float64)
         if pose.shape != (4, 4) or not np.isfinite(pose).all():
             raise ValueError(f"camera pose must be a finite [4, 4] matrix, not {pose.tolist()}")
         turn = pose[:3, :3]
         if np.abs(turn @ turn.T - np.eye(3)).max() > 1e-3 or np.linalg.det(turn) < 0:
             raise ValueError(f"camera pose's rotation {turn.tolist()} is not a rotation")
-        view = cls(turn, pose[:3, 3], plane)
-        if view.height < _LOWEST:
+        found = cls(view.camera.scaled(size), turn, pose[:3, 3], plane)
+        if found.height < _LOWEST:
             raise ValueError(
-                f"the camera is {view.height:.2f} m above the ground plane, at "
-                f"{view.position.tolist()} in base_link; check its pose and the ground's height"
+                f"the camera is {found.height:.2f} m above the ground plane, at "
+                f"{found.position.tolist()} in base_link; check its pose and the ground's height"
             )
-        return view
+        return found
 
     @cached_property
     def height(self) -> float:
@@ -77,8 +104,12 @@ class Viewpoint:
         """Return points [N, 3] of base_link in the optical frame."""
         return (points - self.position) @ self.rotation
 
-    def on_ground(self, xy: np.ndarray, height: float = 0.0) -> np.ndarray:
-        """Return points [N, 3] in the optical frame, at xy [N, 2] and a height above ground."""
+    def rays(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the direction in base_link of each pixel [N, 2] (x, y), [N, 3], optical z 1."""
+        return self.camera.rays(pixels) @ self.rotation.T
+
+    def on_ground(self, xy: np.ndarray, height: float | np.ndarray = 0.0) -> np.ndarray:
+        """Return points [N, 3] in the optical frame, at xy [N, 2] and heights above ground."""
         z = self.plane.z(xy[:, 0], xy[:, 1]) + height
         return self.optical(np.column_stack([xy, z]))
 

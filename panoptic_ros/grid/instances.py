@@ -34,13 +34,16 @@ def place_instances(
     # Lines are a step apart: a bearing is known to within that.
     across = distance * max(bearing_sigma, lines.step / np.sqrt(12))
     covariances = _turned(range_sigma[middle], across, bearing + view.heading)
+    places = view.at(distance, bearing)
+    elevations = view.plane.z(places[:, 0], places[:, 1])
     return [
-        GroundInstance(value, value // INSTANCE_DIVISOR, tuple(position), metres, covariance)
-        for value, position, metres, covariance in zip(
+        GroundInstance(value, value // INSTANCE_DIVISOR, (x, y), metres, covariance, z)
+        for value, (x, y), metres, covariance, z in zip(
             ids.tolist(),
-            view.at(distance, bearing).tolist(),
+            places.tolist(),
             width.tolist(),
             covariances,
+            elevations.tolist(),
             strict=True,
         )
     ]

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from panoptic_ros.geometry.camera_model import CameraModel
 from panoptic_ros.geometry.ground_plane import Viewpoint
 from panoptic_ros.grid.window import GridWindow
 
@@ -24,20 +23,19 @@ class PixelFinder:
     hidden: bool [H, W], pixels that show the own vehicle, or None.
     """
 
-    def __init__(self, camera: CameraModel, view: Viewpoint, hidden: np.ndarray | None) -> None:
-        self.camera = camera
+    def __init__(self, view: Viewpoint, hidden: np.ndarray | None) -> None:
         self.view = view
         self._hidden = None if hidden is None else hidden.ravel()
 
     def index(self, optical: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the pixel (intp [N], 0 where none) of optical points [N, 3], and bool [N]."""
-        return self.flat(*self.camera.project(optical))
+        return self.flat(*self.view.camera.project(optical))
 
     def flat(self, pixels: np.ndarray, visible: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the flat index (0 where none) of pixels [N, 2], and bool [N]."""
         columns, rows = np.rint(np.where(visible[:, None], pixels, 0.0)).astype(np.intp).T
         # A point just above -0.5 or below the last half rounds into the picture's outermost pixel.
-        height, width = self.camera.size
+        height, width = self.view.camera.size
         index = rows.clip(0, height - 1) * width + columns.clip(0, width - 1)
         if self._hidden is not None:
             visible = visible & ~self._hidden[index]
@@ -57,7 +55,7 @@ class PixelFinder:
             )
 
     def _pixels(self, xy: np.ndarray) -> np.ndarray:
-        return self.camera.project(self.view.on_ground(xy))[0]
+        return self.view.camera.project(self.view.on_ground(xy))[0]
 
 
 @dataclass(frozen=True)
@@ -144,12 +142,12 @@ class SightLines:
         """Draw lines as dense as the window's cells over the bearings [M] of those in sight."""
         view = finder.view
         reach = float(view.polar(_corners(window))[0].max())
-        focal = float(np.diag(finder.camera.matrix)[:2].max())
+        focal = float(np.diag(view.camera.matrix)[:2].max())
         distances = _distances(reach, window.resolution / 2, focal * view.height)
         step = window.resolution / reach
         bearings = np.arange(bearing.min(), bearing.max() + step, step)
         points = view.at(distances[:, None], bearings[None])
-        pixels, shown = finder.camera.project(view.on_ground(points.reshape(-1, 2)))
+        pixels, shown = view.camera.project(view.on_ground(points.reshape(-1, 2)))
         tables = *finder.flat(pixels, shown), pixels[:, 1].astype(np.float32)
         index, seen, rows = (table.reshape(len(distances), -1) for table in tables)
         shown = slice(int(seen.any(axis=1).argmax()), None)

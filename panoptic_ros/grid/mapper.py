@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from panoptic_ros.geometry.camera_model import CameraModel
-from panoptic_ros.geometry.poses import Pose2D
+from panoptic_ros.geometry.ground_plane import GroundView, Viewpoint
 from panoptic_ros.grid.grid_options import SemanticGridOptions
 from panoptic_ros.grid.layers import GridLayers
 from panoptic_ros.grid.observation import GroundObservation
@@ -62,33 +62,28 @@ class GroundMapper:
     def __call__(
         self,
         prediction: PanopticPrediction,
+        view: GroundView,
         *,
-        camera: CameraModel,
-        base_from_optical: np.ndarray,
         time: float,
-        pose: Pose2D | None = None,
-        depth: np.ndarray | None = None,
-        points: np.ndarray | None = None,
         class_probabilities: bool = False,
     ) -> GroundFrame:
         """Return what a prediction shows and the grid that has taken it in.
 
-        camera: of any size, brought to the label image's; base_from_optical: its pose, float
-        [4, 4]; time: seconds; pose: base_link in odom, None: no memory; depth, points: as for
-        `GroundProjection`; class_probabilities: whether the layers hold them.
-        Raise ValueError as `GroundProjection` does; the grid is as it was then.
+        time: seconds; class_probabilities: whether the layers hold them. Without a pose there
+        is no memory. Raise ValueError for a view that shows no ground and for depth or points
+        that do not fit; the grid is as it was then.
         """
-        projection = self._projection(camera.scaled(prediction.labels.shape), base_from_optical)
-        observation = projection(prediction, depth=depth, points=points)
-        self._grid.update(observation, pose, time)
+        height, width = prediction.labels.shape
+        projection = self._projection(Viewpoint.of(view, (height, width), self._options.plane))
+        observation = projection(prediction, depth=view.depth, points=view.points)
+        self._grid.update(observation, view.pose, time)
         return GroundFrame(observation, self._grid.layers(class_probabilities=class_probabilities))
 
-    def _projection(self, camera: CameraModel, base_from_optical: np.ndarray) -> GroundProjection:
-        rounded = _rounded(np.asarray(base_from_optical, float))
-        key = (camera, rounded.tobytes())
+    def _projection(self, view: Viewpoint) -> GroundProjection:
+        key = (view.camera, _rounded(view).tobytes())
         if key not in self._projections:
             self._projections[key] = GroundProjection(
-                camera, base_from_optical, self.window, self._labels, self._options
+                view, self.window, self._labels, self._options
             )
         self._projections.move_to_end(key)
         while len(self._projections) > _KEPT_PROJECTIONS:
@@ -96,8 +91,7 @@ class GroundMapper:
         return self._projections[key]
 
 
-def _rounded(pose: np.ndarray) -> np.ndarray:
-    """Return a pose in whole steps, int64 [4, 4]: poses that are nearly equal agree."""
-    steps = np.full((4, 4), _ANGLE_STEP)
-    steps[:3, 3] = _POSITION_STEP
-    return np.rint(pose / steps).astype(np.int64)
+def _rounded(view: Viewpoint) -> np.ndarray:
+    """Return a camera's pose in whole steps, int64 [3, 4]: poses that are nearly equal agree."""
+    steps = view.rotation / _ANGLE_STEP, view.position[:, None] / _POSITION_STEP
+    return np.rint(np.hstack(steps)).astype(np.int64)

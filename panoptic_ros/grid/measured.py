@@ -6,7 +6,6 @@ from functools import cached_property
 
 import numpy as np
 
-from panoptic_ros.geometry.camera_model import CameraModel
 from panoptic_ros.geometry.ground_plane import Viewpoint
 from panoptic_ros.grid.label_kinds import NEITHER, OBSTACLE, LabelKinds
 from panoptic_ros.grid.lookup import PixelFinder, SightLines
@@ -72,7 +71,7 @@ class MeasuredObstacles:
 
     @cached_property
     def _rays(self) -> _DepthRays:
-        return _DepthRays(self._finder.camera, self._finder.view, self._lines)
+        return _DepthRays(self._finder.view, self._lines)
 
     def _in_band(self, height: np.ndarray) -> np.ndarray:
         return (height >= self._band[0]) & (height <= self._band[1])
@@ -104,16 +103,14 @@ class _DepthRays:
     lies; reach: metres away from the camera over the ground; rise: metres up.
     """
 
-    def __init__(self, camera: CameraModel, view: Viewpoint, lines: SightLines) -> None:
-        height, width = camera.size
+    def __init__(self, view: Viewpoint, lines: SightLines) -> None:
+        height, width = view.camera.size
         stride = max(1, round(width * _STRIDE_PER_COLUMNS))
         rows, columns = np.mgrid[0:height:stride, 0:width:stride].reshape(2, -1)
-        rays = camera.rays(np.column_stack([columns, rows])) @ view.rotation.T
-        plane = view.plane
+        rays = view.rays(np.column_stack([columns, rows]))
         line = lines.line_of(view.polar(rays[:, :2] + view.position[:2])[1])
         ahead = line >= 0
         self.index = (rows * width + columns)[ahead]
         self.line = line[ahead]
         self.reach = np.hypot(rays[ahead, 0], rays[ahead, 1]).astype(np.float32)
-        rise = rays[:, 2] - plane.slope_x * rays[:, 0] - plane.slope_y * rays[:, 1]
-        self.rise = rise[ahead].astype(np.float32)
+        self.rise = view.plane.rise(rays[ahead]).astype(np.float32)

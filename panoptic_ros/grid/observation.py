@@ -15,7 +15,8 @@ class GroundInstance:
 
     id: its value in the label image; class_id: label id; position: x, y of the visible contact
     edge's middle, metres; width: of that edge, across the line of sight, metres;
-    covariance: of the position, float [2, 2], square metres.
+    covariance: of the position, float [2, 2], square metres; elevation: of the ground there,
+    metres, the third coordinate of the position.
     """
 
     id: int
@@ -23,6 +24,7 @@ class GroundInstance:
     position: tuple[float, float]
     width: float
     covariance: np.ndarray
+    elevation: float = 0.0
 
 
 @dataclass(frozen=True)

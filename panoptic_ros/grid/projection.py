@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from panoptic_ros.geometry.camera_model import CameraModel
-from panoptic_ros.geometry.ground_plane import GroundPlane, Viewpoint
+from panoptic_ros.geometry.ground_plane import Viewpoint
 from panoptic_ros.grid.contacts import ContactEdges, Contacts
 from panoptic_ros.grid.faces import trace_faces
 from panoptic_ros.grid.instances import place_instances
@@ -35,26 +35,21 @@ class GroundProjection:
 
     def __init__(
         self,
-        camera: CameraModel,
-        base_from_optical: np.ndarray,
+        view: Viewpoint,
         window: GridWindow,
         labels: LabelSet,
         options: ProjectionOptions,
     ) -> None:
         """Precompute the pixels of every cell.
 
-        camera: of the label images' size; base_from_optical: the camera's pose, float [4, 4].
-        Raise ValueError for a pose or options that show no ground.
+        view: the camera, of the label images' size, above the plane of the options. Raise
+        ValueError for a view or options that show no ground.
         """
-        plane = GroundPlane.inclined(
-            options.ground_height, options.ground_pitch, options.ground_roll
-        )
-        self._view = view = Viewpoint.of(base_from_optical, plane)
-        self._camera = camera
+        self._view = view
         self._window = window
         self._options = options
         self._kinds = kinds = LabelKinds(labels, options, view.height)
-        finder = PixelFinder(camera, view, _hidden(camera, options))
+        finder = PixelFinder(view, _hidden(view.camera, options))
         self._lookup = lookup = CellLookup.build(
             finder, window, kinds.heights, options.max_footprint
         )
@@ -64,7 +59,7 @@ class GroundProjection:
         self._weight = np.zeros(window.shape[0] * window.shape[1], np.float32)
         self._weight[lookup.cells] = lookup.weight
         self._edges = ContactEdges(lines, labels, kinds, view.height)
-        self._riders = Riders(camera, view, labels)
+        self._riders = Riders(view, labels)
         band = (options.min_height, options.clearance)
         self._measured = MeasuredObstacles(finder, lines, kinds, band)
 
@@ -82,10 +77,10 @@ class GroundProjection:
         contact edges; of both, the nearer one. Raise ValueError for sizes that do not fit.
         """
         labels = prediction.labels
-        if labels.shape != self._camera.size:
+        if labels.shape != self._view.camera.size:
             raise ValueError(
                 f"label image is {labels.shape} (H, W), the camera's picture "
-                f"{self._camera.size}; use CameraModel.scaled"
+                f"{self._view.camera.size}; use CameraModel.scaled"
             )
         contacts = self._edges(labels)
         measured = []
@@ -99,7 +94,7 @@ class GroundProjection:
         weight = self._weight * (state == FREE)
         self._occupy(contacts, is_measured, state, classes, weight)
         sigma = self._range_sigma(contacts, is_measured)
-        bearing_sigma = self._options.pixel_sigma / self._camera.matrix[0, 0]
+        bearing_sigma = self._options.pixel_sigma / self._view.camera.matrix[0, 0]
         instances = place_instances(contacts, self._lines, self._view, sigma, bearing_sigma)
         instances += self._riders.place(prediction.segments, instances)
         shape = self._window.shape
@@ -170,7 +165,7 @@ class GroundProjection:
         if is_measured:
             return distance * options.range_sigma
         # Distance is height / tan(depression): an angle's error grows with its square.
-        angle = np.hypot(options.pixel_sigma / self._camera.matrix[1, 1], options.pitch_sigma)
+        angle = np.hypot(options.pixel_sigma / self._view.camera.matrix[1, 1], options.pitch_sigma)
         return (distance**2 / self._view.height + self._view.height) * angle
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from panoptic_ros.geometry.ground_plane import GroundPlane
+
 
 @dataclass(frozen=True)
 class ProjectionOptions:
@@ -62,3 +64,8 @@ class ProjectionOptions:
                 f"min_height {self.min_height} must be 0 or more "
                 f"and less than clearance {self.clearance}"
             )
+
+    @property
+    def plane(self) -> GroundPlane:
+        """The ground plane that the options describe."""
+        return GroundPlane.inclined(self.ground_height, self.ground_pitch, self.ground_roll)

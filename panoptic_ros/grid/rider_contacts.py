@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from panoptic_ros.geometry.camera_model import CameraModel
 from panoptic_ros.geometry.ground_plane import Viewpoint
 from panoptic_ros.grid.observation import GroundInstance
 from panoptic_ros.labels import LabelSet
@@ -30,8 +29,7 @@ def carriers_of(labels: LabelSet) -> dict[int, list[int]]:
 class Riders:
     """Place riders of whom no line of sight meets the contact: their bicycle is before it."""
 
-    def __init__(self, camera: CameraModel, view: Viewpoint, labels: LabelSet) -> None:
-        self._camera = camera
+    def __init__(self, view: Viewpoint, labels: LabelSet) -> None:
         self._view = view
         self._carriers = carriers_of(labels)
 
@@ -65,5 +63,5 @@ class Riders:
         return [replace(carriers[nearest], id=segment.id, class_id=segment.class_id, width=width)]
 
     def _bearings(self, pixels: Sequence[Sequence[float]]) -> np.ndarray:
-        rays = self._camera.rays(np.array(pixels, float)) @ self._view.rotation.T
+        rays = self._view.rays(np.array(pixels, float))
         return self._view.polar(rays[:, :2] + self._view.position[:2])[1]

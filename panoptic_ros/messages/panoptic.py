@@ -60,12 +60,12 @@ class MessageBuilder:
         header: Any,
         *,
         track_ids: Mapping[int, int] | None = None,
-        positions: Mapping[int, tuple[float, float]] | None = None,
+        positions: Mapping[int, tuple[float, float, float]] | None = None,
         position_frame: str = "",
     ) -> Any:
         """Return the things of a frame as PanopticInstances, by falling score.
 
-        track_ids, positions (x, y in metres, in position_frame): by value in the label image,
+        track_ids, positions (x, y, z in metres, in position_frame): by value in the label image,
         of those that have one.
         """
         things = sorted((s for s in panoptic.segments if s.is_thing), key=lambda s: -s.score)
@@ -108,11 +108,11 @@ class MessageBuilder:
         labels: LabelSet,
         header: Any,
         track_id: int,
-        place: tuple[float, float] | None,
+        place: tuple[float, float, float] | None,
     ) -> Any:
         x0, y0, x1, y1 = segment.box
         mask = panoptic.mask(segment).view(np.uint8) * np.uint8(255)
-        x, y, z = (float(place[0]), float(place[1]), 0.0) if place else (math.nan,) * 3
+        x, y, z = map(float, place) if place else (math.nan,) * 3
         return self._type("panoptic_ros/msg/PanopticInstance")(
             id=segment.id,
             track_id=track_id,

@@ -139,7 +139,7 @@ class Ground:
         if result.problem:
             self._drop(result.problem)
         times = {"ground_wait": found - start, "ground": done - found}
-        placed = Placed(answer, result, stage.window, enabled.ground.base_frame, inputs.odom_frame)
+        placed = Placed(answer, result, stage.window, inputs.odom_frame)
         return lambda: self._publish(placed, wanted, times)
 
     def _view(self, inputs: GroundInputs, answer: Answer, wanted: set[str]) -> GroundView | None:

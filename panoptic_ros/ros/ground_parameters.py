@@ -189,6 +189,7 @@ class GroundParameters:
             )
         costs = {name.replace("_", " "): cost for name, cost in asdict(self.costs).items()}
         return GroundOptions(
+            base_frame=self.base_frame,
             window=GridWindow(**asdict(self.window)),
             projection=ProjectionOptions(**asdict(self.projection)),
             grid=SemanticGridOptions(**asdict(self.grid), costs=costs),

@@ -60,7 +60,7 @@ def _marker(track: Track, labels: LabelSet) -> TrackMarker:
         center=(
             x + depth / 2 * math.cos(track.bearing),
             y + depth / 2 * math.sin(track.bearing),
-            height / 2,
+            (track.elevation or 0.0) + height / 2,
         ),
         size=(depth, track.width, height),
         yaw=track.bearing,

@@ -5,23 +5,21 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import cv2
 import numpy as np
 from trackers import CMC, CMCConfig
 
-from panoptic_ros.geometry.camera_model import CameraModel
+from panoptic_ros.geometry.ground_plane import GroundPlane, GroundView, Viewpoint
 from panoptic_ros.geometry.poses import Pose2D
 from panoptic_ros.grid.observation import GroundInstance
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet
 from panoptic_ros.prediction import PanopticPrediction, Segment
-from panoptic_ros.tracking.camera_motion import View, box_motions
+from panoptic_ros.tracking.camera_motion import box_motions
 from panoptic_ros.tracking.ground_tracks import GroundTracks
-from panoptic_ros.tracking.history import TrackHistory
 from panoptic_ros.tracking.image_tracker import ImageTracker
-from panoptic_ros.tracking.track import Track
+from panoptic_ros.tracking.track import Track, TrackHistory
 from panoptic_ros.tracking.tracking_options import TrackingOptions
 
 # The library wants time to go on between two pictures of one instant.
@@ -47,9 +45,15 @@ class InstanceTracker:
         labels: LabelSet,
         options: TrackingOptions | None = None,
         ids: Iterator[int] | None = None,
+        plane: GroundPlane | None = None,
     ) -> None:
-        """Start without tracks; ids: where new track ids come from (None: 1, 2, ...)."""
+        """Start without tracks.
+
+        ids: where new track ids come from (None: 1, 2, ...); plane: the ground in base_link
+        (None: z = 0).
+        """
         self._labels = labels
+        self._plane = plane or GroundPlane()
         self._options = options or TrackingOptions()
         self._ids = itertools.count(1) if ids is None else ids
         self.reset()
@@ -61,7 +65,7 @@ class InstanceTracker:
         self._histories: dict[int, TrackHistory] = {}
         self._ground = GroundTracks(self._options)
         self._time = self._library_time = -math.inf
-        self._view: View | None = None
+        self._last_view: tuple[Viewpoint, Pose2D] | None = None
         self._flow: CMC | None = None
 
     def update(
@@ -69,40 +73,35 @@ class InstanceTracker:
         prediction: PanopticPrediction,
         *,
         time: float,
-        ground: Mapping[int, GroundInstance] | None = None,
-        pose: Pose2D | None = None,
-        camera: CameraModel | None = None,
-        base_from_optical: np.ndarray | None = None,
+        view: GroundView | None = None,
+        placed: Iterable[GroundInstance] = (),
         image: np.ndarray | None = None,
     ) -> list[Track]:
         """Take one frame; return the tracks of its instances and those that coast.
 
         time: seconds; where it goes back (a bag that loops) all tracks end.
-        ground: the instances that are placed on the ground, by their value in the label image;
-        used where there is a pose (of base_link in odom).
-        camera, base_from_optical (float [4, 4]): with them and the pose, boxes are moved as the
-        camera has moved. Else image (uint8 [H, W, 3], RGB, of the label image's size) gives its
-        motion by optical flow. Without either the camera is taken to rest.
-        Raise ValueError for a time that is not finite.
+        view: where it has a pose (of base_link in odom), boxes are moved as the camera has
+        moved, and the instances that are placed on the ground are followed there. Else image
+        (uint8 [H, W, 3], RGB, of the label image's size) gives the motion by optical flow.
+        Without either the camera is taken to rest.
+        Raise ValueError for a time that is not finite, and for a view as `Viewpoint.of`.
         """
         self._start(time)
         segments = [s for s in prediction.segments if s.is_thing and s.id >= INSTANCE_DIVISOR]
-        view = None
-        if pose is not None and camera is not None and base_from_optical is not None:
-            view = View(_scaled(camera, prediction.labels.shape), base_from_optical, pose)
-        self._follow_camera(view, image, segments)
+        here = None
+        if view is not None and view.pose is not None:
+            height, width = prediction.labels.shape
+            here = Viewpoint.of(view, (height, width), self._plane), view.pose
+        self._follow_camera(here, image, segments)
         seen = self._associate(segments, time)
         self._ground.predict(time - self._time, self._image.track_ids)
-        ground = ground or {}
-        if pose is not None:
-            self._find_again(seen, ground, pose)
+        ground = {instance.id: instance for instance in placed}
+        if here is not None:
+            self._find_again(seen, ground, here[1])
         self._remember(seen, time)
-        if pose is not None:
-            placed = {i: ground[s.id] for i, s in seen.items() if s.id in ground}
-            self._ground.update(placed, pose)
-            for track_id, sighting in placed.items():
-                self._histories[track_id].measure(sighting, pose, view)
-        self._time, self._view = time, view
+        if here is not None:
+            self._place({i: ground[s.id] for i, s in seen.items() if s.id in ground}, *here)
+        self._time, self._last_view = time, here
         return self._tracks(seen, time)
 
     def _start(self, time: float) -> None:
@@ -114,17 +113,22 @@ class InstanceTracker:
             self._time = time
 
     def _follow_camera(
-        self, view: View | None, image: np.ndarray | None, segments: list[Segment]
+        self,
+        here: tuple[Viewpoint, Pose2D] | None,
+        image: np.ndarray | None,
+        segments: list[Segment],
     ) -> None:
         """Move the tracks' boxes as the camera has moved since the last frame."""
         boxes = self._image.boxes()
-        if view is not None or image is None:
+        if here is not None or image is None:
             self._flow = None
-        if view is None and image is not None:
+        if here is None and image is not None:
             self._image.move(*self._flow_motions(boxes, image, segments))
-        elif view is not None and self._view is not None:
-            places = self._ground.positions(self._image.track_ids)
-            self._image.move(*box_motions(boxes, places, self._view, view))
+        elif here is not None and self._last_view is not None:
+            (before, old_pose), (now, pose) = self._last_view, here
+            places = old_pose.inverse().apply(self._ground.positions(self._image.track_ids))
+            moved = pose.inverse().compose(old_pose)
+            self._image.move(*box_motions(boxes, places, before, now, moved))
 
     def _flow_motions(
         self, boxes: np.ndarray, image: np.ndarray, segments: list[Segment]
@@ -165,6 +169,20 @@ class InstanceTracker:
                 self._image.rename(track_id, name)
                 seen[name] = seen.pop(track_id)
 
+    def _place(
+        self, sightings: Mapping[int, GroundInstance], view: Viewpoint, pose: Pose2D
+    ) -> None:
+        """Take where the tracks that are seen stand, and measure them there."""
+        self._ground.update(sightings, pose)
+        places = np.array([s.position for s in sightings.values()]).reshape(-1, 2)
+        bearings = view.polar(places)[1] + view.heading + pose.yaw
+        sizes = view.on_ground(places)[:, 2] / view.camera.matrix[1, 1]
+        for (track_id, sighting), bearing, size in zip(
+            sightings.items(), bearings.tolist(), sizes.tolist(), strict=True
+        ):
+            bearing = math.remainder(bearing, math.tau)
+            self._histories[track_id].measure(sighting, bearing, size)
+
     def _remember(self, seen: dict[int, Segment], time: float) -> None:
         alive = set(self._image.track_ids)
         self._histories = {i: h for i, h in self._histories.items() if i in alive}
@@ -181,12 +199,6 @@ class InstanceTracker:
             for i, history in sorted(self._histories.items())
             if i in seen or history.sightings > 1
         ]
-
-
-@lru_cache(maxsize=4)
-def _scaled(camera: CameraModel, size: tuple[int, int]) -> CameraModel:
-    """Return a camera for pictures of a size; an equal one is the same, with all it has cached."""
-    return camera.scaled(size)
 
 
 def _track(
@@ -211,6 +223,7 @@ def _track(
         bearing=history.bearing,
         width=history.width,
         height=history.height,
+        elevation=history.elevation,
         age=time - history.first_time,
         coasting=expected_box is not None,
     )

@@ -1,10 +1,8 @@
 import numpy as np
 import pytest
-from ground_scenes import pose
+from ground_scenes import camera, pose, viewpoint
 
-from panoptic_ros.geometry.ground_plane import GroundPlane, Viewpoint
-
-LEVEL = GroundPlane.inclined(0, 0, 0)
+from panoptic_ros.geometry.ground_plane import GroundPlane, GroundView, Viewpoint
 
 
 def test_the_plane_falls_away_ahead_and_to_the_right():
@@ -21,13 +19,13 @@ def test_the_plane_falls_away_ahead_and_to_the_right():
 
 
 def test_height_is_over_the_ground_below():
-    view = Viewpoint.of(pose(x=2, z=1.5), GroundPlane.inclined(-0.5, 0.1, 0))
+    view = viewpoint(camera(), pose(x=2, z=1.5), GroundPlane.inclined(-0.5, 0.1, 0))
     assert view.height == pytest.approx(1.5 + 0.5 + 2 * np.tan(0.1))
 
 
 @pytest.mark.parametrize("yaw", [0.0, 0.7, 3.0, -2.0])
 def test_range_and_bearing_are_undone(yaw):
-    view = Viewpoint.of(pose(x=1, y=2, yaw=yaw, pitch=0.1), LEVEL)
+    view = viewpoint(camera(), pose(x=1, y=2, yaw=yaw, pitch=0.1))
     assert view.heading == pytest.approx(yaw)
     xy = np.random.default_rng(0).uniform(-20, 20, (50, 2))
     distance, bearing = view.polar(xy)
@@ -37,10 +35,24 @@ def test_range_and_bearing_are_undone(yaw):
 
 
 def test_a_camera_that_looks_straight_down_heads_where_its_top_points():
-    assert Viewpoint.of(pose(pitch=np.pi / 2, yaw=0.3), LEVEL).heading == pytest.approx(0.3)
+    assert viewpoint(camera(), pose(pitch=np.pi / 2, yaw=0.3)).heading == pytest.approx(0.3)
 
 
 def test_ground_points_in_the_optical_frame():
-    view = Viewpoint.of(pose(x=1, z=1.5), LEVEL)
+    view = viewpoint(camera(), pose(x=1, z=1.5))
     np.testing.assert_allclose(view.on_ground(np.array([[11.0, 2.0]])), [[-2, 1.5, 10]])
     np.testing.assert_allclose(view.on_ground(np.array([[11.0, 2.0]]), 0.5), [[-2, 1.0, 10]])
+
+
+def test_directions_rise_from_the_ground_not_from_the_horizon():
+    ahead, down = [1.0, 0.0, 0.0], [0.0, 0.0, -2.0]
+    assert GroundPlane().rise(np.array([ahead, down])).tolist() == [0.0, -2.0]
+    falls = GroundPlane.inclined(0.3, 0.1, 0.0)
+    assert falls.rise(np.array([ahead])) == pytest.approx(np.tan(0.1))
+
+
+def test_the_camera_is_brought_to_the_pictures_size():
+    view = GroundView(camera(), pose())
+    found = Viewpoint.of(view, (200, 400), GroundPlane())
+    assert found.camera.size == (200, 400)
+    assert found.camera is Viewpoint.of(view, (200, 400), GroundPlane()).camera

@@ -1,15 +1,13 @@
 import numpy as np
-from ground_scenes import WINDOW, camera, pose
+from ground_scenes import WINDOW, camera, pose, viewpoint
 
-from panoptic_ros.geometry.ground_plane import GroundPlane, Viewpoint
 from panoptic_ros.grid.lookup import CellLookup, PixelFinder, SightLines
 
 HEIGHT, FOCAL = 1.5, 500.0
 
 
 def finder(hidden=None) -> PixelFinder:
-    view = Viewpoint.of(pose(z=HEIGHT), GroundPlane.inclined(0, 0, 0))
-    return PixelFinder(camera(focal=FOCAL), view, hidden)
+    return PixelFinder(viewpoint(camera(focal=FOCAL), pose(z=HEIGHT)), hidden)
 
 
 def row_at(distance):

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from panoptic_ros.geometry.camera_model import CameraModel
+from panoptic_ros.geometry.ground_plane import GroundView
 from panoptic_ros.geometry.poses import Pose2D, optical_pose
 from panoptic_ros.grid.mapper import GroundMapper
 from panoptic_ros.grid.window import GridWindow
@@ -12,6 +15,7 @@ ROAD, SKY, CAR = 7, 23, 26001
 HEIGHT, FOCAL = 1.5, 300.0
 CAMERA = CameraModel(320, 240, np.array([[FOCAL, 0, 159.5], [0, FOCAL, 119.5], [0, 0, 1]]))
 LEVEL = optical_pose(0.0, 0.0, HEIGHT, 0.0, 0.0, 0.0)
+VIEW, HERE = GroundView(CAMERA, LEVEL), GroundView(CAMERA, LEVEL, Pose2D())
 WINDOW = GridWindow(0.0, -10.0, 30.0, 20.0, 0.2)
 
 
@@ -34,7 +38,7 @@ def mapper():
 
 
 def test_a_car_is_placed_where_it_stands_and_the_road_before_it_is_free(mapper):
-    frame = mapper(street(), camera=CAMERA, base_from_optical=LEVEL, time=0.0)
+    frame = mapper(street(), VIEW, time=0.0)
     layers = frame.layers
     occupied = np.argwhere(layers.occupancy > 50)
     x, y = WINDOW.centers()[tuple(occupied.T)].T
@@ -54,17 +58,15 @@ def test_frames_add_up_along_the_way(mapper):
     for k in range(5):
         frame = mapper(
             street(10.0 - k),
-            camera=CAMERA,
-            base_from_optical=LEVEL,
+            GroundView(CAMERA, LEVEL, Pose2D(float(k), 0.0, 0.0)),
             time=0.1 * k,
-            pose=Pose2D(float(k), 0.0, 0.0),
         )
     column = round(6.0 / 0.2)
     assert frame.layers.occupancy[WINDOW.shape[0] // 2, column - 1 : column + 2].max() > 90
 
 
 def test_a_camera_of_another_size_is_brought_to_the_labels(mapper):
-    frame = mapper(street(), camera=CAMERA.scaled((480, 640)), base_from_optical=LEVEL, time=0.0)
+    frame = mapper(street(), GroundView(CAMERA.scaled((480, 640)), LEVEL), time=0.0)
     assert (frame.layers.occupancy > 50).any()
 
 
@@ -81,22 +83,20 @@ def test_poses_that_nearly_agree_share_a_projection_and_others_do_not(mapper, mo
     monkeypatch.setattr(module, "GroundProjection", counting)
     for pitch in (0.0, 1e-5, 0.02, 0.0):
         pose = optical_pose(0.0, 0.0, HEIGHT, 0.0, pitch, 0.0)
-        mapper(street(), camera=CAMERA, base_from_optical=pose, time=0.0)
+        mapper(street(), GroundView(CAMERA, pose), time=0.0)
     assert len(built) == 2
 
 
 def test_a_refused_frame_leaves_the_grid_as_it_was(mapper):
-    here = {"camera": CAMERA, "base_from_optical": LEVEL, "pose": Pose2D()}
-    before = mapper(street(), time=0.0, **here).layers
+    before = mapper(street(), HERE, time=0.0).layers
     with pytest.raises(ValueError, match="depth"):
-        mapper(street(), time=0.1, depth=np.ones((2, 2), np.float32), **here)
-    after = mapper(PanopticPrediction(np.zeros((240, 320), np.uint16)), time=0.0, **here).layers
+        mapper(street(), replace(HERE, depth=np.ones((2, 2), np.float32)), time=0.1)
+    after = mapper(PanopticPrediction(np.zeros((240, 320), np.uint16)), HERE, time=0.0).layers
     np.testing.assert_array_equal(after.occupancy >= 0, before.occupancy >= 0)
 
 
 def test_reset_forgets(mapper):
-    here = {"camera": CAMERA, "base_from_optical": LEVEL, "pose": Pose2D(), "time": 0.0}
-    mapper(street(), **here)
+    mapper(street(), HERE, time=0.0)
     mapper.reset()
-    layers = mapper(PanopticPrediction(np.zeros((240, 320), np.uint16)), **here).layers
+    layers = mapper(PanopticPrediction(np.zeros((240, 320), np.uint16)), HERE, time=0.0).layers
     assert (layers.occupancy == -1).all()

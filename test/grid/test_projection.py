@@ -26,9 +26,6 @@ from ground_scenes import (
 
 from panoptic_ros.geometry.camera_model import CameraModel
 from panoptic_ros.grid.observation import FREE, OCCUPIED, UNKNOWN
-from panoptic_ros.grid.projection import GroundProjection
-from panoptic_ros.grid.projection_options import ProjectionOptions
-from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.prediction import PanopticPrediction, Segment
 
 # A box 2 m wide whose face is 12 m ahead of base_link, taller than the camera.
@@ -371,7 +368,7 @@ def test_refuses_poses_and_says_why():
     with pytest.raises(ValueError, match="rotation"):
         projection(camera(), np.diag([1.0, 1, 2, 1]))
     with pytest.raises(ValueError, match=r"finite \[4, 4\]"):
-        GroundProjection(camera(), np.eye(3), WINDOW, CITYSCAPES, ProjectionOptions())
+        projection(camera(), np.eye(3))
 
 
 def test_refuses_pictures_of_another_size():

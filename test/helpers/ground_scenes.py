@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from panoptic_ros.geometry.camera_model import CameraModel
+from panoptic_ros.geometry.ground_plane import GroundPlane, GroundView, Viewpoint
 from panoptic_ros.grid.projection import GroundProjection
 from panoptic_ros.grid.projection_options import ProjectionOptions
 from panoptic_ros.grid.window import GridWindow
@@ -73,8 +74,13 @@ def render(
     )
 
 
+def viewpoint(model: CameraModel, at: np.ndarray, plane: GroundPlane | None = None) -> Viewpoint:
+    return Viewpoint.of(GroundView(model, at), model.size, plane or GroundPlane())
+
+
 def projection(model: CameraModel, at: np.ndarray, **options) -> GroundProjection:
-    return GroundProjection(model, at, WINDOW, CITYSCAPES, ProjectionOptions(**options))
+    chosen = ProjectionOptions(**options)
+    return GroundProjection(viewpoint(model, at, chosen.plane), WINDOW, CITYSCAPES, chosen)
 
 
 def observe(model, at, labels, *, depth=None, points=None, **options):

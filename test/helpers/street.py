@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from panoptic_ros.geometry.camera_model import CameraModel
+from panoptic_ros.geometry.ground_plane import GroundPlane
 from panoptic_ros.geometry.poses import Pose2D, optical_pose
 from panoptic_ros.grid.observation import GroundInstance
 from panoptic_ros.labels import encode
 from panoptic_ros.prediction import PanopticPrediction, Segment
 
 PERSON, CAR = 24, 26
-REST = Pose2D()
+REST, LEVEL = Pose2D(), GroundPlane()
 SIZE = (256, 512)
 CAMERA = CameraModel(
     SIZE[1], SIZE[0], np.array([[300.0, 0.0, 255.5], [0.0, 300.0, 127.5], [0.0, 0.0, 1.0]])
@@ -39,10 +40,15 @@ class Board:
         return np.array([self.x + self.vx * time, self.y + self.vy * time])
 
 
-def box(board: Board, time: float, pose: Pose2D) -> tuple[int, int, int, int] | None:
+def box(
+    board: Board, time: float, pose: Pose2D, plane: GroundPlane = LEVEL
+) -> tuple[int, int, int, int] | None:
     """Return the board's box in the image, None where nothing of it is seen."""
     x, y = pose.inverse().apply(board.at(time))
-    corners = [(x, y + side * board.width / 2, z) for side in (1, -1) for z in (0, board.height)]
+    foot = plane.z(x, y)
+    corners = [
+        (x, y + side * board.width / 2, foot + z) for side in (1, -1) for z in (0, board.height)
+    ]
     optical = (np.array(corners) - BASE_FROM_OPTICAL[:3, 3]) @ BASE_FROM_OPTICAL[:3, :3]
     if (optical[:, 2] < 0.5).any():
         return None
@@ -55,7 +61,11 @@ def box(board: Board, time: float, pose: Pose2D) -> tuple[int, int, int, int] | 
 
 
 def view(
-    boards: list[Board], time: float, pose: Pose2D = REST, seed: int = 0
+    boards: list[Board],
+    time: float,
+    pose: Pose2D = REST,
+    seed: int = 0,
+    plane: GroundPlane = LEVEL,
 ) -> tuple[PanopticPrediction, dict[int, GroundInstance], dict[int, int]]:
     """Return a prediction, places on the ground, and which board each instance id is.
 
@@ -65,7 +75,7 @@ def view(
     labels = np.zeros(SIZE, np.uint16)
     segments, ground, owners = [], {}, {}
     for index, (board, number) in enumerate(zip(boards, numbers, strict=True)):
-        found = box(board, time, pose)
+        found = box(board, time, pose, plane)
         if found is None:
             continue
         value = encode(board.class_id, int(number))

@@ -97,14 +97,14 @@ def test_instances_message_names_the_frame_of_its_positions():
         PanopticPrediction(LABELS, SEGMENTS),
         CITYSCAPES,
         HEADER,
-        positions={24001: (3.0, -1.5)},
+        positions={24001: (3.0, -1.5, 0.2)},
         position_frame="base_link",
     )
     msg = sent(msg)
     assert msg.position_frame == "base_link"
     car, person = msg.instances
     assert math.isnan(car.position.x)
-    assert (person.position.x, person.position.y, person.position.z) == (3.0, -1.5, 0.0)
+    assert (person.position.x, person.position.y, person.position.z) == (3.0, -1.5, 0.2)
 
 
 def test_instances_message_without_things():

@@ -21,6 +21,7 @@ TRACK = Track(
     bearing=math.pi / 2,
     width=4.0,
     height=1.5,
+    elevation=-0.5,
     age=1.0,
     coasting=False,
 )
@@ -30,7 +31,7 @@ def test_a_box_reaches_back_from_the_contact_edge():
     (marker,) = track_markers([TRACK], CITYSCAPES)
     assert marker.track_id == 12
     assert marker.size == (1.5, 4.0, 1.5)
-    assert marker.center == pytest.approx((10, 5 + 0.75, 0.75))
+    assert marker.center == pytest.approx((10, 5 + 0.75, -0.5 + 0.75))
     assert marker.yaw == math.pi / 2
     assert all(0 <= c <= 1 for c in marker.color)
 

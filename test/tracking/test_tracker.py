@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 from street import BASE_FROM_OPTICAL, CAMERA, CAR, PERSON, REST, SIZE, Board, view
 
 from panoptic_ros.geometry.camera_model import CameraModel
-from panoptic_ros.geometry.poses import Pose2D
+from panoptic_ros.geometry.ground_plane import GroundPlane, GroundView
+from panoptic_ros.geometry.poses import Pose2D, optical_pose
+from panoptic_ros.grid.observation import GroundInstance
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.prediction import PanopticPrediction, Segment
 from panoptic_ros.tracking import InstanceTracker, TrackingOptions
 
 NOTHING = PanopticPrediction(np.zeros(SIZE, np.uint16), [])
+HERE = GroundView(CAMERA, BASE_FROM_OPTICAL, REST)
 PEDESTRIAN = Board(PERSON, 18.0, 3.0, width=0.6, height=1.7)
 PARKED = Board(CAR, 20.0, -3.0)
 
@@ -34,10 +37,8 @@ def seen_by(tracker, boards, time, pose=REST, *, placed=True, hidden=()):
     tracks = tracker.update(
         prediction,
         time=time,
-        pose=pose,
-        ground=ground if placed else None,
-        camera=CAMERA,
-        base_from_optical=BASE_FROM_OPTICAL,
+        view=GroundView(CAMERA, BASE_FROM_OPTICAL, pose),
+        placed=ground.values() if placed else (),
     )
     return {names[owners[t.instance_id]]: t for t in tracks if not t.coasting}, tracks
 
@@ -100,13 +101,17 @@ def test_identity_is_kept_through_half_a_second_of_occlusion(hidden, placed):
 
 
 def test_a_box_lost_in_the_image_is_found_again_on_the_ground():
-    """Let the car brake while the object is hidden, and tell the tracker of no camera motion."""
+    """Hide the object while the car turns, with a calibration that hardly moves any box."""
     tracker = InstanceTracker(CITYSCAPES)
+    wide = CameraModel(SIZE[1], SIZE[0], np.array([[3.0, 0, 255.5], [0, 3.0, 127.5], [0, 0, 1]]))
     ids = []
     for step in (0, 1, 2, 3, 9, 10):
         pose = Pose2D(0.0, 0.0, 0.06 * step)
         prediction, ground, _ = view([PEDESTRIAN], 0.1 * step, pose)
-        (track,) = tracker.update(prediction, time=0.1 * step, pose=pose, ground=ground)
+        view_of_it = GroundView(wide, BASE_FROM_OPTICAL, pose)
+        (track,) = tracker.update(
+            prediction, time=0.1 * step, view=view_of_it, placed=ground.values()
+        )
         ids.append(track.track_id)
     assert len(set(ids)) == 1
 
@@ -129,17 +134,58 @@ def test_a_coasting_track_goes_on_and_ends():
         _, (last,) = seen_by(tracker, [walker], 0.1 * step)
     spread = np.trace(last.covariance)
     for step in range(10, 14):
-        (track,) = tracker.update(NOTHING, time=0.1 * step, pose=REST)
+        (track,) = tracker.update(NOTHING, time=0.1 * step, view=HERE)
         assert track.coasting
         assert track.position == pytest.approx(tuple(walker.at(0.1 * step)), abs=0.2)
         assert np.trace(track.covariance) > spread
-    assert tracker.update(NOTHING, time=1.5, pose=REST) == []
+    assert tracker.update(NOTHING, time=1.5, view=HERE) == []
+
+
+@pytest.mark.parametrize(
+    "plane",
+    [
+        GroundPlane(height=0.9),
+        GroundPlane.inclined(0.0, -0.1, 0.0),
+        GroundPlane.inclined(0.0, 0.0, 0.35),
+    ],
+)
+def test_raised_and_tilted_ground_is_honoured(plane):
+    """Hide the farther of two persons while the car comes so near that the other takes its place.
+
+    Neither was placed: how far their boxes move is told by where the ground is.
+    """
+    tracker = InstanceTracker(CITYSCAPES, plane=plane)
+    pair = [Board(PERSON, 9.5, y, width=0.3, height=1.7) for y in (2.0, 2.9)]
+    ids = []
+    for boards, time, x in ((pair, 0.0, 0.0), (pair[:1], 0.1, 2.5)):
+        prediction, _, owners = view(boards, time, Pose2D(x), plane=plane)
+        here = GroundView(CAMERA, BASE_FROM_OPTICAL, Pose2D(x))
+        tracks = tracker.update(prediction, time=time, view=here)
+        ids += [t.track_id for t in tracks if not t.coasting and owners[t.instance_id] == 0]
+    assert len(ids) == 2
+    assert ids[0] == ids[1]
+
+
+def test_heights_are_measured_on_tilted_ground():
+    tracker = InstanceTracker(CITYSCAPES, plane=GroundPlane.inclined(0.1, 0.04, -0.05))
+    steep = optical_pose(1.5, 0.0, 1.3, 0.0, 0.6, 0.0)
+    labels = np.zeros(SIZE, np.uint16)
+    segment = Segment(26001, CAR, True, 0.9, 100, (200, 50, 260, 110))
+    stands = GroundInstance(26001, CAR, (4.0, 1.0), 1.8, np.eye(2))
+    here = GroundView(CAMERA, steep, REST)
+    (track,) = tracker.update(
+        PanopticPrediction(labels, [segment]), time=0.0, view=here, placed=[stands]
+    )
+    # How far the ground is below the camera there, 4 m ahead and 1 m to the left.
+    below = 1.3 - 0.1 + 4 * math.tan(0.04) + math.tan(0.05) / math.cos(0.04)
+    depth = 2.5 * math.cos(0.6) + below * math.sin(0.6)
+    assert track.height == pytest.approx(60 * depth / 300)
 
 
 def test_what_was_seen_once_does_not_coast():
     tracker = InstanceTracker(CITYSCAPES)
     seen_by(tracker, [PARKED], 0.0)
-    assert tracker.update(NOTHING, time=0.1, pose=REST) == []
+    assert tracker.update(NOTHING, time=0.1, view=HERE) == []
 
 
 def test_a_person_never_becomes_a_car():
@@ -186,7 +232,8 @@ def test_frames_come_at_irregular_times():
 def test_without_a_pose_there_are_no_positions():
     tracker = InstanceTracker(CITYSCAPES)
     prediction, ground, _ = view([PARKED], 0.0)
-    (track,) = tracker.update(prediction, time=0.0, ground=ground)
+    view_only = GroundView(CAMERA, BASE_FROM_OPTICAL)
+    (track,) = tracker.update(prediction, time=0.0, view=view_only, placed=ground.values())
     assert track.position is track.velocity is track.covariance is None
     assert track.bearing is track.width is track.height is None
 
@@ -247,9 +294,7 @@ def test_the_calibration_may_be_of_another_picture_size():
         tracks = tracker.update(
             prediction,
             time=0.1 * step,
-            pose=pose,
-            camera=large,
-            base_from_optical=BASE_FROM_OPTICAL,
+            view=GroundView(large, BASE_FROM_OPTICAL, pose),
         )
         ids += [t.track_id for t in tracks if not t.coasting]
     assert ids == [1] * 4
@@ -276,7 +321,7 @@ def test_whatever_comes_each_instance_has_at_most_one_track(data):
         time += data.draw(st.floats(0, 0.8))
         segments = segments_of(data.draw)
         labels = np.zeros(SIZE, np.uint16)
-        tracks = tracker.update(PanopticPrediction(labels, segments), time=time, pose=REST)
+        tracks = tracker.update(PanopticPrediction(labels, segments), time=time, view=HERE)
         by_id = {t.track_id: t for t in tracks}
         assert len(by_id) == len(tracks)
         seen = [t.instance_id for t in tracks if not t.coasting]
