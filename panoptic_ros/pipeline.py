@@ -11,8 +11,9 @@ from torch import Tensor
 
 from panoptic_ros.fusion import FusionOptions, make_strategy
 from panoptic_ros.labels import LabelSet
+from panoptic_ros.messages.images import MAX_PIXELS
 from panoptic_ros.model.build import build_predictors
-from panoptic_ros.model.config import MAX_PIXELS, load_model_config
+from panoptic_ros.model.config import load_model_config
 from panoptic_ros.model.predictors import InstancePredictor, SemanticPredictor
 from panoptic_ros.networks.panoptic_head import PanopticHead
 from panoptic_ros.prediction import (

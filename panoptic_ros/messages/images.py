@@ -10,9 +10,9 @@ import numpy as np
 
 from panoptic_ros.messages.refusal import ImageRefused
 
-# 8192 x 8192: three times the largest cameras'. A few hundred bytes of a compressed picture can
-# claim 65500 x 65500, so sizes are compared before any memory is taken.
-MAX_PIXELS = 1 << 26
+# 8K video has 33.2 million. A few hundred bytes of a compressed picture can claim 65500 x 65500,
+# so sizes are compared before any memory is taken. Model files may set another limit.
+MAX_PIXELS = 1 << 25
 
 
 class RawImage(Protocol):
@@ -144,7 +144,8 @@ def check_pixels(what: str, width: int, height: int, max_pixels: int) -> None:
         raise ImageRefused(f"zero size {width}x{height} in the {what}")
     if width * height > max_pixels:
         raise ImageRefused(
-            f"{what} of {width}x{height} pixels is beyond the limit of {max_pixels} pixels"
+            f"{what} of {width}x{height} pixels is beyond the limit of {max_pixels} pixels "
+            "(max_pixels of the model file)"
         )
 
 

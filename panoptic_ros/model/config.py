@@ -13,10 +13,9 @@ from panoptic_ros.documents import make, named, read_yaml
 from panoptic_ros.fusion import STRATEGIES
 from panoptic_ros.fusion.fusion_options import FusionOptions
 from panoptic_ros.labels import LabelSet, label_set
+from panoptic_ros.messages.images import MAX_PIXELS
 
 RANDOM = "random"
-# 8K video has 33.2 million pixels.
-MAX_PIXELS = 1 << 25
 
 
 @dataclass(frozen=True)

@@ -250,7 +250,9 @@ def _claim(message, draw):
 
 def _large(message, draw):
     """A small file that really has many pixels."""
-    message.data = _file("png", draw.one([(8192, 8192), (8192, 4), (4, 8192), (1, 1)]))
+    message.data = _file(
+        "png", draw.one([(8192, 8192), (4096, 4096), (8192, 4), (4, 8192), (1, 1)])
+    )
 
 
 def _splice(message, draw):

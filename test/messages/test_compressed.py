@@ -257,9 +257,10 @@ def jpeg_of_size(width, height):
             png_of_size(80, 33),
             "undecodable png: corrupt data .*: 241 bytes of its pixels are missing",
         ),
-        (png_of_size(8192, 8192), "bytes cannot hold the 8192x8192 pixels that it claims"),
-        (jpeg_of_size(8192, 8192), "bytes cannot hold the 8192x8192 pixels that it claims"),
-        (jpeg_of_size(8192, 8192)[:689] + b"\xff\xd9", "691 bytes cannot hold the 8192x8192"),
+        (png_of_size(8192, 8192), "png of 8192x8192 pixels is beyond the limit"),
+        (png_of_size(4096, 4096), "bytes cannot hold the 4096x4096 pixels that it claims"),
+        (jpeg_of_size(4096, 4096), "bytes cannot hold the 4096x4096 pixels that it claims"),
+        (jpeg_of_size(4096, 4096)[:689] + b"\xff\xd9", "691 bytes cannot hold the 4096x4096"),
     ],
 )
 def test_refuses_with_a_reason(data, reason):
