@@ -14,7 +14,8 @@ from panoptic_ros.labels import LabelSet
 from panoptic_ros.messages.images import MAX_PIXELS
 from panoptic_ros.model.build import build_predictors
 from panoptic_ros.model.config import load_model_config
-from panoptic_ros.model.predictors import InstancePredictor, SemanticPredictor
+from panoptic_ros.model.predictors import SeparatePredictors
+from panoptic_ros.model.shared_predictor import SharedPredictor
 from panoptic_ros.networks.panoptic_head import PanopticHead
 from panoptic_ros.prediction import (
     InstancePrediction,
@@ -66,7 +67,7 @@ class PanopticResult:
 
 
 class PanopticPipeline:
-    """Turn images into label images with two networks and a merging strategy.
+    """Turn images into label images: networks, then a merging strategy.
 
     >>> pipeline = PanopticPipeline.load("town")
     >>> prediction = pipeline(image)              # uint8 [H, W, 3], RGB
@@ -83,8 +84,7 @@ class PanopticPipeline:
 
     def __init__(
         self,
-        semantic: SemanticPredictor,
-        instances: InstancePredictor,
+        networks: SeparatePredictors | SharedPredictor,
         head: PanopticHead | None = None,
         *,
         fusion: str = "stack",
@@ -92,8 +92,7 @@ class PanopticPipeline:
         name: str = "",
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        self.semantic = semantic
-        self.instances = instances
+        self.networks = networks
         self.head = head
         self.name = name
         self.max_pixels = max_pixels
@@ -117,10 +116,9 @@ class PanopticPipeline:
         Raise FileNotFoundError or ValueError that names the file at fault, or the device.
         """
         config = load_model_config(weights)
-        semantic, instances, head = build_predictors(config, torch_device(device))
+        networks, head = build_predictors(config, torch_device(device))
         return cls(
-            semantic,
-            instances,
+            networks,
             head,
             fusion=fusion or fusion_or_stack(config.fusion, head, config.name),
             options=options or config.options,
@@ -131,12 +129,12 @@ class PanopticPipeline:
     @property
     def labels(self) -> LabelSet:
         """Label set of the predictions."""
-        return self.semantic.labels
+        return self.networks.labels
 
     @property
     def device(self) -> torch.device:
         """Device that the networks run on."""
-        return self.semantic.device
+        return self.networks.device
 
     def set_fusion(self, name: str, options: FusionOptions) -> None:
         """Change the merging strategy and its thresholds from the next frame on.
@@ -172,12 +170,9 @@ class PanopticPipeline:
         """
         self._check_size(image)
         clock = StageClock(self.device)
-        frame = self.semantic.upload(image)
+        frame = self.networks.upload(image)
         clock.lap("upload")
-        semantic = self.semantic(frame)
-        clock.lap("semantic")
-        instances = self.instances(frame)
-        clock.lap("instances")
+        semantic, instances = self.networks(frame, clock.lap)
         finite = torch.stack([all_finite([semantic.logits]), instances.all_finite()])
         return Inference(semantic, instances, finite, clock)
 

@@ -97,7 +97,7 @@ def fingerprint(config: ModelConfig) -> str:
     A model that is trained anew under its old name is another model.
     """
     digest = hashlib.sha256(repr(config).encode())
-    for network in (config.semantic, config.instances, config.head):
+    for network in (config.semantic, config.instances, config.network, config.head):
         if network is None or network.weights == RANDOM:
             continue
         weights = Path(network.weights)

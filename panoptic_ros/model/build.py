@@ -13,24 +13,35 @@ from panoptic_ros import checkpoints
 from panoptic_ros.checkpoints import advice
 from panoptic_ros.documents import named
 from panoptic_ros.model.config import RANDOM, ModelConfig, NetworkConfig
-from panoptic_ros.model.predictors import InstancePredictor, SemanticPredictor
-from panoptic_ros.networks import DeepLabV3Plus, MaskRCNNDetector, PanopticHead, build
+from panoptic_ros.model.predictors import (
+    InstancePredictor,
+    SemanticPredictor,
+    SeparatePredictors,
+)
+from panoptic_ros.model.shared_predictor import SharedPredictor
+from panoptic_ros.networks import (
+    DeepLabV3Plus,
+    MaskRCNNDetector,
+    PanopticHead,
+    SharedPanopticNetwork,
+    build,
+)
 
 T = TypeVar("T")
 
 
 def build_predictors(
     config: ModelConfig, device: torch.device | str
-) -> tuple[SemanticPredictor, InstancePredictor, PanopticHead | None]:
+) -> tuple[SeparatePredictors | SharedPredictor, PanopticHead | None]:
     """Return the networks of a model on a device, ready for images, and its head if any.
 
     Raise FileNotFoundError for missing weights, with the command that fetches them where
     there is one; ValueError where weights are damaged, are another kind of network, or know
     other classes than the model's label set.
     """
-    semantic, instances = build_networks(config, device)
+    networks = build_networks(config, device)
     if config.head is None:
-        return semantic, instances, None
+        return networks, None
     head = _network(config, "head", PanopticHead, device)
     things = {c.id for c in config.labels.things}
     if set(head.class_ids) != things or head.num_semantic != len(config.labels):
@@ -39,14 +50,20 @@ def build_predictors(
             f"{head.num_semantic}, label set {config.labels.name!r} has {sorted(things)} "
             f"among {len(config.labels)}"
         )
-    return semantic, instances, head
+    return networks, head
 
 
 def build_networks(
     config: ModelConfig, device: torch.device | str
-) -> tuple[SemanticPredictor, InstancePredictor]:
-    """Return the two networks that the head merges; raise as `build_predictors` does."""
-    return _semantic(config, device), _instances(config, device)
+) -> SeparatePredictors | SharedPredictor:
+    """Return the networks whose answer is merged; raise as `build_predictors` does."""
+    entry = config.network
+    if entry is None:
+        return SeparatePredictors(_semantic(config, device), _instances(config, device))
+    network = _network(config, "network", SharedPanopticNetwork, device)
+    where = f"model {config.name!r}, network"
+    sides = (entry.short_side, entry.long_side)
+    return named(where, lambda: SharedPredictor(network, config.labels, *sides))
 
 
 def _semantic(config: ModelConfig, device: torch.device | str) -> SemanticPredictor:

@@ -50,16 +50,18 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Hold a model file: two networks, perhaps a head, and how to merge.
+    """Hold a model file: its networks, perhaps a head, and how to merge.
 
+    Two networks of their own, semantic and instances, or one with a shared backbone, network;
     name: the file's; weights are absolute paths, or `random`; seed: of random weights;
     max_pixels: larger images are refused.
     """
 
     name: str
     labels: LabelSet
-    semantic: NetworkConfig
-    instances: NetworkConfig
+    semantic: NetworkConfig | None = None
+    instances: NetworkConfig | None = None
+    network: NetworkConfig | None = None
     head: NetworkConfig | None = None
     fusion: str = "stack"
     options: FusionOptions = field(default_factory=FusionOptions)
@@ -72,13 +74,21 @@ class _File:
     """Hold the keys of a model file; those without a default must be there."""
 
     label_set: str
-    semantic: NetworkConfig
-    instances: NetworkConfig
+    semantic: NetworkConfig | None = None
+    instances: NetworkConfig | None = None
+    network: NetworkConfig | None = None
     head: NetworkConfig | None = None
     fusion: str = "stack"
     options: FusionOptions | None = None
     seed: int = 0
     max_pixels: int = MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        halves = [part for part in (self.semantic, self.instances) if part is not None]
+        if len(halves) != (0 if self.network else 2):
+            raise ValueError(
+                "write semantic and instances, two networks, or network alone, a shared one"
+            )
 
 
 def load_model_config(model: str | Path) -> ModelConfig:
@@ -91,8 +101,8 @@ def load_model_config(model: str | Path) -> ModelConfig:
     file = _find(model)
     raw = make(_File, read_yaml(file), str(file))
 
-    def network(entry: NetworkConfig) -> NetworkConfig:
-        if entry.weights == RANDOM:
+    def placed(entry: NetworkConfig | None) -> NetworkConfig | None:
+        if entry is None or entry.weights == RANDOM:
             return entry
         return replace(entry, weights=str(_weights_path(entry.weights, file.parent)))
 
@@ -103,9 +113,10 @@ def load_model_config(model: str | Path) -> ModelConfig:
     return ModelConfig(
         name=file.stem,
         labels=named(f"{file}: label_set", lambda: label_set(raw.label_set)),
-        semantic=network(raw.semantic),
-        instances=network(raw.instances),
-        head=None if raw.head is None else network(raw.head),
+        semantic=placed(raw.semantic),
+        instances=placed(raw.instances),
+        network=placed(raw.network),
+        head=placed(raw.head),
         fusion=raw.fusion,
         options=raw.options or FusionOptions(),
         seed=raw.seed,

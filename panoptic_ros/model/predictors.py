@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -151,6 +151,34 @@ def _answers(*modules: nn.Module) -> Iterator[list[Tensor]]:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+class SeparatePredictors:
+    """Put two networks of their own behind the call of a shared one: the report's form."""
+
+    def __init__(self, semantic: SemanticPredictor, instances: InstancePredictor) -> None:
+        self.semantic, self.instances = semantic, instances
+        self.labels = semantic.labels
+
+    @property
+    def device(self) -> torch.device:
+        """Device that the networks are on."""
+        return self.semantic.device
+
+    def upload(self, image: np.ndarray | Tensor) -> Tensor:
+        """Return an image as uint8 [3, H, W] on the device; see `upload` below."""
+        return self.semantic.upload(image)
+
+    def __call__(
+        self, image: np.ndarray | Tensor, lap: Callable[[str], None] = lambda stage: None
+    ) -> tuple[SemanticPrediction, InstancePrediction]:
+        """Return both predictions of an image; lap: told when `semantic`, `instances` are done."""
+        frame = self.upload(image)
+        semantic = self.semantic(frame)
+        lap("semantic")
+        instances = self.instances(frame)
+        lap("instances")
+        return semantic, instances
 
 
 def _class_ids(network: MaskRCNNDetector, labels: LabelSet) -> list[int]:

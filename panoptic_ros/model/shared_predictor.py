@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -39,21 +41,31 @@ class SharedPredictor(Predictor):
         self._class_ids = torch.tensor([0, *(c.id for c in labels.things)], device=self.device)
 
     @torch.inference_mode()
-    def __call__(self, image: np.ndarray | Tensor) -> tuple[SemanticPrediction, InstancePrediction]:
-        """Return both predictions of an image (see `upload` for what it takes)."""
+    def __call__(
+        self, image: np.ndarray | Tensor, lap: Callable[[str], None] = lambda stage: None
+    ) -> tuple[SemanticPrediction, InstancePrediction]:
+        """Return both predictions of an image (see `upload` for what it takes).
+
+        lap: told when `instances`, to which the backbone is counted, and `semantic` are done.
+        """
         frame = self.upload(image)
         size = (int(frame.shape[1]), int(frame.shape[2]))
         height, width = (_whole(side) for side in resized(size, self.short_side, self.long_side))
         pixels = resize(frame, (height, width))[None].float().div_(255)
-        output = self.network(pixels.contiguous(memory_format=torch.channels_last))
-        found = output.instances[0]
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        features = self.network.features(pixels)
+        detections, _ = self.network.instances(pixels, features, None)
+        lap("instances")
+        logits = self.network.logits(features, detections)[0]
+        lap("semantic")
+        found = detections[0]
         scale = found["boxes"].new_tensor([size[1] / width, size[0] / height] * 2)
         limit = found["boxes"].new_tensor([size[1], size[0]] * 2)
         boxes = torch.minimum((found["boxes"] * scale).clamp(min=0), limit)
         instances = InstancePrediction(
             boxes, self._class_ids[found["labels"]], found["scores"], found["masks"]
         )
-        return SemanticPrediction(output.logits[0], size, self.labels), instances
+        return SemanticPrediction(logits, size, self.labels), instances
 
 
 def _whole(side: int) -> int:

@@ -145,9 +145,9 @@ class HeadTask(Task):
     def _prepare(
         self, folders: Mapping[str, Path], frames: Mapping[str, Frames], device: torch.device
     ) -> None:
-        semantic, instances = build_networks(self._frozen(), device)
+        networks = build_networks(self._frozen(), device)
         for split, folder in folders.items():
-            prepare(folder, frames[split], semantic, instances, self.config.least_score)
+            prepare(folder, frames[split], networks, self.config.least_score)
 
     def _frozen(self) -> ModelConfig:
         """Return the frozen networks as the halves of a model."""

@@ -14,7 +14,8 @@ from tqdm import tqdm
 from panoptic_ros.fusion.candidates import Candidates
 from panoptic_ros.fusion.conv_head import instance_mask, region, softmax_masks
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet
-from panoptic_ros.model.predictors import InstancePredictor, SemanticPredictor
+from panoptic_ros.model.predictors import SeparatePredictors
+from panoptic_ros.model.shared_predictor import SharedPredictor
 from panoptic_ros.prediction import SemanticPrediction
 from panoptic_ros.training.frames import Frames
 from panoptic_ros.training.instance import matches
@@ -112,8 +113,7 @@ class HeadInputs:
 def prepare(
     folder: Path,
     frames: Frames,
-    semantic: SemanticPredictor,
-    instances: InstancePredictor,
+    networks: SeparatePredictors | SharedPredictor,
     least_score: float,
 ) -> None:
     """Write the predictions on every frame to a folder, unless a former run did.
@@ -127,13 +127,13 @@ def prepare(
     rows: list[tuple[int, int, int]] = []
     for frame, sample in enumerate(tqdm(frames, f"predicting {folder.name}", unit="frame")):
         image = sample.load_image()
-        found = instances(image)
+        semantic, found = networks(image)
         found = found[found.scores >= least_score]
         matched = matches(found, sample.load_instance_ids())
         kept = torch.tensor([m.detection for m in matched], dtype=torch.int64)
         rows += [(frame, position, m.value) for position, m in enumerate(matched)]
         stored = {
-            "logits": semantic(image).logits.half().cpu(),
+            "logits": semantic.logits.half().cpu(),
             "boxes": found.boxes.cpu()[kept],
             "masks": found.masks.half().cpu()[kept],
         }

@@ -9,6 +9,7 @@ from panoptic_ros.evaluation.timing import timed
 from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.fusion.conv_head import ConvHead
 from panoptic_ros.labels import CITYSCAPES
+from panoptic_ros.model.predictors import SeparatePredictors
 from panoptic_ros.networks import PanopticHead
 from panoptic_ros.pipeline import PanopticPipeline
 from panoptic_ros.prediction import InstancePrediction, SemanticPrediction
@@ -28,7 +29,7 @@ class Known:
         self.answer = answer
 
     def upload(self, image):
-        return torch.from_numpy(image)
+        return torch.as_tensor(image)
 
     def __call__(self, frame):
         return self.answer
@@ -65,8 +66,7 @@ def pipeline():
     weight[0, 1 + CHANNEL[CAR]] = weight[0, 0]
     weight[0, 0] = 0
     return PanopticPipeline(
-        Known(SemanticPrediction(logits, SIZE, CITYSCAPES)),
-        Known(car),
+        SeparatePredictors(Known(SemanticPrediction(logits, SIZE, CITYSCAPES)), Known(car)),
         head,
         options=FusionOptions(stuff_area_limit=0),
         name="known",

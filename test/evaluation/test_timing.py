@@ -18,7 +18,7 @@ def pipeline(tmp_path_factory):
 def test_strategies_share_one_run_of_the_networks(pipeline, monkeypatch):
     runs = []
     for part in ("semantic", "instances"):
-        network = getattr(pipeline, part).network
+        network = getattr(pipeline.networks, part).network
         network.register_forward_hook(lambda *_, part=part: runs.append(part))
     inference, merged, milliseconds = timed(pipeline, IMAGE, ["stack", "conv_head"])
     assert runs == ["semantic", "instances"]

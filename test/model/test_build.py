@@ -11,14 +11,14 @@ from panoptic_ros import checkpoints, resources
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.model.build import build_predictors
 from panoptic_ros.model.config import NetworkConfig, load_model_config
+from panoptic_ros.model.shared_predictor import SharedPredictor
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
 
 
 def tensors(predictors):
-    semantic, instances, _ = predictors
-    found = instances(IMAGE)
-    return semantic(IMAGE).logits, found.boxes, found.masks
+    semantic, found = predictors[0](IMAGE)
+    return semantic.logits, found.boxes, found.masks
 
 
 def test_random_weights_come_from_the_seed_and_leave_the_callers_random_state(tmp_path):
@@ -38,15 +38,15 @@ def test_every_key_arrives(tmp_path):
     assert (config.name, config.fusion, config.seed) == ("small", "conv_head", 3)
     assert config.options.score_threshold == 0.25
     assert config.options.class_limits == {24: 3}
-    predictor, instances, head = build_predictors(config, "cpu")
-    assert (predictor.short_side, predictor.long_side) == (64, 90)
-    assert (instances.short_side, instances.long_side) == (0, 0)
+    networks, head = build_predictors(config, "cpu")
+    assert (networks.semantic.short_side, networks.semantic.long_side) == (64, 90)
+    assert (networks.instances.short_side, networks.instances.long_side) == (0, 0)
     assert head.class_ids == (24, 25, 26, 27, 28, 31, 32, 33)
 
 
 def test_a_model_needs_no_head(tmp_path):
     config = load_model_config(write(tmp_path / "small.yaml", head=None, fusion="stack"))
-    assert build_predictors(config, "cpu")[2] is None
+    assert build_predictors(config, "cpu")[1] is None
 
 
 def checkpoint(folder, part, network, **changes):
@@ -67,9 +67,9 @@ def checkpoint(folder, part, network, **changes):
 
 def test_weights_lie_beside_the_model_file(tmp_path):
     trained = build_predictors(load_model_config(write(tmp_path / "small.yaml")), "cpu")
-    semantic, instances, head = trained
-    checkpoint(tmp_path / "w", "semantic", semantic.network)
-    checkpoint(tmp_path / "w", "instances", instances.network)
+    networks, head = trained
+    checkpoint(tmp_path / "w", "semantic", networks.semantic.network)
+    checkpoint(tmp_path / "w", "instances", networks.instances.network)
     checkpoint(tmp_path / "w", "head", head)
     parts = {part: {"weights": f"./w/{part}"} for part in ("semantic", "instances", "head")}
     loaded = build_predictors(load_model_config(write(tmp_path / "own.yaml", **parts)), "cpu")
@@ -87,8 +87,8 @@ def test_weights_are_found_by_name_in_the_package(tmp_path):
 
 
 def test_weights_for_another_label_set_or_part_are_refused(tmp_path):
-    semantic, _, head = build_predictors(load_model_config(write(tmp_path / "s.yaml")), "cpu")
-    checkpoint(tmp_path, "semantic", semantic.network, label_set="ade20k")
+    networks, head = build_predictors(load_model_config(write(tmp_path / "s.yaml")), "cpu")
+    checkpoint(tmp_path, "semantic", networks.semantic.network, label_set="ade20k")
     config = load_model_config(write(tmp_path / "a.yaml", semantic={"weights": "./semantic"}))
     with pytest.raises(ValueError, match="trained for label set 'ade20k', the model's is 'city"):
         build_predictors(config, "cpu")
@@ -114,11 +114,12 @@ def test_an_unknown_architecture_is_named_with_its_model(tmp_path):
 
 def test_weights_are_found_by_name_in_the_users_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("PANOPTIC_WEIGHTS", str(tmp_path / "own"))
-    semantic = build_predictors(load_model_config(write(tmp_path / "small.yaml")), "cpu")[0]
+    small = load_model_config(write(tmp_path / "small.yaml"))
+    semantic = build_predictors(small, "cpu")[0].semantic
     checkpoint(tmp_path / "own", "semantic", semantic.network)
     config = load_model_config(write(tmp_path / "own.yaml", semantic={"weights": "semantic"}))
     assert config.semantic.weights == str(tmp_path / "own" / "semantic")
-    loaded = build_predictors(config, "cpu")[0]
+    loaded = build_predictors(config, "cpu")[0].semantic
     torch.testing.assert_close(loaded(IMAGE).logits, semantic(IMAGE).logits)
 
 
@@ -151,7 +152,7 @@ def test_a_mapped_network_finds_riders_where_the_model_says_so(tmp_path):
     for find_riders in (False, True):
         entry = {"weights": "random", "architecture": architecture, "find_riders": find_riders}
         config = load_model_config(write(tmp_path / "mapped.yaml", instances=entry))
-        instances = build_predictors(config, "cpu")[1]
+        instances = build_predictors(config, "cpu")[0].instances
         assert instances.finds_riders is find_riders
         assert set(instances(IMAGE).class_ids.tolist()) <= {24, 25, 33}
 
@@ -180,12 +181,41 @@ def test_an_onnx_network_is_the_semantic_half(tmp_path):
     }
     (tmp_path / "net.yaml").write_text(yaml.safe_dump(description))
     model = write(tmp_path / "small.yaml", semantic={"weights": "./net.yaml"})
-    semantic, instances, _ = build_predictors(load_model_config(model), "cpu")
-    frame = semantic.upload(IMAGE)
-    found = semantic(frame).channels
+    semantic, instances = build_predictors(load_model_config(model), "cpu")[0](IMAGE)
+    found = semantic.channels
     names = ("road", "car", "sky")
     channels = [CITYSCAPES.classes.index(CITYSCAPES.by_name[name]) for name in names]
     best = torch.tensor(channels)[torch.from_numpy(IMAGE.astype(int)).argmax(2)]
     is_clear = np.sort(IMAGE, axis=2)[..., 2] > np.sort(IMAGE, axis=2)[..., 1]
     assert torch.equal(found[is_clear].long(), best[is_clear])
-    assert instances(frame).masks.shape[1:] == (28, 28)
+    assert instances.masks.shape[1:] == (28, 28)
+
+
+SHARED = {
+    "name": "shared_panoptic",
+    "num_classes": 19,
+    "num_things": 8,
+    "fpn_channels": 32,
+    "semantic": {"name": "fpn_branch", "channels": 32},
+    "instances": {"name": "yolact", "channels": 32, "detections": 5, "score_threshold": 0.0},
+}
+
+
+def test_a_shared_network_stands_for_both(tmp_path):
+    entry = {"weights": "random", "architecture": SHARED, "short_side": 64}
+    model = write(tmp_path / "shared.yaml", semantic=None, instances=None, network=entry)
+    networks, head = build_predictors(load_model_config(model), "cpu")
+    assert isinstance(networks, SharedPredictor)
+    assert head is not None
+    laps = []
+    semantic, instances = networks(IMAGE, laps.append)
+    assert laps == ["instances", "semantic"]
+    assert semantic.logits.shape == (19, 16, 24)
+    assert set(instances.class_ids.tolist()) <= {c.id for c in CITYSCAPES.things}
+
+
+def test_a_shared_network_for_other_classes_is_refused(tmp_path):
+    entry = {"weights": "random", "architecture": SHARED | {"num_classes": 5}}
+    model = write(tmp_path / "shared.yaml", semantic=None, instances=None, network=entry)
+    with pytest.raises(ValueError, match="model 'shared', network: the network has 5 classes"):
+        build_predictors(load_model_config(model), "cpu")

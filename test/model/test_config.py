@@ -29,6 +29,8 @@ def test_packaged_models_are_valid(file):
         ({"fusion": "best"}, "small.yaml: fusion is 'best'; known: stack, conv_head"),
         ({"seed": "x"}, "small.yaml: seed is 'x'; it must be a whole number"),
         ({"options": {"score_threshold": 2}}, "options: score_threshold is 2"),
+        ({"semantic": None}, "write semantic and instances, two networks, or network alone"),
+        ({"network": {"weights": "./n"}}, "write semantic and instances, two networks"),
         ({"options": {"threshold": 2}}, "options: unknown key 'threshold'"),
         ({"options": {"class_limits": [24]}}, "options: class_limits is .*; it must be a mapping"),
     ],
@@ -40,8 +42,8 @@ def test_a_mistake_is_named_with_file_and_key(tmp_path, changes, message):
 
 def test_a_missing_key_is_named(tmp_path):
     file = tmp_path / "small.yaml"
-    file.write_text("label_set: cityscapes\nsemantic: {weights: random}\n")
-    with pytest.raises(ValueError, match=r"small.yaml: instances is missing"):
+    file.write_text("label_set: cityscapes\nsemantic: {weights: ./s}\n")
+    with pytest.raises(ValueError, match=r"small.yaml: write semantic and instances"):
         load_model_config(file)
 
 

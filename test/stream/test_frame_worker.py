@@ -10,7 +10,11 @@ from waiting import TIMEOUT, wait_for
 from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.messages import ImageRefused
-from panoptic_ros.model.predictors import InstancePredictor, SemanticPredictor
+from panoptic_ros.model.predictors import (
+    InstancePredictor,
+    SemanticPredictor,
+    SeparatePredictors,
+)
 from panoptic_ros.networks import build
 from panoptic_ros.pipeline import PanopticPipeline
 from panoptic_ros.stream import frame_worker
@@ -36,8 +40,9 @@ def pipeline():
         }
     )
     return PanopticPipeline(
-        SemanticPredictor(semantic, CITYSCAPES),
-        InstancePredictor(instances, CITYSCAPES),
+        SeparatePredictors(
+            SemanticPredictor(semantic, CITYSCAPES), InstancePredictor(instances, CITYSCAPES)
+        ),
         options=FusionOptions(stuff_area_limit=0),
     )
 

@@ -27,12 +27,15 @@ class Oracle:
     def __init__(self, frames):
         self._ids = {s.load_image().tobytes(): s.load_instance_ids() for s in frames}
 
-    def semantic(self, image):
+    def __call__(self, image):
+        return self._semantic(image), self._instances(image)
+
+    def _semantic(self, image):
         channels = np.searchsorted(CITYSCAPES.ids, class_ids(self._ids[image.tobytes()]))
         logits = torch.nn.functional.one_hot(torch.from_numpy(channels.astype(np.int64)), 19)
         return SemanticPrediction(logits.permute(2, 0, 1) * 12.0, image.shape[:2], CITYSCAPES)
 
-    def instances(self, image):
+    def _instances(self, image):
         ids = self._ids[image.tobytes()]
         values = [v for v in np.unique(ids).tolist() if v >= INSTANCE_DIVISOR]
         boxes = []
@@ -64,8 +67,7 @@ def splits(tmp_path_factory):
 @pytest.fixture
 def oracle(splits, monkeypatch):
     oracle = Oracle([*splits[0], *splits[1]])
-    networks = (oracle.semantic, oracle.instances)
-    monkeypatch.setattr(head_module, "build_networks", lambda config, device: networks)
+    monkeypatch.setattr(head_module, "build_networks", lambda config, device: oracle)
     return oracle
 
 
@@ -79,7 +81,7 @@ def _config(*overrides):
 
 def test_samples_hold_the_stack_that_the_head_sees(splits, oracle, tmp_path):
     frames = splits[0][:2]
-    prepare(tmp_path, frames, oracle.semantic, oracle.instances, least_score=0.5)
+    prepare(tmp_path, frames, oracle, least_score=0.5)
     inputs = HeadInputs(tmp_path, frames, CITYSCAPES, radius=2)
     assert len(inputs.entries) == 8
     entry = next(e for e in inputs.entries if e.value == 26000 and e.frame == 1)
@@ -97,7 +99,7 @@ def test_samples_hold_the_stack_that_the_head_sees(splits, oracle, tmp_path):
 
 def test_a_window_shows_a_part(splits, oracle, tmp_path):
     frames = splits[0][:1]
-    prepare(tmp_path, frames, oracle.semantic, oracle.instances, least_score=0.5)
+    prepare(tmp_path, frames, oracle, least_score=0.5)
     inputs = HeadInputs(tmp_path, frames, CITYSCAPES, radius=2)
     entry = next(e for e in inputs.entries if e.class_id == CAR)
     sample = inputs.sample(entry, window=24, rng=np.random.default_rng(0))
@@ -109,16 +111,16 @@ def test_predictions_are_made_once(splits, oracle, tmp_path):
     def never(image):
         raise AssertionError("predicted again")
 
-    prepare(tmp_path, splits[0][:1], oracle.semantic, oracle.instances, least_score=0.5)
-    prepare(tmp_path, splits[0][:1], never, never, least_score=0.5)
+    prepare(tmp_path, splits[0][:1], oracle, least_score=0.5)
+    prepare(tmp_path, splits[0][:1], never, least_score=0.5)
     # A killed run leaves no index and starts anew.
     (tmp_path / "index.json").unlink()
     with pytest.raises(AssertionError, match="predicted again"):
-        prepare(tmp_path, splits[0][:1], never, never, least_score=0.5)
+        prepare(tmp_path, splits[0][:1], never, least_score=0.5)
 
 
 def test_detections_of_a_low_score_are_no_samples(splits, oracle, tmp_path):
-    prepare(tmp_path, splits[0][:1], oracle.semantic, oracle.instances, least_score=0.95)
+    prepare(tmp_path, splits[0][:1], oracle, least_score=0.95)
     assert json.loads((tmp_path / "index.json").read_text()) == []
 
 

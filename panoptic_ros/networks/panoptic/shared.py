@@ -202,23 +202,27 @@ class SharedPanopticNetwork(nn.Module):
         [N, 4] (xyxy pixels), labels [N] (1..), masks uint8 [N, H, W].
         Raise ValueError for other sides.
         """
+        features = self.features(images)
+        found, losses = self.instances(images, features, targets)
+        return SharedOutput(self.logits(features, found, targets), found, losses)
+
+    def features(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the pyramid of images as `forward` takes them, by level."""
         if images.shape[2] % STRIDE or images.shape[3] % STRIDE:
             raise ValueError(
                 f"images are {images.shape[3]} x {images.shape[2]} pixels; "
                 f"both sides must be multiples of {STRIDE}"
             )
-        features = self.backbone((images - self.mean) / self.std)
-        levels = [features[name] for name in PYRAMID_LEVELS]
-        found, losses = self.instances(images, features, targets)
-        logits = self._logits(levels, found, targets)
-        return SharedOutput(logits, found, losses)
+        return self.backbone((images - self.mean) / self.std)
 
-    def _logits(
+    def logits(
         self,
-        levels: list[Tensor],
+        features: Mapping[str, Tensor],
         found: list[dict[str, Tensor]],
-        targets: list[Target] | None,
+        targets: list[Target] | None = None,
     ) -> Tensor:
+        """Return the semantic logits; found: the detections of each image, in evaluation mode."""
+        levels = [features[name] for name in PYRAMID_LEVELS]
         if not isinstance(self.semantic, AttentionBranch):
             return self.semantic(levels)
         # In training the true masks guide, as the paper's mask head is trained beside it.
