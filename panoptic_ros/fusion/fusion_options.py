@@ -6,17 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from panoptic_ros.labels import INSTANCE_DIVISOR
+from panoptic_ros.options import number
 
 
 @dataclass(frozen=True)
 class FusionOptions:
     """Hold the thresholds of the merge; names and defaults follow panoptic FPN.
 
-    score_threshold: instances below it are ignored, 0..1.
-    overlap_threshold: an instance of which more than this share is covered by better
-        ones is dropped, 0..1.
-    stuff_area_limit: a stuff class with fewer pixels in the image becomes unlabeled, >= 0.
-    mask_threshold: an instance holds the pixels where its mask reaches it, 0..1, open.
     class_limits: most instances of a class (label id), 0..1000; the best ones are taken.
 
     Raise ValueError that names the field and its range.
@@ -24,10 +20,19 @@ class FusionOptions:
     defaults of detectron2.
     """
 
-    score_threshold: float = 0.5
-    overlap_threshold: float = 0.5
-    stuff_area_limit: int = 4096
-    mask_threshold: float = 0.5
+    score_threshold: float = number(0.5, 0.0, 1.0, "Instances with a lower score are ignored.")
+    overlap_threshold: float = number(
+        0.5, 0.0, 1.0, "An instance of which better ones cover more than this share is dropped."
+    )
+    stuff_area_limit: int = number(
+        4096, 0, 1 << 30, "A stuff class with fewer pixels in the image becomes unlabeled."
+    )
+    mask_threshold: float = number(
+        0.5,
+        0.0,
+        1.0,
+        "An instance holds the pixels where its mask reaches this probability (not 0 or 1).",
+    )
     class_limits: Mapping[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

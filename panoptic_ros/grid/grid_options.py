@@ -4,57 +4,44 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
 
-
-def _number(default: float, low: float, high: float, description: str) -> Any:
-    metadata = {"description": description, "limits": (low, high)}
-    return field(default=default, metadata=metadata)
+from panoptic_ros.options import check_options, number
 
 
 @dataclass(frozen=True)
 class SemanticGridOptions:
     """Set the inverse sensor model, how fast memories fade, and what classes cost.
 
-    Each number's metadata holds a `description` and its `limits`, both ends included. The
-    defaults of the sensor model were chosen on drives of the town. Raise ValueError that names
-    the field and its limits.
+    costs: 0..100 per class name, in place of the default. The defaults of the sensor model were
+    chosen on drives of the town. Raise ValueError that names the field and its limits.
     """
 
-    hit_probability: float = _number(
+    hit_probability: float = number(
         0.8, 0.51, 0.99, "Probability that a cell is occupied, seen so once with full certainty."
     )
-    miss_probability: float = _number(
+    miss_probability: float = number(
         0.3, 0.01, 0.49, "Probability that a cell is occupied, seen free once, fully certain."
     )
-    max_log_odds: float = _number(
+    max_log_odds: float = number(
         4.0, 0.5, 20.0, "Largest log-odds that a cell can reach: how sure it can get at all."
     )
-    min_log_odds: float = _number(
+    min_log_odds: float = number(
         0.1, 0.0, 5.0, "A cell nearer to even odds than this is unknown (log-odds)."
     )
-    static_half_life: float = _number(
+    static_half_life: float = number(
         30.0, 0.1, 1e6, "Seconds in which evidence of ground and static classes fades to half."
     )
-    dynamic_half_life: float = _number(
+    dynamic_half_life: float = number(
         1.0, 0.1, 1e6, "Seconds in which evidence of things that move fades to half."
     )
-    class_prior: float = _number(
+    class_prior: float = number(
         0.1, 1e-3, 10.0, "Count that each class has before anything is seen (Dirichlet prior)."
     )
-    costs: Mapping[str, int] = field(
-        default_factory=dict,
-        metadata={"description": "Cost 0..100 per class name, in place of the default."},
-    )
+    costs: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for entry in fields(self):
-            if "limits" not in entry.metadata:
-                continue
-            value, (low, high) = getattr(self, entry.name), entry.metadata["limits"]
-            if not low <= value <= high:
-                raise ValueError(f"{entry.name} is {value}; it must be in {low:g}..{high:g}")
+        check_options(self)
         for name, cost in self.costs.items():
             if not 0 <= cost <= 100:
                 raise ValueError(f"costs: {cost} for class {name!r}; it must be in 0..100")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from panoptic_ros.geometry.ground_plane import GroundPlane
+from panoptic_ros.options import number
 
 
 @dataclass(frozen=True)
@@ -19,15 +20,9 @@ class ProjectionOptions:
         hide the ground but are never placed on it.
     ground_heights: metres of a ground class above the plane; None: the usual kerbs' (for a
         camera below 0.5 m: none, it drives on the pavement).
-    ground_height, ground_pitch, ground_roll: the ground plane in the frame of the camera pose:
-        its height at the origin in metres; pitch > 0 falls away ahead, roll > 0 falls away to
-        the right, radians (the rotation about y, about x, of REP-103's right-handed axes).
-    hidden_rows: rows at the picture's lower edge that show the own vehicle, pixels of the
-        camera's picture; ego_mask: bool or integer, non-zero where the own vehicle is, of the
-        picture's shape (H, W).
-    max_footprint: metres of ground under one pixel from which on a cell is unknown.
-    min_height, clearance: metres above the ground between which a depth or lidar point is an
-        obstacle.
+    ground_height, ground_pitch, ground_roll: the ground plane in the frame of the camera pose
+        (the rotations about y and x of REP-103's right-handed axes).
+    ego_mask: bool or integer, non-zero where the own vehicle is, of the picture's shape (H, W).
     pixel_sigma: standard deviation of a mask's lower edge, pixels; pitch_sigma: of the
         camera's pitch, radians; range_sigma: of measured depth, a fraction of the range.
     Raise ValueError that names the option and its value.
@@ -36,14 +31,28 @@ class ProjectionOptions:
     ground: tuple[str, ...] | None = None
     overhead: tuple[str, ...] | None = None
     ground_heights: Mapping[str, float] | None = None
-    ground_height: float = 0.0
-    ground_pitch: float = 0.0
-    ground_roll: float = 0.0
-    hidden_rows: int = 0
+    ground_height: float = number(
+        0.0, -10.0, 10.0, "Height of the ground plane at base_frame's origin, metres."
+    )
+    ground_pitch: float = number(
+        0.0, -0.5, 0.5, "Slope of the ground ahead, radians; positive falls away."
+    )
+    ground_roll: float = number(
+        0.0, -0.5, 0.5, "Slope of the ground to the right, radians; positive falls away."
+    )
+    hidden_rows: int = number(
+        0, 0, 10000, "Rows at the picture's lower edge that show the vehicle itself, pixels."
+    )
     ego_mask: np.ndarray | None = field(default=None, compare=False)
-    max_footprint: float = 2.0
-    min_height: float = 0.25
-    clearance: float = 2.5
+    max_footprint: float = number(
+        2.0, 0.01, 100.0, "Metres of ground under one pixel from which on a cell is unknown."
+    )
+    min_height: float = number(
+        0.25, 0.0, 10.0, "Points of depth or points lower than this are ground, metres."
+    )
+    clearance: float = number(
+        2.5, 0.1, 100.0, "Points of depth or points higher than this are no obstacle, metres."
+    )
     pixel_sigma: float = 1.0
     pitch_sigma: float = 0.003
     range_sigma: float = 0.02

@@ -6,21 +6,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from panoptic_ros.options import number
+
 
 @dataclass(frozen=True)
 class GridWindow:
     """Describe a grid in base_link, laid out like nav_msgs/OccupancyGrid.
 
-    x_min, y_min: the corner of cell [0, 0], metres; length along x, width along y, metres;
-    resolution: side of a cell, metres. Arrays are [row, column] = [iy, ix]: row 0 holds the
-    smallest y, x grows along the columns. Raise ValueError unless the sides are whole cells.
+    Arrays are [row, column] = [iy, ix]: row 0 holds the smallest y, x grows along the columns.
+    Raise ValueError unless the sides are whole cells.
     """
 
-    x_min: float = 0.0
-    y_min: float = -20.0
-    length: float = 60.0
-    width: float = 40.0
-    resolution: float = 0.2
+    x_min: float = number(0.0, -200.0, 200.0, "Smallest x of the grid, metres.")
+    y_min: float = number(-20.0, -200.0, 200.0, "Smallest y of the grid, metres.")
+    length: float = number(60.0, 0.1, 200.0, "Side along x, metres: a whole number of cells.")
+    width: float = number(40.0, 0.1, 200.0, "Side along y, metres: a whole number of cells.")
+    resolution: float = number(0.2, 0.02, 5.0, "Side of a cell, metres.")
 
     def __post_init__(self) -> None:
         values = (self.x_min, self.y_min, self.length, self.width, self.resolution)

@@ -2,132 +2,275 @@
 
 Keys of the status `<node>: panoptic`, all there at all times:
     state: lifecycle state, or the transition that is under way
-    weights, device, fusion, input_topic, image_size (WIDTHxHEIGHT): empty while unknown
+    busy_s: seconds that the inference of a session which was cleaned up has taken and not
+        returned; its memory is freed then. 0: none
+    weights, device, fusion, input_topic, image_size (WIDTHxHEIGHT of the last frame): empty
+        while unknown
     rate_hz: published frames per second, over the last 10 s
     frames_in, frames_out, frames_dropped, frames_refused, frames_waiting: since `configure`;
-        in = out + dropped + refused + waiting at any time
-    frames_lost: frames that the middleware knows it lost on the way to the node
+        in = out + dropped + refused + waiting at any time. It begins where the middleware hands
+        a frame to the node
+    frames_lost: frames that the camera sent between others that arrived, and that did not
+    frames_standing, frames_overtaken: frames whose stamp is the newest one so far, is older.
+        They have labels, but neither grid nor tracks
     refused_image, refused_stamp, refused_memory, refused_inference: frames_refused by kind
     last_refusal: reason of the last one
+    work_s: seconds that the frame in work has been there, 0 without one
     grids_out, grids_dropped: frames that gave a grid; that gave none though one was wanted
     last_grid_drop: reason of the last one
+    left_out_odom, left_out_depth, left_out_points: messages of other sensors that were not used
+    last_left_out: which, and why
+    callback_errors, last_callback_error: callbacks that failed, whatever it was; the node goes on
     latency_<stage>_p50_ms, latency_<stage>_p95_ms: over the last 10 s, nan without frames;
         stages: wait, decode, semantic, instances, fusion, inference, publish, total, age
-        (see frame_statistics.STAGES), ground_wait, ground, ground_publish (ground.GROUND_STAGES)
+        (STAGES; age is nan where stamps and the node have different clocks), ground_wait,
+        ground, ground_publish (ground.GROUND_STAGES)
+    latency_hint: what to do where age is unknown
 """
 
 from __future__ import annotations
 
 import math
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
+from rclpy.utilities import get_rmw_implementation_identifier
 
-from panoptic_ros.ros.ground import GroundStatus
-from panoptic_ros.stream.refusals import KINDS, Refusal
+from panoptic_ros.ros.ground import INPUTS, GroundStatus
+from panoptic_ros.stream.health import Count, Health, Latency, one_line
 from panoptic_ros.stream.slot import FrameCounts
-from panoptic_ros.stream.statistics import STAGES, Latency
 
+# What a frame's time is spent on, in milliseconds. wait: arrival to the worker's hands;
+# inference: semantic + instances + fusion; publish: conversion to messages included;
+# total: arrival to publication; age: the message's stamp to publication.
+STAGES = (
+    "wait",
+    "decode",
+    "semantic",
+    "instances",
+    "fusion",
+    "inference",
+    "publish",
+    "total",
+    "age",
+)
+# Why frames are refused. image: the message is no picture that can be used; stamp: it is no
+# time, or time went backwards; memory is exhausted; inference: anything else on the way.
+KINDS = ("image", "stamp", "memory", "inference")
+STAMP_KINDS = ("standing", "overtaken")
 PERIOD_SECONDS = 1.0
 LOG_EVERY = 10
 # A warning stays up this long after its cause.
 WARN_SECONDS = 10.0
-# An active node without a frame for this long has no camera.
+# An active node without a frame for this long has no camera. What is lost while publisher and
+# subscription still connect is no reason to warn.
 QUIET_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
+class FrameStatus:
+    """Hold a snapshot of the way from the camera to the labels.
+
+    size: WIDTHxHEIGHT; publishers: on the camera's topic; clock_gap: seconds that the last
+    stamp lies before the node's clock, where that cannot be its age, else 0.
+    """
+
+    size: str = ""
+    publishers: int = 0
+    counts: FrameCounts = field(default_factory=FrameCounts)
+    health: Health = field(default_factory=lambda: Health(latency=dict.fromkeys(STAGES, Latency())))
+    seconds_active: float = math.inf
+    seconds_since_arrival: float = 0.0
+    seconds_in_work: float = 0.0
+    stall_timeout: float = math.inf
+    is_alive: bool = True
+    clock_gap: float = 0.0
+
+    def count(self, kind: str) -> Count:
+        """Return how often something happened."""
+        return self.health.counts.get(kind, Count())
+
+    @property
+    def last_refusal(self) -> Count:
+        """The kind of refusal that happened last."""
+        return self.health.newest(KINDS)
+
+    @property
+    def latency_hint(self) -> str:
+        """What to do where the stamps are of another clock, else ''."""
+        if not self.clock_gap:
+            return ""
+        return (
+            f"stamps and the node's clock are {self.clock_gap:.1f} s apart: set use_sim_time for "
+            "a bag, keep the machines' clocks together (chrony, PTP), or let the driver stamp "
+            "with the system's time"
+        )
+
+
+@dataclass(frozen=True)
 class Status:
-    """Hold a snapshot of the node; seconds since an event are infinite where it never was."""
+    """Hold a snapshot of the node. busy: see busy_s; callbacks: those that failed."""
 
     state: str
     error: str = ""
+    busy: float = 0.0
+    callbacks: Count = field(default_factory=Count)
     weights: str = ""
     device: str = ""
     fusion: str = ""
     input_topic: str = ""
-    image_size: str = ""
-    publishers: int = 0
-    rate: float = 0.0
-    counts: FrameCounts = field(default_factory=FrameCounts)
-    lost: int = 0
-    seconds_since_loss: float = math.inf
-    seconds_since_frame: float = math.inf
-    refused: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
-    last_refusal: Refusal | None = None
-    seconds_since_refusal: float = math.inf
-    fault: Refusal | None = None
-    latency: dict[str, Latency] = field(default_factory=lambda: dict.fromkeys(STAGES, Latency()))
+    frames: FrameStatus = field(default_factory=FrameStatus)
     ground: GroundStatus = field(default_factory=GroundStatus)
 
     def summary(self) -> tuple[bytes, str]:
         """Return the diagnostic level and what to say with it, the worst first."""
-        if self.error:
-            return DiagnosticStatus.ERROR, self.error
-        if self.fault:
-            return DiagnosticStatus.ERROR, f"{self.fault.kind}: {self.fault.reason}"
-        if self.seconds_since_refusal < WARN_SECONDS:
-            return DiagnosticStatus.WARN, f"frames refused: {self.last_refusal.reason}"
-        if self.state == "active" and self.seconds_since_frame > QUIET_SECONDS:
-            return DiagnosticStatus.WARN, (
-                f"no image on {self.input_topic} for {self.seconds_since_frame:.0f} s "
-                f"({self.publishers} publishers)"
-            )
-        if self.seconds_since_loss < WARN_SECONDS:
-            return DiagnosticStatus.WARN, (
-                "the middleware loses frames; set FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA for "
-                "camera and node, or qos.reliability:=reliable"
-            )
-        if self.ground.seconds_since_drop < WARN_SECONDS:
-            return DiagnosticStatus.WARN, f"frames without a grid: {self.ground.last_drop}"
+        if error := self.error or self._stall() or self.frames.health.fault:
+            return DiagnosticStatus.ERROR, error
+        if warning := self._busy() or self._recent() or self._silence():
+            return DiagnosticStatus.WARN, warning
         return DiagnosticStatus.OK, self.state
+
+    def _stall(self) -> str:
+        frames = self.frames
+        if self.state == "active" and not frames.is_alive:
+            return "the inference thread has ended; deactivate, clean up and configure again"
+        if frames.seconds_in_work > frames.stall_timeout:
+            return (
+                f"inference hangs: a frame has been in work for {frames.seconds_in_work:.0f} s "
+                f"(stall_timeout {frames.stall_timeout:g} s), {frames.counts.frames_in} frames "
+                f"came and {frames.counts.out} were answered; restart the process if it stays so"
+            )
+        return ""
+
+    def _busy(self) -> str:
+        if not self.busy:
+            return ""
+        return (
+            f"{self.state}, busy: an inference of before cleanup has run for {self.busy:.0f} s; "
+            "its memory is freed when it returns"
+        )
+
+    def _recent(self) -> str:
+        """Return what went wrong in the last seconds."""
+        frames, lost = self.frames, self.frames.count("lost")
+        dropped = self.ground.health.counts.get("grid", Count())
+        if self.callbacks.seconds_ago < WARN_SECONDS:
+            return self.callbacks.reason
+        if frames.last_refusal.seconds_ago < WARN_SECONDS:
+            return f"frames refused: {frames.last_refusal.reason}"
+        if lost.seconds_ago < min(WARN_SECONDS, frames.seconds_active - QUIET_SECONDS):
+            return f"{lost.number} frames were lost on the way; {transport_advice(os.environ)}"
+        if stamps := self._stamps():
+            return stamps
+        if dropped.seconds_ago < WARN_SECONDS:
+            return f"frames without a grid: {dropped.reason}"
+        left_out = self.ground.health.newest(INPUTS)
+        return left_out.reason if left_out.seconds_ago < WARN_SECONDS else ""
+
+    def _silence(self) -> str:
+        frames = self.frames
+        if self.state != "active" or frames.seconds_since_arrival <= QUIET_SECONDS:
+            return ""
+        words = (
+            f"no image on {self.input_topic} for {frames.seconds_since_arrival:.0f} s "
+            f"({frames.publishers} publishers)"
+        )
+        if not frames.publishers:
+            return words
+        return f"{words}; {transport_advice(os.environ)}"
+
+    def _stamps(self) -> str:
+        """Return what is wrong with the stamps of frames that were labelled nevertheless."""
+        last = self.frames.health.newest(STAMP_KINDS)
+        if last.seconds_ago >= WARN_SECONDS:
+            return ""
+        return (
+            f"{last.reason} ({last.number} frames): such frames have no grid, tracks or "
+            "positions; let the camera's driver stamp each image with the time of its exposure"
+        )
 
     def values(self) -> dict[str, str]:
         """Return the keys of the module's docstring with their values."""
-        counts = self.counts
+        frames, grid = self.frames, self.ground.health.counts.get("grid", Count())
+        counts = frames.counts
+        latency = {**frames.health.latency, **self.ground.health.latency}
         return {
             "state": self.state,
+            "busy_s": f"{self.busy:.1f}",
             "weights": self.weights,
             "device": self.device,
             "fusion": self.fusion,
             "input_topic": self.input_topic,
-            "image_size": self.image_size,
-            "rate_hz": f"{self.rate:.2f}",
+            "image_size": frames.size,
+            "rate_hz": f"{frames.health.rate:.2f}",
             "frames_in": str(counts.frames_in),
             "frames_out": str(counts.out),
             "frames_dropped": str(counts.dropped),
             "frames_refused": str(counts.refused),
             "frames_waiting": str(counts.waiting),
-            "frames_lost": str(self.lost),
-            **{f"refused_{kind}": str(count) for kind, count in self.refused.items()},
-            "last_refusal": self.last_refusal.reason if self.last_refusal else "",
+            **{f"frames_{kind}": str(frames.count(kind).number) for kind in ("lost", *STAMP_KINDS)},
+            **{f"refused_{kind}": str(frames.count(kind).number) for kind in KINDS},
+            "last_refusal": frames.last_refusal.reason,
+            "work_s": f"{frames.seconds_in_work:.1f}",
             "grids_out": str(self.ground.grids),
-            "grids_dropped": str(self.ground.dropped),
-            "last_grid_drop": self.ground.last_drop,
+            "grids_dropped": str(grid.number + self.ground.replaced),
+            "last_grid_drop": grid.reason,
+            **{f"left_out_{i}": str(self.ground.health.number(i)) for i in INPUTS},
+            "last_left_out": self.ground.health.newest(INPUTS).reason,
+            "callback_errors": str(self.callbacks.number),
+            "last_callback_error": self.callbacks.reason,
             **{
-                f"latency_{stage}_{name}_ms": f"{getattr(latency, name):.2f}"
-                for stage, latency in {**self.latency, **self.ground.latency}.items()
+                f"latency_{stage}_{name}_ms": f"{getattr(value, name):.2f}"
+                for stage, value in latency.items()
                 for name in ("p50", "p95")
             },
+            "latency_hint": frames.latency_hint,
         }
 
     def line(self, before: FrameCounts) -> str:
         """Return the log's line about the frames since an earlier count."""
-        now, age, inference = self.counts, self.latency["age"], self.latency["inference"]
-        latency = (
-            "no frame answered"
-            if math.isnan(age.p50)
-            else f"latency {age.p50:.0f} ms (p95 {age.p95:.0f}), "
-            f"of which inference {inference.p50:.0f} ms (p95 {inference.p95:.0f})"
-        )
+        now, health = self.frames.counts, self.frames.health
+        age, total, inference = (health.latency[k] for k in ("age", "total", "inference"))
+        if math.isnan(total.p50):
+            latency = "no frame answered"
+        else:
+            latency = (
+                f"latency {age.p50:.0f} ms (p95 {age.p95:.0f})"
+                if not self.frames.clock_gap
+                else f"latency unknown ({self.frames.latency_hint}), since arrival "
+                f"{total.p50:.0f} ms (p95 {total.p95:.0f})"
+            )
+            latency += f", of which inference {inference.p50:.0f} ms (p95 {inference.p95:.0f})"
         return (
-            f"{self.rate:.1f} frames/s, {latency}; "
+            f"{health.rate:.1f} frames/s, {latency}; "
             f"in {now.frames_in - before.frames_in}, out {now.out - before.out}, "
             f"dropped {now.dropped - before.dropped}, refused {now.refused - before.refused}"
         )
+
+
+def transport_advice(environment: Mapping[str, str]) -> str:
+    """Return what to do where large images are lost, by the middleware and its variables."""
+    reliable = "set qos.reliability:=reliable where the camera is reliable"
+    if not get_rmw_implementation_identifier().startswith("rmw_fastrtps"):
+        return f"enlarge the system's socket buffers (net.core.rmem_max), or {reliable}"
+    discovery = environment.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "").upper()
+    if discovery == "LOCALHOST" or environment.get("ROS_LOCALHOST_ONLY") == "1":
+        return (
+            "with ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST (or ROS_LOCALHOST_ONLY=1) rmw_fastrtps "
+            "brings its own transports and passes over FASTDDS_BUILTIN_TRANSPORTS, so that "
+            "images above 0.5 MB are lost: set the range to SUBNET for camera and node, or "
+            f"{reliable}"
+        )
+    if not environment.get("FASTDDS_BUILTIN_TRANSPORTS", "").startswith("LARGE_DATA"):
+        return f"set FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA for camera and node, or {reliable}"
+    return (
+        "FASTDDS_BUILTIN_TRANSPORTS is set here; set it for the camera too, send fewer or "
+        f"compressed images, or {reliable}"
+    )
 
 
 class Reporter:
@@ -154,23 +297,30 @@ class Reporter:
         logged = FrameCounts()
         active_beats = 0
         while not self._closing.wait(PERIOD_SECONDS):
-            status = self._status()
-            self._publish(status)
-            active_beats = active_beats + 1 if status.state == "active" else 0
-            if active_beats == 0:
-                logged = status.counts
-            elif active_beats % LOG_EVERY == 0:
-                self._node.get_logger().info(status.line(logged))
-                logged = status.counts
+            try:
+                status = self._status()
+                self._publish(status)
+                active_beats = active_beats + 1 if status.state == "active" else 0
+                if active_beats == 0:
+                    logged = status.frames.counts
+                elif active_beats % LOG_EVERY == 0:
+                    self._node.get_logger().info(status.line(logged))
+                    logged = status.frames.counts
+            # Whoever watches over others must not die of what it sees.
+            except Exception as error:
+                self._node.get_logger().error(
+                    one_line(f"no diagnostics this second: {type(error).__name__}: {error}"),
+                    throttle_duration_sec=10.0,
+                )
 
     def _publish(self, status: Status) -> None:
         level, message = status.summary()
         entry = DiagnosticStatus(
             level=level,
             name=f"{self._node.get_fully_qualified_name()[1:]}: panoptic",
-            message=message,
-            hardware_id=status.device,
-            values=[KeyValue(key=k, value=v) for k, v in status.values().items()],
+            message=one_line(message),
+            hardware_id=one_line(status.device),
+            values=[KeyValue(key=k, value=one_line(v)) for k, v in status.values().items()],
         )
         array = DiagnosticArray(status=[entry])
         array.header.stamp = self._node.get_clock().now().to_msg()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from rclpy.node import Node
-from rclpy.time import Time
 
 from panoptic_ros.ground_stage import GroundStage, GroundView
 from panoptic_ros.labels import LabelSet
@@ -16,8 +14,9 @@ from panoptic_ros.output_messages import GRID_OUTPUTS, GROUND_OUTPUTS, Answer, P
 from panoptic_ros.ros.ground_inputs import GroundInputs, ViewMissing
 from panoptic_ros.ros.outputs import Outputs
 from panoptic_ros.ros.parameters import Parameters
-from panoptic_ros.stream.statistics import FrameStatistics, Latency
-from panoptic_ros.stream.worker import GroundWorker
+from panoptic_ros.stream.health import Health, HealthMonitor, Latency, one_line
+from panoptic_ros.stream.stamps import nanoseconds
+from panoptic_ros.stream.worker import NewestFrameWorker
 
 # What needs a place on the ground; instances have mask and track without one.
 _PLACED = frozenset({*GRID_OUTPUTS, "markers"})
@@ -27,20 +26,23 @@ GROUND_STAGES = ("ground_wait", "ground", "ground_publish")
 _WARN_SECONDS = 5.0
 
 
+# What is counted: frames without a grid, and inputs that are left out, by topic.
+INPUTS = ("odom", "depth", "points")
+KINDS = ("grid", *INPUTS)
+
+
 @dataclass(frozen=True)
 class GroundStatus:
     """Count frames on the ground since `configure`.
 
-    grids: that were made; dropped: without a grid though somebody wanted one, or given up for a
-    newer frame; last_drop: why; seconds_since_drop: infinite where there was none.
+    grids: that were made; replaced: given up for a newer one; health: those without a grid
+    though somebody wanted one, and messages of other sensors that were left out.
     """
 
     grids: int = 0
-    dropped: int = 0
-    last_drop: str = ""
-    seconds_since_drop: float = math.inf
-    latency: dict[str, Latency] = field(
-        default_factory=lambda: dict.fromkeys(GROUND_STAGES, Latency())
+    replaced: int = 0
+    health: Health = field(
+        default_factory=lambda: Health(latency=dict.fromkeys(GROUND_STAGES, Latency()))
     )
 
 
@@ -64,21 +66,22 @@ class Ground:
         self._outputs = outputs
         self._settings = settings
         self._track_ids = track_ids
-        self._inputs: GroundInputs | None = None
-        self._stage: GroundStage | None = None
-        self._grids = self._failed = 0
-        self._last_drop, self._drop_time = "", -math.inf
-        self._statistics = FrameStatistics(stages=GROUND_STAGES)
-        self._worker: GroundWorker[Answer] = GroundWorker(self._work, self._on_error)
+        # While active.
+        self._live: tuple[GroundStage, GroundInputs] | None = None
+        self._grids = 0
+        self._health = HealthMonitor(GROUND_STAGES, KINDS)
+        self._worker: NewestFrameWorker[Answer] = NewestFrameWorker(
+            "ground", self._work, self._on_error
+        )
 
     def start(self, labels: LabelSet) -> None:
         """Subscribe and accept answers, without a memory of earlier ones."""
         settings = self._settings().ground
-        self._stage = GroundStage(labels, settings.options(), self._track_ids)
-        self._inputs = GroundInputs(self._node, settings)
-        self._statistics.reset()
+        stage = GroundStage(labels, settings.options(), self._track_ids)
+        self._live = (stage, GroundInputs(self._node, settings, self._left_out))
+        self._health.restart()
         self._worker.resume()
-        if not self._stage.has_tracker:
+        if not stage.has_tracker:
             self._node.get_logger().warning(
                 "the Python library trackers cannot be imported: instances have no track_id and "
                 "~/markers is empty"
@@ -87,18 +90,22 @@ class Ground:
     def pause(self) -> None:
         """Drop what waits and stop subscribing; nothing is published once this returns."""
         self._worker.pause()
-        if self._inputs is not None:
-            self._inputs.close()
-            self._inputs = None
+        if self._live is not None:
+            self._live[1].close()
+            self._live = None
 
     def stop(self, timeout: float | None = None) -> bool:
         """End the thread; return whether it has ended within so many seconds (None: any)."""
         return self._worker.stop(timeout)
 
+    def is_alive(self) -> bool:
+        """Return whether the thread runs."""
+        return self._worker.is_alive()
+
     def time_restarts(self) -> None:
         """Forget what TF said of later times; the stage notices by itself."""
-        if self._inputs is not None:
-            self._inputs.forget_transforms()
+        if self._live is not None:
+            self._live[1].forget_transforms()
 
     def offer(self, answer: Answer) -> None:
         """Leave an answer for the thread, if somebody subscribes."""
@@ -109,20 +116,19 @@ class Ground:
         """Return a snapshot."""
         return GroundStatus(
             grids=self._grids,
-            dropped=self._failed + self._worker.slot.counts().dropped,
-            last_drop=self._last_drop,
-            seconds_since_drop=time.monotonic() - self._drop_time,
-            latency=self._statistics.latency(),
+            replaced=self._worker.slot.counts().dropped,
+            health=self._health.snapshot(),
         )
 
     # ---- in the worker's thread
 
     def _work(self, answer: Answer) -> Callable[[], None]:
         """Place an answer; return what publishes it."""
-        inputs, stage = self._inputs, self._stage
-        if inputs is None:
+        live = self._live
+        if live is None:
             # Deactivated since the answer was taken: its publication will be dropped.
             return lambda: None
+        stage, inputs = live
         enabled = self._settings()
         wanted = self._outputs.wanted(GROUND_OUTPUTS, enabled.outputs)
         start = time.monotonic()
@@ -130,13 +136,13 @@ class Ground:
         found = time.monotonic()
         result = stage(
             answer.result.panoptic,
-            time_ns=Time.from_msg(answer.header.stamp).nanoseconds,
+            time_ns=nanoseconds(answer.header.stamp),
             view=view,
             image=answer.image,
             class_probabilities="grid_layers" in wanted,
         )
         done = time.monotonic()
-        if result.problem:
+        if result.problem and view is not None and wanted & _PLACED:
             self._drop(result.problem)
         times = {"ground_wait": found - start, "ground": done - found}
         placed = Placed(answer, result, stage.window, inputs.odom_frame)
@@ -144,7 +150,7 @@ class Ground:
 
     def _view(self, inputs: GroundInputs, answer: Answer, wanted: set[str]) -> GroundView | None:
         """Return what is known of a frame; None, counted where a grid was wanted."""
-        stamp_ns = Time.from_msg(answer.header.stamp).nanoseconds
+        stamp_ns = nanoseconds(answer.header.stamp)
         try:
             return inputs.view(stamp_ns, answer.header.frame_id, answer.image.shape[:2])
         except ViewMissing as reason:
@@ -157,14 +163,19 @@ class Ground:
         self._outputs.publish_placed(placed, wanted)
         self._grids += placed.ground.frame is not None
         times["ground_publish"] = time.monotonic() - start
-        self._statistics.add({stage: seconds * 1e3 for stage, seconds in times.items()})
+        self._health.settle({stage: seconds * 1e3 for stage, seconds in times.items()})
 
-    def _on_error(self, error: Exception) -> None:
+    def _on_error(self, error: BaseException) -> None:
         self._drop(f"{type(error).__name__}: {error}")
 
-    def _drop(self, reason: str) -> None:
-        self._failed += 1
-        self._last_drop, self._drop_time = reason, time.monotonic()
+    def _left_out(self, topic: str, reason: str) -> None:
+        self._health.count(topic, f"{topic} left out: {reason}")
         self._node.get_logger().warning(
-            f"no grid for a frame: {reason}", throttle_duration_sec=_WARN_SECONDS
+            f"{topic} left out: {one_line(reason)}", throttle_duration_sec=_WARN_SECONDS
+        )
+
+    def _drop(self, reason: str) -> None:
+        self._health.count("grid", reason)
+        self._node.get_logger().warning(
+            f"no grid for a frame: {one_line(reason)}", throttle_duration_sec=_WARN_SECONDS
         )

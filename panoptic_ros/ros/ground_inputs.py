@@ -4,32 +4,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
-from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from panoptic_ros.geometry.camera_model import CameraModel
 from panoptic_ros.geometry.poses import Pose2D, yaw
 from panoptic_ros.ground_stage import GroundView
 from panoptic_ros.messages import ImageRefused, decode_depth, decode_points
-from panoptic_ros.ros.ground_parameters import GroundParameters
+from panoptic_ros.ros.parameters import GroundParameters
 from panoptic_ros.ros.transforms import Transforms, components, is_available
 from panoptic_ros.stream.pose_history import PoseHistory
-from panoptic_ros.stream.stamp_match import StampMatch
+from panoptic_ros.stream.stamps import StampMatch, nanoseconds
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Any)
 
 # How often what is waited for is looked for: well below a camera's period.
 _POLL_SECONDS = 0.002
 # Sizes whose sides differ by more than this are not the same picture resized.
 _ASPECT_TOLERANCE = 0.01
-_WARN_SECONDS = 5.0
 
 
 class ViewMissing(RuntimeError):  # noqa: N818 - a normal state of affairs while sensors start
@@ -40,11 +38,15 @@ class GroundInputs:
     """Subscribe to `camera_info`, `odom`, `depth`, `points` and TF, and look up by stamp.
 
     Messages come in on the executor's thread, `view` is called on another and may wait there.
+    left_out: told of what is not used, the input's topic and why.
     """
 
-    def __init__(self, node: Node, settings: GroundParameters) -> None:
+    def __init__(
+        self, node: Node, settings: GroundParameters, left_out: Callable[[str, str], None]
+    ) -> None:
         self._node = node
         self._settings = settings
+        self._left_out = left_out
         self._transforms = Transforms(node) if is_available() else None
         self._info: CameraInfo | None = None
         self._camera: tuple[CameraInfo, tuple[int, int], CameraModel] | None = None
@@ -58,8 +60,8 @@ class GroundInputs:
             for topic, kind, callback in (
                 ("camera_info", CameraInfo, self._on_info),
                 ("odom", Odometry, self._on_odometry),
-                ("depth", Image, lambda m: self._depth.add(_stamp_ns(m), m)),
-                ("points", PointCloud2, lambda m: self._points.add(_stamp_ns(m), m)),
+                ("depth", Image, lambda m: self._keep(self._depth, "depth", m)),
+                ("points", PointCloud2, lambda m: self._keep(self._points, "points", m)),
             )
         }
 
@@ -98,7 +100,7 @@ class GroundInputs:
                 None if points is None else self._in_base(*points, stamp_ns, deadline),
             )
         except (ImageRefused, ViewMissing) as error:
-            self._warn(f"depth or points are left out: {error}")
+            self._left_out("points" if depth is None else "depth", str(error))
             return GroundView(camera, mounting, pose)
 
     # ---- messages
@@ -111,12 +113,19 @@ class GroundInputs:
         try:
             heading = yaw(components(pose.orientation))
             place = Pose2D(pose.position.x, pose.position.y, heading)
+            stamp_ns = nanoseconds(message.header.stamp)
         except ValueError as error:
-            self._warn(f"odometry is passed over: {error}")
+            self._left_out("odom", str(error))
             return
         self.odom_frame = message.header.frame_id or self._settings.odom_frame
         self._has_odometry = True
-        self._poses.add(_stamp_ns(message), place)
+        self._poses.add(stamp_ns, place)
+
+    def _keep(self, messages: StampMatch[T], topic: str, message: T) -> None:
+        try:
+            messages.add(nanoseconds(message.header.stamp), message)
+        except ValueError as error:
+            self._left_out(topic, str(error))
 
     # ---- look-ups
 
@@ -125,7 +134,8 @@ class GroundInputs:
         if info is None:
             topic = self._node.resolve_topic_name("camera_info")
             raise ViewMissing(
-                f"no calibration on {topic} ({self._node.count_publishers(topic)} publishers)"
+                f"no calibration on {topic} ({self._node.count_publishers(topic)} publishers); "
+                "publish it with each image, or latched: durability transient_local"
             )
         if self._camera is None or self._camera[0] is not info or self._camera[1] != size:
             self._camera = (info, size, _calibrated(info, size))
@@ -165,7 +175,8 @@ class GroundInputs:
         _wait_for(lambda: messages.reaches(stamp_ns) or None, deadline)
         found = messages.nearest(stamp_ns, round(self._settings.match_tolerance * 1e9))
         if found is None:
-            self._warn(f"no {topic} within {self._settings.match_tolerance} s of the image")
+            tolerance = self._settings.match_tolerance
+            self._left_out(topic, f"none within {tolerance} s of the image")
         return found
 
     def _in_base(
@@ -201,9 +212,6 @@ class GroundInputs:
         if found is None:
             raise ViewMissing(f"no transform from {source!r} to {target!r}: {reason}")
         return found
-
-    def _warn(self, words: str) -> None:
-        self._node.get_logger().warning(words, throttle_duration_sec=_WARN_SECONDS)
 
 
 def _calibrated(info: CameraInfo, size: tuple[int, int]) -> CameraModel:
@@ -241,7 +249,3 @@ def _wait_for(find: Callable[[], T | None], deadline: float) -> T | None:
     while (found := find()) is None and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
     return found
-
-
-def _stamp_ns(message: object) -> int:
-    return Time.from_msg(message.header.stamp).nanoseconds

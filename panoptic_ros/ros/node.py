@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from panoptic_ros.ros.lifecycle import PanopticNode
@@ -40,8 +40,7 @@ def main(args: list[str] | None = None) -> None:
         node = PanopticNode()
     except Exception as error:
         sys.exit(f"panoptic_node cannot start: {error}")
-    errors: list[Exception] = []
-    executor = threading.Thread(target=_spin, args=(node, stop, errors), daemon=True)
+    executor = threading.Thread(target=_spin, args=(node, stop), daemon=True)
     executor.start()
     stop.wait()
     node.close(timeout=0)
@@ -53,28 +52,48 @@ def main(args: list[str] | None = None) -> None:
         del node
         gc.collect()
         rclpy.try_shutdown()
-    if errors:
-        raise errors[0]
     # A thread may be deep in torch, which knows no cancelling: loading a model, or in an
     # inference. Leaving the interpreter in order would wait for it, or tear down what it
     # works on and crash.
     _exit_now()
 
 
-def _spin(node: PanopticNode, stop: threading.Event, errors: list[Exception]) -> None:
-    """Run a node's callbacks until the event; set it after an error."""
-    from rclpy.executors import SingleThreadedExecutor
+def _spin(node: PanopticNode, stop: threading.Event) -> None:
+    """Run a node's callbacks until the event, whatever they raise."""
+    from rclpy.executors import (
+        ExternalShutdownException,
+        ShutdownException,
+        SingleThreadedExecutor,
+        TimeoutException,
+    )
 
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    try:
-        while not stop.is_set():
-            # Shutting the context down would end a plain spin, but newer rclpy then takes
-            # the node from under a callback that still runs.
-            executor.spin_once(timeout_sec=SPIN_SECONDS)
-    except Exception as error:
-        errors.append(error)
-        stop.set()
+    while not stop.is_set():
+        where = "the executor"
+        try:
+            # Not spin_once, which does not tell whose callback failed. Shutting the context down
+            # would end a plain spin, but newer rclpy then takes the node from under a callback
+            # that still runs.
+            task, entity, _ = executor.wait_for_ready_callbacks(timeout_sec=SPIN_SECONDS)
+            where = _name_of(entity)
+            task()
+            task.result()
+        except TimeoutException:
+            continue
+        except (ExternalShutdownException, ShutdownException):
+            stop.set()
+        # A message that cannot be converted, a bug, a SystemExit of a library: one callback.
+        except BaseException as error:
+            node.callback_failed(where, error)
+
+
+def _name_of(entity: Any) -> str:
+    """Return the topic or service of what an executor runs, or else its type."""
+    for name in ("topic_name", "service_name", "srv_name"):
+        if found := getattr(entity, name, None):
+            return str(found)
+    return type(entity).__name__
 
 
 def _leave_at_once(number: int, frame: FrameType | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from rclpy.lifecycle import LifecycleNode
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from panoptic_ros.labels import LabelSet
@@ -36,7 +36,7 @@ class Outputs:
 
     def __init__(self, node: LifecycleNode) -> None:
         self._node = node
-        self._publishers = {
+        self._publishers: dict[str, LifecyclePublisher] = {
             name: node.create_lifecycle_publisher(
                 message_type(kind),
                 f"~/{name}",

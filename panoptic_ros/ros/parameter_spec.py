@@ -1,14 +1,22 @@
-"""How a parameter is described, checked, and found in nested dataclasses."""
+"""Parameters from nested dataclasses: declared, checked, described, and written as YAML."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, is_dataclass
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
+import yaml
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.node import Node
+
+from panoptic_ros.options import Option
+
+P = TypeVar("P")
+
+_YAML_COLUMNS = 98
 
 
 class Change(Enum):
@@ -26,71 +34,137 @@ _ALLOWED = {
     Change.UNCONFIGURED: ("unconfigured",),
     Change.START: (),
 }
+_WORDS = {
+    None: "",
+    Change.ANY_TIME: "",
+    Change.NOT_ACTIVE: "Set while unconfigured or inactive.",
+    Change.UNCONFIGURED: "Set while unconfigured.",
+    Change.START: "Only counts at start.",
+}
 
 
 @dataclass(frozen=True)
-class Spec:
-    """Describe a parameter.
+class Leaf:
+    """Hold a parameter: dotted name, value, description, and when it can change."""
 
-    limits: smallest and largest value of a number; special: the smallest one, where it has a
-    meaning of its own and the others begin at 0; pattern: what a string must match; allowed
-    says it in words.
-    """
+    name: str
+    value: Any
+    option: Option
+    change: Change
 
-    description: str
-    change: Change = Change.ANY_TIME
-    limits: tuple[float, float] | None = None
-    special: float | None = None
-    pattern: str | None = None
-    allowed: str = ""
-
-    def check(self, name: str, value: object) -> None:
-        """Raise ValueError, with the reason, for a value that cannot be."""
-        if self.pattern and not re.fullmatch(self.pattern, value):
-            raise ValueError(f"{name} is {value!r}; it must be {self.allowed}")
-        if self.limits and not self.limits[0] <= value <= self.limits[1]:
-            raise ValueError(f"{name} is {value}; it must be in {self.limits}")
-        if self.special is not None and self.special < value < 0:
-            raise ValueError(f"{name} is {value}; it must be {self.allowed}")
-
-    def check_state(self, name: str, state: str) -> None:
+    def check_state(self, state: str) -> None:
         """Raise ValueError where the parameter cannot change in a lifecycle state."""
         if state not in _ALLOWED.get(self.change, (state,)):
-            raise ValueError(f"{name} cannot change while {state}: {self.change.value}")
+            raise ValueError(f"{self.name} cannot change while {state}: {self.change.value}")
 
-    def descriptor(self, default: object) -> ParameterDescriptor:
+    def descriptor(self) -> ParameterDescriptor:
         """Return what `ros2 param describe` shows."""
         descriptor = ParameterDescriptor(
-            description=self.description,
-            additional_constraints=self.allowed,
+            description=self.option.description,
+            additional_constraints=self.option.allowed,
             read_only=self.change is Change.START,
         )
-        if self.limits and isinstance(default, float):
-            low, high = self.limits
+        if self.option.limits is None:
+            return descriptor
+        low, high = self.option.limits
+        if isinstance(self.value, float):
             descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
-        elif self.limits:
-            low, high = self.limits
-            descriptor.integer_range = [IntegerRange(from_value=low, to_value=high)]
+        else:
+            descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
         return descriptor
 
 
-def parameter(default: Any, description: str, **spec: Any) -> Any:
-    """Return the field of a dataclass that declares a parameter; spec: fields of Spec."""
-    return field(default=default, metadata={"spec": Spec(description, **spec)})
+def parameter(default: Any, description: str, change: Change | None = None, **kinds: Any) -> Any:
+    """Return the field of a parameter; kinds: fields of `Option`; change: None is the group's."""
+    return field(
+        default=default, metadata={"option": Option(description, **kinds), "change": change}
+    )
 
 
-def choice(default: str, description: str, *choices: str, **spec: Any) -> Any:
+def choice(
+    default: str, description: str, choices: tuple[str, ...], change: Change | None = None
+) -> Any:
     """Return the field of a parameter that is one of several strings."""
-    pattern = "|".join(map(re.escape, choices))
     allowed = "one of " + ", ".join(repr(c) for c in choices)
-    return parameter(default, description, pattern=pattern, allowed=allowed, **spec)
+    return parameter(default, description, change, pattern="|".join(choices), allowed=allowed)
 
 
-def leaves(parameters: Any, prefix: str = "") -> Iterator[tuple[str, object, Spec]]:
-    """Yield the dotted name, value and Spec of each parameter."""
+def group(description: str, change: Change | None = None) -> dict[str, Any]:
+    """Return the metadata of a field that holds a dataclass of parameters."""
+    return {"group": description, "change": change}
+
+
+def leaves(parameters: Any, prefix: str = "", change: Change = Change.ANY_TIME) -> Iterator[Leaf]:
+    """Yield each parameter of nested dataclasses; fields that describe none are passed over."""
     for entry in fields(parameters):
-        value = getattr(parameters, entry.name)
+        name, value = prefix + entry.name, getattr(parameters, entry.name)
+        own = entry.metadata.get("change") or change
         if is_dataclass(value):
-            yield from leaves(value, f"{prefix}{entry.name}.")
+            yield from leaves(value, f"{name}.", own)
+        elif "option" in entry.metadata:
+            yield Leaf(name, value, entry.metadata["option"], own)
+
+
+def declare(node: Node, defaults: P) -> P:
+    """Declare all parameters on a node and return their values.
+
+    Raise ValueError, with the reason, for a bad value in a launch or parameters file.
+    """
+    values = {
+        leaf.name: node.declare_parameter(leaf.name, leaf.value, leaf.descriptor()).value
+        for leaf in leaves(defaults)
+    }
+    return updated(defaults, values)
+
+
+def updated(current: P, changes: Mapping[str, Any], state: str = "") -> P:
+    """Return the parameters after a change.
+
+    changes: dotted names to values; names that are not the package's are passed over.
+    state: the node's lifecycle state; "" before it has one, where everything can be set.
+    Raise ValueError, with the reason, for a value that cannot be, or not in this state.
+    """
+    for leaf in leaves(current):
+        if leaf.name not in changes:
+            continue
+        leaf.option.check(leaf.name, changes[leaf.name])
+        if state and changes[leaf.name] != leaf.value:
+            leaf.check_state(state)
+    return _replaced(current, changes)
+
+
+def as_yaml(parameters: Any, depth: int = 0) -> str:
+    """Return parameters as the mapping of a YAML file, commented, each line indented."""
+    indent = "  " * depth
+    lines, said = [], ""
+    for entry in fields(parameters):
+        value, described = getattr(parameters, entry.name), entry.metadata
+        if is_dataclass(value):
+            comment = described["group"]
+            text = f"{indent}{entry.name}:\n{as_yaml(value, depth + 1)}"
+        elif "option" in described:
+            comment = described["option"].description
+            if described["option"].values:
+                comment = f"{comment} Values: {described['option'].values}."
+            text = f"{indent}{yaml.safe_dump({entry.name: value})}"
         else:
-            yield prefix + entry.name, value, entry.metadata["spec"]
+            continue
+        words = f"{comment} {_WORDS[described.get('change')]}".strip()
+        # A table, such as the costs, is described once.
+        if words != said:
+            wrapped = textwrap.wrap(words, _YAML_COLUMNS - len(indent) - 2)
+            lines += [f"{indent}# {line}\n" for line in wrapped]
+        said = words
+        lines.append(text)
+    return "".join(lines)
+
+
+def _replaced(current: Any, changes: Mapping[str, Any], prefix: str = "") -> Any:
+    new = {}
+    for entry in fields(current):
+        name, value = prefix + entry.name, getattr(current, entry.name)
+        nested = is_dataclass(value)
+        new[entry.name] = (
+            _replaced(value, changes, f"{name}.") if nested else changes.get(name, value)
+        )
+    return replace(current, **new)

@@ -1,33 +1,64 @@
-"""The node's parameters: typed, described, and checked before they count."""
+"""The node's parameters. Run as a program, it prints config/camera.yaml."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, make_dataclass, replace
 from typing import Any
 
-from rclpy.node import Node
+import numpy as np
 
 from panoptic_ros.fusion import STRATEGIES, FusionOptions
-from panoptic_ros.ros.ground_parameters import GroundParameters
-from panoptic_ros.ros.parameter_spec import Change, choice, leaves, parameter
+from panoptic_ros.geometry.poses import optical_pose
+from panoptic_ros.grid.costs import COSTS, LETHAL
+from panoptic_ros.grid.grid_options import SemanticGridOptions
+from panoptic_ros.grid.projection_options import ProjectionOptions
+from panoptic_ros.grid.window import GridWindow
+from panoptic_ros.ground_stage import GroundOptions
+from panoptic_ros.labels import CITYSCAPES
+from panoptic_ros.options import Option, number, options_of
+from panoptic_ros.ros.parameter_spec import Change, as_yaml, choice, group, parameter
+from panoptic_ros.ros.transforms import is_available
+from panoptic_ros.tracking import TrackingOptions
 
 MODEL_DEFAULT = -1
-THRESHOLDS = ("score_threshold", "overlap_threshold", "stuff_area_limit", "mask_threshold")
+# Options of the merge that the model has, and that a parameter can replace.
+THRESHOLDS = dict(options_of(FusionOptions))
+_HEADER = """\
+# Every parameter of the node with its default value. Made by
+#   python -m panoptic_ros.ros.parameters > config/camera.yaml
+# Use: panoptic_node --ros-args --params-file camera.yaml -r image:=/camera/image_raw
+# What is not said to be set in certain states only can be set at any time, with
+# ros2 param set /panoptic NAME VALUE; the others say in their refusal what has to be done first.
+
+/**:
+  ros__parameters:
+"""
 
 
-def _threshold(description: str, limits: tuple[float, float] = (-1.0, 1.0)) -> Any:
+def _threshold(name: str) -> Any:
+    return _or_models_own(THRESHOLDS[name], type(getattr(FusionOptions, name)))
+
+
+def _or_models_own(option: Option, kind: type) -> Any:
+    """Return the field of a parameter that replaces an option of the model."""
+    _, high = option.limits or (0, 0)
     return parameter(
-        type(limits[0])(MODEL_DEFAULT),
-        description,
-        limits=limits,
+        kind(MODEL_DEFAULT),
+        option.description,
+        limits=(kind(MODEL_DEFAULT), high),
         special=MODEL_DEFAULT,
-        allowed=f"0..{limits[1]}, or {MODEL_DEFAULT}: the model's own",
+        allowed=f"{option.values}, or {MODEL_DEFAULT}: the model's own",
     )
 
 
 def _output(what: str) -> Any:
     return parameter(True, f"Publish ~/{what} (computed only while somebody subscribes).")
+
+
+def _frame(default: str, description: str) -> Any:
+    return parameter(
+        default, description, pattern=r"[^/\s]\S*", allowed="a frame without a leading slash"
+    )
 
 
 @dataclass(frozen=True)
@@ -38,15 +69,12 @@ class QosParameters:
         "best_effort",
         "Reliability of the image subscription. best_effort matches every camera; reliable "
         "asks for lost packets again and matches reliable cameras only.",
-        "best_effort",
-        "reliable",
-        change=Change.NOT_ACTIVE,
+        ("best_effort", "reliable"),
     )
     depth: int = parameter(
         5,
         "Frames that the middleware keeps until the node takes them, which it does at once; "
         "of those that it has taken it keeps the newest.",
-        change=Change.NOT_ACTIVE,
         limits=(1, 100),
     )
 
@@ -68,55 +96,186 @@ class OutputParameters:
 
 
 @dataclass(frozen=True)
+class CameraParameters:
+    """Say where the camera is."""
+
+    source: str = choice(
+        "auto",
+        "Where the camera's pose comes from: tf, parameters (x ... yaw below), or auto: tf where "
+        "tf2_ros is installed, else the parameters.",
+        ("auto", "tf", "parameters"),
+    )
+    x: float = number(1.7, -100.0, 100.0, "Camera in base_frame, metres ahead.")
+    y: float = number(0.0, -100.0, 100.0, "Camera in base_frame, metres to the left.")
+    z: float = number(1.22, 0.01, 100.0, "Camera above the ground, metres.")
+    roll: float = number(0.0, -3.2, 3.2, "Rotation about x, radians.")
+    pitch: float = number(0.038, -3.2, 3.2, "Rotation about y, radians; positive looks down.")
+    yaw: float = number(0.0, -3.2, 3.2, "Rotation about z, radians; positive looks left.")
+
+    def base_from_optical(self) -> np.ndarray:
+        """Return the pose that the parameters describe, float [4, 4]."""
+        return optical_pose(self.x, self.y, self.z, self.roll, self.pitch, self.yaw)
+
+
+_COST = "Cost of the class in ~/cost_grid, 0 (drive there) to 100 (never)."
+CostParameters = make_dataclass(
+    "CostParameters",
+    [
+        (
+            entry.name.replace(" ", "_"),
+            int,
+            parameter(COSTS.get(entry.name, LETHAL), _COST, limits=(0, LETHAL)),
+        )
+        for entry in CITYSCAPES.classes
+    ],
+    frozen=True,
+)
+
+
+@dataclass(frozen=True)
+class GroundParameters:
+    """Hold what places frames on the ground."""
+
+    base_frame: str = _frame("base_link", "Frame of the vehicle, on the ground; the grid's frame.")
+    odom_frame: str = _frame("odom", "Frame that ego_motion:=tf moves in.")
+    level_frame: str = parameter(
+        "",
+        "Frame that shares base_frame's x, y and heading but is levelled, by an IMU say, and "
+        "lies on the ground: the camera's height, pitch and roll are taken from there (with tf). "
+        "'': base_frame itself.",
+        pattern=r"([^/\s]\S*)?",
+        allowed="a frame without a leading slash, or ''",
+    )
+    ego_motion: str = choice(
+        "odometry",
+        "Where the vehicle's motion comes from: odometry (the topic `odom`), tf (odom_frame to "
+        "base_frame), or none: each grid is of one frame.",
+        ("odometry", "tf", "none"),
+    )
+    timeout: float = number(
+        0.2, 0.0, 5.0, "Longest wait for TF, odometry, depth and points of an image, seconds."
+    )
+    match_tolerance: float = number(
+        0.05, 0.0, 1.0, "Largest difference of the stamps of an image and its depth or points, s."
+    )
+    camera: CameraParameters = field(
+        default_factory=CameraParameters,
+        metadata=group(
+            "The camera in base_frame as URDF has it: metres; radians about fixed axes, of a "
+            "camera that looks along x."
+        ),
+    )
+    window: GridWindow = field(
+        default_factory=GridWindow, metadata=group("The grid's window in base_frame.")
+    )
+    projection: ProjectionOptions = field(
+        default_factory=ProjectionOptions,
+        metadata=group("The ground plane in base_frame, and what counts as an obstacle."),
+    )
+    grid: SemanticGridOptions = field(
+        default_factory=SemanticGridOptions, metadata=group("The grid's memory.")
+    )
+    costs: Any = field(default_factory=CostParameters, metadata=group("The costs of ~/cost_grid."))
+    tracking: TrackingOptions = field(
+        default_factory=TrackingOptions, metadata=group("The tracks.")
+    )
+
+    @property
+    def camera_pose_source(self) -> str:
+        """`tf` or `parameters`."""
+        if self.camera.source == "auto":
+            return "tf" if is_available() else "parameters"
+        return self.camera.source
+
+    def options(self) -> GroundOptions:
+        """Return what the parameters say.
+
+        Raise ValueError for what needs tf2_ros where it is missing.
+        """
+        needs_tf = "tf" in (self.camera.source, self.ego_motion) or self.level_frame
+        if needs_tf and not is_available():
+            raise ValueError(
+                "ground.camera.source:=tf, ground.ego_motion:=tf and ground.level_frame need "
+                "tf2_ros, which is not installed (or not sourced); use parameters and odometry"
+            )
+        costs = {name.replace("_", " "): cost for name, cost in asdict(self.costs).items()}
+        return GroundOptions(
+            base_frame=self.base_frame,
+            window=self.window,
+            projection=self.projection,
+            grid=replace(self.grid, costs=costs),
+            tracking=self.tracking,
+        )
+
+
+@dataclass(frozen=True)
 class Parameters:
     """Hold all parameters; nested fields have dotted names, as in `qos.depth`."""
 
     autostart: bool = parameter(
         True,
         "Configure and activate at start; false: wait for a lifecycle manager.",
-        change=Change.START,
+        Change.START,
     )
     weights: str = parameter(
         "town",
         "Model: NAME of config/models/NAME.yaml, or the path of such a file.",
-        change=Change.UNCONFIGURED,
+        Change.UNCONFIGURED,
         pattern=r".*\S.*",
         allowed="a name or a path",
     )
     device: str = parameter(
         "auto",
         "Device of the networks; auto: CUDA where there is one, else the CPU.",
-        change=Change.UNCONFIGURED,
+        Change.UNCONFIGURED,
         pattern=r"auto|cpu|cuda(:\d+)?",
         allowed="auto, cpu, cuda or cuda:N",
     )
     image_transport: str = choice(
         "raw",
-        "Type of the image topic: raw is sensor_msgs/Image, compressed is "
-        "sensor_msgs/CompressedImage (JPEG or PNG).",
-        "raw",
-        "compressed",
-        change=Change.NOT_ACTIVE,
+        "Type of the topic `image`: raw is sensor_msgs/Image, compressed is "
+        "sensor_msgs/CompressedImage with JPEG or PNG (remap `image` to the compressed topic "
+        "itself).",
+        ("raw", "compressed"),
+        Change.NOT_ACTIVE,
+    )
+    qos: QosParameters = field(
+        default_factory=QosParameters, metadata=group("The image subscription.", Change.NOT_ACTIVE)
+    )
+    stall_timeout: float = number(
+        10.0,
+        0.5,
+        600.0,
+        "Seconds in work after which a frame's inference counts as hung: ERROR in /diagnostics.",
     )
     fusion: str = choice(
         "",
         "How semantic and instance predictions are merged; '' is the model's own choice.",
-        "",
-        *sorted(STRATEGIES),
+        ("", *sorted(STRATEGIES)),
     )
-    score_threshold: float = _threshold("Instances with a lower score are ignored.")
-    overlap_threshold: float = _threshold(
-        "An instance of which better ones cover more than this share is dropped."
+    score_threshold: float = _threshold("score_threshold")
+    overlap_threshold: float = _threshold("overlap_threshold")
+    stuff_area_limit: int = _threshold("stuff_area_limit")
+    mask_threshold: float = _threshold("mask_threshold")
+    max_pixels: int = _or_models_own(
+        Option(
+            "Images of more pixels are refused before anything is computed: the memory that a "
+            "frame takes grows with them.",
+            limits=(0, 1 << 30),
+        ),
+        int,
     )
-    stuff_area_limit: int = _threshold(
-        "A stuff class with fewer pixels in the image becomes unlabeled.", (-1, 1 << 30)
+    outputs: OutputParameters = field(
+        default_factory=OutputParameters,
+        metadata=group(
+            "The outputs. To compute one of instances, grid, class_grid, cost_grid, grid_layers "
+            "and markers is to compute them all."
+        ),
     )
-    mask_threshold: float = _threshold(
-        "An instance holds the pixels where its mask reaches this probability (not 0 or 1)."
+    ground: GroundParameters = field(
+        default_factory=GroundParameters,
+        metadata=group("Where the camera is, the grid, the tracks.", Change.NOT_ACTIVE),
     )
-    qos: QosParameters = field(default_factory=QosParameters)
-    outputs: OutputParameters = field(default_factory=OutputParameters)
-    ground: GroundParameters = field(default_factory=GroundParameters)
 
     def __post_init__(self) -> None:
         self.fusion_options(FusionOptions())
@@ -131,39 +290,5 @@ class Parameters:
         return replace(model, **{k: v for k, v in own.items() if v != MODEL_DEFAULT})
 
 
-def declare(node: Node) -> Parameters:
-    """Declare all parameters on a node and return their values.
-
-    Raise ValueError, with the reason, for a bad value in a launch or parameters file.
-    """
-    values = {}
-    for name, default, spec in leaves(Parameters()):
-        values[name] = node.declare_parameter(name, default, spec.descriptor(default)).value
-    return updated(Parameters(), values)
-
-
-def updated(current: Parameters, changes: Mapping[str, object], state: str = "") -> Parameters:
-    """Return the parameters after a change.
-
-    changes: dotted names to values; names that are not the package's are passed over.
-    state: the node's lifecycle state; "" before it has one, where everything can be set.
-    Raise ValueError, with the reason, for a value that cannot be, or not in this state.
-    """
-    for name, value, spec in leaves(current):
-        if name not in changes:
-            continue
-        spec.check(name, changes[name])
-        if state and changes[name] != value:
-            spec.check_state(name, state)
-    return _replaced(current, changes)
-
-
-def _replaced(current: Any, changes: Mapping[str, object], prefix: str = "") -> Any:
-    new = {}
-    for entry in fields(current):
-        name, value = prefix + entry.name, getattr(current, entry.name)
-        nested = is_dataclass(value)
-        new[entry.name] = (
-            _replaced(value, changes, f"{name}.") if nested else changes.get(name, value)
-        )
-    return replace(current, **new)
+if __name__ == "__main__":
+    print(_HEADER + as_yaml(Parameters(), depth=2), end="")

@@ -1,1 +1,1 @@
-"""Frames from a callback to a thread that takes the newest, each one accounted for; no ROS."""
+"""From a callback to a thread that takes the newest frame, each one accounted for; no ROS."""

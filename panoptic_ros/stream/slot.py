@@ -79,10 +79,14 @@ class FrameSlot(Generic[T]):
             self._condition.notify()
 
     def refuse_arrival(self) -> None:
-        """Count a frame that is refused before it reaches the slot, and drop the waiting one."""
+        """Count a frame that is refused before it reaches the slot."""
         with self._condition:
             self._counted["frames_in"] += 1
             self._counted["refused"] += 1
+
+    def drop_waiting(self) -> None:
+        """Drop the frame that waits, if one does."""
+        with self._condition:
             self._drop_waiting()
 
     def take(self) -> T | None:

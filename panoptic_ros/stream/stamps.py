@@ -1,19 +1,54 @@
-"""Notice when time starts again, as it does when a recording loops."""
+"""Stamps of messages: as numbers, where time starts again, which belong together; gaps."""
 
 from __future__ import annotations
 
+import threading
+from collections import deque
+from typing import Generic, Protocol, TypeVar
+
+T = TypeVar("T")
+
 LARGEST_STEP_BACK_NS = 1_000_000_000
+# What a sensor at 30 Hz sends in a second.
+MATCH_LENGTH = 30
+MOST_SENDERS = 16
+_SECOND_NS = 1_000_000_000
+
+
+class Stamp(Protocol):
+    """Name the fields of builtin_interfaces/Time."""
+
+    sec: int
+    nanosec: int
+
+
+def nanoseconds(stamp: Stamp) -> int:
+    """Return a stamp as nanoseconds.
+
+    Raise ValueError for what is no time: `sec` may be negative in a message and `nanosec` above
+    a second, and drivers do send such.
+    """
+    seconds, nanosec = int(stamp.sec), int(stamp.nanosec)
+    if seconds < 0 or not 0 <= nanosec < _SECOND_NS:
+        raise ValueError(
+            f"stamp sec {seconds}, nanosec {nanosec} is no time: sec must be 0 or more, nanosec "
+            f"less than {_SECOND_NS}"
+        )
+    return seconds * _SECOND_NS + nanosec
 
 
 class StampMonitor:
-    """Compare each frame's stamp with the newest one so far."""
+    """Compare each frame's stamp with the newest one so far.
+
+    newest: None before the first.
+    """
 
     def __init__(self) -> None:
-        self._newest: int | None = None
+        self.newest: int | None = None
 
     def reset(self) -> None:
         """Forget the newest stamp."""
-        self._newest = None
+        self.newest = None
 
     def step_back(self, stamp_ns: int) -> float | None:
         """Return by how many seconds a stamp lies before the newest, where by more than one.
@@ -21,10 +56,58 @@ class StampMonitor:
         Time counts from that stamp then. Otherwise return None: frames that overtake each
         other on the way are common.
         """
-        newest, self._newest = self._newest, stamp_ns
+        newest, self.newest = self.newest, stamp_ns
         if newest is None:
             return None
         if stamp_ns < newest - LARGEST_STEP_BACK_NS:
             return (newest - stamp_ns) / 1e9
-        self._newest = max(newest, stamp_ns)
+        self.newest = max(newest, stamp_ns)
         return None
+
+
+class StampMatch(Generic[T]):
+    """Keep the last messages of a sensor, to find the one of an image. Safe across threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stamps = StampMonitor()
+        self._messages: deque[tuple[int, T]] = deque(maxlen=MATCH_LENGTH)
+
+    def add(self, stamp_ns: int, message: T) -> None:
+        """Keep a message; where time has started again, forget the older ones."""
+        with self._lock:
+            if self._stamps.step_back(stamp_ns) is not None:
+                self._messages.clear()
+            self._messages.append((stamp_ns, message))
+
+    def reaches(self, stamp_ns: int) -> bool:
+        """Return whether a message of this stamp or a later one is there."""
+        with self._lock:
+            return any(stamp >= stamp_ns for stamp, _ in self._messages)
+
+    def nearest(self, stamp_ns: int, tolerance_ns: int) -> tuple[int, T] | None:
+        """Return stamp and message nearest in time, None where that is beyond the tolerance."""
+        with self._lock:
+            found = min(self._messages, key=lambda m: abs(m[0] - stamp_ns), default=None)
+        return found if found and abs(found[0] - stamp_ns) <= tolerance_ns else None
+
+
+class SequenceGaps:
+    """Count the messages that are missing between those that came, by their senders' numbers."""
+
+    def __init__(self) -> None:
+        self._last: dict[bytes, int] = {}
+
+    @property
+    def senders(self) -> int:
+        """How many senders are known."""
+        return len(self._last)
+
+    def missing(self, sender: bytes, number: int) -> int:
+        """Return how many of a sender's messages are missing since the last one that came."""
+        before = self._last.pop(sender, None)
+        # The newest is last, so that senders that are gone are forgotten first.
+        self._last[sender] = number
+        if len(self._last) > MOST_SENDERS:
+            self._last.pop(next(iter(self._last)))
+        return 0 if before is None else max(0, number - before - 1)

@@ -1,73 +1,162 @@
 import math
+import os
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
+import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
+from node_process import Client, wait_for
+from rclpy.context import Context
 
 from panoptic_ros.ros import diagnostics
-from panoptic_ros.ros.diagnostics import Status
-from panoptic_ros.ros.ground import GROUND_STAGES
-from panoptic_ros.stream.refusals import Refusal
+from panoptic_ros.ros.diagnostics import (
+    KINDS,
+    STAGES,
+    STAMP_KINDS,
+    FrameStatus,
+    Reporter,
+    Status,
+    transport_advice,
+)
+from panoptic_ros.ros.ground import GROUND_STAGES, GroundStatus
+from panoptic_ros.stream.health import Count, Health, Latency
 from panoptic_ros.stream.slot import FrameCounts
-from panoptic_ros.stream.statistics import STAGES, Latency
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
-REFUSAL = Refusal("image", "zero size 0x0")
-FAULT = Refusal("memory", "CUDA out of memory")
+UNKNOWN = dict.fromkeys(STAGES, Latency())
+
+
+def active(fault="", latency=UNKNOWN, counts=None, **frames):
+    """Return the status of an active node; counts: by kind."""
+    health = Health(latency=latency, counts=counts or {}, fault=fault)
+    return Status("active", input_topic="/cam", frames=FrameStatus(health=health, **frames))
+
+
+def on_ground(kind, count):
+    health = Health(latency=dict.fromkeys(GROUND_STAGES, Latency()), counts={kind: count})
+    return replace(active(), ground=GroundStatus(health=health))
+
+
+@pytest.fixture
+def transports(monkeypatch):
+    for name in (
+        "ROS_AUTOMATIC_DISCOVERY_RANGE",
+        "ROS_LOCALHOST_ONLY",
+        "FASTDDS_BUILTIN_TRANSPORTS",
+    ):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.mark.parametrize(
     ("status", "level", "words"),
     [
-        (Status("active", seconds_since_frame=0.1), OK, "active"),
+        (active(seconds_since_arrival=0.1), OK, "active"),
         (Status("unconfigured"), OK, "unconfigured"),
-        (Status("inactive", seconds_since_frame=100), OK, "inactive"),
+        (Status("inactive", frames=FrameStatus(seconds_since_arrival=100)), OK, "inactive"),
         (Status("unconfigured", error="no CUDA"), ERROR, "no CUDA"),
-        (Status("active", fault=FAULT), ERROR, "memory: CUDA out of memory"),
-        (Status("active", last_refusal=REFUSAL, seconds_since_refusal=1), WARN, "zero size"),
-        (Status("active", last_refusal=REFUSAL, seconds_since_frame=1), OK, "active"),
+        (active(fault="memory: out of memory"), ERROR, "memory: out of memory"),
+        (active(counts={"image": Count(1, "zero size", 1)}), WARN, "zero size"),
+        (active(counts={"image": Count(1, "zero size", 11)}), OK, "active"),
         (
-            Status("active", input_topic="/cam", publishers=0, seconds_since_frame=7.4),
+            active(seconds_since_arrival=7.4),
             WARN,
             "no image on /cam for 7 s (0 publishers)",
         ),
         (
-            Status("active", seconds_since_frame=0.1, lost=3, seconds_since_loss=1),
+            active(seconds_since_arrival=7.4, publishers=1),
             WARN,
-            "FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA",
+            "(1 publishers); set FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA",
         ),
+        (active(counts={"lost": Count(3, "", 1)}), WARN, "3 frames were lost on the way; set FAST"),
+        # While publisher and subscription still connect.
+        (active(counts={"lost": Count(1, "", 1)}, seconds_active=4), OK, "active"),
+        (active(counts={"lost": Count(1, "", 1)}, seconds_active=5.5), OK, "active"),
+        (active(counts={"lost": Count(1, "", 1)}, seconds_active=7), WARN, "lost"),
+        (
+            active(counts={"standing": Count(9, "the stamps of /cam stand still", 1)}),
+            WARN,
+            "the stamps of /cam stand still (9 frames): such frames have no grid",
+        ),
+        (active(counts={"overtaken": Count(1, "an image on /cam", 1)}), WARN, "image on /cam"),
+        (active(seconds_in_work=15, stall_timeout=10), ERROR, "inference hangs"),
+        (active(seconds_in_work=9, stall_timeout=10), OK, "active"),
+        (active(is_alive=False), ERROR, "the inference thread has ended"),
+        (Status("unconfigured", busy=12.3), WARN, "unconfigured, busy: an inference"),
+        (Status("inactive", callbacks=Count(1, "a callback of /odom", 2)), WARN, "/odom"),
+        (on_ground("grid", Count(1, "no transform", 1)), WARN, "without a grid: no transform"),
+        (on_ground("depth", Count(1, "depth left out: row_step", 1)), WARN, "row_step"),
+        (on_ground("points", Count(1, "x", 11)), OK, "active"),
     ],
 )
-def test_the_worst_is_told(status, level, words):
+def test_the_worst_is_told(transports, status, level, words):
     found_level, message = status.summary()
-    assert found_level == level
     assert words in message
+    assert found_level == level
+
+
+@pytest.mark.parametrize(
+    ("environment", "words", "others"),
+    [
+        ({}, "set FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA for camera", "LOCALHOST"),
+        ({"FASTDDS_BUILTIN_TRANSPORTS": "UDPv4"}, "=LARGE_DATA for camera", "LOCALHOST"),
+        ({"FASTDDS_BUILTIN_TRANSPORTS": "LARGE_DATA"}, "set it for the camera too", "=LARGE_DATA"),
+        (
+            {"FASTDDS_BUILTIN_TRANSPORTS": "LARGE_DATA?max_msg_size=1MB"},
+            "set it for the camera too",
+            "=LARGE_DATA",
+        ),
+        (
+            {
+                "FASTDDS_BUILTIN_TRANSPORTS": "LARGE_DATA",
+                "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+            },
+            "set the range to SUBNET",
+            "=LARGE_DATA",
+        ),
+        ({"ROS_LOCALHOST_ONLY": "1"}, "set the range to SUBNET", "=LARGE_DATA"),
+    ],
+)
+def test_advice_is_for_the_transports_in_use(environment, words, others):
+    advice = transport_advice(environment)
+    assert words in advice
+    assert others not in advice
+    assert "qos.reliability:=reliable" in advice
+
+
+def test_other_middleware_has_other_advice(monkeypatch):
+    monkeypatch.setattr(diagnostics, "get_rmw_implementation_identifier", lambda: "rmw_cyclonedds")
+    assert "rmem_max" in transport_advice(os.environ)
+    assert "FASTDDS" not in transport_advice(os.environ)
 
 
 def test_values():
-    status = Status(
-        "active",
+    counted = {"image": Count(1, "zero size 0x0", 3), "lost": Count(5), "standing": Count(2)}
+    status = replace(
+        active(
+            latency={**UNKNOWN, "age": Latency(20.0, 30.5)},
+            size="640x480",
+            counts=counted,
+        ),
         weights="town",
         device="cpu",
         fusion="stack",
-        input_topic="/image",
-        image_size="640x480",
-        rate=12.5,
-        counts=FrameCounts(frames_in=10, out=4, dropped=3, refused=1),
-        lost=5,
-        refused={"image": 1, "stamp": 0, "memory": 0, "inference": 0},
-        last_refusal=REFUSAL,
-        latency={**dict.fromkeys(STAGES, Latency()), "age": Latency(20.0, 30.5)},
     )
+    health = replace(status.frames.health, rate=12.5)
+    counts = FrameCounts(frames_in=10, out=4, dropped=3, refused=1)
+    status = replace(status, frames=replace(status.frames, health=health), busy=3.0)
+    object.__setattr__(status.frames, "counts", counts)
     values = status.values()
     expected = {
         "state": "active",
+        "busy_s": "3.0",
         "weights": "town",
         "device": "cpu",
         "fusion": "stack",
-        "input_topic": "/image",
+        "input_topic": "/cam",
         "image_size": "640x480",
         "rate_hz": "12.50",
         "frames_in": "10",
@@ -76,11 +165,14 @@ def test_values():
         "frames_refused": "1",
         "frames_waiting": "2",
         "frames_lost": "5",
+        "frames_standing": "2",
+        "frames_overtaken": "0",
         "refused_image": "1",
         "refused_stamp": "0",
         "last_refusal": "zero size 0x0",
         "latency_age_p50_ms": "20.00",
         "latency_age_p95_ms": "30.50",
+        "latency_hint": "",
     }
     assert expected.items() <= values.items()
     assert math.isnan(float(values["latency_decode_p50_ms"]))
@@ -94,19 +186,74 @@ def test_every_key_is_documented():
         assert key in diagnostics.__doc__
     for stage in names:
         assert stage in diagnostics.__doc__
+    assert {f"refused_{k}" for k in KINDS} | {f"frames_{k}" for k in STAMP_KINDS} <= set(
+        Status("active").values()
+    )
+
+
+LATENCY = {
+    **UNKNOWN,
+    "age": Latency(120, 150),
+    "total": Latency(110, 140),
+    "inference": Latency(100, 130),
+}
 
 
 def test_the_log_line_counts_from_the_last_one():
     before = FrameCounts(frames_in=100, out=50, dropped=40, refused=10)
-    now = FrameCounts(frames_in=220, out=90, dropped=110, refused=19)
-    latency = {"age": Latency(120, 150), "inference": Latency(100, 130)}
-    line = Status("active", rate=4.04, counts=now, latency=latency).line(before)
-    assert line == (
+    frames = FrameStatus(
+        counts=FrameCounts(frames_in=220, out=90, dropped=110, refused=19),
+        health=Health(rate=4.04, latency=LATENCY),
+    )
+    assert Status("active", frames=frames).line(before) == (
         "4.0 frames/s, latency 120 ms (p95 150), of which inference 100 ms (p95 130); "
         "in 120, out 40, dropped 70, refused 9"
     )
 
 
+@pytest.mark.parametrize("gap", [95687072.474, -3600.0])
+def test_latency_is_unknown_where_stamps_are_of_another_clock(gap):
+    latency = {**LATENCY, "age": Latency()}
+    status = active(latency=latency, clock_gap=gap)
+    line = status.line(FrameCounts())
+    assert "latency unknown" in line
+    assert f"{gap:.1f} s apart" in line
+    assert "use_sim_time" in line
+    assert "since arrival 110 ms" in line
+    assert "nan" not in line
+    assert f"{gap:.1f} s apart" in status.values()["latency_hint"]
+    assert status.values()["latency_age_p50_ms"] == "nan"
+
+
 def test_the_line_without_frames_says_so():
     line = Status("active").line(FrameCounts())
     assert line == "0.0 frames/s, no frame answered; in 0, out 0, dropped 0, refused 0"
+
+
+@pytest.fixture
+def node(domain):
+    context = Context()
+    rclpy.init(context=context)
+    yield rclpy.create_node("panoptic", context=context)
+    rclpy.shutdown(context=context)
+
+
+def test_the_reporter_outlives_a_status_that_fails_and_texts_that_are_no_unicode(node):
+    beats = []
+
+    def status():
+        beats.append(None)
+        if len(beats) == 1:
+            raise AttributeError("a race")
+        if len(beats) == 2:
+            return SimpleNamespace()
+        return replace(active(counts={"image": Count(1, "caf\udce9", 1)}), device="\ud800")
+
+    client = Client()
+    reporter = Reporter(node, status)
+    [message] = wait_for(lambda: client.diagnostics[:1], "diagnostics")
+    reporter.close()
+    client.close()
+    assert message.status[0].message == "frames refused: caf\\udce9"
+    assert message.status[0].hardware_id == "\\ud800"
+    assert len(beats) >= 3

@@ -11,7 +11,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
 from panoptic_ros.grid.semantic_grid import SemanticGridOptions
 from panoptic_ros.output_messages import GRID_OUTPUTS
-from panoptic_ros.ros.ground_parameters import GroundParameters
+from panoptic_ros.ros.parameters import GroundParameters
 
 ROOT = Path(__file__).resolve().parents[2]
 

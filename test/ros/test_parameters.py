@@ -1,4 +1,6 @@
-from dataclasses import replace
+import subprocess
+import sys
+from dataclasses import fields, replace
 
 import pytest
 import yaml
@@ -14,14 +16,13 @@ from panoptic_ros.grid.projection_options import ProjectionOptions
 from panoptic_ros.grid.semantic_grid import SemanticGridOptions
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.resources import share_dir
-from panoptic_ros.ros import ground_parameters
+from panoptic_ros.ros import parameters
+from panoptic_ros.ros.parameter_spec import declare, leaves, updated
 from panoptic_ros.ros.parameters import (
+    THRESHOLDS,
     OutputParameters,
     Parameters,
     QosParameters,
-    declare,
-    leaves,
-    updated,
 )
 from panoptic_ros.tracking import TrackingOptions
 
@@ -47,19 +48,26 @@ def flat(mapping, prefix=""):
             yield prefix + name, value
 
 
+def test_the_parameters_file_is_what_the_program_prints():
+    program = [sys.executable, "-m", "panoptic_ros.ros.parameters"]
+    printed = subprocess.run(program, capture_output=True, text=True, check=True).stdout
+    assert (share_dir() / "config/camera.yaml").read_text() == printed
+    assert max(map(len, printed.splitlines())) <= 100
+
+
 def test_the_parameters_file_lists_every_parameter_with_its_default():
     content = yaml.safe_load((share_dir() / "config/camera.yaml").read_text())
     listed = dict(flat(content["/**"]["ros__parameters"]))
-    declared = {name: value for name, value, _ in leaves(Parameters())}
+    declared = {leaf.name: leaf.value for leaf in leaves(Parameters())}
     assert listed == declared
     assert {n: type(v) for n, v in listed.items()} == {n: type(v) for n, v in declared.items()}
 
 
 def test_every_parameter_is_declared_with_a_description(make_node):
     node = make_node()
-    assert declare(node) == Parameters()
-    for name, value, _ in leaves(Parameters()):
-        descriptor = node.describe_parameter(name)
+    assert declare(node, Parameters()) == Parameters()
+    for leaf in leaves(Parameters()):
+        value, descriptor = leaf.value, node.describe_parameter(leaf.name)
         assert descriptor.description.endswith(".")
         numbers = len(descriptor.floating_point_range) + len(descriptor.integer_range)
         assert numbers == (type(value) in (int, float))
@@ -69,14 +77,14 @@ def test_every_parameter_is_declared_with_a_description(make_node):
 
 def test_declared_values_come_from_the_launch(make_node):
     node = make_node(weights="random", stuff_area_limit=100, **{"qos.depth": 1})
-    assert declare(node) == replace(
+    assert declare(node, Parameters()) == replace(
         Parameters(), weights="random", stuff_area_limit=100, qos=QosParameters(depth=1)
     )
 
 
 def test_a_bad_value_from_the_launch_is_an_error(make_node):
     with pytest.raises(ValueError, match="fusion is 'average'; it must be one of"):
-        declare(make_node(fusion="average"))
+        declare(make_node(fusion="average"), Parameters())
 
 
 def test_a_change_touches_only_what_it_names():
@@ -106,6 +114,9 @@ def test_a_change_touches_only_what_it_names():
         ({"ground.costs.person": 101}, "ground.costs.person"),
         ({"ground.grid.hit_probability": 0.5}, "ground.grid.hit_probability"),
         ({"ground.ego_motion": "gps"}, "'odometry', 'tf', 'none'"),
+        ({"stall_timeout": 0.0}, "stall_timeout is 0.0; it must be in 0.5..600"),
+        ({"ground.timeout": float("nan")}, "ground.timeout is nan"),
+        ({"ground.camera.x": float("inf")}, "ground.camera.x is inf"),
     ],
 )
 def test_impossible_values(changes, words):
@@ -118,6 +129,9 @@ def test_impossible_values(changes, words):
     [
         ("score_threshold", 0.5, ("unconfigured", "inactive", "active", "configuring")),
         ("outputs.labels", False, ("unconfigured", "inactive", "active", "configuring")),
+        ("stall_timeout", 1.0, ("unconfigured", "inactive", "active", "configuring")),
+        ("ground.window.length", 30.0, ("unconfigured", "inactive")),
+        ("ground.costs.road", 1, ("unconfigured", "inactive")),
         ("qos.depth", 1, ("unconfigured", "inactive")),
         ("ground.timeout", 0.5, ("unconfigured", "inactive")),
         ("image_transport", "compressed", ("unconfigured", "inactive")),
@@ -137,6 +151,12 @@ def test_states_in_which_a_parameter_can_change(name, value, allowed, state):
 
 def test_setting_the_value_that_is_there_is_always_possible():
     assert updated(Parameters(), {"weights": "town"}, "active") == Parameters()
+
+
+def test_every_threshold_of_the_merge_is_a_parameter():
+    numbers = {e.name for e in fields(FusionOptions) if isinstance(e.default, (int, float))}
+    assert set(THRESHOLDS) == numbers
+    assert numbers <= {leaf.name for leaf in leaves(Parameters())}
 
 
 def test_thresholds_replace_the_models():
@@ -181,8 +201,8 @@ def test_the_defaults_are_those_of_the_parts():
     ],
 )
 def test_tf_is_refused_where_it_is_not_installed(changes, monkeypatch):
-    monkeypatch.setattr(ground_parameters, "is_available", lambda: False)
+    monkeypatch.setattr(parameters, "is_available", lambda: False)
     with pytest.raises(ValueError, match="tf2_ros, which is not installed"):
         updated(Parameters(), changes)
-    monkeypatch.setattr(ground_parameters, "is_available", lambda: True)
+    monkeypatch.setattr(parameters, "is_available", lambda: True)
     assert updated(Parameters(), changes).ground.options() == Parameters().ground.options()

@@ -1,6 +1,15 @@
+from types import SimpleNamespace
+
 import pytest
 
-from panoptic_ros.stream.stamps import StampMonitor
+from panoptic_ros.stream.stamps import (
+    MATCH_LENGTH,
+    MOST_SENDERS,
+    SequenceGaps,
+    StampMatch,
+    StampMonitor,
+    nanoseconds,
+)
 
 SECOND = 1_000_000_000
 
@@ -38,3 +47,85 @@ def test_reset_forgets():
     monitor.step_back(100 * SECOND)
     monitor.reset()
     assert monitor.step_back(SECOND) is None
+
+
+@pytest.mark.parametrize(
+    ("sec", "nanosec", "expected"),
+    [
+        (0, 0, 0),
+        (1, 5, SECOND + 5),
+        (2**31 - 1, SECOND - 1, 2**31 * SECOND - 1),
+    ],
+)
+def test_nanoseconds(sec, nanosec, expected):
+    assert nanoseconds(SimpleNamespace(sec=sec, nanosec=nanosec)) == expected
+
+
+@pytest.mark.parametrize(
+    ("sec", "nanosec"),
+    [(-1, 0), (-(2**31), 0), (-1, SECOND - 1), (0, SECOND), (0, 2**32 - 1), (-1, 2**32 - 1)],
+)
+def test_what_is_no_time_is_named(sec, nanosec):
+    with pytest.raises(ValueError, match=f"sec {sec}, nanosec {nanosec} is no time"):
+        nanoseconds(SimpleNamespace(sec=sec, nanosec=nanosec))
+
+
+@pytest.fixture
+def messages():
+    messages = StampMatch()
+    for stamp, name in ((100, "a"), (140, "b"), (180, "c")):
+        messages.add(stamp, name)
+    return messages
+
+
+@pytest.mark.parametrize(
+    ("stamp", "tolerance", "found"),
+    [
+        (140, 0, (140, "b")),
+        (155, 20, (140, "b")),
+        (165, 20, (180, "c")),
+        (50, 50, (100, "a")),
+        (50, 49, None),
+        (200, 10, None),
+    ],
+)
+def test_the_nearest_within_the_tolerance(messages, stamp, tolerance, found):
+    assert messages.nearest(stamp, tolerance) == found
+
+
+def test_whether_a_stamp_is_reached(messages):
+    assert messages.reaches(180)
+    assert not messages.reaches(181)
+    assert not StampMatch().reaches(0)
+    assert StampMatch().nearest(0, SECOND) is None
+
+
+def test_time_that_starts_again_forgets_what_was_before():
+    messages = StampMatch()
+    messages.add(5 * SECOND, "before")
+    messages.add(1 * SECOND, "after")
+    assert messages.nearest(5 * SECOND, SECOND) is None
+    assert messages.nearest(1 * SECOND, 0) == (SECOND, "after")
+
+
+def test_only_the_last_messages_are_kept():
+    messages = StampMatch()
+    for stamp in range(MATCH_LENGTH + 1):
+        messages.add(stamp, stamp)
+    assert messages.nearest(0, 0) is None
+    assert messages.nearest(1, 0) == (1, 1)
+
+
+def test_messages_that_are_missing_are_counted_by_sender():
+    gaps = SequenceGaps()
+    heard = [(b"a", 7), (b"a", 8), (b"b", 100), (b"a", 12), (b"b", 101), (b"a", 12), (b"a", 13)]
+    assert [gaps.missing(*one) for one in heard] == [0, 0, 0, 3, 0, 0, 0]
+
+
+def test_senders_that_are_long_gone_are_forgotten():
+    gaps = SequenceGaps()
+    for sender in range(MOST_SENDERS + 1):
+        gaps.missing(bytes([sender]), 1)
+    assert gaps.senders == MOST_SENDERS
+    assert gaps.missing(bytes([0]), 100) == 0
+    assert gaps.missing(bytes([MOST_SENDERS]), 100) == 98

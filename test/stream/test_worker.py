@@ -1,41 +1,52 @@
 import threading
+import time
 
 import pytest
 from waiting import TIMEOUT
 
-from panoptic_ros.stream.worker import GroundWorker
+from panoptic_ros.stream.worker import NewestFrameWorker
+
+
+class Bench:
+    """A worker whose work waits for `go`; what it published and what went wrong."""
+
+    def __init__(self):
+        self.taken, self.go = threading.Semaphore(0), threading.Semaphore(0)
+        self.published, self.errors, self.then = [], [], None
+        self.settled = threading.Semaphore(0)
+        self.worker = NewestFrameWorker("bench", self.work, self.on_error)
+
+    def work(self, frame):
+        self.taken.release()
+        assert self.go.acquire(timeout=TIMEOUT)
+        if isinstance(frame, BaseException):
+            raise frame
+        return lambda: self.publish(frame)
+
+    def publish(self, frame):
+        self.published.append(frame)
+        self.settled.release()
+
+    def on_error(self, error):
+        self.errors.append(error)
+        self.settled.release()
+        return self.then
+
+    def run(self, frame):
+        """Offer a frame and wait until it is settled."""
+        self.go.release()
+        self.worker.offer(frame)
+        assert self.settled.acquire(timeout=TIMEOUT)
+        assert self.taken.acquire(timeout=TIMEOUT)
 
 
 @pytest.fixture
 def bench():
-    """A worker whose work waits for `go`; what it published and what went wrong."""
-
-    class Bench:
-        def __init__(self):
-            self.taken, self.go = threading.Semaphore(0), threading.Semaphore(0)
-            self.published, self.errors = [], []
-            self.settled = threading.Semaphore(0)
-            self.worker = GroundWorker(self.work, self.on_error)
-
-        def work(self, frame):
-            self.taken.release()
-            assert self.go.acquire(timeout=TIMEOUT)
-            if frame == "bad":
-                raise ValueError("bad frame")
-            return lambda: self.publish(frame)
-
-        def publish(self, frame):
-            self.published.append(frame)
-            self.settled.release()
-
-        def on_error(self, error):
-            self.errors.append(str(error))
-            self.settled.release()
-
     bench = Bench()
     yield bench
     bench.go.release(100)
     assert bench.worker.stop(TIMEOUT)
+    assert not bench.worker.is_alive()
 
 
 def test_the_newest_frame_replaces_the_one_that_waits(bench):
@@ -70,11 +81,43 @@ def test_a_paused_worker_takes_nothing(bench):
     assert bench.worker.slot.counts().dropped == 1
 
 
-def test_a_frame_that_fails_does_not_end_the_work(bench):
+@pytest.mark.parametrize(
+    "error", [ValueError("bad"), SystemExit(3), KeyboardInterrupt(), MemoryError(), BaseException()]
+)
+def test_nothing_that_a_frame_raises_ends_the_work(bench, error):
     bench.worker.resume()
-    bench.go.release(2)
-    bench.worker.offer("bad")
-    assert bench.settled.acquire(timeout=TIMEOUT)
-    bench.worker.offer(2)
-    assert bench.settled.acquire(timeout=TIMEOUT)
-    assert (bench.errors, bench.published) == (["bad frame"], [2])
+    bench.run(error)
+    bench.run(2)
+    assert (bench.errors, bench.published) == ([error], [2])
+    counts = bench.worker.slot.counts()
+    assert (counts.frames_in, counts.out, counts.refused) == (2, 1, 1)
+
+
+def test_what_an_error_asks_for_comes_before_the_next_frame(bench):
+    bench.then = lambda: bench.published.append("then")
+    bench.worker.resume()
+    bench.run(ValueError())
+    bench.run(2)
+    assert bench.published == ["then", 2]
+
+
+def test_a_rest_does_not_hold_up_the_end(bench):
+    bench.then = lambda: bench.worker.rest(10 * TIMEOUT)
+    bench.worker.resume()
+    bench.run(ValueError())
+    assert bench.worker.stop(TIMEOUT)
+
+
+def test_a_frame_that_hangs_is_seen_and_given_up(bench):
+    assert bench.worker.seconds_in_work() == 0
+    bench.worker.resume()
+    bench.worker.offer(1)
+    assert bench.taken.acquire(timeout=TIMEOUT)
+    time.sleep(0.05)
+    assert 0.04 < bench.worker.seconds_in_work() < TIMEOUT
+    assert not bench.worker.stop(0.05)
+    assert bench.worker.is_alive()
+    bench.go.release()
+    assert bench.worker.stop(TIMEOUT)
+    assert bench.published == []
+    assert bench.worker.seconds_in_work() == 0

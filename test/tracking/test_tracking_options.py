@@ -14,6 +14,6 @@ def test_values_out_of_range_are_refused_by_name(name, value):
 
 def test_each_field_says_what_it_is_and_its_range():
     for entry in fields(TrackingOptions):
-        low, high = entry.metadata["limits"]
+        low, high = entry.metadata["option"].limits
         assert low <= entry.default <= high
-        assert entry.metadata["description"].endswith(".")
+        assert entry.metadata["option"].description.endswith(".")

@@ -1,0 +1,142 @@
+"""How a part of the node does: how fast it was lately, what went wrong and why."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+WINDOW_SECONDS = 10.0
+_LONGEST_REASON = 400
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Hold the median and 95th percentile of a stage, in milliseconds; NaN without frames."""
+
+    p50: float = math.nan
+    p95: float = math.nan
+
+
+@dataclass(frozen=True)
+class Count:
+    """Hold how often something happened, why the last time, and how long ago (infinite: never)."""
+
+    number: int = 0
+    reason: str = ""
+    seconds_ago: float = math.inf
+
+
+@dataclass(frozen=True)
+class Health:
+    """Hold a snapshot of a `HealthMonitor`.
+
+    rate: settled frames per second over the last seconds; latency: by stage; counts: by kind;
+    fault: what is wrong with the node and not with its input, "" once a frame goes through.
+    """
+
+    rate: float = 0.0
+    latency: dict[str, Latency] = field(default_factory=dict)
+    counts: dict[str, Count] = field(default_factory=dict)
+    fault: str = ""
+
+    def number(self, kind: str) -> int:
+        """Return how often something happened."""
+        return self.counts.get(kind, Count()).number
+
+    def newest(self, kinds: Iterable[str]) -> Count:
+        """Return the count among kinds that happened last."""
+        found = (self.counts.get(kind, Count()) for kind in kinds)
+        return min(found, key=lambda count: count.seconds_ago, default=Count())
+
+
+class HealthMonitor:
+    """Keep the stage times of the last seconds' frames, and count by kind what went wrong.
+
+    kinds: all that can be counted; faults: those that speak of the node. Safe across threads.
+    """
+
+    def __init__(
+        self, stages: Sequence[str], kinds: Sequence[str], faults: Collection[str] = ()
+    ) -> None:
+        self._stages = tuple(stages)
+        self._faults = frozenset(faults)
+        self._lock = threading.Lock()
+        self._times: deque[tuple[float, tuple[float, ...]]] = deque()
+        self._since = time.monotonic()
+        # Number, reason and time of the last one.
+        self._counted = dict.fromkeys(kinds, (0, "", -math.inf))
+        self._fault: tuple[str, str] | None = None
+
+    def restart(self) -> None:
+        """Forget all times; the rate counts from now."""
+        with self._lock:
+            self._times.clear()
+            self._since = time.monotonic()
+
+    def settle(self, milliseconds: Mapping[str, float]) -> None:
+        """Record the stage times of a frame that went through just now, which ends a fault.
+
+        NaN: a stage whose time is unknown.
+        """
+        with self._lock:
+            times = tuple(milliseconds[stage] for stage in self._stages)
+            self._times.append((time.monotonic(), times))
+            self._forget()
+            self._fault = None
+
+    def count(self, kind: str, reason: str, number: int = 1) -> bool:
+        """Count what went wrong; return whether that is news: no fault that lasts already."""
+        with self._lock:
+            before, _, _ = self._counted[kind]
+            self._counted[kind] = (before + number, one_line(reason), time.monotonic())
+            is_new = self._fault is None or self._fault[0] != kind
+            if kind in self._faults:
+                self._fault = (kind, one_line(reason))
+            return is_new
+
+    def snapshot(self) -> Health:
+        """Return all of it, of one moment."""
+        with self._lock:
+            self._forget()
+            now = time.monotonic()
+            elapsed = min(WINDOW_SECONDS, now - self._since)
+            return Health(
+                rate=len(self._times) / elapsed if elapsed > 0 else 0.0,
+                latency=self._latency(),
+                counts={
+                    kind: Count(number, reason, now - last)
+                    for kind, (number, reason, last) in self._counted.items()
+                },
+                fault=": ".join(self._fault or ()),
+            )
+
+    def _latency(self) -> dict[str, Latency]:
+        shape = len(self._times), len(self._stages)
+        table = np.array([times for _, times in self._times]).reshape(shape)
+        found = dict.fromkeys(self._stages, Latency())
+        for stage, column in zip(self._stages, table.T, strict=True):
+            known = column[~np.isnan(column)]
+            if len(known):
+                p50, p95 = np.percentile(known, (50, 95))
+                found[stage] = Latency(float(p50), float(p95))
+        return found
+
+    def _forget(self) -> None:
+        oldest = time.monotonic() - WINDOW_SECONDS
+        while self._times and self._times[0][0] < oldest:
+            self._times.popleft()
+
+
+def one_line(text: str) -> str:
+    """Return a text as one line of valid Unicode that is not too long for a log.
+
+    What libraries say may have many lines, and bytes of file names that are no UTF-8.
+    """
+    valid = text.encode(errors="backslashreplace").decode()
+    return " ".join(valid.split())[:_LONGEST_REASON]
