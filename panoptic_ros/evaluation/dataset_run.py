@@ -20,7 +20,7 @@ from panoptic_ros.evaluation.report.pictures import ReportFrame
 from panoptic_ros.evaluation.results import build_results
 from panoptic_ros.evaluation.run_state import RunState, fingerprint
 from panoptic_ros.evaluation.timing import peak_memory, timed
-from panoptic_ros.fusion import make_strategy
+from panoptic_ros.fusion import make_strategy, possible
 from panoptic_ros.model.config import ModelConfig, load_model_config
 from panoptic_ros.pipeline import ImageTooLarge, Inference, PanopticPipeline
 from panoptic_ros.prediction import NonFinitePrediction, PanopticPrediction
@@ -29,6 +29,8 @@ from panoptic_ros.prediction import NonFinitePrediction, PanopticPrediction
 WARMUP_FRAMES = 2
 SHOWN_FRAMES = 4
 TRUTH = "truth"
+# In place of strategies: every one that the model can run.
+ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,9 @@ class RunOptions:
 
     dataset: a name of `datasets.DATASETS`; data: its folder; split: None for the one to
     evaluate on; names: of the only frames to score, in their order, none: all; weights: model
-    name or file; fusion: strategies, none: all that the model can run; workers: threads that
-    read; limit: first frames only; predictions: write label images.
+    name or file; fusion: strategies, `all` alone: all that the model can run, none: stack, and
+    conv_head where there is a head; workers: threads that read; limit: first frames only;
+    predictions: write label images.
     """
 
     dataset: str
@@ -78,6 +81,8 @@ class DatasetRun:
         )
         self.pipeline = PanopticPipeline.load(options.weights, device=options.device)
         self.strategies = list(options.fusion) or _strategies(config)
+        if self.strategies == [ALL]:
+            self.strategies = possible(self.pipeline.head)
         for name in self.strategies:
             # An unknown one, or one that lacks its head, is told before a frame is read.
             make_strategy(name, self.pipeline.head)

@@ -13,7 +13,7 @@ from panoptic_ros.fusion.upsnet import upsnet
 from panoptic_ros.networks.panoptic_head import PanopticHead
 from panoptic_ros.prediction import InstancePrediction, PanopticPrediction, SemanticPrediction
 
-__all__ = ["STRATEGIES", "FusionOptions", "Strategy", "make_strategy"]
+__all__ = ["STRATEGIES", "FusionOptions", "Strategy", "make_strategy", "possible"]
 
 Strategy = Callable[[SemanticPrediction, InstancePrediction, FusionOptions], PanopticPrediction]
 
@@ -35,6 +35,11 @@ STRATEGIES: dict[str, Callable[[PanopticHead | None], Strategy]] = {
     "upsnet": lambda head: upsnet,
     "degeus": lambda head: degeus,
 }
+
+
+def possible(head: PanopticHead | None) -> list[str]:
+    """Return the names of all strategies that a model can run; head: its head, if any."""
+    return [name for name in STRATEGIES if head is not None or name != "conv_head"]
 
 
 def make_strategy(name: str, head: PanopticHead | None = None) -> Strategy:

@@ -41,6 +41,15 @@ def test_results_hold_both_strategies_and_are_written(options, outcome):
         assert results["fusion"]["conv_head"][key] == results["fusion"]["stack"][key]
 
 
+def test_all_strategies_are_scored_on_the_same_predictions(options, outcome, tmp_path):
+    run = replace(options, out=tmp_path, fusion=("all",), limit=2, predictions=False)
+    results = DatasetRun(run)().results
+    assert list(results["fusion"]) == ["stack", "conv_head", "panoptic_fpn", "upsnet", "degeus"]
+    assert all(f["panoptic"]["all"]["n"] > 0 for f in results["fusion"].values())
+    # What no network's answer was asked for has no masks of its own before the merge.
+    assert results["fusion"]["upsnet"]["instance_iou"] is None
+
+
 @pytest.mark.parametrize("fusion", ["stack", "conv_head"])
 def test_the_official_script_agrees_on_the_predictions(options, outcome, fusion):
     folder = options.out / "predictions"

@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="NAME",
-        help="merging strategies, one or several; the networks run once (default: stack, and "
-        "conv_head where the model has a head)",
+        help="merging strategies, one or several, or all; the networks run once (default: stack, "
+        "and conv_head where the model has a head)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
