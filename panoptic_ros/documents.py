@@ -96,8 +96,8 @@ def make(kind: Callable[..., T], content: Any, where: str) -> T:
     for key in entries:
         if key not in known:
             raise ValueError(f"{where}: unknown key {_shown(key)}; known: {', '.join(known)}")
-    for name, key in known.items():
-        if key.default is key.default_factory is MISSING and name not in entries:
+    for name, f in known.items():
+        if f.default is f.default_factory is MISSING and name not in entries:
             raise ValueError(f"{where}: {name} is missing; write {name}: {_words(hints[name])}")
     values = {key: _checked(hints[key], value, where, key) for key, value in entries.items()}
     return named(where, lambda: kind(**values))
@@ -191,8 +191,10 @@ def _checked(hint: Any, value: Any, where: str, key: str) -> Any:
     if origin in (Union, UnionType):
         if value is None and NoneType in inner:
             return None
-        (hint,) = (option for option in inner if option is not NoneType)
-        return _checked(hint, value, where, key)
+        (option,) = (option for option in inner if option is not NoneType)
+        if option not in _PLAIN:
+            return _checked(option, value, where, key)
+        origin = option
     if is_dataclass(hint):
         # A group without keys is null to YAML.
         content = {} if value is None else value

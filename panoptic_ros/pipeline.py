@@ -173,7 +173,7 @@ class PanopticPipeline:
         frame = self.networks.upload(image)
         clock.lap("upload")
         semantic, instances = self.networks(frame, clock.lap)
-        finite = torch.stack([all_finite([semantic.logits]), instances.all_finite()])
+        finite = torch.stack([all_finite([semantic.scores]), instances.all_finite()])
         return Inference(semantic, instances, finite, clock)
 
     @torch.inference_mode()
@@ -215,8 +215,8 @@ def fusion_or_stack(fusion: str, head: PanopticHead | None, model: str) -> str:
     if fusion != "conv_head" or head is not None:
         return fusion
     _log.warning(
-        "model %r brings no weights of a panoptic head: merging with stack; "
-        "docs/weights.md tells how to train a head",
+        "model %r has no panoptic head for its networks: merging with stack; "
+        "docs/weights.md tells how to train one",
         model,
     )
     return "stack"

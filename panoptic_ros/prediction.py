@@ -32,11 +32,14 @@ class SemanticPrediction:
 
     logits: float [C, H', W'], channels in the label set's order, at any scale.
     image_size: (H, W) of the image they stand for.
+    other: float [H', W'], the score of what is none of the classes, where a network knows
+    such; a pixel is unlabeled where it wins.
     """
 
     logits: Tensor
     image_size: tuple[int, int]
     labels: LabelSet
+    other: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.logits.ndim != 3 or self.logits.shape[0] != len(self.labels):
@@ -44,6 +47,11 @@ class SemanticPrediction:
                 f"logits have shape {tuple(self.logits.shape)}, "
                 f"label set {self.labels.name!r} needs [{len(self.labels)}, H, W]"
             )
+
+    @cached_property
+    def scores(self) -> Tensor:
+        """The logits and, as a last channel, what is none of the classes, if it is known."""
+        return self.logits if self.other is None else torch.cat([self.logits, self.other[None]])
 
     def upsampled(self) -> Tensor:
         """Return the logits at image size, float [C, H, W] (bilinear, half-pixel centres)."""
@@ -55,13 +63,16 @@ class SemanticPrediction:
 
     @cached_property
     def channels(self) -> Tensor:
-        """Best channel of each pixel (an index into `labels.classes`), uint8 [H, W]."""
-        return argmax_upsampled(self.logits, self.image_size)
+        """Best channel of each pixel, uint8 [H, W].
+
+        An index into `labels.classes`, and len(labels) for what is none of them.
+        """
+        return argmax_upsampled(self.scores, self.image_size)
 
     def class_map(self) -> np.ndarray:
         """Return the label id of each pixel's best class, uint8 [H, W], in host memory.
 
-        Raise ValueError where the label set has an id beyond 255.
+        0 is what is none of the classes. Raise ValueError where the label set has an id beyond 255.
         """
         if int(self.labels.ids.max()) > 255:
             raise ValueError(
@@ -78,7 +89,7 @@ class SemanticPrediction:
 
         The softmax is that of the logits at image size.
         """
-        probability = largest_probability(self.logits, self.image_size)
+        probability = largest_probability(self.scores, self.image_size)
         return probability.mul(255).round().to(torch.uint8).cpu().numpy()
 
 

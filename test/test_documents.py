@@ -77,7 +77,7 @@ def test_values_come_in_the_types_of_the_class():
         ({"crop": 5}, "crop is 5; it must be a list of 2 values"),
         ({"crop": "ab"}, "crop is 'ab'; it must be a list of 2 values"),
         ({"names": "road"}, "names is 'road'; it must be a list, each text or null"),
-        ({"names": [["road"]]}, r"names is \['road'\]; it must be text"),
+        ({"names": [["road"]]}, r"names is \['road'\]; it must be text or null"),
         ({"limits": [24]}, r"limits is \[24\]; it must be a mapping"),
         ({"limits": {"car": 1}}, "limits: key is 'car'; it must be a whole number"),
         ({"limits": {24: "many"}}, "limits: 24 is 'many'; it must be a whole number"),

@@ -62,7 +62,7 @@ def test_a_model_without_a_head_merges_with_stack_and_says_so(tmp_path, caplog):
     model = write(tmp_path / "headless.yaml", head=None, fusion="conv_head")
     pipeline = PanopticPipeline.load(str(model), device="cpu")
     assert pipeline.fusion_name == "stack"
-    assert "'headless' brings no weights of a panoptic head: merging with stack" in caplog.text
+    assert "'headless' has no panoptic head for its networks: merging with stack" in caplog.text
     assert pipeline(IMAGE).labels.shape == IMAGE.shape[:2]
     with pytest.raises(ValueError, match="'conv_head' needs the weights of a panoptic head"):
         PanopticPipeline.load(str(model), device="cpu", fusion="conv_head")

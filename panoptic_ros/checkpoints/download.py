@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 from contextlib import closing
 from pathlib import Path
 
 import requests
 from tqdm import tqdm
+
+from panoptic_ros.checkpoints.weights_file import digest_of
 
 # What a broken connection loses of the last chunk is fetched again.
 CHUNK = 1 << 16
@@ -43,15 +44,6 @@ def download(url: str, file: Path, sha256: str = "") -> None:
             )
     _check_hash(part, sha256, url)
     part.finish(file)
-
-
-def digest_of(file: Path) -> str:
-    """Return a file's SHA-256 in hexadecimal."""
-    digest = hashlib.sha256()
-    with file.open("rb") as content:
-        while chunk := content.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _check_hash(part: _Part, sha256: str, url: str) -> None:

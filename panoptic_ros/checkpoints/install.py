@@ -8,8 +8,9 @@ from pathlib import Path
 
 from panoptic_ros import checkpoints
 from panoptic_ros.checkpoints import places
-from panoptic_ros.checkpoints.download import digest_of, download
+from panoptic_ros.checkpoints.download import download
 from panoptic_ros.checkpoints.manifest import Entry
+from panoptic_ros.checkpoints.weights_file import digest_of
 
 _log = logging.getLogger(__name__)
 

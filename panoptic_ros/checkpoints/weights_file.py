@@ -27,6 +27,8 @@ class _Needed:
     architecture: Mapping[str, Any]
     label_set: str
     sha256: str
+    # Of a head: the SHA-256 of the networks' weights, by part of a model file.
+    trained_for: Mapping[str, str] | None = None
 
 
 def save(
@@ -118,6 +120,15 @@ def read_side_file(path: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(f"there is no checkpoint {path}: {file} is missing") from None
     make(_Needed, {key: side[key] for key in _Needed.__annotations__ if key in side}, str(file))
     return side
+
+
+def digest_of(file: Path) -> str:
+    """Return a file's SHA-256 in hexadecimal."""
+    digest = hashlib.sha256()
+    with file.open("rb") as content:
+        while chunk := content.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _tensor_file(path: Path) -> Path:

@@ -103,7 +103,7 @@ class FrameScorer:
         """
         semantic = inference.semantic
         confusion = ConfusionMatrix(self.labels)
-        confusion.add(truth, self.labels.ids[semantic.channels.cpu().numpy()])
+        confusion.add(truth, semantic.class_map())
         matched = self._instance_iou(truth, semantic, inference.instances, merged)
         return FrameScores(
             name=name,

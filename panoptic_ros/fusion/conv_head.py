@@ -165,8 +165,8 @@ def softmax_masks(semantic: SemanticPrediction, box: Box, margin: int) -> Tensor
     What lies beyond the image is zero, as around every mask that the head sees.
     """
     inner, padding = _window(box, semantic.image_size, margin)
-    scores = upsample_crop(semantic.logits, semantic.image_size, inner)
-    return F.pad(scores.softmax(0), padding)
+    scores = upsample_crop(semantic.scores, semantic.image_size, inner)
+    return F.pad(scores.softmax(0)[: len(semantic.labels)], padding)
 
 
 def instance_mask(

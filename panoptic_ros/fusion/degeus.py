@@ -115,6 +115,7 @@ def _stuff(semantic: SemanticPrediction, free: Tensor, options: FusionOptions) -
     probabilities = semantic.upsampled().softmax(0)[is_stuff]
     ids = torch.tensor([c.id for c in semantic.labels.stuff], dtype=torch.int32)
     ids = ids.to(free.device)
+    free = free & (semantic.channels < len(semantic.labels))
     first = _choice(probabilities, ids, free)
     areas = (first[None] == ids[:, None, None]).sum((1, 2))
     probabilities[areas < options.stuff_area_limit] = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from panoptic_ros.fusion.fusion_options import FusionOptions
@@ -34,4 +36,4 @@ def _things_as_other(semantic: SemanticPrediction) -> SemanticPrediction:
     logits[is_thing] = torch.finfo(logits.dtype).min
     first = int(semantic.labels.is_thing.argmax())
     logits[first] = semantic.logits[is_thing].logsumexp(0)
-    return SemanticPrediction(logits, semantic.image_size, semantic.labels)
+    return replace(semantic, logits=logits)

@@ -37,6 +37,7 @@ def upsnet(
     logits = semantic.upsampled()
     is_thing = torch.from_numpy(semantic.labels.is_thing).to(logits.device)
     best, values = _best_stuff(semantic, logits, is_thing)
+    values.masked_fill_(semantic.channels == len(semantic.labels), 0)
     covered = torch.full_like(best, -torch.inf)
     channels = {c.id: i for i, c in enumerate(semantic.labels.classes)}
     boxes = [pixel_box(box, semantic.image_size) for box in candidates.boxes]

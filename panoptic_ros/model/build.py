@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +29,7 @@ from panoptic_ros.networks import (
     build,
 )
 
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -35,6 +38,7 @@ def build_predictors(
 ) -> tuple[SeparatePredictors | SharedPredictor, PanopticHead | None]:
     """Return the networks of a model on a device, ready for images, and its head if any.
 
+    A head that was trained for other networks is left out, with a warning.
     Raise FileNotFoundError for missing weights, with the command that fetches them where
     there is one; ValueError where weights are damaged, are another kind of network, or know
     other classes than the model's label set.
@@ -50,7 +54,44 @@ def build_predictors(
             f"{head.num_semantic}, label set {config.labels.name!r} has {sorted(things)} "
             f"among {len(config.labels)}"
         )
-    return networks, head
+    return networks, head if _suits(config) else None
+
+
+def identities(config: ModelConfig) -> dict[str, str]:
+    """Return what tells a model's networks from others, by part: the SHA-256 of the weights."""
+    parts = {part: getattr(config, part) for part in ("semantic", "instances", "network")}
+    return {part: _identity(entry.weights) for part, entry in parts.items() if entry is not None}
+
+
+def _identity(weights: str) -> str:
+    if weights == RANDOM:
+        return RANDOM
+    if is_onnx(weights):
+        from panoptic_ros.model.onnx import described_file
+
+        return checkpoints.digest_of(described_file(Path(weights)))
+    return checkpoints.read_side_file(weights)["sha256"]
+
+
+def _suits(config: ModelConfig) -> bool:
+    """Say whether a model's head was trained for its networks; warn where it was not.
+
+    Side files say it (`trained_for`); of a head without one, only that no ONNX network was it.
+    """
+    assert config.head is not None
+    if config.head.weights == RANDOM:
+        return True
+    known = checkpoints.read_side_file(config.head.weights).get("trained_for") or {}
+    for part, found in identities(config).items():
+        weights = getattr(config, part).weights
+        if known.get(part, found) != found or (part not in known and is_onnx(weights)):
+            _log.warning(
+                "model %r: head %s was not trained for the %s network %s: it is left out; "
+                "docs/weights.md tells how to train one",
+                *(config.name, Path(config.head.weights).name, part, Path(weights).name),
+            )
+            return False
+    return True
 
 
 def build_networks(
@@ -81,7 +122,8 @@ def _instances(config: ModelConfig, device: torch.device | str) -> InstancePredi
     if is_onnx(entry.weights):
         from panoptic_ros.model.onnx import OnnxInstancePredictor
 
-        return _onnx(config, "instances", "instance", OnnxInstancePredictor, device)
+        make = partial(OnnxInstancePredictor, finds_riders=entry.find_riders)
+        return _onnx(config, "instances", "instance", make, device)
     return InstancePredictor(
         _network(config, "instances", MaskRCNNDetector, device),
         config.labels,

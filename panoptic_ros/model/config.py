@@ -16,6 +16,8 @@ from panoptic_ros.labels import LabelSet, label_set
 from panoptic_ros.messages.images import MAX_PIXELS
 
 RANDOM = "random"
+# Files of other projects' checkpoints.
+CHECKPOINTS = (".pt", ".pth", ".pkl", ".ckpt", ".bin", ".safetensors")
 
 
 @dataclass(frozen=True)
@@ -101,10 +103,12 @@ def load_model_config(model: str | Path) -> ModelConfig:
     file = _find(model)
     raw = make(_File, read_yaml(file), str(file))
 
-    def placed(entry: NetworkConfig | None) -> NetworkConfig | None:
+    def placed(key: str) -> NetworkConfig | None:
+        entry: NetworkConfig | None = getattr(raw, key)
         if entry is None or entry.weights == RANDOM:
             return entry
-        return replace(entry, weights=str(_weights_path(entry.weights, file.parent)))
+        path = named(f"{file}: {key}", lambda: _weights_path(entry.weights, file.parent))
+        return replace(entry, weights=str(path))
 
     if raw.fusion not in STRATEGIES:
         raise ValueError(f"{file}: fusion is {raw.fusion!r}; known: {', '.join(STRATEGIES)}")
@@ -113,10 +117,10 @@ def load_model_config(model: str | Path) -> ModelConfig:
     return ModelConfig(
         name=file.stem,
         labels=named(f"{file}: label_set", lambda: label_set(raw.label_set)),
-        semantic=placed(raw.semantic),
-        instances=placed(raw.instances),
-        network=placed(raw.network),
-        head=placed(raw.head),
+        semantic=placed("semantic"),
+        instances=placed("instances"),
+        network=placed("network"),
+        head=placed("head"),
         fusion=raw.fusion,
         options=raw.options or FusionOptions(),
         seed=raw.seed,
@@ -146,7 +150,28 @@ def _weights_path(weights: str, folder: Path) -> Path:
     """Return where weights lie: a path seen from a model file's folder, or a name.
 
     Weights that are nowhere are looked for, by the error, where they would be installed.
+    Raise ValueError that says what to write for a file that is no weights of ours.
     """
+    path = folder / Path(weights).expanduser()
+    is_ours = path.with_name(f"{path.name}.json").is_file()
+    suffix = "" if is_ours else path.suffix.lower()
+    if suffix == ".onnx":
+        raise ValueError(
+            f"weights is {weights!r}; describe the ONNX file in a .yaml beside it "
+            f"(docs/weights.md) and write `weights: ./{path.stem}.yaml`"
+        )
+    if suffix in (".safetensors", ".json") and path.with_suffix(".json").is_file():
+        raise ValueError(f"weights is {weights!r}; write `weights: ./{path.stem}`, no suffix")
+    if suffix in CHECKPOINTS:
+        raise ValueError(
+            f"weights is {weights!r}; convert the file by `python -m panoptic_ros weights import "
+            f"{weights} --as {path.stem}` and write `weights: {path.stem}`"
+        )
     if weights.startswith((".", "/", "~")):
-        return folder / Path(weights).expanduser()
+        return path
+    if suffix in (".yaml", ".yml"):
+        raise ValueError(
+            f"weights is {weights!r}; a description is named by its path: write "
+            f"`weights: ./{weights}`" + ("" if path.is_file() else f" (there is no {path} yet)")
+        )
     return find(weights) or resources.share_dir() / "weights" / weights

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from panoptic_ros.fusion.conv_head import ConvHead
 from panoptic_ros.fusion.masks import on_host
 from panoptic_ros.fusion.stack import detector_masks
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet, label_set
-from panoptic_ros.model.build import build_networks
+from panoptic_ros.model.build import build_networks, identities
 from panoptic_ros.model.config import ModelConfig, NetworkConfig, load_model_config
 from panoptic_ros.networks import PanopticHead, build
 from panoptic_ros.scores.instance_iou import mask_iou
@@ -133,6 +134,8 @@ class HeadTask(Task):
         with state.local_main_process_first():
             if not all((folder / INDEX).is_file() for folder in folders.values()):
                 self._prepare(folders, {"train": train, "val": val}, state.device)
+        with contextlib.suppress(FileNotFoundError):  # inputs of a former run may outlive them
+            self.notes = {"trained_for": identities(self._frozen())}
         inputs = HeadInputs(folders["train"], train, self.labels, head.radius)
         stride = config.selection_stride
         trained = [e for e in inputs.entries if e.frame % stride]

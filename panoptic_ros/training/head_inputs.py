@@ -79,7 +79,7 @@ class HeadInputs:
             x0, x1 = _part(x0, x1, window, rng)
             y0, y1 = _part(y0, y1, window, rng)
         crop = (x0, y0, x1, y1)
-        semantic = SemanticPrediction(stored["logits"].float(), truth.shape, self._labels)
+        semantic = self._semantic(stored, truth.shape)
         mask = stored["masks"][entry.position].float()
         own = instance_mask(mask, box, crop, truth.shape, self._radius)
         return HeadSample(
@@ -98,7 +98,6 @@ class HeadInputs:
         stored = _read(self._folder, frame)
         truth = self._frames[frame].load_instance_ids()
         values = np.array([e.value for e in self.entries if e.frame == frame], np.int64)
-        logits = stored["logits"].float().to(device)
         candidates = Candidates(
             boxes=stored["boxes"].double().numpy(),
             scores=np.ones(len(values)),
@@ -106,7 +105,14 @@ class HeadInputs:
             values=values,
             masks=stored["masks"].float().to(device),
         )
-        return SemanticPrediction(logits, truth.shape, self._labels), candidates, truth
+        return self._semantic(stored, truth.shape, device), candidates, truth
+
+    def _semantic(
+        self, stored: dict[str, Tensor], size: tuple[int, int], device: torch.device | str = "cpu"
+    ) -> SemanticPrediction:
+        scores, count = stored["logits"].float().to(device), len(self._labels)
+        other = scores[count] if len(scores) > count else None
+        return SemanticPrediction(scores[:count], size, self._labels, other)
 
 
 @torch.inference_mode()
@@ -118,7 +124,7 @@ def prepare(
 ) -> None:
     """Write the predictions on every frame to a folder, unless a former run did.
 
-    Per frame the semantic logits (half precision), and boxes and masks of the detections
+    Per frame the semantic scores (half precision), and boxes and masks of the detections
     of at least a score that found a ground-truth instance. The index comes last: without
     it, a killed run's folder is filled again.
     """
@@ -133,7 +139,7 @@ def prepare(
         kept = torch.tensor([m.detection for m in matched], dtype=torch.int64)
         rows += [(frame, position, m.value) for position, m in enumerate(matched)]
         stored = {
-            "logits": semantic.logits.half().cpu(),
+            "logits": semantic.scores.half().cpu(),
             "boxes": found.boxes.cpu()[kept],
             "masks": found.masks.half().cpu()[kept],
         }

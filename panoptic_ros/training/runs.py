@@ -46,12 +46,13 @@ def start(
     config = read(CONFIGS[kind], config_file, overrides)
     train_frames = open_dataset(config.dataset, data, config.train_split)
     val_frames = open_dataset(config.dataset, data, config.val_split)
-    outcome = train(_task(config, train_frames, val_frames, run), run)
+    task = _task(config, train_frames, val_frames, run)
+    outcome = train(task, run)
     if not outcome.is_main:
         return None
     sizes = {config.train_split: len(train_frames), config.val_split: len(val_frames)}
     _export(
-        config,
+        task,
         outcome,
         output,
         command,
@@ -70,10 +71,8 @@ def _task(config: TrainingConfig, train_frames: Frames, val_frames: Frames, run:
     return HeadTask(config, train_frames, val_frames, run)
 
 
-def _export(
-    config: TrainingConfig, outcome: Outcome, output: Path, command: str, data: dict
-) -> None:
-    trainee = outcome.trainee
+def _export(task: Task, outcome: Outcome, output: Path, command: str, data: dict) -> None:
+    config, trainee = task.config, outcome.trainee
     network: nn.Module = trainee.best if isinstance(trainee, HeadTrainee) else trainee.network
     save(
         network,
@@ -90,4 +89,5 @@ def _export(
         processes=outcome.processes,
         torch=torch.__version__,
         settings=plain(config),
+        **task.notes,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -28,13 +29,14 @@ class Task(ABC):
 
     config: its settings; trainee: the module that is trained; samples: the data set of
     training samples, indexed by sample number without end; unused_parameters: whether a
-    step may leave parameters without a gradient.
+    step may leave parameters without a gradient; notes: more for the side file.
     """
 
     config: TrainingConfig
     trainee: Trainee
     samples: Dataset
     unused_parameters = False
+    notes: Mapping[str, Any] = MappingProxyType({})
 
     @abstractmethod
     def collate(self, samples: list[Any]) -> Any:

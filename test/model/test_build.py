@@ -4,15 +4,19 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from exported import describe, export
 from model_file import HEAD, SMALL, write
 from torch import nn
 
 from panoptic_ros import checkpoints, resources
 from panoptic_ros.labels import CITYSCAPES
-from panoptic_ros.model.build import build_predictors
+from panoptic_ros.model.build import build_predictors, identities
 from panoptic_ros.model.config import NetworkConfig, load_model_config
 from panoptic_ros.model.shared_predictor import SharedPredictor
+from panoptic_ros.networks import build
+from panoptic_ros.pipeline import PanopticPipeline
 
+SAVED = ("semantic", "instances", "head")
 IMAGE = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
 
 
@@ -219,3 +223,39 @@ def test_a_shared_network_for_other_classes_is_refused(tmp_path):
     model = write(tmp_path / "shared.yaml", semantic=None, instances=None, network=entry)
     with pytest.raises(ValueError, match="model 'shared', network: the network has 5 classes"):
         build_predictors(load_model_config(model), "cpu")
+
+
+def described(folder):
+    """Write a network of two classes as ONNX, and return the name of its description."""
+    network = nn.Conv2d(3, 2, 1)
+    axes = {"image": {2: "h", 3: "w"}}
+    export(network, torch.zeros(1, 3, 32, 32), folder, ["logits"], dynamic_axes=axes)
+    describe(folder, task="semantic", classes=["road", None])
+    return "./net.yaml"
+
+
+def test_a_head_is_left_out_where_a_half_is_not_what_it_was_trained_for(tmp_path, caplog):
+    town = yaml.safe_load((resources.share_dir() / "config/models/town.yaml").read_text())
+    town["semantic"] = {"weights": described(tmp_path)}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(town))
+    pipeline = PanopticPipeline.load(str(tmp_path / "mine.yaml"), device="cpu")
+    assert pipeline.head is None
+    assert pipeline.fusion_name == "stack"
+    assert "head head was not trained for the semantic network net.yaml" in caplog.text
+
+
+@pytest.mark.parametrize("change", ["", "semantic", "instances"])
+def test_a_head_says_for_which_networks_it_was_trained(tmp_path, caplog, change):
+    parts = {part: build(SMALL[part]["architecture"]) for part in ("semantic", "instances")}
+    for part, network in parts.items():
+        checkpoint(tmp_path, part, network)
+    config = load_model_config(
+        write(tmp_path / "small.yaml", **{part: {"weights": f"./{part}"} for part in SAVED})
+    )
+    checkpoint(tmp_path, "head", build(HEAD), trained_for=identities(config))
+    if change:
+        nn.init.normal_(next(parts[change].parameters()))
+        checkpoint(tmp_path, change, parts[change])
+    head = build_predictors(config, "cpu")[1]
+    assert (head is None) == bool(change)
+    assert (f"not trained for the {change} network" in caplog.text) == bool(change)

@@ -59,3 +59,34 @@ def test_an_unknown_model_is_answered_with_the_known_ones(tmp_path):
         load_model_config("city")
     with pytest.raises(FileNotFoundError, match=r"no model file .*none.yaml"):
         load_model_config(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ("net.yaml", r"write `weights: \./net.yaml` \(there is no .*net.yaml yet\)"),
+        ("here.yaml", r"write `weights: \./here.yaml`"),
+        ("nets/net.yml", r"write `weights: \./nets/net.yml`"),
+        ("./net.onnx", r"describe the ONNX file in a .yaml .*write `weights: \./net.yaml`"),
+        ("net.ONNX", r"describe the ONNX file in a .yaml .*write `weights: \./net.yaml`"),
+        ("/models/net.onnx", r"describe the ONNX file in a .yaml .*write `weights: \./net.yaml`"),
+        ("./best.pth", r"weights import ./best.pth --as best` and write `weights: best`"),
+        ("model_final.pkl", r"weights import model_final.pkl --as model_final`"),
+        ("./mine.safetensors", r"write `weights: \./mine`, no suffix"),
+        ("./mine.json", r"write `weights: \./mine`, no suffix"),
+        ("./theirs.safetensors", r"weights import ./theirs.safetensors --as theirs`"),
+    ],
+)
+def test_a_file_that_is_no_weights_is_answered_with_what_to_write(tmp_path, weights, words):
+    for name in ("mine.json", "here.yaml"):
+        (tmp_path / name).touch()
+    file = write(tmp_path / "small.yaml", semantic={"weights": weights})
+    with pytest.raises(
+        ValueError, match=rf"small.yaml: semantic: weights is '{weights}'; .*{words}"
+    ):
+        load_model_config(file)
+
+
+def test_the_path_of_a_description_is_taken(tmp_path):
+    file = write(tmp_path / "small.yaml", semantic={"weights": "./net.yaml"})
+    assert load_model_config(file).semantic.weights == str(tmp_path / "net.yaml")

@@ -1,54 +1,60 @@
-"""The YAML file that says what an ONNX network wants and gives; docs/weights.md shows one."""
+"""The YAML file that says what an ONNX network wants and gives; docs/weights.md shows some."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-import yaml
 
+from panoptic_ros.documents import make, read_yaml
 from panoptic_ros.labels import LabelSet
 
-T = TypeVar("T")
-TASKS = ("semantic", "instance")
+LAYOUTS = ("NCHW", "NHWC", "CHW", "HWC")
+FITS = ("stretch", "letterbox")
 
 
 @dataclass(frozen=True)
 class OnnxInput:
-    """Say how an image becomes the input tensor.
+    """Say how an image becomes the input tensor; what is left out is read from the graph.
 
-    name: empty takes the graph's first; layout: NCHW, NHWC or CHW (no batch axis);
-    color: RGB or BGR; then (pixel * scale - mean) / std, with mean and std in the order of color.
+    name: empty takes the graph's only input; layout: one of LAYOUTS, empty finds the axis of
+    three channels; color: RGB or BGR; then (pixel * scale - mean) / std, pixels 0..255, with
+    mean and std in the order of color, rounded where the graph takes integers; scale: None is
+    1 / 255, and 1 for integers.
+    multiple_of: both sides must be multiples of it; None finds it by trying;
+    fit: how an image comes to the size that the graph fixes, or to such multiples: `stretch`,
+    or `letterbox`, which keeps its proportions and pads with grey; empty stretches to a fixed
+    size and letterboxes to multiples.
     """
 
     name: str = ""
-    layout: str = "NCHW"
+    layout: str = ""
     color: str = "RGB"
-    scale: float = 1 / 255
+    scale: float | None = None
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    multiple_of: int | None = None
+    fit: str = ""
 
     def __post_init__(self) -> None:
-        _one_of("layout", self.layout, ("NCHW", "NHWC", "CHW"))
+        _one_of("layout", self.layout, ("", *LAYOUTS))
         _one_of("color", self.color, ("RGB", "BGR"))
-        for name in ("mean", "std"):
-            values = np.asarray(getattr(self, name), float)
-            if values.shape != (3,) or not np.isfinite(values).all():
-                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be three numbers")
-            object.__setattr__(self, name, tuple(values.tolist()))
-        if not (self.scale > 0 and min(self.std) > 0):
+        _one_of("fit", self.fit, ("", *FITS))
+        if not (self.scale is None or self.scale > 0) or min(self.std) <= 0:
             raise ValueError(f"scale {self.scale} and std {self.std} must be above 0")
+        if self.multiple_of is not None and not 1 <= self.multiple_of <= 1024:
+            raise ValueError(f"multiple_of is {self.multiple_of}; it must be in 1..1024")
 
 
 @dataclass(frozen=True)
 class SemanticOutput:
     """Say what a semantic network gives.
 
-    name: empty takes the graph's first output; kind: logits or probabilities
-    ([1, C, h, w] or [C, h, w]), or labels (class indices, [1, h, w], [h, w] or [1, 1, h, w]).
+    name: empty takes the graph's first output; kind: logits or probabilities (C channels, first
+    or last), or labels (class indices), each with or without an axis for the batch.
     """
 
     name: str = ""
@@ -60,7 +66,7 @@ class SemanticOutput:
 
 @dataclass(frozen=True)
 class InstanceOutput:
-    """Name the outputs of an instance network, for N instances and an input of h x w.
+    """Name the outputs of a network that gives its instances, N of them for an input of h x w.
 
     boxes: [N, 4] xyxy, pixels of the input; labels: [N], index into classes; scores: [N];
     masks: probabilities, [N, 1, M, M] or [N, M, M] in the box's frame (mask_frame: box), or
@@ -78,6 +84,47 @@ class InstanceOutput:
 
 
 @dataclass(frozen=True)
+class RawOutput:
+    """Name the outputs of a detector that leaves the choice of its instances to us (YOLO's kind).
+
+    predictions: per anchor a box (4), perhaps one objectness, a score per class and K mask
+    coefficients, [A, 4 + C + K] or transposed; empty takes the graph's first output. Where
+    they come apart: boxes [A, 4], scores [A, C], coefficients [A, K].
+    prototypes: [K, h, w]; empty takes the graph's last output. A mask is the sigmoid of
+    coefficients times prototypes. Each may have a batch axis of 1 before.
+    box_format: cxcywh or xyxy; relative: in 0..1 of the input, not in its pixels; sigmoid:
+    scores (and objectness) are logits. score_threshold, iou_threshold: of the selection (NMS
+    by class); detections: most of them per image.
+    """
+
+    predictions: str = ""
+    boxes: str = ""
+    scores: str = ""
+    coefficients: str = ""
+    prototypes: str = ""
+    box_format: str = "cxcywh"
+    relative: bool = False
+    sigmoid: bool = False
+    score_threshold: float = 0.25
+    iou_threshold: float = 0.5
+    detections: int = 100
+
+    def __post_init__(self) -> None:
+        _one_of("box_format", self.box_format, ("cxcywh", "xyxy"))
+        apart = (self.boxes, self.scores, self.coefficients)
+        if any(apart) and (self.predictions or not all(apart)):
+            raise ValueError("name predictions, or boxes, scores and coefficients, all three")
+        for name in ("score_threshold", "iou_threshold"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be in ]0, 1]")
+        if self.detections < 1:
+            raise ValueError(f"detections is {self.detections}; it must be >= 1")
+
+
+Output = SemanticOutput | InstanceOutput | RawOutput
+
+
+@dataclass(frozen=True)
 class OnnxDescription:
     """Describe an ONNX network.
 
@@ -88,7 +135,7 @@ class OnnxDescription:
     file: Path
     task: str
     input: OnnxInput
-    output: SemanticOutput | InstanceOutput
+    output: Output
     classes: tuple[str | None, ...]
 
     def class_ids(self, labels: LabelSet) -> np.ndarray:
@@ -103,12 +150,28 @@ class OnnxDescription:
             if name is not None and name not in known:
                 raise ValueError(
                     f"{self.file}: class {name!r} is none of label set {labels.name!r}: "
-                    f"{', '.join(known)}"
+                    f"{', '.join(known)}; write null for what is none of them"
                 )
             if name is not None and self.task == "instance" and not known[name].is_thing:
                 raise ValueError(f"{self.file}: class {name!r} is no thing, it has no instances")
             ids.append(0 if name is None else known[name].id)
         return np.array(ids, np.int64)
+
+
+@dataclass(frozen=True)
+class _File:
+    """Hold the keys of a description; those without a default must be there."""
+
+    file: str
+    task: str
+    classes: tuple[str | None, ...]
+    input: OnnxInput = field(default_factory=OnnxInput)
+    output: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        _one_of("task", self.task, ("semantic", "instance"))
+        if not any(self.classes):
+            raise ValueError("classes must name at least one class, null for what is none of ours")
 
 
 def load_description(path: Path, task: str) -> OnnxDescription:
@@ -117,59 +180,36 @@ def load_description(path: Path, task: str) -> OnnxDescription:
     Raise FileNotFoundError where it or its .onnx is missing; ValueError that names file and
     key where one is missing, unknown or impossible, or the network is for the other task.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no ONNX description {path}")
-    try:
-        content = yaml.safe_load(path.read_bytes())
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not YAML: {error}") from error
-    keys = _mapping(content, f"{path}", ("file", "task", "input", "output", "classes"))
-    for key in ("file", "task", "classes"):
-        if key not in keys:
-            raise ValueError(f"{path}: {key} is missing")
-    if keys["task"] != task:
-        raise ValueError(f"{path}: task is {keys['task']!r}, a network for {task!r} is needed")
-    file = path.parent / str(keys["file"])
+    raw = _read(path)
+    if raw.task != task:
+        raise ValueError(f"{path}: task is {raw.task!r}, a network for {task!r} is needed")
+    file = described_file(path)
     if not file.is_file():
         raise FileNotFoundError(f"{path}: there is no file {file}")
-    image = _made(OnnxInput, keys.get("input", {}), f"{path}: input")
-    kind = SemanticOutput if task == "semantic" else InstanceOutput
-    output = _made(kind, keys.get("output", {}), f"{path}: output")
-    classes = _classes(keys["classes"], path)
-    if isinstance(output, SemanticOutput) and output.kind == "labels" and None in classes:
-        # Of logits the next best class is taken; an index leaves nothing but a guess.
-        raise ValueError(f"{path}: with `kind: labels` each index needs a class, null is none")
-    return OnnxDescription(file, task, image, output, classes)
+    output = _output(task, dict(raw.output or {}), f"{path}: output")
+    return OnnxDescription(file, task, raw.input, output, raw.classes)
 
 
-def _classes(content: Any, path: Path) -> tuple[str | None, ...]:
-    if not isinstance(content, list) or not content:
-        raise ValueError(f"{path}: classes must be a list of names, null for none")
-    for name in content:
-        if not isinstance(name, str | None):
-            raise ValueError(f"{path}: classes holds {name!r}; it must be a name or null")
-    if not any(content):
-        raise ValueError(f"{path}: classes must name at least one class")
-    return tuple(content)
+def described_file(path: Path) -> Path:
+    """Return the .onnx file of a description; raise as `load_description` does."""
+    return path.parent / _read(path).file
 
 
-def _made(kind: type[T], content: Any, where: str) -> T:
-    known = tuple(f.name for f in fields(kind) if f.default is not MISSING)
-    try:
-        return kind(**_mapping(content, where, known))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{where}: {error}") from error
+def _read(path: Path) -> _File:
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no ONNX description {path}")
+    return make(_File, read_yaml(path), str(path))
 
 
-def _mapping(content: Any, where: str, known: tuple[str, ...]) -> Mapping[str, Any]:
-    if not isinstance(content, Mapping):
-        raise ValueError(f"{where} must be a mapping of keys to values, not {content!r}")
-    for key in content:
-        if key not in known:
-            raise ValueError(f"{where}: unknown key {key!r}; known: {', '.join(known)}")
-    return content
+def _output(task: str, keys: dict[str, Any], where: str) -> Output:
+    if task == "semantic":
+        return make(SemanticOutput, keys, where)
+    kind = keys.pop("kind", "instances")
+    if kind not in ("instances", "yolo"):
+        raise ValueError(f"{where}: kind is {kind!r}; known: instances, yolo")
+    return make(RawOutput if kind == "yolo" else InstanceOutput, keys, where)
 
 
 def _one_of(name: str, value: object, known: tuple[str, ...]) -> None:
     if value not in known:
-        raise ValueError(f"{name} is {value!r}; known: {', '.join(known)}")
+        raise ValueError(f"{name} is {value!r}; known: {', '.join(filter(None, known))}")

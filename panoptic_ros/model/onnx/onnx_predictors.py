@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+import logging
+from abc import ABC, abstractmethod
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.ops import roi_align
 
 from panoptic_ros.labels import LabelSet
-from panoptic_ros.model.onnx.description import OnnxDescription
-from panoptic_ros.model.onnx.session import OnnxSession
-from panoptic_ros.model.predictors import resize, resized, upload
-from panoptic_ros.prediction import InstancePrediction, SemanticPrediction
+from panoptic_ros.model.onnx.description import (
+    InstanceOutput,
+    OnnxDescription,
+    RawOutput,
+    SemanticOutput,
+)
+from panoptic_ros.model.onnx.detections import Detections, given, raw
+from panoptic_ros.model.onnx.placement import Fit, Placement
+from panoptic_ros.model.onnx.session import GraphError, OnnxSession
+from panoptic_ros.model.predictors import upload
+from panoptic_ros.model.rider_rule import find_riders
+from panoptic_ros.prediction import InstancePrediction, SemanticPrediction, all_finite
 
-MASK_SIZE = 28
+_log = logging.getLogger(__name__)
 # Scores of a class that the network does not know, or gives no score: e^-30 is nothing to a
 # softmax, and finite where a logarithm of 0 is not.
 NEVER = -30.0
+# A camera image to try a graph on, and the multiples that networks want of its sides.
+TRIAL = (720, 1280)
+MULTIPLES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
-class _OnnxPredictor:
-    """Hold a graph and the size of image that it wants: the graph's own where it fixes one."""
+class _OnnxPredictor(ABC):
+    """Hold a graph, tried once on a noisy image, and how images come to the size it wants.
+
+    Raise ValueError where the graph runs on no image, or gives what does not fit its
+    description: what fails at a frame fails here before.
+    """
 
     def __init__(
         self,
@@ -31,9 +49,25 @@ class _OnnxPredictor:
         long_side: int = 0,
     ) -> None:
         self.labels = labels
-        self.short_side, self.long_side = short_side, long_side
         self._class_ids = description.class_ids(labels)
-        self._session = OnnxSession(description, device)
+        self._session = OnnxSession(description.file, description.input, device)
+        self._outputs: list[str] = self._session.check_outputs(self._names(description))
+        wanted = description.input
+        fixed = self._session.size
+        multiple = wanted.multiple_of
+        if multiple and any(side % multiple for side in fixed if side):
+            raise ValueError(f"{description.file} takes {fixed}, no multiples of {multiple}")
+        letterbox = wanted.fit == "letterbox" or (not wanted.fit and not any(fixed))
+        self._fit = Fit(short_side, long_side, fixed, multiple or 1, letterbox)
+        self._fit = replace(self._fit, multiple=self._working_multiple(multiple))
+
+    @abstractmethod
+    def _names(self, description: OnnxDescription) -> list[str]:
+        """Return the names of the outputs that are asked for."""
+
+    @abstractmethod
+    def _check(self, found: list[Tensor], placement: Placement) -> None:
+        """Raise ValueError for outputs that are not what the description says."""
 
     @property
     def device(self) -> torch.device:
@@ -44,130 +78,196 @@ class _OnnxPredictor:
         """Return an image as uint8 [3, H, W] on the device; see `predictors.upload`."""
         return upload(image, self.device)
 
-    def _resized(self, frame: Tensor) -> Tensor:
-        """Return float [3, h, w], 0..255, of the size that the graph takes."""
-        size = resized(tuple(frame.shape[1:]), self.short_side, self.long_side)
-        size = tuple(fixed or side for fixed, side in zip(self._session.size, size, strict=True))
-        return resize(frame, size).float()
+    def _run(self, frame: Tensor) -> tuple[list[Tensor], Placement]:
+        """Return the outputs for an image, batch axes removed, and where it lay in the input."""
+        placement = self._fit.place((frame.shape[1], frame.shape[2]))
+        found = self._session(placement.apply(frame), self._outputs)
+        return [self._first(output) for output in found], placement
+
+    def _first(self, output: Tensor) -> Tensor:
+        """Return the part of an output that is the first image's."""
+        several = self._session.batch > 1 and output.ndim and len(output) == self._session.batch
+        return output[:1] if several else output
+
+    def _working_multiple(self, wanted: int | None) -> int:
+        """Return of what the open sides must be multiples; raise GraphError where none works."""
+        # Odd multiples: a network that halves its sides once more fails on them.
+        sides = Fit(self._fit.short_side, self._fit.long_side, (None, None), 1, False).place(TRIAL)
+        tried = (wanted,) if wanted else MULTIPLES[: 1 if all(self._fit.fixed) else None]
+        errors = []
+        for multiple in tried:
+            height, width = (
+                fixed or (side // multiple | 1) * multiple
+                for fixed, side in zip(self._fit.fixed, sides.canvas, strict=True)
+            )
+            size = (height, width)
+            noise = torch.Generator(self.device).manual_seed(0)
+            image = torch.randint(0, 256, (3, *size), generator=noise, device=self.device)
+            try:
+                found = self._session(image.float(), self._outputs)
+            except GraphError as error:
+                errors.append(error)
+                continue
+            self._check([self._first(o) for o in found], Placement(size, size, (0, 0), size))
+            if multiple > (wanted or 1):
+                _log.info("%s takes sides that are multiples of %d", self._session.file, multiple)
+            return multiple
+        raise errors[0]
 
 
 class OnnxSemanticPredictor(_OnnxPredictor):
-    """Score each pixel of an image with an ONNX network.
+    """Score each pixel of an image with an ONNX network; raise as `_OnnxPredictor` does."""
 
-    Raise ValueError where file, description and label set do not fit.
-    """
-
-    def __init__(self, description: OnnxDescription, labels: LabelSet, *args: object) -> None:
-        super().__init__(description, labels, *args)
+    def __init__(
+        self,
+        description: OnnxDescription,
+        labels: LabelSet,
+        device: torch.device,
+        short_side: int = 0,
+        long_side: int = 0,
+    ) -> None:
+        assert isinstance(description.output, SemanticOutput)
         self._kind = description.output.kind
-        self._file = description.file
-        (self._output,) = self._session.outputs([description.output.name])
+        self._has_warned = False
+        super().__init__(description, labels, device, short_side, long_side)
+        if self._kind == "labels":
+            # What an index stands for that the description does not name.
+            self._class_ids = np.append(self._class_ids, 0)
+
+        def sources(class_id: int) -> Tensor:
+            return torch.from_numpy(np.flatnonzero(self._class_ids == class_id)).to(device)
+
         # Channel of the label set -> channels of the network's output that count as it.
-        self._sources = {
-            channel: torch.from_numpy(np.flatnonzero(self._class_ids == c.id)).to(self.device)
-            for channel, c in enumerate(labels.classes)
-            if c.id in self._class_ids
-        }
+        known = enumerate(labels.classes)
+        self._sources = {i: sources(c.id) for i, c in known if c.id in self._class_ids}
+        self._none = sources(0)
 
     @torch.inference_mode()
     def __call__(self, image: np.ndarray | Tensor) -> SemanticPrediction:
         """Return the class scores of an image; a class that the network lacks never wins.
 
-        Probabilities of output channels that count as one class are added.
-        Raise ValueError where the graph's output is not what its description says.
+        Probabilities of output channels that count as one class are added. What the network
+        gives to a channel that is none of the classes is unlabeled.
         """
         frame = self.upload(image)
-        (found,) = self._session(self._resized(frame), [self._output])
-        scores = self._scores(found)
-        if len(scores) != len(self._class_ids):
-            raise ValueError(
-                f"{self._file} gives {len(scores)} channels, "
-                f"its description names {len(self._class_ids)} classes"
-            )
+        (found,), placement = self._run(frame)
+        scores = placement.region(self._scores(found))
         logits = scores.new_full((len(self.labels), *scores.shape[1:]), NEVER)
         for channel, sources in self._sources.items():
             torch.logsumexp(scores[sources], 0, out=logits[channel])
-        return SemanticPrediction(logits, tuple(frame.shape[1:]), self.labels)
+        other = scores[self._none].logsumexp(0) if len(self._none) else None
+        return SemanticPrediction(logits, placement.frame, self.labels, other)
 
-    def _scores(self, found: Tensor) -> Tensor:
-        """Return an output as logits, float [C, h, w]."""
+    def _names(self, description: OnnxDescription) -> list[str]:
+        output = description.output
+        assert isinstance(output, SemanticOutput)
+        return [output.name or self._session.outputs()[0]]
+
+    def _check(self, found: list[Tensor], placement: Placement) -> None:
+        self._arranged(found[0])
+
+    def _arranged(self, found: Tensor) -> Tensor:
+        """Return an output as [C, h, w], or [h, w] where it holds indices.
+
+        Raise ValueError where it is neither.
+        """
+        shape, count = list(found.shape), len(self._class_ids)
         sides = 2 if self._kind == "labels" else 3
         while found.ndim > sides and found.shape[0] == 1:
             found = found[0]
-        if found.ndim != sides:
-            raise ValueError(
-                f"{self._file}: output {self._output!r} has shape {list(found.shape)}, "
-                f"which is no {self._kind}"
-            )
         if self._kind == "labels":
-            count = len(self._class_ids)
-            one_hot = found[None] == torch.arange(count, device=self.device)[:, None, None]
-            if not one_hot.any(0).all():
-                raise ValueError(
-                    f"{self._file} gives indices from {found.min()} to {found.max()}, "
-                    f"its description names {count} classes"
-                )
-            return torch.where(one_hot, 0.0, NEVER)
+            found = found[..., 0] if found.ndim == 3 and found.shape[2] == 1 else found
+            if found.ndim == 2:
+                return found
+        elif found.ndim == 3 and found.shape[0] == count:
+            return found
+        elif found.ndim == 3 and found.shape[2] == count:
+            return found.permute(2, 0, 1)
+        raise ValueError(
+            f"{self._session.file}: output {self._outputs[0]!r} has shape {shape}, which is no "
+            f"{self._kind} of the {count} classes that its description names"
+        )
+
+    def _scores(self, found: Tensor) -> Tensor:
+        """Return an output as logits, float [C, h, w]."""
+        found = self._arranged(found)
+        if self._kind == "labels":
+            indices = torch.arange(len(self._class_ids), device=self.device)[:, None, None]
+            return torch.where(self._named(found)[None] == indices, 0.0, NEVER)
         found = found.float()
         return found if self._kind == "logits" else found.clamp_min(1e-13).log()
 
+    def _named(self, indices: Tensor) -> Tensor:
+        """Return class indices, those beyond the description's as the last of `_class_ids`."""
+        last = len(self._class_ids) - 1
+        unknown = (indices < 0) | (indices >= last)
+        if not self._has_warned and bool(unknown.any()):
+            self._has_warned = True
+            _log.warning(
+                "%s gives index %d, its description names %d classes: such pixels are unlabeled",
+                *(self._session.file, indices[unknown][0], last),
+            )
+        return torch.where(unknown, last, indices)
+
 
 class OnnxInstancePredictor(_OnnxPredictor):
-    """Find instances in an image with an ONNX network.
+    """Find instances in an image with an ONNX network; raise as `_OnnxPredictor` does.
 
-    Raise ValueError where file, description and label set do not fit.
+    finds_riders: as for `InstancePredictor`.
     """
 
-    def __init__(self, description: OnnxDescription, labels: LabelSet, *args: object) -> None:
-        super().__init__(description, labels, *args)
-        output = description.output
-        names = (output.boxes, output.labels, output.scores, output.masks)
-        self._file, self._names = description.file, self._session.outputs(names)
-        self._mask_frame = output.mask_frame
-        self._ids = torch.from_numpy(self._class_ids).to(self.device)
+    def __init__(
+        self,
+        description: OnnxDescription,
+        labels: LabelSet,
+        device: torch.device,
+        short_side: int = 0,
+        long_side: int = 0,
+        *,
+        finds_riders: bool = False,
+    ) -> None:
+        assert not isinstance(description.output, SemanticOutput)
+        self.finds_riders = finds_riders
+        self._output: InstanceOutput | RawOutput = description.output
+        self._ids = torch.from_numpy(description.class_ids(labels)).to(device)
+        super().__init__(description, labels, device, short_side, long_side)
 
     @torch.inference_mode()
     def __call__(self, image: np.ndarray | Tensor) -> InstancePrediction:
-        """Return the instances in an image, by falling score, boxes in pixels of the image.
-
-        Raise ValueError where the graph's outputs are not what its description says.
-        """
-        frame = self.upload(image)
-        pixels = self._resized(frame)
-        found = self._session(pixels, self._names)
-        boxes, labels, scores, masks = self._checked(found)
-        kept = (labels >= 0) & (labels < len(self._ids))
-        kept &= self._ids[labels.clamp(0, len(self._ids) - 1)] > 0
-        boxes, labels, scores, masks = boxes[kept], labels[kept], scores[kept], masks[kept]
-        if self._mask_frame == "image":
-            masks = _cropped(masks, boxes, pixels.shape[1:])
-        height, width = frame.shape[1:]
-        scale = boxes.new_tensor([width / pixels.shape[2], height / pixels.shape[1]]).repeat(2)
-        limit = boxes.new_tensor([width, height]).repeat(2)
-        boxes = torch.minimum((boxes * scale).clamp_min(0), limit)
-        order = scores.argsort(descending=True, stable=True)
-        return InstancePrediction(
-            boxes[order], self._ids[labels[order]], scores[order], masks[order]
+        """Return the instances in an image, by falling score, boxes in pixels of the image."""
+        found, placement = self._run(self.upload(image))
+        detections = self._detections(found, placement)
+        class_ids = self._ids[detections.labels]
+        order = detections.scores.argsort(descending=True, stable=True)
+        order = order[class_ids[order] > 0]
+        instances = InstancePrediction(
+            placement.boxes(detections.boxes[order]),
+            class_ids[order],
+            detections.scores[order],
+            detections.masks(order),
+            # What is not finite has no score and no area, and is left out above.
+            all_finite(output for output in found if output.is_floating_point()),
         )
+        return find_riders(instances, self.labels) if self.finds_riders else instances
 
-    def _checked(self, found: list[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return boxes [N, 4], labels [N], scores [N], masks [N, M, M'], batch axes removed."""
-        boxes, labels, scores, masks = found
-        boxes = boxes[0] if boxes.ndim == 3 else boxes
-        n = len(boxes)
-        labels, scores = labels.reshape(-1), scores.reshape(-1)
-        masks = masks.reshape(n, *masks.shape[-2:]) if masks.numel() or not n else masks
-        if boxes.shape != (n, 4) or len(labels) != n or len(scores) != n or masks.ndim != 3:
-            shapes = {name: list(t.shape) for name, t in zip(self._names, found, strict=True)}
-            raise ValueError(f"{self._file}: outputs that do not fit each other: {shapes}")
-        return boxes.float(), labels.long(), scores.float(), masks.float()
+    def _names(self, description: OnnxDescription) -> list[str]:
+        output, known = self._output, self._session.outputs()
+        if isinstance(output, InstanceOutput):
+            return [output.boxes, output.labels, output.scores, output.masks]
+        prototypes = output.prototypes or known[-1]
+        if output.boxes:
+            return [output.boxes, output.scores, output.coefficients, prototypes]
+        return [output.predictions or known[0], prototypes]
 
+    def _check(self, found: list[Tensor], placement: Placement) -> None:
+        self._detections(found, placement)
 
-def _cropped(masks: Tensor, boxes: Tensor, size: torch.Size) -> Tensor:
-    """Return masks of the whole image, [N, h, w], in their boxes' frames, [N, 28, 28]."""
-    if not len(masks):
-        return masks.new_zeros(0, MASK_SIZE, MASK_SIZE)
-    # A network may give its masks smaller than its input.
-    scale = boxes.new_tensor([masks.shape[2] / size[1], masks.shape[1] / size[0]]).repeat(2)
-    regions = list((boxes * scale)[:, None])
-    return roi_align(masks[:, None], regions, MASK_SIZE, aligned=True)[:, 0]
+    def _detections(self, found: list[Tensor], placement: Placement) -> Detections:
+        """Return the detections of classes that are ours; raise ValueError where they fit not."""
+        try:
+            if isinstance(self._output, RawOutput):
+                return raw(found, self._output, self._ids, placement)
+            return given(found, self._output, self._ids, placement)
+        except ValueError as error:
+            shapes = {n: list(t.shape) for n, t in zip(self._outputs, found, strict=True)}
+            raise ValueError(f"{self._session.file}: {error}; its outputs: {shapes}") from error

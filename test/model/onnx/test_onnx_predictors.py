@@ -2,11 +2,15 @@ import numpy as np
 import pytest
 import torch
 from exported import THINGS, deeplab, describe, export, mask_rcnn
+from scenes import empty_instances
 from torch import nn
 
+from panoptic_ros.fusion import FusionOptions, make_strategy
+from panoptic_ros.fusion.stack import stack
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.model.onnx import OnnxInstancePredictor, OnnxSemanticPredictor, load_description
 from panoptic_ros.model.predictors import InstancePredictor, SemanticPredictor
+from panoptic_ros.prediction import SemanticPrediction
 
 CPU = torch.device("cpu")
 NAMES = [c.name for c in CITYSCAPES.classes]
@@ -15,10 +19,15 @@ IMAGE = np.random.default_rng(0).integers(0, 256, (65, 96, 3), np.uint8)
 
 
 class Echo(nn.Module):
-    """Return the input, channels first: what the predictor made of the image."""
+    """Return the input's first channels, in front: what the predictor made of the image."""
+
+    def __init__(self, channels=3):
+        super().__init__()
+        self.channels = channels
 
     def forward(self, image):
-        return image + 0.0 if image.shape[1] == 3 else image.permute(0, 3, 1, 2)
+        image = image if image.shape[1] == 3 else image.permute(0, 3, 1, 2)
+        return image[:, : self.channels].float() + 0.0
 
 
 class Found(nn.Module):
@@ -43,7 +52,7 @@ def test_an_exported_deeplab_gives_what_torch_gives(tmp_path):
     axes = {"image": {2: "h", 3: "w"}}
     export(network, torch.zeros(1, 3, 64, 64), tmp_path, ["logits"], dynamic_axes=axes)
     ours = SemanticPredictor(network, CITYSCAPES, 48)(IMAGE)
-    theirs = _semantic(tmp_path, 48, input=IMAGENET)(IMAGE)
+    theirs = _semantic(tmp_path, 48, input={**IMAGENET, "fit": "stretch"})(IMAGE)
     assert theirs.image_size == (65, 96)
     torch.testing.assert_close(theirs.logits, ours.logits, atol=1e-4, rtol=1e-4)
 
@@ -105,13 +114,32 @@ def test_classes_that_are_not_ours_are_left_out(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["logits", "probabilities"])
-def test_a_class_that_the_network_lacks_never_wins(tmp_path, kind):
-    export(Echo(), torch.zeros(1, 3, 65, 96), tmp_path, ["logits"])
-    predictor = _semantic(tmp_path, classes=["sky", None, "car"], output={"kind": kind})
-    channels = predictor(IMAGE).channels
-    expected = np.where(IMAGE[..., 0] >= IMAGE[..., 2], 10, 13)
-    same = IMAGE[..., 0] == IMAGE[..., 2]
-    np.testing.assert_array_equal(channels.numpy()[~same], expected[~same])
+@pytest.mark.parametrize("classes", [[None, "road"], ["road", None], [None, "road", None]])
+def test_what_is_none_of_the_classes_is_unlabeled_where_it_wins(tmp_path, kind, classes):
+    export(Echo(len(classes)), torch.zeros(1, 3, 65, 96), tmp_path, ["logits"])
+    found = _semantic(tmp_path, classes=classes, output={"kind": kind})(IMAGE)
+    channels = torch.from_numpy(IMAGE).permute(2, 0, 1)[: len(classes)].double() / 255
+    road = channels[classes.index("road")]
+    others = channels[[i for i, name in enumerate(classes) if name is None]]
+    other = others.sum(0) if kind == "probabilities" else others.logsumexp(0)
+    same = (road - other).abs() < 1e-4
+    expected = np.where(road > other, 7, 0)
+    np.testing.assert_array_equal(found.class_map()[~same], expected[~same])
+    # Of a merge, too: sky is no road.
+    labels = stack(found, empty_instances(), FusionOptions(stuff_area_limit=0)).labels
+    np.testing.assert_array_equal(labels, found.class_map())
+
+
+@pytest.mark.parametrize("strategy", ["stack", "panoptic_fpn", "upsnet", "degeus"])
+def test_every_merge_leaves_unlabeled_what_is_none_of_the_classes(strategy):
+    logits = torch.full((19, 4, 4), -30.0)
+    logits[0, :, :2] = 5.0
+    other = torch.zeros(4, 4)
+    semantic = SemanticPrediction(logits, (8, 8), CITYSCAPES, other)
+    options = FusionOptions(stuff_area_limit=0)
+    labels = make_strategy(strategy)(semantic, empty_instances(), options).labels
+    assert np.unique(labels[:, :3]).tolist() == [7]
+    assert np.unique(labels[:, 5:]).tolist() == [0]
 
 
 def test_probabilities_of_channels_that_are_one_class_are_added(tmp_path):
@@ -126,39 +154,310 @@ def test_probabilities_of_channels_that_are_one_class_are_added(tmp_path):
 class Indices(nn.Module):
     """Return the red channel as class indices."""
 
+    def __init__(self, axes):
+        super().__init__()
+        self.axes = axes
+
     def forward(self, image):
-        return image[:, 0].long()
+        red = image[:, 0].long()
+        return {"hw": red[0], "nhw": red, "nchw": red[:, None], "nhwc": red[..., None]}[self.axes]
 
 
-def test_a_network_may_give_class_indices_that_have_a_class(tmp_path):
-    export(Indices(), torch.zeros(1, 3, 64, 96), tmp_path, ["indices"])
+@pytest.mark.parametrize("axes", ["hw", "nhw", "nchw", "nhwc"])
+def test_a_network_may_give_class_indices(tmp_path, caplog, axes):
+    export(Indices(axes), torch.zeros(1, 3, 64, 96), tmp_path, ["indices"])
     predictor = _semantic(
-        tmp_path, classes=["sky", "car"], input={"scale": 1.0}, output={"kind": "labels"}
+        tmp_path, classes=["sky", None, "car"], input={"scale": 1.0}, output={"kind": "labels"}
     )
     image = np.zeros((64, 96, 3), np.uint8)
-    image[:, 48:, 0] = 1
-    channels = predictor(image).channels
-    assert channels[:, :48].unique().tolist() == [10]
-    assert channels[:, 48:].unique().tolist() == [13]
-    image[0, 0, 0] = 255
-    with pytest.raises(ValueError, match="indices from 0 to 255, its description names 2"):
-        predictor(image)
+    image[:, 32:, 0] = 1
+    image[:, 64:, 0] = 2
+    image[32:, :, 0] = 255
+    caplog.clear()
+    classes = predictor(image).class_map()
+    assert [np.unique(classes[:32, x : x + 32]).tolist() for x in (0, 32, 64)] == [[23], [0], [26]]
+    # What the description does not name is nothing, and never road.
+    assert np.unique(classes[32:]).tolist() == [0]
+    predictor(image)
+    assert caplog.text.count("gives index 255, its description names 3 classes") == 1
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ({"classes": NAMES[:2]}, "gives 3 channels, its description names 2"),
+        ({"classes": NAMES[:2]}, r"shape \[1, 3, 65, 96\], which is no logits of the 2 classes"),
         ({"output": {"name": "scores"}}, "has no output 'scores'; it has logits"),
         ({"output": {"kind": "labels"}}, "which is no labels"),
         ({"input": {"layout": "CHW"}}, "which is no CHW"),
+        ({"input": {"layout": "NHWC"}}, "which is no NHWC of three channels"),
         ({"input": {"name": "picture"}}, "has the inputs image"),
+        ({"input": {"multiple_of": 32}}, r"takes \(65, 96\), no multiples of 32"),
     ],
 )
-def test_what_does_not_fit_the_description_is_told(tmp_path, content, words):
+def test_what_does_not_fit_the_description_is_told_before_any_frame(tmp_path, content, words):
     export(Echo(), torch.zeros(1, 3, 65, 96), tmp_path, ["logits"])
     with pytest.raises(ValueError, match=words):
-        _semantic(tmp_path, **{"classes": NAMES[:3], **content})(IMAGE)
+        _semantic(tmp_path, **{"classes": NAMES[:3], **content})
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize("layout", ["", "NCHW"])
+def test_a_graph_that_takes_no_rgb_image_is_told_before_any_frame(tmp_path, channels, layout):
+    network = nn.Conv2d(channels, 3, 1)
+    export(network, torch.zeros(1, channels, 65, 96), tmp_path, ["logits"])
+    with pytest.raises(ValueError, match=rf"takes \[1, {channels}, 65, 96\], which is no .*three"):
+        _semantic(tmp_path, classes=NAMES[:3], input={"layout": layout})
+
+
+class Last(nn.Module):
+    """Return the input, channels last."""
+
+    def forward(self, image):
+        image = image if image.shape[3] == 3 else image.permute(0, 2, 3, 1)
+        return image.float() + 0.0
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 65, 96), (1, 65, 96, 3)])
+@pytest.mark.parametrize("network", [Echo(), Last()])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.float32, torch.float64])
+def test_the_graph_gets_what_it_asks_for(tmp_path, shape, network, dtype):
+    export(network, torch.zeros(shape, dtype=dtype), tmp_path, ["logits"])
+    found = _semantic(tmp_path, classes=NAMES[:3])(IMAGE).logits[:3]
+    factor = 1 / 255 if dtype.is_floating_point else 1
+    expected = IMAGE.transpose(2, 0, 1) * factor
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5)
+
+
+def test_a_graph_of_bytes_is_not_given_fractions(tmp_path):
+    export(Echo(), torch.zeros(1, 3, 65, 96, dtype=torch.uint8), tmp_path, ["logits"])
+    for wanted in (IMAGENET, {"scale": 1 / 255}, {"scale": 2}):
+        with pytest.raises(
+            ValueError, match=r"takes uint8; scale, mean and std .*: leave them out"
+        ):
+            _semantic(tmp_path, classes=NAMES[:3], input=wanted)
+
+
+def test_a_fixed_batch_is_filled(tmp_path, caplog):
+    export(Echo(), torch.zeros(4, 3, 65, 96), tmp_path, ["logits"])
+    found = _semantic(tmp_path, classes=NAMES[:3])(IMAGE).logits[:3]
+    np.testing.assert_allclose(found.numpy(), IMAGE.transpose(2, 0, 1) / 255, rtol=1e-5)
+    assert "takes 4 images at once" in caplog.text
+
+
+class Halved(nn.Module):
+    """Return the input, brought to a part of its size and back to the whole: U-Net's sums."""
+
+    def __init__(self, times):
+        super().__init__()
+        self.times = times
+
+    def forward(self, image):
+        small = nn.functional.avg_pool2d(image, 2**self.times)
+        return image + 0 * nn.functional.interpolate(small, scale_factor=float(2**self.times))
+
+
+@pytest.mark.parametrize("times", [1, 3, 5])
+@pytest.mark.parametrize("fit", ["", "letterbox", "stretch"])
+def test_sides_are_made_the_multiples_that_a_graph_needs(tmp_path, times, fit):
+    axes = {"image": {2: "h", 3: "w"}}
+    export(Halved(times), torch.zeros(1, 3, 64, 64), tmp_path, ["logits"], dynamic_axes=axes)
+    predictor = _semantic(tmp_path, classes=NAMES[:3], input={"fit": fit})
+    rows, columns = np.mgrid[:75, :100]
+    image = np.stack([rows * 3, columns * 2, rows + columns], -1).astype(np.uint8)
+    found = predictor(image)
+    assert found.image_size == (75, 100)
+    error = (found.upsampled()[:3] * 255 - torch.from_numpy(image).permute(2, 0, 1)).abs()
+    if fit != "stretch":
+        # Padded and cut again: not a pixel is interpolated.
+        assert error.max() < 1e-3
+    assert error[:, 4:-4, 4:-4].mean() < 1.5
+    with pytest.raises(ValueError, match="cannot run an image of"):
+        _semantic(tmp_path, classes=NAMES[:3], input={"multiple_of": 2 ** (times - 1)})
+
+
+@pytest.mark.parametrize("size", [(65, 96), (32, 200), (200, 32)])
+def test_a_letterboxed_image_keeps_its_proportions(tmp_path, size):
+    export(Echo(), torch.zeros(1, 3, 64, 64), tmp_path, ["logits"])
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    image = np.stack([rows, columns, rows * 0], -1).astype(np.uint8)
+    predictor = _semantic(tmp_path, classes=NAMES[:3], input={"fit": "letterbox"})
+    found = predictor(image)
+    scale = 64 / max(size)
+    assert found.logits.shape[1:] == tuple(round(side * scale) for side in size)
+    back = found.upsampled()[:2] * 255
+    expected = torch.from_numpy(image).permute(2, 0, 1)[:2]
+    assert (back - expected)[:, 4:-4, 4:-4].abs().max() < 3
+
+
+def test_boxes_of_a_letterboxed_image_are_those_of_the_image(tmp_path):
+    # 40 x 32 in the graph; 80 x 96 becomes 27 x 32, from row 6 on.
+    export(Found(), torch.zeros(1, 3, 40, 32), tmp_path, ["boxes", "labels", "scores", "masks"])
+    description = load_description(
+        describe(
+            tmp_path,
+            task="instance",
+            classes=["car", None, "person"],
+            input={"fit": "letterbox"},
+        ),
+        "instance",
+    )
+    found = OnnxInstancePredictor(description, CITYSCAPES, CPU)(np.zeros((80, 96, 3), np.uint8))
+    y = 80 / 27
+    expected = [[0, 0, 24, 10 * y], [48, 2 * y, 96, 80]]
+    np.testing.assert_allclose(found.boxes, expected, atol=1e-4)
+    np.testing.assert_allclose(found.masks.mean((1, 2)), [1.0, 0.0], atol=0.02)
+
+
+def test_a_mask_in_a_boxs_frame_is_cut_with_its_box(tmp_path):
+    class Beyond(nn.Module):
+        def forward(self, image):
+            low = torch.tensor([[-16.0, 0.0, 16.0, 16.0]]) + image.mean() * 0
+            left = (torch.arange(28) < 14).float().expand(1, 28, 28)
+            return low, torch.tensor([0]), torch.tensor([0.9]), left
+
+    export(Beyond(), torch.zeros(1, 3, 40, 32), tmp_path, ["boxes", "labels", "scores", "masks"])
+    content = {"task": "instance", "classes": ["car"], "output": {"mask_frame": "box"}}
+    description = load_description(describe(tmp_path, **content), "instance")
+    found = OnnxInstancePredictor(description, CITYSCAPES, CPU)(np.zeros((40, 32, 3), np.uint8))
+    np.testing.assert_allclose(found.boxes, [[0, 0, 16, 16]])
+    # The half that the mask held lies beside the image.
+    assert found.masks.mean() < 0.05
+
+
+class Yolo(nn.Module):
+    """Propose four anchors: two that overlap, one of no class of ours, one that scores low."""
+
+    boxes = ((16, 20, 16, 20), (17, 20, 16, 20), (40, 20, 8, 8), (10, 10, 8, 8))
+    scores = ((0.9, 0.1, 0.0), (0.8, 0.2, 0.0), (0.1, 0.7, 0.2), (0.0, 0.0, 0.1))
+    coefficients = ((9.0, 0.0), (9.0, 0.0), (0.0, 9.0), (9.0, 9.0))
+
+    def __init__(self, objectness, transposed, apart, scale=1.0):
+        super().__init__()
+        self.objectness, self.transposed, self.apart = objectness, transposed, apart
+        self.scale = torch.tensor([scale, scale, scale, scale])
+
+    def forward(self, image):
+        h, w = image.shape[2] // 4, image.shape[3] // 4
+        boxes = torch.tensor(self.boxes).float() * self.scale + image.mean() * 0
+        scores, coefficients = torch.tensor(self.scores), torch.tensor(self.coefficients)
+        left = torch.where(torch.arange(w) < 4, 1.0, -1.0).expand(1, 1, h, w)
+        prototypes = torch.cat([left, -left], 1) + image.mean() * 0
+        if self.apart:
+            return boxes[None], scores[None], coefficients[None], prototypes
+        rest = [torch.full((4, 1), 0.5)] if self.objectness else []
+        table = torch.cat([boxes, *rest, scores, coefficients], 1)[None]
+        return (table.transpose(1, 2) if self.transposed else table), prototypes
+
+
+@pytest.mark.parametrize(
+    ("objectness", "transposed", "apart"),
+    [(False, True, False), (True, False, False), (False, False, False), (False, False, True)],
+)
+def test_what_a_detector_proposes_is_chosen_here(tmp_path, objectness, transposed, apart):
+    names = ["boxes", "scores", "coefficients", "prototypes"] if apart else ["table", "prototypes"]
+    network = Yolo(objectness, transposed, apart)
+    export(network, torch.zeros(1, 3, 48, 64), tmp_path, names)
+    output = {"kind": "yolo"} | ({name: name for name in names} if apart else {})
+    content = {"task": "instance", "classes": ["car", None, "person"], "output": output}
+    description = load_description(describe(tmp_path, **content), "instance")
+    found = OnnxInstancePredictor(description, CITYSCAPES, CPU)(np.zeros((96, 64, 3), np.uint8))
+    assert found.class_ids.tolist() == [26]
+    np.testing.assert_allclose(found.scores, [0.45 if objectness else 0.9])
+    np.testing.assert_allclose(found.boxes, [[8, 20, 24, 60]])
+    # The prototype is positive left of x = 16: half of the box.
+    np.testing.assert_allclose(found.masks[0, 14, [4, 24]], [1, 0], atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"iou_threshold": 0.99}, [0.9, 0.8]),
+        ({"iou_threshold": 0.99, "detections": 1}, [0.9]),
+        ({"score_threshold": 0.85, "iou_threshold": 1.0}, [0.9]),
+        ({"score_threshold": 0.95}, []),
+    ],
+)
+def test_the_choice_obeys_its_thresholds(tmp_path, options, expected):
+    export(Yolo(False, True, False), torch.zeros(1, 3, 48, 64), tmp_path, ["table", "prototypes"])
+    output = {"kind": "yolo", **options}
+    content = {"task": "instance", "classes": ["car", None, "person"], "output": output}
+    description = load_description(describe(tmp_path, **content), "instance")
+    found = OnnxInstancePredictor(description, CITYSCAPES, CPU)(np.zeros((48, 64, 3), np.uint8))
+    np.testing.assert_allclose(found.scores, expected)
+    assert found.masks.shape == (len(expected), 28, 28)
+
+
+def test_proposals_that_are_not_finite_are_told(tmp_path):
+    network = Yolo(False, True, False)
+    export(network, torch.zeros(1, 3, 48, 64), tmp_path, ["table", "prototypes"])
+    content = {"task": "instance", "classes": ["car", None, "person"], "output": {"kind": "yolo"}}
+    predictor = OnnxInstancePredictor(
+        load_description(describe(tmp_path, **content), "instance"), CITYSCAPES, CPU
+    )
+    image = np.zeros((48, 64, 3), np.uint8)
+    assert predictor(image).all_finite()
+    network.scores = ((0.9, 0.1, float("nan")), *Yolo.scores[1:])
+    export(network, torch.zeros(1, 3, 48, 64), tmp_path, ["table", "prototypes"])
+    predictor = OnnxInstancePredictor(
+        load_description(describe(tmp_path, **content), "instance"), CITYSCAPES, CPU
+    )
+    assert not predictor(image).all_finite()
+
+
+@pytest.mark.parametrize("finds_riders", [False, True])
+def test_a_detector_that_knows_no_riders_may_have_them_by_rule(tmp_path, finds_riders):
+    class Cyclist(nn.Module):
+        def forward(self, image):
+            h, w = image.shape[2:]
+            boxes = torch.tensor([[8.0, 4.0, 24.0, 28.0], [4.0, 16.0, 28.0, 36.0]])
+            masks = torch.ones(2, 1, h, w) + image.mean() * 0
+            return boxes, torch.tensor([0, 1]), torch.tensor([0.9, 0.8]), masks
+
+    export(Cyclist(), torch.zeros(1, 3, 40, 32), tmp_path, ["boxes", "labels", "scores", "masks"])
+    content = {"task": "instance", "classes": ["person", "bicycle"]}
+    predictor = OnnxInstancePredictor(
+        load_description(describe(tmp_path, **content), "instance"),
+        CITYSCAPES,
+        CPU,
+        finds_riders=finds_riders,
+    )
+    found = predictor(np.zeros((40, 32, 3), np.uint8))
+    assert found.class_ids.tolist() == [25 if finds_riders else 24, 33]
+
+
+def test_relative_boxes_and_logits_are_said_to_be_so(tmp_path):
+    network = Yolo(False, True, False)
+    network.boxes = [(x / 64, y / 48, w / 64, h / 48) for x, y, w, h in Yolo.boxes]
+    export(network, torch.zeros(1, 3, 48, 64), tmp_path, ["table", "prototypes"])
+    output = {"kind": "yolo", "relative": True, "sigmoid": True}
+    content = {"task": "instance", "classes": ["car", None, "person"], "output": output}
+    description = load_description(describe(tmp_path, **content), "instance")
+    found = OnnxInstancePredictor(description, CITYSCAPES, CPU)(np.zeros((48, 64, 3), np.uint8))
+    # Also the lowest anchor: the sigmoid of 0.1 is more than 0.25.
+    assert found.class_ids.tolist() == [26, 24]
+    np.testing.assert_allclose(found.scores, torch.tensor([0.9, 0.1]).sigmoid())
+    np.testing.assert_allclose(found.boxes[0], [8, 10, 24, 30], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "content", "words"),
+    [
+        (["table", "prototypes"], {"classes": ["car"]}, "no axis of the predictions has the 7 val"),
+        (
+            ["boxes", "labels", "scores", "masks"],
+            {"output": {"kind": "yolo", "predictions": "boxes"}},
+            "outputs",
+        ),
+        (["table", "prototypes"], {"output": {}}, "has no output 'boxes'; it has table, proto"),
+    ],
+)
+def test_a_detector_that_does_not_fit_is_told_before_any_frame(tmp_path, outputs, content, words):
+    network = Yolo(False, True, False) if len(outputs) == 2 else Found()
+    export(network, torch.zeros(1, 3, 48, 64), tmp_path, outputs)
+    content = {"task": "instance", "classes": ["car"], "output": {"kind": "yolo"}} | content
+    description = load_description(describe(tmp_path, **content), "instance")
+    with pytest.raises(ValueError, match=rf"(?s)net.onnx.*{words}"):
+        OnnxInstancePredictor(description, CITYSCAPES, CPU)
 
 
 def test_a_file_that_is_no_graph_is_told(tmp_path):
