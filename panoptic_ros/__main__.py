@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from panoptic_ros import cli
+from panoptic_ros.extras import how_to_install
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130  # what a shell reports for SIGINT: 128 + 2
@@ -25,8 +26,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
     # FloatingPointError: a network that answers with NaN.
     except (OSError, ValueError, FloatingPointError) as error:
-        print(f"panoptic: error: {error}", file=sys.stderr)
-        return EXIT_BAD_INPUT
+        message = str(error)
+    except ModuleNotFoundError as error:
+        message = how_to_install(error)
+    print(f"panoptic: error: {message}", file=sys.stderr)
+    return EXIT_BAD_INPUT
 
 
 def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:

@@ -128,7 +128,8 @@ def test_both_ways_of_installing_bring_the_files_that_the_code_asks_for():
 
 @pytest.mark.parametrize("path", sorted((ROOT / "msg").glob("*.msg")), ids=lambda path: path.stem)
 def test_every_message_is_built_and_every_field_explained(path):
-    fields = [line for line in path.read_text().splitlines() if line and line[0] != "#"]
+    lines = [line.strip() for line in path.read_text().splitlines()]
+    fields = [line for line in lines if line and line[0] != "#"]
     assert fields
     for line in fields:
         assert re.fullmatch(r"[\w/]+(\[\])? \w+\s+# \S.*", line), line

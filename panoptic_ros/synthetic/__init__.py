@@ -34,6 +34,6 @@ def check_rendering() -> None:
     # Without libEGL, PyOpenGL fails while it is imported, with an AttributeError of None.
     except (ImportError, AttributeError, RuntimeError, OSError) as error:
         raise OSError(
-            f"cannot render the town ({error}): it needs the package mujoco and EGL; on Debian "
-            "or Ubuntu install libegl1 and libgl1-mesa-dri"
+            f"cannot render the town ({error}): it needs mujoco, the extra `synthetic`, and "
+            "EGL; on Debian or Ubuntu install libegl1 and libgl1-mesa-dri"
         ) from error

@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import os
 import shutil
@@ -125,12 +124,6 @@ def test_a_wrong_layout_is_told_before_anything_runs(folder, dataset, named, tmp
 def test_wrong_options_are_named(folder, wrong, named, tmp_path, capsys):
     assert main(words(folder, tmp_path / "out", *wrong)) == 2
     assert named in capsys.readouterr().err
-
-
-def test_what_is_not_installed_is_named(folder, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert main(words(folder, tmp_path / "out")) == 2
-    assert "pip install pycocotools" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("limit", ["0", "x"])

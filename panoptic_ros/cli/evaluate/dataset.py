@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib.util
 import sys
 from pathlib import Path
 
@@ -51,8 +50,6 @@ def run(args: argparse.Namespace) -> int:
     missing = [f"--{name}" for name in _REQUIRED if getattr(args, name) is None]
     if missing:
         args.refuse(f"the following arguments are required: {', '.join(missing)}")
-    if not can_score():
-        return EXIT_CANNOT_RUN
     from panoptic_ros.evaluation.dataset_run import DatasetRun, RunOptions
     from panoptic_ros.evaluation.report import write_report
     from panoptic_ros.evaluation.report.tables import print_tables
@@ -80,14 +77,3 @@ def run(args: argparse.Namespace) -> int:
         print(f"{len(outcome.broken)} broken frames were skipped", file=sys.stderr)
         return EXIT_BROKEN_FILES
     return 0
-
-
-def can_score() -> bool:
-    """Say whether what scoring needs is installed, and on stderr what to install if not."""
-    if importlib.util.find_spec("pycocotools") is not None:
-        return True
-    print(
-        "panoptic: error: scoring masks needs pycocotools: pip install pycocotools",
-        file=sys.stderr,
-    )
-    return False

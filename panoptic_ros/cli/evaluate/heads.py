@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from panoptic_ros.cli import positive
-from panoptic_ros.cli.evaluate.dataset import EXIT_BROKEN_FILES, EXIT_CANNOT_RUN, can_score
+from panoptic_ros.cli.evaluate.dataset import EXIT_BROKEN_FILES, EXIT_CANNOT_RUN
 
 HELP = "compare the heuristic merge with the panoptic head on the town's held-out frames"
 
@@ -31,8 +31,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print and write the table; return 1 if a frame was broken, 2 if nothing can run."""
-    if not can_score():
-        return EXIT_CANNOT_RUN
     from panoptic_ros.evaluation.dataset_run import DatasetRun, RunOptions
     from panoptic_ros.evaluation.heads import STRATEGIES, compare_heads, head_table
     from panoptic_ros.evaluation.held_out import held_out_frames

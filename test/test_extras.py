@@ -1,0 +1,137 @@
+"""An installation without the extras: every command says which one it needs."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from waiting import TIMEOUT
+
+from panoptic_ros import cli
+from panoptic_ros.extras import MODULES, how_to_install
+
+ROOT = Path(__file__).resolve().parents[1]
+# Distribution -> module, where the names differ.
+NAMES = {
+    "backports.zstd": "backports",
+    "opencv-python-headless": "cv2",
+    "pillow": "PIL",
+    "pyyaml": "yaml",
+}
+# Imported by one of the others, not by this package.
+INDIRECT = {"pydeprecate", "requests", "rich"}
+# Command -> what it needs, or None where it runs without any extra.
+COMMANDS = {
+    "demo --out {out}": "bags",
+    "evaluate --dataset town --data {out} --out {out}/result": "train",
+    "evaluate files --truth t --truth-dir {out} --prediction p --prediction-dir {out}": None,
+    "evaluate grid": "bags",
+    "evaluate heads --data {out}": "train",
+    "evaluate tracks": "train",
+    "replay sample/town_drive --out {out}/result": "train",
+    "replay sample/town_drive --out {out}/result --live": "bags",
+    "town --out {out}/town": "synthetic",
+    "train semantic --data {out} --run {out}/run": "train",
+    "weights list": None,
+}
+HIDE = """
+from importlib.machinery import PathFinder
+find = PathFinder.find_spec
+PathFinder.find_spec = lambda name, path=None, target=None: (
+    None if name.split('.')[0] in {hidden} else find(name, path, target))
+"""
+# Runs commands given as JSON; prints, also as JSON, the exit code and the error text of each.
+RUN = """
+import contextlib, io, json, sys
+from panoptic_ros.__main__ import main
+def run(words):
+    try:
+        return main(words)
+    except SystemExit as end:
+        return end.code
+results = []
+for words in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(None), contextlib.redirect_stderr(io.StringIO()) as err:
+        code = run(words)
+    results.append([code, err.getvalue()])
+print(json.dumps(results))
+"""
+
+
+def _bare(commands):
+    hidden = [m for part, modules in MODULES.items() if part != "core" for m in modules]
+    # jinja2 brings it.
+    hidden.remove("markupsafe")
+    run = subprocess.run(
+        [sys.executable, "-c", HIDE.format(hidden=hidden) + RUN, json.dumps(commands)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    )
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
+def test_every_command_names_the_extra_that_it_needs(tmp_path):
+    assert {command.split()[0] for command in COMMANDS} == set(cli.modules())
+    commands = [command.format(out=tmp_path).split() for command in COMMANDS]
+    for (command, extra), (code, said) in zip(COMMANDS.items(), _bare(commands), strict=True):
+        assert "Traceback" not in said, command
+        if extra:
+            assert code == 2, command
+            assert re.search(rf"extra `{extra}`", said), (command, said)
+        else:
+            assert "extra" not in said, (command, said)
+
+
+def test_every_command_shows_its_help_without_any_extra():
+    commands = [["--help"]]
+    for command in COMMANDS:
+        words = [word for word in command.split()[:2] if not word.startswith(("-", "sample"))]
+        commands.append([*words, "--help"])
+    assert [code for code, _ in _bare(commands)] == [0] * len(commands)
+
+
+@pytest.mark.skipif(not find_spec("rclpy"), reason="needs ROS 2 (rclpy)")
+@pytest.mark.parametrize(
+    ("program", "module", "part"),
+    [("replay_evaluator", "rosbags", "bags"), ("panoptic_node", "torch", "core")],
+)
+def test_the_programs_name_what_they_need(program, module, part, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(HIDE.format(hidden=[module]))
+    run = subprocess.run(
+        [sys.executable, ROOT / "scripts" / f"{program}.in"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT), *sys.path])},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    )
+    assert run.returncode == 1
+    assert "Traceback" not in run.stderr
+    assert run.stderr.startswith(f"{program}: {module} ")
+    assert f"requirements/{part}.txt" in run.stderr
+
+
+@pytest.mark.parametrize("part", MODULES)
+def test_the_extras_are_those_of_the_requirement_files_and_documented(part):
+    files = [part, "no_deps"] if part == "tracking" else [part]
+    text = "".join((ROOT / "requirements" / f"{file}.txt").read_text() for file in files)
+    wanted = set(re.findall(r"^[\w.-]+", text, re.MULTILINE))
+    if part == "tracking":
+        wanted -= INDIRECT
+    assert {NAMES.get(name, name) for name in wanted} == set(MODULES[part])
+    documented = (ROOT / "docs" / "installation.md").read_text()
+    assert re.search(rf"^\| `{part}` \|", documented, re.MULTILINE)
+
+
+def test_what_no_extra_brings_is_raised_again():
+    error = ModuleNotFoundError("No module named 'panoptic_ros.grids'", name="panoptic_ros.grids")
+    with pytest.raises(ModuleNotFoundError, match="grids"):
+        how_to_install(error)
