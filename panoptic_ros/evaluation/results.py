@@ -11,6 +11,7 @@ import numpy as np
 from panoptic_ros.evaluation.frame_scores import FrameScores, FusionScores
 from panoptic_ros.evaluation.timing import end_to_end, statistics
 from panoptic_ros.labels import LabelSet
+from panoptic_ros.scores.cityscapes_ap import cityscapes_average_precision
 from panoptic_ros.scores.confusion import ConfusionMatrix
 from panoptic_ros.scores.mask_ap import MaskFrame, average_precision
 from panoptic_ros.scores.panoptic_quality import PanopticQuality
@@ -41,9 +42,7 @@ def build_results(
         "dataset": {**dataset, "frames": len(frames)},
         "model": model,
         "semantic": _semantic((f.confusion for f in frames), labels),
-        "detector": _text_keys(
-            average_precision([MaskFrame(f.truth, f.detections) for f in frames], labels)
-        ),
+        "detector": _mask_ap([MaskFrame(f.truth, f.detections) for f in frames], labels),
         "fusion": {name: _fusion(frames, name, labels) for name in strategies},
         "timing": _timing(frames, strategies, warmup_frames),
         "frames": [
@@ -70,12 +69,14 @@ def _fusion(frames: Sequence[FrameScores], name: str, labels: LabelSet) -> dict[
         "panoptic": _text_keys(_quality(scores, labels).results(), "per_class"),
         "semantic": _semantic((s.confusion for s in scores), labels),
         "instance_iou": _instance_iou(frames, scores, labels),
-        "ap": _text_keys(
-            average_precision(
-                [MaskFrame(f.truth, f.fusion[name].detections) for f in frames], labels
-            )
-        ),
+        "ap": _mask_ap([MaskFrame(f.truth, f.fusion[name].detections) for f in frames], labels),
     }
+
+
+def _mask_ap(frames: Sequence[MaskFrame], labels: LabelSet) -> dict[str, Any]:
+    """Return COCO's average precision and, below `cityscapes`, Cityscapes' own."""
+    own = _text_keys(cityscapes_average_precision(frames, labels))
+    return {**_text_keys(average_precision(frames, labels)), "cityscapes": own}
 
 
 def _quality(scores: Iterable[FusionScores], labels: LabelSet) -> PanopticQuality:

@@ -26,8 +26,9 @@ MOST_DETECTIONS = 1000
 class TrueMasks:
     """Hold the true masks of a frame of size (H, W), as codes (`mask_codes`).
 
-    instances: [class id, code] each; ignored: the same for groups and for instances below
-    SMALLEST_INSTANCE pixels; void: the pixels of no class of the label set, None without any.
+    instances: [class id, code] each; ignored: [class id, code, whether it is a group] of groups
+    and of instances below SMALLEST_INSTANCE pixels; void: the pixels of no class of the label
+    set, None without any.
     """
 
     size: Sequence[int]
@@ -55,8 +56,12 @@ def true_masks(truth: np.ndarray, labels: LabelSet) -> TrueMasks:
     codes = codes_of_labels(truth, [UNLABELED, *values[is_thing].tolist()])
     instances, ignored = [], []
     for i in np.flatnonzero(is_thing):
-        scored = values[i] >= INSTANCE_DIVISOR and pixels[i] >= SMALLEST_INSTANCE
-        (instances if scored else ignored).append([int(classes[i]), codes[int(values[i])]])
+        entry = [int(classes[i]), codes[int(values[i])]]
+        is_group = bool(values[i] < INSTANCE_DIVISOR)
+        if is_group or pixels[i] < SMALLEST_INSTANCE:
+            ignored.append([*entry, is_group])
+        else:
+            instances.append(entry)
     return TrueMasks(truth.shape, instances, ignored, codes.get(UNLABELED))
 
 
@@ -128,7 +133,7 @@ class _Annotations:
 
 def _ignored(truth: TrueMasks, class_id: int) -> dict | None:
     """Return the region where a class's detections are neither right nor wrong."""
-    codes = [code for other, code in truth.ignored if other == class_id]
+    codes = [code for other, code, _ in truth.ignored if other == class_id]
     if truth.void is not None:
         codes.append(truth.void)
     if not codes:

@@ -25,7 +25,7 @@ def example_results() -> dict[str, Any]:
         "dataset": {"name": "town", "split": "val", "frames": 4, "broken": []},
         "model": {"name": "tiny", "device": "cpu", "threads": 1},
         "semantic": {"miou": 0.5, "iou": {}, "confusion": None},
-        "detector": {"ap": 0.125, "ap50": 0.25, "classes": {}},
+        "detector": {"ap": 0.125, "ap50": 0.25, "cityscapes": {"ap": 0.11}, "classes": {}},
         "fusion": {"stack": _fusion(0.711), "conv_head": _fusion(0.8)},
         "timing": _timing(),
         "frames": [
@@ -61,7 +61,7 @@ def _fusion(person_iou: float) -> dict[str, Any]:
             "confusion": confusion.tolist(),
         },
         "instance_iou": {"mean": person_iou, "classes": iou},
-        "ap": {"ap": 0.1, "ap50": 0.2, "classes": {}},
+        "ap": {"ap": 0.1, "ap50": 0.2, "cityscapes": {"ap": 0.09}, "classes": {}},
     }
 
 

@@ -12,6 +12,8 @@ from panoptic_ros.evaluation.report.published import COLUMNS, SOURCE, TABLE_1
 NOTHING = "-"
 _MARK = f"{SOURCE}, published"
 _STATISTICS = ("mean", "p50", "p95", "min", "max")
+# Two metrics of one name: both are given, and neither stands alone.
+_AP = ("AP COCO", "AP50 COCO", "AP Cityscapes")
 _GROUPS = ("all", "things", "stuff")
 
 
@@ -76,11 +78,11 @@ def comparison_table(results: Mapping[str, Any]) -> ReportTable | None:
     ):
         if value:
             miou = percent(value["miou"]) if column == "miou" else NOTHING
-            masks = _ap(value) if column == "ap" else [NOTHING, NOTHING]
+            masks = _ap(value) if column == "ap" else [NOTHING] * 3
             rows.append((name, *[NOTHING] * 5, miou, *masks))
     if not rows:
         return None
-    header = ("method", "PQ %", "SQ %", "RQ %", "PQ things", "PQ stuff", "mIoU %", "AP", "AP50")
+    header = ("method", "PQ %", "SQ %", "RQ %", "PQ things", "PQ stuff", "mIoU %", *_AP)
     rows.append((_MARK, *["n/a"] * (len(header) - 1)))
     note = f"n/a: the row of {SOURCE}'s Table 2 is not at hand; no figure stands in for it."
     return ReportTable(
@@ -175,7 +177,10 @@ def _scores(entry: Mapping[str, float]) -> list[str]:
 
 
 def _ap(masks: Mapping[str, Any] | None) -> list[str]:
-    return [percent(masks[key]) if masks else NOTHING for key in ("ap", "ap50")]
+    """Return the cells of _AP."""
+    if not masks:
+        return [NOTHING] * len(_AP)
+    return [percent(v) for v in (masks["ap"], masks["ap50"], masks["cityscapes"]["ap"])]
 
 
 def _published(class_name: str, column: str) -> str:
