@@ -15,7 +15,7 @@ from waiting import TIMEOUT, wait_for
 from panoptic_ros.__main__ import main
 
 # Enough that a process is stopped in their midst.
-FRAMES = 60
+FRAMES = 30
 
 
 @pytest.fixture(scope="module")
