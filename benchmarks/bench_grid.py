@@ -19,9 +19,9 @@ from results import Result, interleaved
 from panoptic_ros.geometry.camera_model import CameraModel
 from panoptic_ros.geometry.ground_plane import GroundView, Viewpoint
 from panoptic_ros.geometry.poses import Pose2D
+from panoptic_ros.grid.grid_options import ProjectionOptions
 from panoptic_ros.grid.mapper import GroundMapper
 from panoptic_ros.grid.projection import GroundProjection
-from panoptic_ros.grid.projection_options import ProjectionOptions
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.prediction import PanopticPrediction

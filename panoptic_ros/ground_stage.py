@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from panoptic_ros.geometry.ground_plane import GroundView
+from panoptic_ros.grid.grid_options import ProjectionOptions
 from panoptic_ros.grid.mapper import GroundFrame, GroundMapper
 from panoptic_ros.grid.observation import GroundInstance
-from panoptic_ros.grid.projection_options import ProjectionOptions
 from panoptic_ros.grid.semantic_grid import SemanticGridOptions
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.labels import LabelSet

@@ -8,8 +8,8 @@ import pytest
 from panoptic_ros.geometry.camera_model import CameraModel
 from panoptic_ros.geometry.ground_plane import GroundView
 from panoptic_ros.geometry.poses import Pose2D, optical_pose
+from panoptic_ros.grid.grid_options import ProjectionOptions
 from panoptic_ros.grid.layers import UNKNOWN_CELL
-from panoptic_ros.grid.projection_options import ProjectionOptions
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.ground_stage import GroundOptions, GroundStage
 from panoptic_ros.labels import CITYSCAPES

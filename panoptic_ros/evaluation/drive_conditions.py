@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from panoptic_ros.evaluation.town_drive import Drive
+from panoptic_ros.evaluation.town_drive import TownDrive
 from panoptic_ros.geometry.ground_plane import GroundView
 from panoptic_ros.geometry.poses import Pose2D
 
@@ -38,7 +38,7 @@ CONDITIONS = (
 )
 
 
-def views_of(drive: Drive, condition: Condition) -> list[GroundView]:
+def views_of(drive: TownDrive, condition: Condition) -> list[GroundView]:
     """Return what is known of each of a drive's frames under a condition."""
     mounting = pitched(drive.base_from_optical, condition.pitch)
     poses = drifted((frame.pose for frame in drive.frames), condition.drift)

@@ -19,7 +19,7 @@ from panoptic_ros.evaluation.drive_conditions import (
 )
 from panoptic_ros.evaluation.grid_fusion import ShownFrame, best_single, free_iou, seen_cells
 from panoptic_ros.evaluation.grid_truth import ground_truth
-from panoptic_ros.evaluation.town_drive import Drive, DriveFrame, files_drive
+from panoptic_ros.evaluation.town_drive import DriveFrame, TownDrive, files_drive
 from panoptic_ros.grid.mapper import GroundFrame
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.ground_stage import GroundOptions, GroundStage
@@ -36,7 +36,7 @@ GROUND_CONDITIONS = tuple(c for c in CONDITIONS if c.odometry)
 class GroundDrive:
     """Hold a drive with the truth of its frames, and the cells to compare grids in at the end."""
 
-    drive: Drive
+    drive: TownDrive
     truths: Sequence[GroundTruth]
     cells: np.ndarray
 

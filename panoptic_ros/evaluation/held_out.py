@@ -34,17 +34,16 @@ def held_out_frames(root: Path, limit: int | None = None) -> list[Sample]:
     return [sample for samples in of_seeds for sample in samples][:count]
 
 
-def held_out_drives(
-    root: Path, count: int = 2, frames: int = FRAMES_PER_DRIVE
-) -> list[list[Sample]]:
+def held_out_drives(root: Path, count: int = 2, limit: int | None = None) -> list[list[Sample]]:
     """Return the first frames of held-out drives in a folder, rendered first where missing.
 
-    count: drives, 1..8; frames: of each, 0.1 s apart. `Town(root, DRIVES_SPLIT)` gives their
-    truth. Raise ValueError for an impossible count; RuntimeError where frames are missing and
-    nothing can be rendered.
+    count: drives, 1..8; limit: frames of each, 60 at most, 0.1 s apart.
+    `Town(root, DRIVES_SPLIT)` gives their truth. Raise ValueError for an impossible count;
+    RuntimeError where frames are missing and nothing can be rendered.
     """
     if not 1 <= count <= len(DRIVE_SEEDS):
         raise ValueError(f"{count} drives are asked for; there are 1..{len(DRIVE_SEEDS)}")
+    frames = FRAMES_PER_DRIVE if limit is None else min(limit, FRAMES_PER_DRIVE)
     return _samples(root, DRIVES_SPLIT, DRIVE_SEEDS[:count], frames, stride=1)
 
 

@@ -43,7 +43,7 @@ class DriveFrame:
 
 
 @dataclass(frozen=True)
-class Drive:
+class TownDrive:
     """Hold a drive; base_from_optical: the camera's pose, float64 [4, 4]."""
 
     name: str
@@ -52,7 +52,7 @@ class Drive:
     frames: Sequence[DriveFrame]
 
 
-def bag_drive(path: Path, limit: int | None = None) -> Drive:
+def bag_drive(path: Path, limit: int | None = None) -> TownDrive:
     """Return the first `limit` frames of a bag that the command `town` has written.
 
     Raise FileNotFoundError for a missing bag, ValueError for one that cannot be read or lacks
@@ -83,7 +83,7 @@ def bag_drive(path: Path, limit: int | None = None) -> Drive:
             topics[ODOMETRY_TOPIC], topics[LABELS_TOPIC], topics[IMAGE_TOPIC], strict=True
         )
     ]
-    return Drive(
+    return TownDrive(
         path.name,
         CameraModel.from_camera_info(topics[INFO_TOPIC][0]),
         rigid_transform(_xyz(mounting.translation), rotation_matrix(_xyzw(mounting.rotation))),
@@ -91,7 +91,7 @@ def bag_drive(path: Path, limit: int | None = None) -> Drive:
     )
 
 
-def files_drive(town: Town, samples: Sequence[Sample]) -> Drive:
+def files_drive(town: Town, samples: Sequence[Sample]) -> TownDrive:
     """Return a drive from the files of its frames; errors as for `Town`."""
     frames = []
     for sample in samples:
@@ -106,7 +106,7 @@ def files_drive(town: Town, samples: Sequence[Sample]) -> Drive:
     lens, mount = calibration["intrinsic"], calibration["extrinsic"]
     height, width = frames[0].truth.shape
     matrix = [[lens["fx"], 0, lens["u0"]], [0, lens["fy"], lens["v0"]], [0, 0, 1]]
-    return Drive(
+    return TownDrive(
         samples[0].name.rsplit("_", 1)[0],
         CameraModel(width, height, np.array(matrix)),
         optical_pose(*(mount[key] for key in ("x", "y", "z", "roll", "pitch", "yaw"))),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import find_objects
 from tqdm import tqdm
 
 from panoptic_ros.evaluation.drive_conditions import (
@@ -15,11 +16,10 @@ from panoptic_ros.evaluation.drive_conditions import (
     Condition,
     views_of,
 )
-from panoptic_ros.evaluation.town_drive import Drive, DriveFrame
-from panoptic_ros.evaluation.track_truth import as_prediction
+from panoptic_ros.evaluation.town_drive import DriveFrame, TownDrive
 from panoptic_ros.ground_stage import GroundStage
-from panoptic_ros.labels import LabelSet
-from panoptic_ros.prediction import PanopticPrediction
+from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet, class_ids, encode
+from panoptic_ros.prediction import PanopticPrediction, Segment
 from panoptic_ros.scores.track_accuracy import TrackScore
 from panoptic_ros.tracking.track import Track
 
@@ -37,21 +37,53 @@ class TrackedFrame:
     track_ids: dict[int, int]
 
 
-def true_predictions(drive: Drive, labels: LabelSet) -> list[PanopticPrediction]:
+def true_predictions(drive: TownDrive, labels: LabelSet) -> list[PanopticPrediction]:
     """Return the true labels of a drive's frames with new instance numbers in each."""
     rng = np.random.default_rng(_SEED)
     return [as_prediction(frame.truth, labels, rng) for frame in drive.frames]
 
 
+def as_prediction(
+    truth: np.ndarray, labels: LabelSet, rng: np.random.Generator
+) -> PanopticPrediction:
+    """Return true labels as a perfect network gives them: instance numbers tell no identity.
+
+    truth: integer [H, W], class_id, or class_id * 1000 + n; values of classes outside the label
+    set become unlabeled. Every score is 1.
+    """
+    values, index = np.unique(truth, return_inverse=True)
+    index = index.reshape(truth.shape)
+    classes = class_ids(values)
+    known = np.isin(classes, labels.ids)
+    fresh = np.where(known, values, 0)
+    for class_id in np.unique(classes[values >= INSTANCE_DIVISOR]):
+        own = np.flatnonzero((classes == class_id) & (values >= INSTANCE_DIVISOR) & known)
+        fresh[own] = [encode(int(class_id), int(n)) for n in rng.permutation(len(own))]
+    areas = np.bincount(index.ravel(), minlength=len(values))
+    segments = [
+        Segment(
+            id=int(fresh[i]),
+            class_id=int(classes[i]),
+            is_thing=labels[int(classes[i])].is_thing,
+            score=1.0,
+            area=int(areas[i]),
+            box=(columns.start, rows.start, columns.stop, rows.stop),
+        )
+        for i, (rows, columns) in enumerate(find_objects(index + 1))
+        if known[i]
+    ]
+    return PanopticPrediction(fresh[index].astype(truth.dtype), segments)
+
+
 def network_predictions(
-    drive: Drive, network: Callable[[np.ndarray], PanopticPrediction]
+    drive: TownDrive, network: Callable[[np.ndarray], PanopticPrediction]
 ) -> list[PanopticPrediction]:
     """Return what a network makes of a drive's images."""
     return [network(frame.image()) for frame in tqdm(drive.frames, drive.name, unit="frame")]
 
 
 def track_drive(
-    drive: Drive,
+    drive: TownDrive,
     predictions: Sequence[PanopticPrediction],
     labels: LabelSet,
     condition: Condition = AS_RECORDED,
@@ -92,7 +124,7 @@ class TrackComparison:
 
 
 def compare_tracks(
-    drives: Sequence[Drive],
+    drives: Sequence[TownDrive],
     labels: LabelSet,
     network: Callable[[np.ndarray], PanopticPrediction],
 ) -> TrackComparison:

@@ -7,11 +7,19 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from panoptic_ros.grid.foliage import Foliage
 from panoptic_ros.grid.label_kinds import NEITHER, OBSTACLE, LabelKinds
 from panoptic_ros.grid.lookup import SightLines
 from panoptic_ros.grid.outlines import Outlines
 from panoptic_ros.labels import LabelSet
+
+# Neighbours of one class whose distances differ by a larger factor belong to two obstacles.
+_SAME_FACE = 1.1
+_FOLIAGE = "vegetation"
+# An edge that lies this many times further away than its neighbour's does not belong to it: at
+# a camera height of 1.5 m, what hangs 0.3 m or more above the ground.
+_JUMP = 1.25
+# Farthest that a crown reaches from its trunk, metres.
+_REACH = 3.0
 
 
 @dataclass(frozen=True)
@@ -91,3 +99,74 @@ class ContactEdges:
         share = np.divide(border - here, moved, out=np.full(len(here), 0.5), where=moved != 0)
         near, far = self._lines.distances[sample], self._lines.distances[sample + 1]
         return near + np.clip(share, 0, 1) * (far - near)
+
+
+class Foliage:
+    """Find the lines of sight on which a crown's lower edge was taken for a contact.
+
+    Trunk and crown are one mask. Its edge runs along the ground at the trunk and leaps away
+    beside it, where the crown's edge is in the air and seen against ground behind. Plants that
+    stand behind another within its reach are lost with it: they are unknown, not free.
+    """
+
+    def __init__(self, labels: LabelSet, step: float) -> None:
+        """Take the angle between lines, radians."""
+        entry = labels.by_name.get(_FOLIAGE)
+        self._class_id = None if entry is None else entry.id
+        self._step = step
+
+    def overhang(self, distance: np.ndarray, value: np.ndarray) -> np.ndarray:
+        """Return the lines to leave out, bool [C], of contacts' distances and values [C]."""
+        out = np.zeros(len(distance), bool)
+        if self._class_id is None:
+            return out
+        is_foliage = value == self._class_id
+        both = is_foliage[1:] & is_foliage[:-1]
+        left, right = distance[:-1], distance[1:]
+        for line in np.flatnonzero(both & (right > _JUMP * left)):
+            self._leave_out(out, distance, is_foliage, line, 1)
+        for line in np.flatnonzero(both & (left > _JUMP * right)) + 1:
+            self._leave_out(out, distance, is_foliage, line, -1)
+        return out
+
+    def _leave_out(
+        self,
+        out: np.ndarray,
+        distance: np.ndarray,
+        is_foliage: np.ndarray,
+        trunk: int,
+        direction: int,
+    ) -> None:
+        """Mark the lines beside a trunk's outermost one, in place."""
+        reach = int(_REACH / (distance[trunk] * self._step))
+        beside = trunk + direction * np.arange(1, reach + 1)
+        beside = beside[(beside >= 0) & (beside < len(distance))]
+        crown = is_foliage[beside] & (distance[beside] > _JUMP * distance[trunk])
+        ends = np.flatnonzero(~crown)
+        out[beside[: ends[0] if len(ends) else None]] = True
+
+
+def trace_faces(
+    xy: np.ndarray, distance: np.ndarray, value: np.ndarray, spacing: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return points along the faces of obstacles at most `spacing` metres apart.
+
+    xy: float [C, 2], each line's contact; distance: float [C], inf where there is none; value:
+    int [C], in the label image. A wall seen at a small angle meets the lines at long intervals:
+    what lies between two contacts of one thing is its face.
+    Return points float [P, 2] and the lines that they come from, intp [P].
+    """
+    placed = np.flatnonzero(np.isfinite(distance))
+    if not len(placed):
+        return np.zeros((0, 2)), placed
+    after = np.minimum(placed + 1, len(distance) - 1)
+    here, there = distance[placed], distance[after]
+    joined = (value[placed] == value[after]) & (
+        np.maximum(here, there) <= _SAME_FACE * np.minimum(here, there)
+    )
+    step = np.where(joined[:, None], xy[after] - xy[placed], 0.0)
+    counts = np.maximum(np.ceil(np.hypot(step[:, 0], step[:, 1]) / spacing), 1).astype(np.intp)
+    of = np.repeat(np.arange(len(placed)), counts)
+    number = np.arange(len(of)) - np.repeat(np.cumsum(counts) - counts, counts)
+    points = xy[placed[of]] + step[of] * (number / counts[of])[:, None]
+    return points, placed[of]

@@ -1,4 +1,4 @@
-"""How observations are fused into the semantic grid."""
+"""What can be set about the grid: how label images are projected, how observations are fused."""
 
 from __future__ import annotations
 
@@ -6,15 +6,81 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from panoptic_ros.geometry.ground_plane import GroundPlane
 from panoptic_ros.options import check_options, number
+
+
+@dataclass(frozen=True)
+class ProjectionOptions:
+    """Set how a label image is read as ground, obstacles and neither.
+
+    ground: names of the classes that are free; None: the usual ones that the label set has.
+    overhead: names of classes whose lower edge hangs in the air (None: the usual ones): they
+        hide the ground but are never placed on it.
+    ground_heights: metres of a ground class above the plane; None: the usual kerbs' (for a
+        camera below 0.5 m: none, it drives on the pavement).
+    ego_mask: bool or integer, non-zero where the own vehicle is, of the picture's shape (H, W).
+    pixel_sigma: standard deviation of a mask's lower edge, pixels; pitch_sigma: of the
+        camera's pitch, radians; range_sigma: of measured depth, a fraction of the range.
+    The other numbers' metadata describes them. The plane is in the frame of the camera's pose.
+    Raise ValueError that names the option and its value.
+    """
+
+    ground: tuple[str, ...] | None = None
+    overhead: tuple[str, ...] | None = None
+    ground_heights: Mapping[str, float] | None = None
+    ground_height: float = number(
+        0.0, -10.0, 10.0, "Height of the ground plane at base_frame's origin, metres."
+    )
+    ground_pitch: float = number(
+        0.0, -0.5, 0.5, "Slope of the ground ahead, radians; positive falls away."
+    )
+    ground_roll: float = number(
+        0.0, -0.5, 0.5, "Slope of the ground to the right, radians; positive falls away."
+    )
+    hidden_rows: int = number(
+        0, 0, 10000, "Rows at the picture's lower edge that show the vehicle itself, pixels."
+    )
+    ego_mask: np.ndarray | None = field(default=None, compare=False)
+    max_footprint: float = number(
+        2.0, 0.01, 100.0, "Metres of ground under one pixel from which on a cell is unknown."
+    )
+    min_height: float = number(
+        0.25, 0.0, 10.0, "Points of depth or points lower than this are ground, metres."
+    )
+    clearance: float = number(
+        2.5, 0.1, 100.0, "Points of depth or points higher than this are no obstacle, metres."
+    )
+    pixel_sigma: float = 1.0
+    pitch_sigma: float = 0.003
+    range_sigma: float = 0.02
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        for name in ("pixel_sigma", "pitch_sigma", "range_sigma"):
+            value = getattr(self, name)
+            if not 0 < value < math.inf:
+                raise ValueError(f"{name} is {value}; it must be positive")
+        if self.min_height >= self.clearance:
+            raise ValueError(
+                f"min_height {self.min_height} must be less than clearance {self.clearance}"
+            )
+
+    @property
+    def plane(self) -> GroundPlane:
+        """The ground plane that the options describe."""
+        return GroundPlane.inclined(self.ground_height, self.ground_pitch, self.ground_roll)
 
 
 @dataclass(frozen=True)
 class SemanticGridOptions:
     """Set the inverse sensor model, how fast memories fade, and what classes cost.
 
-    costs: 0..100 per class name, in place of the default. The defaults of the sensor model were
-    chosen on drives of the town. Raise ValueError that names the field and its limits.
+    Each number's metadata holds a `description` and its `limits`, both ends included. The
+    defaults of the sensor model were chosen on drives of the town. Raise ValueError that names
+    the field and its limits.
     """
 
     hit_probability: float = number(
@@ -38,7 +104,10 @@ class SemanticGridOptions:
     class_prior: float = number(
         0.1, 1e-3, 10.0, "Count that each class has before anything is seen (Dirichlet prior)."
     )
-    costs: Mapping[str, int] = field(default_factory=dict)
+    costs: Mapping[str, int] = field(
+        default_factory=dict,
+        metadata={"description": "Cost 0..100 per class name, in place of the default."},
+    )
 
     def __post_init__(self) -> None:
         check_options(self)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from panoptic_ros.grid.projection_options import ProjectionOptions
+from panoptic_ros.grid.grid_options import ProjectionOptions
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet
 
 # Names of common label sets (Cityscapes, Mapillary, KITTI-360); a label set has some of them.
@@ -16,6 +16,8 @@ _OVERHEAD = ("sky", "traffic light", "traffic sign")
 _HEIGHTS = {"sidewalk": 0.12, "terrain": 0.12}
 # What carries its camera lower than this, metres, drives on the pavement, not beside it.
 _LOWEST_ON_ROAD = 0.5
+# Classes that are carried, and what carries them.
+_CARRIED = {"rider": ("bicycle", "motorcycle")}
 # Kinds of a label: neither, ground at heights[kind - 1], obstacle.
 NEITHER, OBSTACLE = 0, 255
 
@@ -83,3 +85,13 @@ def _ids(
             f"it has {sorted(labels.by_name)}"
         )
     return {labels.by_name[name].id for name in names}
+
+
+def carriers_of(labels: LabelSet) -> dict[int, list[int]]:
+    """Return the classes that are carried and those that carry them, by label id."""
+    ids = {name: entry.id for name, entry in labels.by_name.items()}
+    return {
+        ids[name]: [ids[carrier] for carrier in carriers if carrier in ids]
+        for name, carriers in _CARRIED.items()
+        if name in ids
+    }

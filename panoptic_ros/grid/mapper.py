@@ -9,11 +9,10 @@ import numpy as np
 
 from panoptic_ros.geometry.camera_model import CameraModel
 from panoptic_ros.geometry.ground_plane import GroundView, Viewpoint
-from panoptic_ros.grid.grid_options import SemanticGridOptions
+from panoptic_ros.grid.grid_options import ProjectionOptions, SemanticGridOptions
 from panoptic_ros.grid.layers import GridLayers
 from panoptic_ros.grid.observation import GroundObservation
 from panoptic_ros.grid.projection import GroundProjection
-from panoptic_ros.grid.projection_options import ProjectionOptions
 from panoptic_ros.grid.semantic_grid import SemanticGrid
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.labels import LabelSet

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from panoptic_ros.grid.rider_contacts import carriers_of
+from panoptic_ros.grid.label_kinds import carriers_of
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet
 
 # Classes that stand on a spot: hands, bags and coats reach out of it, in the air.

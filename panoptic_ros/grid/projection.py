@@ -10,15 +10,13 @@ import numpy as np
 
 from panoptic_ros.geometry.camera_model import CameraModel
 from panoptic_ros.geometry.ground_plane import Viewpoint
-from panoptic_ros.grid.contacts import ContactEdges, Contacts
-from panoptic_ros.grid.faces import trace_faces
-from panoptic_ros.grid.instances import place_instances
+from panoptic_ros.grid.contacts import ContactEdges, Contacts, trace_faces
+from panoptic_ros.grid.grid_options import ProjectionOptions
+from panoptic_ros.grid.instances import Riders, place_instances
 from panoptic_ros.grid.label_kinds import LabelKinds
 from panoptic_ros.grid.lookup import CellLookup, PixelFinder, SightLines
 from panoptic_ros.grid.measured import MeasuredObstacles
 from panoptic_ros.grid.observation import FREE, OCCUPIED, UNKNOWN, GroundObservation
-from panoptic_ros.grid.projection_options import ProjectionOptions
-from panoptic_ros.grid.rider_contacts import Riders
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.prediction import PanopticPrediction

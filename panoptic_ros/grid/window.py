@@ -6,15 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from panoptic_ros.options import number
+from panoptic_ros.options import check_options, number
 
 
 @dataclass(frozen=True)
 class GridWindow:
     """Describe a grid in base_link, laid out like nav_msgs/OccupancyGrid.
 
-    Arrays are [row, column] = [iy, ix]: row 0 holds the smallest y, x grows along the columns.
-    Raise ValueError unless the sides are whole cells.
+    x_min, y_min: the corner of cell [0, 0]. Arrays are [row, column] = [iy, ix]: row 0 holds
+    the smallest y, x grows along the columns. Raise ValueError for a number out of its range
+    and unless the sides are whole cells.
     """
 
     x_min: float = number(0.0, -200.0, 200.0, "Smallest x of the grid, metres.")
@@ -24,12 +25,7 @@ class GridWindow:
     resolution: float = number(0.2, 0.02, 5.0, "Side of a cell, metres.")
 
     def __post_init__(self) -> None:
-        values = (self.x_min, self.y_min, self.length, self.width, self.resolution)
-        if not np.isfinite(values).all() or min(self.length, self.width, self.resolution) <= 0:
-            raise ValueError(
-                f"grid window {values} (x_min, y_min, length, width, resolution) must be finite "
-                "with positive length, width and resolution"
-            )
+        check_options(self)
         for name in ("length", "width"):
             cells = getattr(self, name) / self.resolution
             if round(cells) < 1 or abs(cells - round(cells)) > 1e-6 * max(cells, 1):

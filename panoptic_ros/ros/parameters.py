@@ -10,8 +10,7 @@ import numpy as np
 from panoptic_ros.fusion import STRATEGIES, FusionOptions
 from panoptic_ros.geometry.poses import optical_pose
 from panoptic_ros.grid.costs import COSTS, LETHAL
-from panoptic_ros.grid.grid_options import SemanticGridOptions
-from panoptic_ros.grid.projection_options import ProjectionOptions
+from panoptic_ros.grid.grid_options import ProjectionOptions, SemanticGridOptions
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.ground_stage import GroundOptions
 from panoptic_ros.labels import CITYSCAPES

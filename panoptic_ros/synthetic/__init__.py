@@ -1,6 +1,6 @@
 """A procedural town: streets rendered with exact labels, depth, poses and ground plans.
 
-`Town(seed)` in `world.py` builds a scene, `Town.frame(time)` draws it; `writer.py` and
+`World(seed)` in `world.py` builds a scene, `World.frame(time)` draws it; `writer.py` and
 `bag.py` put frames on disk. Rendering needs EGL; `check_rendering` says whether it is there.
 """
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 
 from panoptic_ros.synthetic.town_bag import DriveBag
-from panoptic_ros.synthetic.world import Town
+from panoptic_ros.synthetic.world import World
 from panoptic_ros.synthetic.writer import write_frame
 
 
@@ -33,7 +33,7 @@ class Job:
 
 def render_seed(job: Job, seed: int) -> int:
     """Render one seed's frames to disk; return their number."""
-    town = Town(seed, job.size)
+    town = World(seed, job.size)
     frames = (town.frame(k * job.stride) for k in range(job.frames))
     if job.bag:
         with DriveBag(job.root / job.split / f"town_{seed:06d}", town) as bag:

@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 
 from panoptic_ros.synthetic.scene_model import LABEL_ONLY_GROUP, Scene
-from panoptic_ros.synthetic.town_camera import Camera
+from panoptic_ros.synthetic.town_camera import TownCamera
 from panoptic_ros.synthetic.weather import Weather
 
 SKY = 23
@@ -27,7 +27,7 @@ def _activate(size: tuple[int, int]) -> None:
 class Renderer:
     """Draw one scene with one camera; the model is uploaded once."""
 
-    def __init__(self, scene: Scene, camera: Camera, weather: Weather) -> None:
+    def __init__(self, scene: Scene, camera: TownCamera, weather: Weather) -> None:
         self._scene, self._camera, self._weather = scene, camera, weather
         model = scene.model
         h, w = camera.size

@@ -86,7 +86,7 @@ class Stretch(NamedTuple):
     chunk: int
 
 
-class Placed(NamedTuple):
+class PlacedPart(NamedTuple):
     """Hold a copy of a shared mesh that never moves: part, class, x, y, z, yaw (radians)."""
 
     part: Part
@@ -104,7 +104,7 @@ class SceneBuilder:
     meshes: dict[str, Mesh] = field(default_factory=dict)
     materials: dict[str, Material] = field(default_factory=dict)
     stretches: dict[Stretch, list[Mesh]] = field(default_factory=dict)
-    placed: list[Placed] = field(default_factory=list)
+    placed: list[PlacedPart] = field(default_factory=list)
     _numbers: dict[int, int] = field(default_factory=dict)
 
     def material(
@@ -137,7 +137,7 @@ class SceneBuilder:
         self, mesh: str, material: str, class_id: int, position: Sequence[float], yaw: float
     ) -> None:
         """Add a copy of a shared mesh that never moves."""
-        self.placed.append(Placed(Part(mesh, material), class_id, tuple(position), yaw))
+        self.placed.append(PlacedPart(Part(mesh, material), class_id, tuple(position), yaw))
 
     def obstacle(self, class_id: int, corners: np.ndarray, height: float) -> None:
         """Add the outline of a static obstacle to the ground plan."""

@@ -23,7 +23,7 @@ from panoptic_ros.datasets.town import (
 )
 from panoptic_ros.synthetic.ego_drive import EgoPose
 from panoptic_ros.synthetic.mesh import rotation_z
-from panoptic_ros.synthetic.world import Town, TownFrame
+from panoptic_ros.synthetic.world import TownFrame, World
 
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 88]
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 9]
@@ -37,7 +37,7 @@ class DriveBag:
     path: a folder that must not exist yet (FileExistsError otherwise).
     """
 
-    def __init__(self, path: Path, town: Town) -> None:
+    def __init__(self, path: Path, town: World) -> None:
         if path.exists():
             raise FileExistsError(f"{path} exists; give a folder that does not")
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ _TARGET = 112.0
 
 
 @dataclass(frozen=True)
-class Camera:
+class TownCamera:
     """Describe a pinhole camera fixed to the ego car.
 
     size: (H, W), pixels; focal: pixels; position: x, y, z in base_link, metres;
@@ -83,10 +83,10 @@ class Camera:
         }
 
 
-def make_camera(rng: np.random.Generator, size: tuple[int, int]) -> Camera:
+def make_camera(rng: np.random.Generator, size: tuple[int, int]) -> TownCamera:
     """Return the camera of a seed's generator for images of a size (H, W)."""
     field_of_view = np.deg2rad(rng.uniform(48, 84))
-    return Camera(
+    return TownCamera(
         size=size,
         focal=float(size[1] / 2 / np.tan(field_of_view / 2)),
         position=(1.6, float(rng.uniform(-0.1, 0.25)), float(rng.uniform(1.2, 1.9))),
@@ -105,7 +105,7 @@ def develop(
     depth: np.ndarray,
     rays_world: np.ndarray,
     weather: Weather,
-    camera: Camera,
+    camera: TownCamera,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Return the photograph of a rendered view, uint8 [H, W, 3].

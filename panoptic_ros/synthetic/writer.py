@@ -12,7 +12,7 @@ import numpy as np
 from panoptic_ros.datasets.town import DEPTH_SCALE
 from panoptic_ros.labels import class_ids
 from panoptic_ros.synthetic.ground_plan import RESOLUTION, X_RANGE, Y_RANGE, GroundPlan
-from panoptic_ros.synthetic.world import RATE, Town, TownFrame
+from panoptic_ros.synthetic.world import RATE, TownFrame, World
 
 CITY = "town"
 # The fastest: zlib's higher levels cost more time than drawing the frame does.
@@ -24,7 +24,7 @@ def frame_name(seed: int, index: int) -> str:
     return f"{CITY}_{seed:06d}_{index:06d}"
 
 
-def write_frame(root: Path, split: str, town: Town, frame: TownFrame) -> Path:
+def write_frame(root: Path, split: str, town: World, frame: TownFrame) -> Path:
     """Write a frame and its truth below a root folder; return the path of its image.
 
     The image comes last and under its name only when complete: whoever lists images finds

@@ -36,7 +36,7 @@ def test_frames_that_are_there_are_not_made_again(tmp_path, no_egl):
 def test_drives_that_are_there_are_returned_in_order(tmp_path, no_egl):
     for seed in held_out.DRIVE_SEEDS[:2]:
         write_frames(tmp_path, "drives", [f"town_{seed:06d}_{k:06d}" for k in range(3)])
-    found = held_out.held_out_drives(tmp_path, count=2, frames=2)
+    found = held_out.held_out_drives(tmp_path, count=2, limit=2)
     assert [[sample.name[-6:] for sample in drive] for drive in found] == [["000000", "000001"]] * 2
     assert found[1][0].name == f"town_{held_out.DRIVE_SEEDS[1]:06d}_000000"
 
@@ -52,7 +52,7 @@ def test_drives_that_are_missing_and_cannot_be_rendered_are_an_error(tmp_path, n
     first = held_out.DRIVE_SEEDS[0]
     write_frames(tmp_path, "drives", [f"town_{first:06d}_{k:06d}" for k in range(2)])
     with pytest.raises(RuntimeError, match=f"{tmp_path} lacks 1 of .* made here: no EGL"):
-        held_out.held_out_drives(tmp_path, count=2, frames=2)
+        held_out.held_out_drives(tmp_path, count=2, limit=2)
 
 
 @pytest.mark.parametrize("count", [0, 9])

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from panoptic_ros.grid.grid_options import ProjectionOptions
 from panoptic_ros.grid.label_kinds import NEITHER, OBSTACLE, LabelKinds
-from panoptic_ros.grid.projection_options import ProjectionOptions
 from panoptic_ros.labels import CITYSCAPES, LabelClass, LabelSet
 
 

@@ -25,9 +25,9 @@ def test_finds_the_cell_of_a_point():
     ("change", "message"),
     [
         ({"length": 60.1}, "length 60.1 m is not a whole number"),
-        ({"width": -4.0}, "positive"),
-        ({"resolution": 0.0}, "positive"),
-        ({"x_min": float("nan")}, "finite"),
+        ({"width": -4.0}, "width is -4.0; it must be in 0.1..200"),
+        ({"resolution": 0.0}, "resolution is 0.0; it must be in 0.02..5"),
+        ({"x_min": float("nan")}, "x_min is nan; it must be in -200..200"),
     ],
 )
 def test_refuses_windows_without_whole_cells(change, message):

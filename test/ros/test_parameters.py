@@ -12,7 +12,7 @@ from rclpy.context import Context
 from rclpy.parameter import Parameter
 
 from panoptic_ros.fusion import FusionOptions
-from panoptic_ros.grid.projection_options import ProjectionOptions
+from panoptic_ros.grid.grid_options import ProjectionOptions
 from panoptic_ros.grid.semantic_grid import SemanticGridOptions
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.resources import share_dir

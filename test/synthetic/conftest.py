@@ -12,13 +12,13 @@ def make_town():
         check_rendering()
     except OSError as error:
         pytest.skip(str(error))
-    from panoptic_ros.synthetic.world import Town
+    from panoptic_ros.synthetic.world import World
 
     towns = {}
 
     def make(seed):
         if seed not in towns:
-            towns[seed] = Town(seed, SIZE)
+            towns[seed] = World(seed, SIZE)
         return towns[seed]
 
     yield make

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from panoptic_ros.labels import CITYSCAPES, class_ids
-from panoptic_ros.synthetic.groups import LEAST_SHARE
 from panoptic_ros.synthetic.street_layout import ROAD
+from panoptic_ros.synthetic.world import LEAST_SHARE, group_small_instances
 
 _HASH = """
 import hashlib
-from panoptic_ros.synthetic.world import Town
-print(hashlib.sha256(Town(5, (128, 256)).frame(7).labels.tobytes()).hexdigest())
+from panoptic_ros.synthetic.world import World
+print(hashlib.sha256(World(5, (128, 256)).frame(7).labels.tobytes()).hexdigest())
 """
 
 
@@ -148,7 +148,24 @@ def test_image_and_labels_show_the_same_scene(make_town):
 @pytest.mark.parametrize(("seed", "size"), [(-1, (128, 256)), (0, (16, 256))])
 def test_bad_arguments_are_refused(seed, size):
     pytest.importorskip("mujoco")
-    from panoptic_ros.synthetic.world import Town
+    from panoptic_ros.synthetic.world import World
 
     with pytest.raises(ValueError, match=str(seed)):
-        Town(seed, size)
+        World(seed, size)
+
+
+@pytest.mark.parametrize(("visible", "value"), [(39, 26), (40, 26003)])
+def test_an_instance_needs_forty_pixels_of_512x1024(visible: int, value: int) -> None:
+    labels = np.full((512, 1024), 7, np.uint16)
+    labels[100, :visible] = 26003
+    grouped = group_small_instances(labels)
+    assert grouped.dtype == labels.dtype
+    assert (grouped[100, :visible] == value).all()
+    assert (grouped == 7).sum() == 512 * 1024 - visible
+
+
+def test_stuff_stays_however_small_and_instances_count_in_all_their_parts() -> None:
+    labels = np.full((512, 1024), 23, np.uint16)
+    labels[0, 0] = 17
+    labels[10, :20] = labels[300, 500:520] = 24001
+    np.testing.assert_array_equal(group_small_instances(labels), labels)

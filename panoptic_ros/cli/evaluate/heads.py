@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from pathlib import Path
 
-from panoptic_ros.cli import positive
 from panoptic_ros.cli.evaluate.dataset import EXIT_BROKEN_FILES, EXIT_CANNOT_RUN
+from panoptic_ros.cli.evaluate.held_out_arguments import add_held_out_arguments, write_json
 
 HELP = "compare the heuristic merge with the panoptic head on the town's held-out frames"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to a parser."""
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write the table, in percent")
-    parser.add_argument(
-        "--data",
-        type=Path,
-        default=Path("data/town"),
-        metavar="DIR",
-        help="folder of the held-out frames, rendered into it where missing (default: data/town)",
+    add_held_out_arguments(
+        parser,
+        what="the held-out frames",
+        scores="the table, in percent",
+        limit="first N frames only",
     )
-    parser.add_argument("--weights", default="town", help="model name or file (default: town)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--limit", type=positive, metavar="N", help="first N frames only")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,7 +50,5 @@ def run(args: argparse.Namespace) -> int:
         outcome = DatasetRun(options)()
     comparison = compare_heads(outcome.results)
     print(head_table(comparison))
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(comparison, indent=2) + "\n", encoding="utf-8")
+    write_json(args.json, comparison)
     return EXIT_BROKEN_FILES if outcome.broken else 0

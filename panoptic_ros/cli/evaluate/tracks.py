@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from panoptic_ros.cli import positive
+from panoptic_ros.cli.evaluate.held_out_arguments import add_held_out_arguments, write_json
 
 if TYPE_CHECKING:
-    from panoptic_ros.evaluation.town_drive import Drive
+    from panoptic_ros.evaluation.town_drive import TownDrive
 
 HELP = "score tracks on drives through the town: HOTA, IDF1, identity switches"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to a parser."""
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write the scores, in percent")
-    parser.add_argument(
-        "--data",
-        type=Path,
-        default=Path("data/town"),
-        metavar="DIR",
-        help="folder of the held-out drives, rendered into it where missing (default: data/town); "
-        "the drive in sample/ is scored, too",
-    )
-    parser.add_argument("--weights", default="town", help="model name or file (default: town)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument(
-        "--limit", type=positive, metavar="N", help="first N frames of each drive only"
+    add_held_out_arguments(
+        parser,
+        what="the held-out drives (the one in sample/ is scored, too)",
+        scores="the scores, in percent",
+        limit="first N frames of each drive only",
     )
     parser.add_argument("--report", type=Path, metavar="DIR", help="write tracks.html there")
 
@@ -50,24 +41,21 @@ def run(args: argparse.Namespace) -> int:
     comparison = compare_tracks(drives, pipeline.labels, pipeline)
     results = comparison.results
     print(track_table(results))
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    write_json(args.json, results)
     if args.report:
         write_report(args.report, results, comparison.first_drive, pipeline.labels, pipeline.name)
     return 0
 
 
-def _drives(root: Path, limit: int | None) -> list[Drive]:
+def _drives(root: Path, limit: int | None) -> list[TownDrive]:
     from panoptic_ros.datasets.town import Town
     from panoptic_ros.evaluation import held_out
     from panoptic_ros.evaluation.town_drive import bag_drive, files_drive
     from panoptic_ros.resources import share_dir
 
     drives = [bag_drive(share_dir() / "sample" / "town_drive", limit)]
-    frames = min(limit or held_out.FRAMES_PER_DRIVE, held_out.FRAMES_PER_DRIVE)
     try:
-        samples = held_out.held_out_drives(root, frames=frames)
+        samples = held_out.held_out_drives(root, limit=limit)
     except RuntimeError as error:
         print(f"only the drive in sample/ is scored: {error}", file=sys.stderr)
         return drives

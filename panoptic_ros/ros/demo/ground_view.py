@@ -24,7 +24,7 @@ _WAIT_SECONDS = 2.0
 _BOX, _VELOCITY = "tracks/box", "tracks/velocity"
 
 
-class GroundView:
+class GroundPane:
     """Collect grids, tracks and poses by stamp and draw those of a frame."""
 
     def __init__(self, node: Node) -> None:

@@ -33,7 +33,7 @@ from panoptic_ros.demo.panels import save_png, side_by_side
 from panoptic_ros.labels import UNLABELED, class_ids
 from panoptic_ros.msg import LabelInfo, PanopticInstances
 from panoptic_ros.ros.conversions import image_to_rgb
-from panoptic_ros.ros.demo.ground_view import GroundView
+from panoptic_ros.ros.demo.ground_view import GroundPane
 
 _TOPICS = {
     "image": ("image", Image),
@@ -50,7 +50,7 @@ class Viewer(Node):
     def __init__(self, pictures: Path, *, with_ground: bool) -> None:
         super().__init__("demo_viewer")
         self._pictures = pictures
-        self._ground = GroundView(self) if with_ground else None
+        self._ground = GroundPane(self) if with_ground else None
         self._number = 0
         self._gather = Gather([*_TOPICS, "time_ns"])
         # Saving takes longer than a callback may: the time of arrival would be wrong.

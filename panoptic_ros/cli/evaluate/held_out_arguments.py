@@ -1,0 +1,39 @@
+"""What the commands share that score on the town's held-out seeds."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from panoptic_ros.cli import positive
+
+
+def add_held_out_arguments(
+    parser: argparse.ArgumentParser, *, what: str, scores: str, limit: str
+) -> None:
+    """Add --json, --data, --weights, --device and --limit to a parser.
+
+    what: is scored; scores: is written to the JSON file; limit: says what --limit N takes.
+    """
+    parser.add_argument("--json", type=Path, metavar="OUT", help=f"write {scores}")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path("data/town"),
+        metavar="DIR",
+        help=f"folder of {what}, rendered into it where missing (default: data/town)",
+    )
+    parser.add_argument("--weights", default="town", help="model name or file (default: town)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--limit", type=positive, metavar="N", help=limit)
+
+
+def write_json(path: Path | None, results: Mapping[str, Any]) -> None:
+    """Write results where a path is given; raise OSError where it cannot be written."""
+    if path is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
