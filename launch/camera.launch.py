@@ -10,7 +10,7 @@ from launch_ros.substitutions import FindPackageShare
 
 SHARE = FindPackageShare("panoptic_ros")
 TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"
-INPUTS = ("image", "camera_info", "odom", "depth", "points")
+INPUTS = ("image", "camera_info", "odom", "depth", "depth_camera_info", "points")
 RVIZ_TOPICS = ("color", "labels", "markers", "grid", "class_grid", "cost_grid")
 
 # Argument -> parameter and type. An argument that is not given leaves the parameter to the file.
@@ -25,7 +25,11 @@ ARGUMENTS = {
     "image": ("image", "Topic of the camera's images (compressed: the compressed topic itself)."),
     "camera_info": ("camera_info", "Topic of the camera's calibration; the grid needs it."),
     "odom": ("odom", "Topic of the vehicle's odometry, for a grid that remembers and for tracks."),
-    "depth": ("depth", "Topic of depth images registered to the camera, where there is one."),
+    "depth": ("depth", "Topic of depth images, where there is one."),
+    "depth_camera_info": (
+        "depth_camera_info",
+        "Topic of the depth images' calibration, where they are not in the camera's frame.",
+    ),
     "points": ("points", "Topic of point clouds, where there is one."),
     "namespace": ("", "Namespace of the node; its outputs are NAMESPACE/panoptic/labels ..."),
     "weights": ("", "Model: NAME of config/models/NAME.yaml, or the path of such a file."),

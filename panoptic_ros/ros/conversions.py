@@ -11,6 +11,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from panoptic_ros.messages import KNOWN_ENCODINGS, ImageRefused, decode_image
+from panoptic_ros.messages.images import MAX_PIXELS, check_pixels
 from panoptic_ros.messages.panoptic import MessageBuilder
 
 
@@ -24,7 +25,7 @@ def message_type(kind: str) -> type:
     return getattr(importlib.import_module(f"{package}.msg"), name)
 
 
-def image_to_rgb(msg: Image) -> np.ndarray:
+def image_to_rgb(msg: Image, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Return the picture in a sensor_msgs/Image as uint8 [H, W, 3], RGB.
 
     The package decodes the encodings that it knows (the same result as cv_bridge's, mono16
@@ -32,12 +33,13 @@ def image_to_rgb(msg: Image) -> np.ndarray:
     encoding is left to cv_bridge where that is installed. Raise ImageRefused with the reason.
     """
     if msg.encoding in KNOWN_ENCODINGS:
-        return decode_image(msg)
+        return decode_image(msg, max_pixels)
     try:
         from cv_bridge import CvBridge
     # Built for another numpy, it fails on import with more than ImportError.
     except Exception:
-        return decode_image(msg)
+        return decode_image(msg, max_pixels)
+    check_pixels("image", msg.width, msg.height, max_pixels)
     try:
         return CvBridge().imgmsg_to_cv2(msg, "rgb8")
     # CvBridgeError, cv2.error, and numpy's errors about the size of the buffer.

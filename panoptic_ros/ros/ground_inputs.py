@@ -14,7 +14,8 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from panoptic_ros.geometry.camera_model import CameraModel
-from panoptic_ros.geometry.poses import Pose2D, yaw
+from panoptic_ros.geometry.depth_registration import register_depth
+from panoptic_ros.geometry.poses import Pose2D, rigid_transform, rotation_matrix
 from panoptic_ros.ground_stage import GroundView
 from panoptic_ros.messages import ImageRefused, decode_depth, decode_points
 from panoptic_ros.ros.parameters import GroundParameters
@@ -28,6 +29,11 @@ T = TypeVar("T", bound=Any)
 _POLL_SECONDS = 0.002
 # Sizes whose sides differ by more than this are not the same picture resized.
 _ASPECT_TOLERANCE = 0.01
+# Metres from odometry's origin that no vehicle gets to; projected coordinates do reach 1e7.
+_FARTHEST = 1e9
+# As a time of TF: the newest that it has. As a deadline: try once.
+_NEWEST = 0
+_AT_ONCE = 0.0
 
 
 class ViewMissing(RuntimeError):  # noqa: N818 - a normal state of affairs while sensors start
@@ -35,7 +41,7 @@ class ViewMissing(RuntimeError):  # noqa: N818 - a normal state of affairs while
 
 
 class GroundInputs:
-    """Subscribe to `camera_info`, `odom`, `depth`, `points` and TF, and look up by stamp.
+    """Subscribe to calibration, odometry, depth, points and TF, and look up by stamp.
 
     Messages come in on the executor's thread, `view` is called on another and may wait there.
     left_out: told of what is not used, the input's topic and why.
@@ -49,9 +55,12 @@ class GroundInputs:
         self._left_out = left_out
         self._transforms = Transforms(node) if is_available() else None
         self._info: CameraInfo | None = None
+        self._depth_info: CameraInfo | None = None
         self._camera: tuple[CameraInfo, tuple[int, int], CameraModel] | None = None
+        # The frame that the camera's pose of the parameters is of, once it is known.
+        self._optical_frame = ""
         self._poses = PoseHistory()
-        self._has_odometry = False
+        self._has_odometry = self._has_useless_odometry = False
         self.odom_frame = settings.odom_frame
         self._depth: StampMatch[Image] = StampMatch()
         self._points: StampMatch[PointCloud2] = StampMatch()
@@ -59,6 +68,7 @@ class GroundInputs:
             topic: node.create_subscription(kind, topic, callback, qos_profile_sensor_data)
             for topic, kind, callback in (
                 ("camera_info", CameraInfo, self._on_info),
+                ("depth_camera_info", CameraInfo, self._on_depth_info),
                 ("odom", Odometry, self._on_odometry),
                 ("depth", Image, lambda m: self._keep(self._depth, "depth", m)),
                 ("points", PointCloud2, lambda m: self._keep(self._points, "points", m)),
@@ -81,40 +91,47 @@ class GroundInputs:
         """Return what is known about an image, waiting for it up to the parameter's time.
 
         stamp_ns, frame: of the image's header; size: (H, W). Raise ViewMissing where camera or
-        poses stay unknown. Depth or points that stay out are left out.
+        poses stay unknown. Depth or points that stay out, or cannot be used, are left out;
+        points are only looked at where there is no depth.
         """
         deadline = time.monotonic() + self._settings.timeout
         camera = self._camera_model(size)
-        mounting = self._mounting(stamp_ns, frame or self._info.header.frame_id, deadline)
+        self._optical_frame = frame or self._optical_frame
+        mounting = self._mounting(stamp_ns, deadline)
         pose = self._pose(stamp_ns, deadline)
-        depth = self._matched(self._depth, "depth", stamp_ns, deadline)
+        depth = self._measured(
+            self._depth,
+            "depth",
+            stamp_ns,
+            deadline,
+            lambda _, image: self._registered(image, camera, stamp_ns, deadline),
+        )
         points = None
         if depth is None:
-            points = self._matched(self._points, "points", stamp_ns, deadline)
-        try:
-            return GroundView(
-                camera,
-                mounting,
-                pose,
-                None if depth is None else _fitted(decode_depth(depth[1]), size),
-                None if points is None else self._in_base(*points, stamp_ns, deadline),
+            points = self._measured(
+                self._points,
+                "points",
+                stamp_ns,
+                deadline,
+                lambda points_ns, cloud: self._in_base(points_ns, cloud, stamp_ns, deadline),
             )
-        except (ImageRefused, ViewMissing) as error:
-            self._left_out("points" if depth is None else "depth", str(error))
-            return GroundView(camera, mounting, pose)
+        return GroundView(camera, mounting, pose, depth, points)
 
     # ---- messages
 
     def _on_info(self, message: CameraInfo) -> None:
         self._info = message
+        self._optical_frame = self._optical_frame or message.header.frame_id
+
+    def _on_depth_info(self, message: CameraInfo) -> None:
+        self._depth_info = message
 
     def _on_odometry(self, message: Odometry) -> None:
-        pose = message.pose.pose
         try:
-            heading = yaw(components(pose.orientation))
-            place = Pose2D(pose.position.x, pose.position.y, heading)
             stamp_ns = nanoseconds(message.header.stamp)
-        except ValueError as error:
+            place = self._vehicle_pose(message)
+        except (ValueError, ViewMissing) as error:
+            self._has_useless_odometry = True
             self._left_out("odom", str(error))
             return
         self.odom_frame = message.header.frame_id or self._settings.odom_frame
@@ -126,6 +143,17 @@ class GroundInputs:
             messages.add(nanoseconds(message.header.stamp), message)
         except ValueError as error:
             self._left_out(topic, str(error))
+
+    def _vehicle_pose(self, message: Odometry) -> Pose2D:
+        """Return where base_frame is, by odometry of that frame or of one fixed to it."""
+        pose = message.pose.pose
+        place = pose.position.x, pose.position.y, pose.position.z
+        matrix = rigid_transform(place, rotation_matrix(components(pose.orientation)))
+        child = message.child_frame_id or self._settings.base_frame
+        base_from_child = self._base_from(child, _NEWEST, _AT_ONCE)
+        # What is not finite is told by name, and not by NumPy on stderr.
+        with np.errstate(invalid="ignore", over="ignore"):
+            return _planar(matrix @ np.linalg.inv(base_from_child))
 
     # ---- look-ups
 
@@ -141,12 +169,12 @@ class GroundInputs:
             self._camera = (info, size, _calibrated(info, size))
         return self._camera[2]
 
-    def _mounting(self, stamp_ns: int, frame: str, deadline: float) -> np.ndarray:
+    def _mounting(self, stamp_ns: int, deadline: float) -> np.ndarray:
         settings = self._settings
         if settings.camera_pose_source != "tf":
             return settings.camera.base_from_optical()
         target = settings.level_frame or settings.base_frame
-        return self._transform(target, frame, stamp_ns, deadline)
+        return self._transform(target, self._optical_frame, stamp_ns, deadline)
 
     def _pose(self, stamp_ns: int, deadline: float) -> Pose2D | None:
         settings = self._settings
@@ -154,61 +182,93 @@ class GroundInputs:
             return None
         if settings.ego_motion == "tf":
             matrix = self._transform(settings.odom_frame, settings.base_frame, stamp_ns, deadline)
-            return Pose2D(
-                float(matrix[0, 3]),
-                float(matrix[1, 3]),
-                float(np.arctan2(matrix[1, 0], matrix[0, 0])),
-            )
+            try:
+                return _planar(matrix)
+            except ValueError as error:
+                raise ViewMissing(str(error)) from None
         topic = self._node.resolve_topic_name("odom")
-        if not self._has_odometry and self._node.count_publishers(topic) == 0:
+        may_come = not self._has_useless_odometry and self._node.count_publishers(topic) > 0
+        if not self._has_odometry and not may_come:
             return None
         pose = _wait_for(lambda: self._poses.at(stamp_ns), deadline)
         if pose is None:
             raise ViewMissing(f"no odometry on {topic} around the image's stamp")
         return pose
 
-    def _matched(
-        self, messages: StampMatch[T], topic: str, stamp_ns: int, deadline: float
-    ) -> tuple[int, T] | None:
+    def _measured(
+        self,
+        messages: StampMatch[T],
+        topic: str,
+        stamp_ns: int,
+        deadline: float,
+        convert: Callable[[int, T], np.ndarray],
+    ) -> np.ndarray | None:
+        """Return what is made of the message of an image's stamp; None where it is left out."""
         if self._node.count_publishers(self._node.resolve_topic_name(topic)) == 0:
             return None
         _wait_for(lambda: messages.reaches(stamp_ns) or None, deadline)
-        found = messages.nearest(stamp_ns, round(self._settings.match_tolerance * 1e9))
+        tolerance = self._settings.match_tolerance
+        found = messages.nearest(stamp_ns, round(tolerance * 1e9))
         if found is None:
-            tolerance = self._settings.match_tolerance
             self._left_out(topic, f"none within {tolerance} s of the image")
-        return found
+            return None
+        try:
+            return convert(*found)
+        except (ValueError, ViewMissing) as error:
+            self._left_out(topic, str(error))
+            return None
+
+    def _registered(
+        self, message: Image, camera: CameraModel, stamp_ns: int, deadline: float
+    ) -> np.ndarray:
+        """Return a depth image as the camera sees it, float32 [H, W], metres."""
+        depth = decode_depth(message)
+        # One that names no frame is taken for what the documentation asks for.
+        own, frame = message.header.frame_id, self._optical_frame
+        if not own or not frame or _is_same(own, frame):
+            return _fitted(depth, camera.size)
+        info = self._depth_info
+        if info is None:
+            raise ViewMissing(
+                f"it is in frame {own!r}, the image in {frame!r}; register it to the image, or "
+                f"publish its calibration on {self._node.resolve_topic_name('depth_camera_info')}"
+            )
+        camera_from_depth = self._transform(frame, own, stamp_ns, deadline)
+        return register_depth(depth, _calibrated(info, depth.shape), camera, camera_from_depth)
 
     def _in_base(
         self, points_ns: int, cloud: PointCloud2, image_ns: int, deadline: float
     ) -> np.ndarray:
         """Return the points in base_frame as it was at the image's stamp, float32 [N, 3]."""
         points = decode_points(cloud)
-        frame, base = cloud.header.frame_id, self._settings.base_frame
-        if frame != base:
-            if self._transforms is None:
-                raise ViewMissing(
-                    f"points are in {frame!r}, not in {base!r}, and tf2_ros is not installed"
-                )
-            matrix = self._transform(base, frame, points_ns, deadline).astype(np.float32)
-            points = points @ matrix[:3, :3].T + matrix[:3, 3]
+        matrix = self._base_from(cloud.header.frame_id, points_ns, deadline).astype(np.float32)
+        points = points @ matrix[:3, :3].T + matrix[:3, 3]
         then, now = self._poses.at(points_ns), self._poses.at(image_ns)
         if then is not None and now is not None:
             points[:, :2] = now.inverse().compose(then).apply(points[:, :2])
         return points
 
+    def _base_from(self, frame: str, stamp_ns: int, deadline: float) -> np.ndarray:
+        """Return base_frame from a frame on the vehicle, float64 [4, 4]; raise ViewMissing."""
+        settings = self._settings
+        if _is_same(frame, settings.base_frame):
+            return np.eye(4)
+        if settings.camera_pose_source != "tf" and _is_same(frame, self._optical_frame):
+            return settings.camera.base_from_optical()
+        return self._transform(settings.base_frame, frame, stamp_ns, deadline)
+
     def _transform(self, target: str, source: str, stamp_ns: int, deadline: float) -> np.ndarray:
-        reason = ""
+        transforms, reason = self._transforms, "tf2_ros is not installed"
 
         def look_up() -> np.ndarray | None:
             nonlocal reason
             try:
-                return self._transforms.lookup(target, source, stamp_ns)
+                return transforms.lookup(target, source, stamp_ns) if transforms else None
             except (LookupError, ValueError) as error:
                 reason = str(error)
                 return None
 
-        found = _wait_for(look_up, deadline)
+        found = _wait_for(look_up, deadline if transforms else _AT_ONCE)
         if found is None:
             raise ViewMissing(f"no transform from {source!r} to {target!r}: {reason}")
         return found
@@ -238,6 +298,20 @@ def _fitted(depth: np.ndarray, size: tuple[int, int]) -> np.ndarray:
             "registered to it"
         )
     return cv2.resize(depth, size[::-1], interpolation=cv2.INTER_NEAREST)
+
+
+def _planar(odom_from_base: np.ndarray) -> Pose2D:
+    """Return a pose [4, 4] as place and heading; raise ValueError where nothing can be."""
+    place = odom_from_base[:3, 3]
+    if not np.abs(place).max() <= _FARTHEST:
+        raise ValueError(f"the vehicle's place {place.tolist()} is not within {_FARTHEST:g} m")
+    heading = np.arctan2(odom_from_base[1, 0], odom_from_base[0, 0])
+    return Pose2D(float(odom_from_base[0, 3]), float(odom_from_base[1, 3]), float(heading))
+
+
+def _is_same(frame: str, other: str) -> bool:
+    # ROS 1 wrote frames with a leading slash, and what was recorded or bridged still has it.
+    return frame.lstrip("/") == other.lstrip("/")
 
 
 def _same_shape(a: tuple[int, int], b: tuple[int, int]) -> bool:

@@ -256,7 +256,7 @@ class Session:
     def _decode(self, message: Any) -> np.ndarray:
         for kind, decode in _INPUTS.values():
             if isinstance(message, kind):
-                return decode(message)
+                return decode(message, self.pipeline.max_pixels)
         raise TypeError(f"no decoder for {type(message).__name__}")
 
     def _infer(self, image: np.ndarray) -> PanopticResult:
