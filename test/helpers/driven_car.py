@@ -50,6 +50,15 @@ class Car(Client):
         self.grids = self.subscribe("~/grid", OccupancyGrid, LATCHED)
         self.labels = self.subscribe("~/labels", Image)
 
+    def wait_until_heard(self):
+        """Wait until the node subscribes to all that is published."""
+        super().wait_until_heard()
+        for publisher in filter(None, (self._info, self._odometry)):
+            wait_for(
+                lambda publisher=publisher: publisher.get_subscription_count() == 1,
+                f"a listener of {publisher.topic_name}",
+            )
+
     def drive(self, picture, x=0.0, yaw=0.0, stamp=None):
         """Publish a frame from a place in odom; return its stamp."""
         stamp = time.time() if stamp is None else stamp
