@@ -1,4 +1,4 @@
-"""What README and config/nav2_costmap.yaml tell Nav2 agrees with what the node publishes."""
+"""What docs/nav2.md and config/nav2_costmap.yaml tell Nav2 agrees with what the node publishes."""
 
 import math
 import re
@@ -38,8 +38,8 @@ def test_what_the_grid_is_sure_of_is_lethal_and_a_single_glimpse_too(costmap):
     assert costmap["lethal_cost_threshold"] <= 100 * options.hit_probability
 
 
-def test_readme_shows_the_file(costmap):
-    section = (ROOT / "README.md").read_text().split("### Nav2")[1]
+def test_the_documentation_shows_the_file(costmap):
+    section = (ROOT / "docs" / "nav2.md").read_text()
     shown = yaml.safe_load(re.search(r"```yaml\n(.*?)```", section, re.DOTALL)[1])
     layer = shown.pop("panoptic_layer")
     assert shown.items() <= costmap.items()
