@@ -60,7 +60,7 @@ class OutputMessages:
     """
 
     def __init__(
-        self, message_type: Callable[[str], type], pack: Callable[[np.ndarray], Any]
+        self, message_type: Callable[[str], Any], pack: Callable[[np.ndarray], Any]
     ) -> None:
         self._header = message_type("std_msgs/msg/Header")
         self.build = MessageBuilder(message_type, pack)

@@ -1,7 +1,29 @@
-"""Recorded bags, without ROS: their camera images, and everything readable of damaged ones."""
+"""Recorded bags, without ROS: their messages, and everything readable of damaged ones."""
 
-from panoptic_ros.bags.image_recording import ImageRecording, open_images
-from panoptic_ros.bags.recording import Entry, Recording
-from panoptic_ros.bags.storage import Topic, UnreadableMessage
+from panoptic_ros.bags.bag_reader import (
+    CAMERA_INFO,
+    CLOUD,
+    COMPRESSED,
+    IMAGE,
+    ODOMETRY,
+    TF,
+    BagMessage,
+    BagReader,
+    stamp_ns,
+)
+from panoptic_ros.bags.recording import Entry
+from panoptic_ros.bags.storage import Topic
 
-__all__ = ["Entry", "ImageRecording", "Recording", "Topic", "UnreadableMessage", "open_images"]
+__all__ = [
+    "CAMERA_INFO",
+    "CLOUD",
+    "COMPRESSED",
+    "IMAGE",
+    "ODOMETRY",
+    "TF",
+    "BagMessage",
+    "BagReader",
+    "Entry",
+    "Topic",
+    "stamp_ns",
+]

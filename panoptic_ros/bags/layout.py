@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from rosbags.interfaces import (
     Qos,
     QosDurability,
@@ -12,7 +14,7 @@ from rosbags.interfaces import (
 )
 
 # The newest layout of metadata.yaml that ROS 2 Humble reads, too.
-VERSION = 8
+VERSION: Literal[8] = 8
 _UNSET = QosTime(0, 0)
 # Whoever plays the bag offers it to late listeners, as tf2 expects of /tf_static.
 LATCHED = Qos(

@@ -7,34 +7,52 @@ from __future__ import annotations
 
 import struct
 from binascii import crc32
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import lz4.frame
 
-from panoptic_ros.bags.compression import ZstdDecompressor, ZstdError
-from panoptic_ros.bags.storage import Columns, Topic, UnreadableMessage
+from panoptic_ros.bags.compression import (
+    MOST_BYTES,
+    PIECE_BYTES,
+    ZstdDecompressor,
+    ZstdError,
+    inflated,
+)
+from panoptic_ros.bags.storage import (
+    LARGEST_TIME,
+    Columns,
+    Ros1Bag,
+    Topic,
+    UnreadableMessage,
+)
 
 MAGIC = b"\x89MCAP0\r\n"
-_FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _DATA_END = 0x02, 0x03, 0x04, 0x05, 0x06, 0x0F
+_HEADER, _FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK = 1, 2, 3, 4, 5, 6
+_STATISTICS, _DATA_END = 0x0B, 0x0F
+_IN_CHUNKS = (_SCHEMA, _CHANNEL, _MESSAGE)
 _RECORD = struct.Struct("<BQ")
 _MESSAGE_HEAD = struct.Struct("<HIQQ")
 _CHUNK_HEAD = struct.Struct("<QQQII")
+_FOOTER_BODY = struct.Struct("<QQI")
+_STATISTICS_HEAD = struct.Struct("<QHIIIIQQI")
 _LARGEST_OPCODE = _DATA_END
 # Opcodes from here on are anybody's own.
 _FIRST_PRIVATE_OPCODE = 0x80
 _OUTSIDE_CHUNKS = -1
 _CACHED_CHUNKS = 4
-_PIECE_BYTES = 1 << 16
+_CACHED_BYTES = 1 << 28
+_MOST_PROBLEMS = 50
 
 
 class McapFile:
     """Read an MCAP file; see `Storage`.
 
     Chunks that fail their checksum or cannot be decompressed are left out and named. Of a
-    chunk that the end of the file cuts, what is there is read.
-    Raise ValueError for a file of another kind.
+    chunk that the end of the file cuts, what is there is read. What was read is compared with
+    the file's own statistics.
+    Raise ValueError for a file of another kind, Ros1Bag for one with ROS 1's messages.
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,12 +62,15 @@ class McapFile:
         self.problems: list[str] = []
         self._schemas: dict[int, tuple[str, str, str]] = {}
         self._channels: dict[int, int] = {}
-        self._orphans = 0
+        self._orphans = self._timeless = 0
+        # Message counts by channel; None: all of them, where the file has no statistics.
+        self._stated: dict[int | None, int] = {}
         self._chunks: OrderedDict[int, bytes] = OrderedDict()
         self._file = path.open("rb")
         try:
             self._size = path.stat().st_size
             self._scan()
+            self._check_counts()
         except BaseException:
             self._file.close()
             raise
@@ -90,7 +111,7 @@ class McapFile:
                 break
             opcode, length = _RECORD.unpack(head)
             if opcode == _FOOTER:
-                self._check_footer(length)
+                self._check_footer(offset, length)
                 break
             if not 0 < opcode <= _LARGEST_OPCODE and opcode < _FIRST_PRIVATE_OPCODE:
                 self._problem(f"is damaged at byte {offset}: there is no record 0x{opcode:02x}")
@@ -106,13 +127,32 @@ class McapFile:
             self._file.seek(end)
         if self._orphans:
             self._problem(f"has {self._orphans} messages of channels that it does not describe")
+        if self._timeless:
+            self._problem(f"has {self._timeless} messages with a log time beyond {LARGEST_TIME} ns")
 
-    def _check_footer(self, length: int) -> None:
-        footer = self._file.read(length)
-        if len(footer) < 8:
-            self._problem(f"is cut off at byte {self._size}, in its footer")
-        elif struct.unpack_from("<Q", footer)[0] == 0:
-            self._problem("has no index (summary section); it was read from end to end")
+    def _check_footer(self, offset: int, length: int) -> None:
+        """Check the footer, behind which the magic comes again; the index is optional."""
+        footer = self._file.read(min(length, _FOOTER_BODY.size))
+        if len(footer) < _FOOTER_BODY.size or length != _FOOTER_BODY.size:
+            self._problem(f"is damaged or cut off at byte {offset}: its footer has {length} bytes")
+        elif self._file.read(len(MAGIC)) != MAGIC:
+            self._problem(f"is damaged or cut off behind its footer at byte {offset}")
+
+    def _check_counts(self) -> None:
+        """Compare what was read with what the statistics record says was written."""
+        if self.topics and all(topic.serialization == "ros1" for topic in self.topics):
+            raise Ros1Bag(self.path)
+        found: Counter[int | None] = Counter(self.columns.topics)
+        found[None] = len(self.columns.topics)
+        for channel, stated in self._stated.items():
+            position = None if channel is None else self._channels.get(channel, -1)
+            if found[position] < stated:
+                named = position is not None and position >= 0
+                topic = f" on {self.topics[position or 0].name}" if named else ""
+                self._problem(
+                    f"states {stated} messages{topic} in its statistics, "
+                    f"{found[position]} can be read"
+                )
 
     def _take(self, opcode: int, offset: int, length: int) -> None:
         """Read a record outside chunks; the file stands behind its head."""
@@ -121,30 +161,37 @@ class McapFile:
             try:
                 records = self._chunk(offset)
             except UnreadableMessage as error:
-                self.problems.append(str(error))
+                self._problem(str(error).removeprefix(f"{self.path} "))
                 return
-            self._take_chunk(records, offset)
+            self._take_chunk(records, offset, is_cut=start + length > self._size)
         elif start + length <= self._size:
             if opcode == _MESSAGE:
-                head = self._file.read(_MESSAGE_HEAD.size)
+                head = self._file.read(min(length, _MESSAGE_HEAD.size))
                 self._take_message(head, length, _OUTSIDE_CHUNKS, start)
-            elif opcode in (_SCHEMA, _CHANNEL):
+            elif opcode in (_HEADER, _SCHEMA, _CHANNEL, _STATISTICS):
                 self._describe(opcode, self._file.read(length), offset)
 
-    def _take_chunk(self, records: bytes, chunk: int) -> None:
+    def _take_chunk(self, records: bytes, chunk: int, *, is_cut: bool) -> None:
         """Note the messages in a chunk's records, the last of which may be incomplete."""
         position = 0
         while position + _RECORD.size <= len(records):
             opcode, length = _RECORD.unpack_from(records, position)
             start = position + _RECORD.size
-            position = start + length
-            if position > len(records):
+            if opcode not in _IN_CHUNKS and opcode < _FIRST_PRIVATE_OPCODE:
                 break
+            if start + length > len(records):
+                break
+            position = start + length
             if opcode == _MESSAGE:
-                head = records[start : start + _MESSAGE_HEAD.size]
+                head = records[start : min(position, start + _MESSAGE_HEAD.size)]
                 self._take_message(head, length, chunk, start)
             elif opcode in (_SCHEMA, _CHANNEL):
                 self._describe(opcode, records[start:position], chunk)
+        if position < len(records) and not is_cut:
+            self._problem(
+                f"is damaged at byte {chunk}: in a chunk of {len(records)} bytes there is no "
+                f"record at {position}; the rest of it was left out"
+            )
 
     def _take_message(self, head: bytes, length: int, chunk: int, start: int) -> None:
         if len(head) < _MESSAGE_HEAD.size:
@@ -153,20 +200,35 @@ class McapFile:
         channel, _, log_time, _ = _MESSAGE_HEAD.unpack(head)
         if channel not in self._channels:
             self._orphans += 1
-            return
-        size = length - _MESSAGE_HEAD.size
-        self.columns.add(self._channels[channel], log_time, chunk, start + _MESSAGE_HEAD.size, size)
+        elif log_time > LARGEST_TIME:
+            self._timeless += 1
+        else:
+            place = chunk, start + _MESSAGE_HEAD.size, length - _MESSAGE_HEAD.size
+            self.columns.add(self._channels[channel], log_time, *place)
 
     def _describe(self, opcode: int, body: bytes, offset: int) -> None:
-        """Take in a schema or a channel."""
+        """Take in what tells about the file, its messages' types or channels."""
+        name, take = {
+            _HEADER: ("header", self._take_header),
+            _SCHEMA: ("schema", self._take_schema),
+            _CHANNEL: ("channel", self._take_channel),
+            _STATISTICS: ("statistics", self._take_statistics),
+        }[opcode]
         try:
-            if opcode == _SCHEMA:
-                self._take_schema(body)
-            else:
-                self._take_channel(body)
+            take(body)
         except (struct.error, UnicodeDecodeError):
-            name = "schema" if opcode == _SCHEMA else "channel"
-            self._problem(f"is damaged at byte {offset}: a {name} that cannot be read")
+            self._problem(f"is damaged at byte {offset}: a record ({name}) that cannot be read")
+
+    def _take_header(self, body: bytes) -> None:
+        (profile,), _ = _strings(body, 0, 1)
+        if profile == "ros1":
+            raise Ros1Bag(self.path)
+
+    def _take_statistics(self, body: bytes) -> None:
+        total, *_, size = _STATISTICS_HEAD.unpack_from(body)
+        entries = body[_STATISTICS_HEAD.size :][:size]
+        counts = dict(struct.iter_unpack("<HQ", entries[: len(entries) // 10 * 10]))
+        self._stated = counts or {None: total}
 
     def _take_schema(self, body: bytes) -> None:
         (key,) = struct.unpack_from("<H", body)
@@ -204,37 +266,66 @@ class McapFile:
             return self._chunks[offset]
         records = self._read_chunk(offset)
         self._chunks[offset] = records
-        if len(self._chunks) > _CACHED_CHUNKS:
+        while len(self._chunks) > 1 and (
+            len(self._chunks) > _CACHED_CHUNKS
+            or sum(map(len, self._chunks.values())) > _CACHED_BYTES
+        ):
             self._chunks.popitem(last=False)
         return records
 
     def _read_chunk(self, offset: int) -> bytes:
         self._file.seek(offset)
         _, length = _RECORD.unpack(self._file.read(_RECORD.size))
-        is_cut = offset + _RECORD.size + length > self._size
+        rest = self._size - offset - _RECORD.size
+        is_cut, length = length > rest, min(length, rest)
+        where = f"{self.path} at byte {offset}: a chunk of {length} bytes was left out"
         try:
             _, _, size, checksum, letters = _CHUNK_HEAD.unpack(self._file.read(_CHUNK_HEAD.size))
             compression = self._file.read(min(letters, length)).decode()
             (stored,) = struct.unpack("<Q", self._file.read(8))
         except (struct.error, UnicodeDecodeError):
+            raise UnreadableMessage(f"{where}: its head cannot be read") from None
+        if size > MOST_BYTES:
             raise UnreadableMessage(
-                f"{self.path} at byte {offset}: a chunk whose head cannot be read"
-            ) from None
-        try:
-            records = _decompress(self._file, min(stored, length), compression, is_cut)
-        except (ValueError, RuntimeError, ZstdError, EOFError) as error:
-            raise UnreadableMessage(
-                f"{self.path} at byte {offset}: a chunk of {length} bytes was left out: {error}"
-            ) from error
-        if not is_cut and (len(records) != size or (checksum and crc32(records) != checksum)):
-            raise UnreadableMessage(
-                f"{self.path} at byte {offset}: a chunk of {length} bytes was left out: "
-                "its checksum or size is wrong"
+                f"{where}: it claims {size} bytes, more than {MOST_BYTES} decompressed"
             )
+        try:
+            records = self._decompressed(min(stored, length), size, compression, is_cut=is_cut)
+        except (ValueError, RuntimeError, ZstdError, EOFError) as error:
+            raise UnreadableMessage(f"{where}: {error}") from error
+        if not is_cut and (len(records) != size or (checksum and crc32(records) != checksum)):
+            raise UnreadableMessage(f"{where}: its checksum or size is wrong")
         return records
 
+    def _decompressed(self, stored: int, size: int, compression: str, *, is_cut: bool) -> bytes:
+        """Return what stored bytes from the file's position on hold, `size` bytes at most.
+
+        is_cut: fewer are there; what they give is returned. Raise ValueError for a compression
+        that MCAP does not have, and what the decompressor raises.
+        """
+        if compression == "":
+            return self._file.read(min(stored, size))
+        if compression == "zstd":
+            decompressor = ZstdDecompressor()
+        elif compression == "lz4":
+            decompressor = lz4.frame.LZ4FrameDecompressor()
+        else:
+            raise ValueError(f"its compression {compression!r} is none of MCAP's")
+        records = inflated(decompressor, self._pieces(stored), size)
+        if not decompressor.eof and not is_cut:
+            raise EOFError("it ends before its data does")
+        return records
+
+    def _pieces(self, size: int) -> Iterator[bytes]:
+        while size > 0 and (piece := self._file.read(min(size, PIECE_BYTES))):
+            yield piece
+            size -= len(piece)
+
     def _problem(self, words: str) -> None:
-        self.problems.append(f"{self.path} {words}")
+        if len(self.problems) < _MOST_PROBLEMS:
+            self.problems.append(f"{self.path} {words}")
+        elif len(self.problems) == _MOST_PROBLEMS:
+            self.problems.append(f"{self.path} is broken in more places than can be listed")
 
 
 def _strings(body: bytes, position: int, count: int) -> tuple[list[str], int]:
@@ -248,26 +339,3 @@ def _strings(body: bytes, position: int, count: int) -> tuple[list[str], int]:
         found.append(body[position : position + length].decode())
         position += length
     return found, position
-
-
-def _decompress(file: BinaryIO, size: int, compression: str, is_cut: bool) -> bytes:
-    """Return what `size` bytes from the file's position on hold.
-
-    is_cut: fewer are there; what they give is returned. Raise ValueError for a compression
-    that MCAP does not have, and what the decompressor raises.
-    """
-    if compression == "":
-        return file.read(size)
-    if compression == "zstd":
-        decompressor = ZstdDecompressor()
-    elif compression == "lz4":
-        decompressor = lz4.frame.LZ4FrameDecompressor()
-    else:
-        raise ValueError(f"its compression {compression!r} is none of MCAP's")
-    parts = []
-    while size > 0 and not decompressor.eof and (piece := file.read(min(size, _PIECE_BYTES))):
-        parts.append(decompressor.decompress(piece))
-        size -= len(piece)
-    if not decompressor.eof and not is_cut:
-        raise EOFError("it ends before its data does")
-    return b"".join(parts)

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from panoptic_ros.bags.compression import decompress_file, decompress_message
+from panoptic_ros.bags.compression import ZSTD_MAGIC, decompress_file, decompress_message
 from panoptic_ros.bags.mcap import McapFile
 from panoptic_ros.bags.sqlite3 import Sqlite3File
-from panoptic_ros.bags.storage import Storage, Topic
+from panoptic_ros.bags.storage import Ros1Bag, Storage, Topic
+from panoptic_ros.documents import parse_yaml
 
 METADATA = "metadata.yaml"
-_STORAGES = {".mcap": McapFile, ".db3": Sqlite3File}
+# PyYAML reads about 100 kB a second; a topic takes less than one.
+_MOST_METADATA_BYTES = 1 << 20
+_ROS1_MAGIC = b"#ROSBAG V"
+_STORAGES: dict[str, Callable[[Path], Storage]] = {".mcap": McapFile, ".db3": Sqlite3File}
 STORAGE_NAMES = {".mcap": "mcap", ".db3": "sqlite3"}
 
 
@@ -51,7 +54,6 @@ class Recording:
         self._files: list[Storage] = []
         self._unpacked: list[Any] = []
         information = self._information() if path.is_dir() else {}
-        self._by_message = str(information.get("compression_mode", "")).lower() == "message"
         paths = self._paths(information) if path.is_dir() else [path]
         refusals = []
         for file in paths:
@@ -65,6 +67,7 @@ class Recording:
                 "; ".join(refusals) or f"{path} is not a bag that can be read: it has no files"
             )
         self.problems += refusals + [p for file in self._files for p in file.problems]
+        self.problems += self._missing(information)
         self.storage = STORAGE_NAMES[_suffix(paths[0])]
         self._order()
 
@@ -117,10 +120,10 @@ class Recording:
             yield Entry(topic, storage.columns.times[index], file, index)
 
     def data(self, entry: Entry) -> bytes:
-        """Return a message's bytes; raise UnreadableMessage."""
+        """Return a message's bytes, decompressed; raise UnreadableMessage."""
         storage = self._files[entry.file]
         data = storage.data(entry.index)
-        return decompress_message(data, storage.path) if self._by_message else data
+        return decompress_message(data, storage.path) if data.startswith(ZSTD_MAGIC) else data
 
     def _order(self) -> None:
         counts = [len(file.columns.times) for file in self._files]
@@ -138,38 +141,71 @@ class Recording:
             self.problems.append(f"{file} is missing: {rest}")
             return {}
         try:
-            return dict(yaml.safe_load(file.read_text())["rosbag2_bagfile_information"])
-        except (OSError, yaml.YAMLError, TypeError, KeyError, ValueError) as error:
-            words = str(error).splitlines()[0] if str(error) else type(error).__name__
-            self.problems.append(f"{file} cannot be read ({words}): {rest}")
-            return {}
+            with file.open("rb") as opened:
+                content = opened.read(_MOST_METADATA_BYTES + 1)
+            if len(content) > _MOST_METADATA_BYTES:
+                raise ValueError(f"{file} is larger than {_MOST_METADATA_BYTES} bytes")
+            information = parse_yaml(content, str(file))["rosbag2_bagfile_information"]
+            if not isinstance(information, dict):
+                raise TypeError
+            return information
+        except (TypeError, KeyError):
+            self.problems.append(f"{file} has no rosbag2_bagfile_information: {rest}")
+        except (OSError, ValueError) as error:
+            self.problems.append(f"{error}: {rest}")
+        return {}
 
     def _paths(self, information: dict[str, Any]) -> list[Path]:
         """Return the bag's files in order."""
-        named = [self.path / Path(str(p)).name for p in information.get("relative_file_paths", [])]
+        names = information.get("relative_file_paths")
+        names = names if isinstance(names, list) else []
+        named = [self.path / Path(n).name for n in names if isinstance(n, str) and Path(n).name]
+        present = []
         for file in named:
-            if not file.exists():
+            if file.is_file():
+                present.append(file)
+            else:
                 self.problems.append(f"{file} is missing")
-        present = [file for file in named if file.exists()]
         if not present:
-            present = [f for f in self.path.iterdir() if _suffix(f) in _STORAGES]
+            known = (*_STORAGES, ".bag")
+            present = [f for f in self.path.iterdir() if _suffix(f) in known and f.is_file()]
             present.sort(key=_natural)
-        return [file for file in present if _suffix(file) in _STORAGES]
+        return present
+
+    def _missing(self, information: dict[str, Any]) -> list[str]:
+        """Compare what was read with the numbers of messages in metadata.yaml."""
+        found, lost = self.counts(), []
+        entries = information.get("topics_with_message_count")
+        for entry in entries if isinstance(entries, list) else []:
+            try:
+                name, stated = entry["topic_metadata"]["name"], entry["message_count"]
+                if found[name] < stated:
+                    lost.append(f"{found[name]} of {stated} on {name}")
+            except (TypeError, KeyError):
+                continue
+        if not lost:
+            return []
+        file = self.path / METADATA
+        return [f"of the messages that {file} counts these can be read: {', '.join(lost)}"]
 
     def _open(self, path: Path) -> Storage:
+        with path.open("rb") as file:
+            magic = file.read(len(_ROS1_MAGIC))
+        if magic == _ROS1_MAGIC:
+            raise Ros1Bag(path)
         suffix = _suffix(path)
         if suffix not in _STORAGES:
             raise ValueError(
                 f"{path} is not a bag: give a folder, or a file that ends in "
                 f"{' or '.join(_STORAGES)}"
             )
-        if path.suffix == ".zstd":
-            folder, unpacked, problem = decompress_file(path)
-            self._unpacked.append(folder)
-            if problem:
-                self.problems.append(problem)
-            path = unpacked
-        return _STORAGES[suffix](path)
+        if not magic.startswith(ZSTD_MAGIC):
+            return _STORAGES[suffix](path)
+        folder, unpacked, problem = decompress_file(path)
+        self._unpacked.append(folder)
+        if problem:
+            self.problems.append(problem)
+        return _STORAGES[suffix](unpacked)
 
 
 def _suffix(path: Path) -> str:

@@ -36,6 +36,8 @@ class Sqlite3File:
             return
         self._database = _connect(path)
         try:
+            # Text of any bytes.
+            self._database.text_factory = lambda text: text.decode(errors="replace")
             # Reads a file that is shorter than it says, up to there.
             self._database.execute("PRAGMA writable_schema=ON")
             self._scan()
@@ -53,9 +55,14 @@ class Sqlite3File:
         row, _, _ = self.columns.place(index)
         try:
             found = self._database.execute("SELECT data FROM messages WHERE id=?", (row,))
-            return bytes(found.fetchone()[0])
-        except (sqlite3.Error, TypeError) as error:
+            data = (found.fetchone() or (None,))[0]
+        except sqlite3.Error as error:
             raise UnreadableMessage(f"{self.path}, message {row}: {error}") from error
+        if not isinstance(data, bytes):
+            raise UnreadableMessage(
+                f"{self.path}, message {row}: {type(data).__name__} where bytes should be"
+            )
+        return data
 
     def _check_size(self, head: bytes) -> None:
         """Compare the size that the header states (SQLite file format, section 1.3)."""
@@ -70,50 +77,79 @@ class Sqlite3File:
             self.problems.append(f"{self.path} is cut off: {size} of {stated} bytes are there")
 
     def _scan(self) -> None:
-        topics = self._columns_of("topics")
-        chosen = ["id", "name", "type", "serialization_format"]
-        optional = ["offered_qos_profiles", "type_description_hash"]
-        chosen += [name if name in topics else "''" for name in optional]
-        definitions = self._definitions()
-        position: dict[int, int] = {}
-        for key, name, kind, serialization, qos, digest in self._database.execute(
-            f"SELECT {', '.join(chosen)} FROM topics ORDER BY id"
-        ):
-            position[key] = len(self.topics)
-            text, form = definitions.get(kind, ("", ""))
-            self.topics.append(Topic(name, kind, text, form, digest, qos, serialization))
+        # A view can run without end.
+        tables = {
+            name
+            for (name,) in self._database.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND rootpage > 0"
+            )
+        }
+        if not {"topics", "messages"} <= tables:
+            raise sqlite3.DatabaseError("it has no tables `topics` and `messages`")
+        position = self._scan_topics("message_definitions" in tables)
         rows, error = self._rows("ASC")
         if error:
             last = max(rows, default=0)
             behind, _ = self._rows("DESC", last)
             rows |= behind
             self.problems.append(f"{self.path} is damaged behind message {last}: {error}")
+        unreadable: list[int] = []
         for row, (topic, time) in sorted(rows.items()):
-            self.columns.add(position[topic], time, row, 0, 0)
+            if topic in position and isinstance(time, int):
+                self.columns.add(position[topic], time, row, 0, 0)
+            else:
+                unreadable.append(row)
+        if unreadable:
+            self.problems.append(
+                f"{self.path} has {len(unreadable)} messages without a topic that it lists or "
+                f"without a whole number as time, the first is message {unreadable[0]}"
+            )
+
+    def _scan_topics(self, has_definitions: bool) -> dict[object, int]:
+        """Note the topics; return the position of each by its key."""
+        columns = self._columns_of("topics")
+        chosen = ["id", "name", "type", "serialization_format"]
+        optional = ["offered_qos_profiles", "type_description_hash"]
+        chosen += [name if name in columns else "''" for name in optional]
+        # They came with Iron.
+        definitions = self._definitions() if has_definitions else {}
+        position: dict[object, int] = {}
+        for key, name, kind, *rest in self._database.execute(
+            f"SELECT {', '.join(chosen)} FROM topics ORDER BY id"
+        ):
+            if not (isinstance(name, str) and isinstance(kind, str)):
+                self.problems.append(
+                    f"{self.path}: topic {key} has the name {name!r:.80} and the type {kind!r:.80}"
+                )
+                continue
+            serialization, qos, digest = (v if isinstance(v, str) else "" for v in rest)
+            text, form = definitions.get(kind, ("", ""))
+            position[key] = len(self.topics)
+            self.topics.append(Topic(name, kind, text, form, digest, qos, serialization))
+        return position
 
     def _columns_of(self, table: str) -> set[str]:
         return {row[1] for row in self._database.execute(f"PRAGMA table_info({table})")}
 
     def _definitions(self) -> dict[str, tuple[str, str]]:
-        """Return the text of each type's definition and its format; they came with Iron."""
-        if not self._columns_of("message_definitions"):
-            return {}
+        """Return the text of each type's definition and its format."""
         rows = self._database.execute(
             "SELECT topic_type, encoded_message_definition, encoding FROM message_definitions"
         )
-        return {kind: (text, form) for kind, text, form in rows}
+        return {row[0]: row[1:] for row in rows if all(isinstance(v, str) for v in row)}
 
-    def _rows(self, order: str, after: int = 0) -> tuple[dict[int, tuple[int, int]], str]:
+    def _rows(self, order: str, after: int = 0) -> tuple[dict[int, tuple[object, object]], str]:
         """Return topic and log time by row, from an end on up to where it breaks, and why."""
-        found: dict[int, tuple[int, int]] = {}
+        found: dict[int, tuple[object, object]] = {}
         try:
             # Not by the index on time, which lies between the messages and breaks with them.
             for row, topic, time in self._database.execute(
                 "SELECT id, topic_id, timestamp FROM messages NOT INDEXED "
-                f"WHERE id > ? AND topic_id IN (SELECT id FROM topics) ORDER BY id {order}",
+                f"WHERE id > ? ORDER BY id {order}",
                 (after,),
             ):
-                found[row] = (topic, time)
+                if isinstance(row, int):
+                    found[row] = (topic, time)
         except sqlite3.Error as error:
             return found, str(error)
         return found, ""
@@ -123,7 +159,8 @@ def _connect(path: Path) -> sqlite3.Connection:
     """Open for reading; with what a recorder that was killed left beside it, where possible."""
     address = f"file:{quote(str(path.absolute()))}"
     for mode in ("mode=ro", _AS_IT_IS):
-        database = sqlite3.connect(f"{address}?{mode}", uri=True)
+        # Read by one thread at a time, which need not be this one.
+        database = sqlite3.connect(f"{address}?{mode}", uri=True, check_same_thread=False)
         try:
             database.execute("SELECT count(*) FROM sqlite_master").fetchone()
             return database
@@ -131,4 +168,4 @@ def _connect(path: Path) -> sqlite3.Connection:
             database.close()
         except sqlite3.DatabaseError:
             return database
-    return sqlite3.connect(f"{address}?{_AS_IT_IS}", uri=True)
+    return sqlite3.connect(f"{address}?{_AS_IT_IS}", uri=True, check_same_thread=False)

@@ -7,9 +7,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+# Log times are signed 64-bit integers in rosbag2.
+LARGEST_TIME = (1 << 63) - 1
+
 
 class UnreadableMessage(ValueError):  # noqa: N818 - what happened to the message
     """Say why the bytes of a message cannot be had, and where they should be."""
+
+
+class Ros1Bag(ValueError):  # noqa: N818 - what the file is
+    """Say that a file is of ROS 1, and what to do."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path} holds messages of ROS 1; convert the ROS 1 bag first (pip install rosbags): "
+            "rosbags-convert --src NAME.bag --dst FOLDER"
+        )
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 HELP = "run a bag's camera frames through the pipeline, write a bag, score it"
 EXIT_BROKEN = 1
-EXIT_INTERRUPTED = 130
+# As shells do: 130 after SIGINT, 143 after SIGTERM.
+EXIT_SIGNAL = 128
+# Lines on stderr; results.json has all.
+MOST_LINES = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", default="town", help="model name or file (default: town)")
     parser.add_argument("--fusion", help="stack or conv_head (default: the model's)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument(
+        "--keep", action="store_true", help="copy all topics of BAG into the output bag"
+    )
     parser.add_argument(
         "--live", action="store_true", help="play in real time to a node of its own, over ROS"
     )
@@ -40,12 +45,13 @@ def run(args: argparse.Namespace) -> int:
     from panoptic_ros.pipeline import PanopticPipeline
     from panoptic_ros.replay.offline import BAG, Replay
     from panoptic_ros.replay.replay_results import replay_results
+    from panoptic_ros.whole_files import write_json
 
     pipeline = PanopticPipeline.load(args.weights, device=args.device, fusion=args.fusion)
-    replay = Replay(pipeline, args.bag, args.out, args.topic, args.truth_topic)
+    replay = Replay(pipeline, args.bag, args.out, args.topic, args.truth_topic, keep=args.keep)
     outcome = replay()
     results = replay_results(outcome, pipeline, args.bag, replay.source.camera)
-    (args.out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_json(args.out / "results.json", results)
     write_report(
         {"title": f"Replay of {args.bag}", **results}, outcome.shown, args.out / "report.html"
     )
@@ -56,12 +62,19 @@ def run(args: argparse.Namespace) -> int:
         f"{done['scored']} scored"
     )
     print(f"Written: {args.out / BAG}, {args.out / 'results.json'}, {args.out / 'report.html'}")
-    for problem in outcome.problems:
-        print(f"broken: {problem}", file=sys.stderr)
-    if outcome.interrupted:
+    _tell("note", outcome.notes)
+    _tell("broken", outcome.problems)
+    if outcome.signal:
         print("interrupted; the bag is complete up to there", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return EXIT_SIGNAL + outcome.signal
     return EXIT_BROKEN if outcome.problems else 0
+
+
+def _tell(what: str, lines: list[str]) -> None:
+    for line in lines[:MOST_LINES]:
+        print(f"{what}: {line}", file=sys.stderr)
+    if len(lines) > MOST_LINES:
+        print(f"{what}: {len(lines) - MOST_LINES} more, see results.json", file=sys.stderr)
 
 
 def _rate(text: str) -> float:

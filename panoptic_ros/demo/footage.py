@@ -8,8 +8,17 @@ from itertools import count, islice
 from pathlib import Path
 
 import cv2
+import numpy as np
 
-from panoptic_ros.demo.bag_frames import Drive, Shot
+from panoptic_ros.bags import BagReader
+from panoptic_ros.datasets.town import (
+    IMAGE_TOPIC,
+    INFO_TOPIC,
+    ODOMETRY_TOPIC,
+    STATIC_TF_TOPIC,
+)
+from panoptic_ros.geometry.poses import mounting, rigid_transform, rotation_matrix
+from panoptic_ros.messages import decode_compressed
 from panoptic_ros.resources import share_dir
 
 # Written by the command `town` (docs/town.md).
@@ -18,6 +27,20 @@ _DRIVE = Path("sample") / "town_drive"
 # reading it stays quick and what moves still seems to.
 _LARGEST_STRIDE = 10
 _USUAL_RATE_HZ = 25.0
+
+
+@dataclass(frozen=True)
+class Shot:
+    """Hold a picture, uint8 [H, W, 3] RGB, and what was recorded with it.
+
+    time: seconds since the first one; info, odometry: sensor_msgs/CameraInfo and
+    nav_msgs/Odometry as recorded (CDR), None where there are none.
+    """
+
+    image: np.ndarray
+    time: float
+    info: bytes | None = None
+    odometry: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -43,15 +66,45 @@ def open_footage(video: Path | None, limit: int) -> Footage:
     """
     if video is not None:
         return _recorded(video, limit)
-    drive = Drive(share_dir() / _DRIVE)
-    count = min(limit, drive.count)
+    bag = share_dir() / _DRIVE
+    with BagReader(bag) as reader:
+        times = [entry.time for entry in reader.entries({IMAGE_TOPIC})]
+        if not times:
+            raise ValueError(f"{bag} has no images on {IMAGE_TOPIC}")
+        place = _mounting(reader)
+    shown = min(limit, len(times))
+    rate = (len(times) - 1) / max((times[-1] - times[0]) / 1e9, 1e-9)
     return Footage(
-        "drive through the town",
-        drive.rate,
-        count,
-        lambda: islice(drive.shots(), count),
-        drive.mounting(),
+        "drive through the town", rate, shown, lambda: islice(_driven(bag), shown), place
     )
+
+
+def _mounting(reader: BagReader) -> dict[str, float]:
+    """Return x, y, z (metres), roll, pitch, yaw (radians) of the camera in `base_link`."""
+    message = next(reader.messages({STATIC_TF_TOPIC})).message
+    transform = message.transforms[0].transform
+    place, turn = transform.translation, transform.rotation
+    rotation = rotation_matrix((turn.x, turn.y, turn.z, turn.w))
+    return mounting(rigid_transform((place.x, place.y, place.z), rotation))
+
+
+def _driven(bag: Path) -> Iterator[Shot]:
+    """Yield each picture of a drive with calibration and odometry of its stamp."""
+    with BagReader(bag) as reader:
+        # Messages of one stamp lie together, the picture last.
+        latest: dict[str, bytes] = {}
+        start = None
+        for message in reader.messages({IMAGE_TOPIC, INFO_TOPIC, ODOMETRY_TOPIC}):
+            if message.topic != IMAGE_TOPIC:
+                latest[message.topic] = message.data
+                continue
+            start = message.time if start is None else start
+            yield Shot(
+                decode_compressed(message.message),
+                (message.time - start) / 1e9,
+                latest[INFO_TOPIC],
+                latest[ODOMETRY_TOPIC],
+            )
 
 
 def _recorded(video: Path, limit: int) -> Footage:

@@ -45,14 +45,21 @@ def write_film(pictures: Sequence[Path], file: Path, rate: float) -> bool:
 
     rate: pictures per second.
     """
-    size = _film_size(cv2.imread(str(pictures[0])))
-    film = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*_CODEC), rate, size)
+    size = _film_size(_picture(pictures[0]))
+    film = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*_CODEC), rate, size)
     if not film.isOpened():
         return False
     for picture in pictures:
-        film.write(cv2.resize(cv2.imread(str(picture)), size, interpolation=cv2.INTER_AREA))
+        film.write(cv2.resize(_picture(picture), size, interpolation=cv2.INTER_AREA))
     film.release()
     return True
+
+
+def _picture(file: Path) -> np.ndarray:
+    picture = cv2.imread(str(file))
+    if picture is None:
+        raise OSError(f"cannot read {file}")
+    return picture
 
 
 def _film_size(picture: np.ndarray) -> tuple[int, int]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-from rosbags.highlevel import AnyReader, AnyReaderError
-from rosbags.typesys import Stores, get_typestore
 
+from panoptic_ros.bags import BagReader
 from panoptic_ros.datasets.cityscapes import Sample
 from panoptic_ros.datasets.town import (
     IMAGE_TOPIC,
@@ -24,7 +22,7 @@ from panoptic_ros.datasets.town import (
 )
 from panoptic_ros.geometry.camera_model import CameraModel
 from panoptic_ros.geometry.poses import Pose2D, optical_pose, rigid_transform, rotation_matrix, yaw
-from panoptic_ros.messages import decode_compressed
+from panoptic_ros.messages import ImageRefused, decode_compressed, decode_labels
 
 _TOPICS = (STATIC_TF_TOPIC, INFO_TOPIC, ODOMETRY_TOPIC, LABELS_TOPIC, IMAGE_TOPIC)
 
@@ -58,16 +56,15 @@ def bag_drive(path: Path, limit: int | None = None) -> TownDrive:
     Raise FileNotFoundError for a missing bag, ValueError for one that cannot be read or lacks
     a topic.
     """
-    if not path.exists():
-        raise FileNotFoundError(f"there is no bag {path}")
-    try:
-        with AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE)) as reader:
-            topics = {
-                topic: list(_messages(reader, topic, 1 if topic == STATIC_TF_TOPIC else limit))
-                for topic in _TOPICS
-            }
-    except AnyReaderError as error:
-        raise ValueError(f"{path} is not a bag that can be read: {error}") from error
+    topics: dict[str, list[Any]] = {topic: [] for topic in _TOPICS}
+    with BagReader(path) as bag:
+        for message in bag.messages(topics):
+            if len(topics[message.topic]) != limit:
+                topics[message.topic].append(message.message)
+            elif all(len(topics[topic]) == limit for topic in (LABELS_TOPIC, IMAGE_TOPIC)):
+                break
+    if bag.problems:
+        raise ValueError(f"{path} is broken: {bag.problems[0]}")
     missing = [topic for topic, messages in topics.items() if not messages]
     if missing:
         raise ValueError(f"{path} has no messages on {', '.join(missing)}")
@@ -76,7 +73,7 @@ def bag_drive(path: Path, limit: int | None = None) -> TownDrive:
         DriveFrame(
             _stamp_ns(labels),
             _pose(odometry),
-            _label_image(labels, path),
+            _true_labels(labels, path),
             partial(decode_compressed, image),
         )
         for odometry, labels, image in zip(
@@ -114,20 +111,11 @@ def files_drive(town: Town, samples: Sequence[Sample]) -> TownDrive:
     )
 
 
-def _messages(reader: AnyReader, topic: str, limit: int | None) -> Iterator[Any]:
-    connections = [c for c in reader.connections if c.topic == topic]
-    messages = reader.messages(connections) if connections else ()
-    for count, (connection, _, data) in enumerate(messages):
-        if count == limit:
-            return
-        yield reader.deserialize(data, connection.msgtype)
-
-
-def _label_image(message: Any, path: Path) -> np.ndarray:
-    labels = cv2.imdecode(message.data, cv2.IMREAD_UNCHANGED)
-    if labels is None or labels.dtype != np.uint16 or labels.ndim != 2:
-        raise ValueError(f"{path}: {LABELS_TOPIC} holds an image that is not one of 16-bit labels")
-    return labels
+def _true_labels(message: Any, path: Path) -> np.ndarray:
+    try:
+        return decode_labels(message)
+    except ImageRefused as refusal:
+        raise ValueError(f"{path}: {LABELS_TOPIC}: {refusal}") from refusal
 
 
 def _pose(message: Any) -> Pose2D:

@@ -4,6 +4,7 @@ from panoptic_ros.messages.clouds import decode_points
 from panoptic_ros.messages.compressed import decode_compressed
 from panoptic_ros.messages.depth import decode_depth
 from panoptic_ros.messages.images import KNOWN_ENCODINGS, decode_image
+from panoptic_ros.messages.label_images import decode_labels
 from panoptic_ros.messages.refusal import ImageRefused
 
 __all__ = [
@@ -12,5 +13,6 @@ __all__ = [
     "decode_compressed",
     "decode_depth",
     "decode_image",
+    "decode_labels",
     "decode_points",
 ]

@@ -6,6 +6,7 @@ import io
 import struct
 import warnings
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -85,37 +86,65 @@ def decode_compressed(msg: Compressed, max_pixels: int = MAX_PIXELS) -> np.ndarr
             more than max_pixels or than that many bytes can hold.
     """
     data = bytes(msg.data)
-    header = _read_header(data, msg.format)
+    header = _checked_header(data, msg.format, max_pixels)
+    source = msg.format.split(";")[0].strip()
+    if header.is_grey and source.startswith("bayer_"):
+        return demosaic(_decode(data, header, _colors), source)
+    image = _decode(data, header, _colors)
+    return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
+
+
+def decode_label_png(msg: Compressed, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Return the values in a PNG of one 16-bit channel, uint16 [H, W].
+
+    Raise ImageRefused as `decode_compressed` does, and for a file of another kind.
+    """
+    data = bytes(msg.data)
+    return _decode(data, _checked_header(data, msg.format, max_pixels), _labels)
+
+
+def _checked_header(data: bytes, format_: str, max_pixels: int) -> _Header:
+    header = _read_header(data, format_)
     check_pixels(header.container, header.width, header.height, max_pixels)
     if len(data) < header.fewest_bytes:
         raise ImageRefused(
             f"undecodable {header.container}: {len(data)} bytes cannot hold the "
             f"{header.width}x{header.height} pixels that it claims"
         )
-    source = msg.format.split(";")[0].strip()
-    if header.is_grey and source.startswith("bayer_"):
-        return demosaic(_decode(data, header), source)
-    image = _decode(data, header)
-    return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
+    return header
 
 
-def _decode(data: bytes, header: _Header) -> np.ndarray:
-    """Return uint8 [H, W, 3], RGB, or [H, W] of a grey file."""
+def _decode(
+    data: bytes, header: _Header, convert: Callable[[Image.Image, _Header], np.ndarray]
+) -> np.ndarray:
+    """Return what `convert` makes of a file, which it may refuse by ValueError."""
     try:
         with _READERS[header.container](io.BytesIO(data)) as file:
             if header.container == "png" and _may_lack_rows(file):
                 _check_png_pixels(data, header.raw_bytes)
-            if not header.is_grey:
-                return np.array(file.convert("RGB"))
-            if file.mode.startswith("I"):
-                return (np.asarray(file) >> 8).astype(np.uint8)
-            return np.array(file.convert("L"))
+            return convert(file, header)
     # OSError, SyntaxError, ValueError, zlib.error and more: Pillow promises none of them.
     except Exception as error:
         raise ImageRefused(
             f"undecodable {header.container}: corrupt data ({len(data)} bytes, "
             f"{header.width}x{header.height} pixels): {error}"
         ) from None
+
+
+def _colors(file: Image.Image, header: _Header) -> np.ndarray:
+    """Return uint8 [H, W, 3], RGB, or [H, W] of a grey file."""
+    if not header.is_grey:
+        return np.array(file.convert("RGB"))
+    if file.mode.startswith("I"):
+        return (np.asarray(file) >> 8).astype(np.uint8)
+    return np.array(file.convert("L"))
+
+
+def _labels(file: Image.Image, header: _Header) -> np.ndarray:
+    # "I;16", and "I" before Pillow 11, are what grey files of 16 bits are read as.
+    if header.container != "png" or not file.mode.startswith("I"):
+        raise ValueError("a label image must be a PNG of one 16-bit channel")
+    return np.asarray(file).astype(np.uint16)
 
 
 def _read_header(data: bytes, format_: str) -> _Header:

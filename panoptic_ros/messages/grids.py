@@ -26,9 +26,17 @@ _CLEAR = (0.0, 0.0, 0.0, 0.0)
 class Cells(Protocol):
     """Name what a message tells of a grid's window: corner and cell in metres, [ny, nx]."""
 
-    x_min: float
-    y_min: float
-    resolution: float
+    @property
+    def x_min(self) -> float:
+        """Smallest x."""
+
+    @property
+    def y_min(self) -> float:
+        """Smallest y."""
+
+    @property
+    def resolution(self) -> float:
+        """Side of a cell."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -57,7 +65,7 @@ class GridMessages:
     """Build messages of grids. message_type, pack, headers: as for `MessageBuilder`."""
 
     def __init__(
-        self, message_type: Callable[[str], type], pack: Callable[[np.ndarray], Any]
+        self, message_type: Callable[[str], Any], pack: Callable[[np.ndarray], Any]
     ) -> None:
         self._type = message_type
         self._pack = pack
@@ -124,7 +132,7 @@ class MarkerMessages:
     """
 
     def __init__(
-        self, message_type: Callable[[str], type], pack: Callable[[np.ndarray], Any]
+        self, message_type: Callable[[str], Any], pack: Callable[[np.ndarray], Any]
     ) -> None:
         self._type = message_type
         self._pack = pack
@@ -217,23 +225,23 @@ class MarkerMessages:
         )
 
 
-def _pose(of: Callable[[str], type], place: tuple[float, float, float], yaw: float = 0.0) -> Any:
+def _pose(of: Callable[[str], Any], place: tuple[float, float, float], yaw: float = 0.0) -> Any:
     turn = of("geometry_msgs/msg/Quaternion")(
         x=0.0, y=0.0, z=math.sin(yaw / 2), w=math.cos(yaw / 2)
     )
     return of("geometry_msgs/msg/Pose")(position=_point(of, place), orientation=turn)
 
 
-def _point(of: Callable[[str], type], place: tuple[float, float, float]) -> Any:
+def _point(of: Callable[[str], Any], place: tuple[float, float, float]) -> Any:
     x, y, z = map(float, place)
     return of("geometry_msgs/msg/Point")(x=x, y=y, z=z)
 
 
-def _vector(of: Callable[[str], type], sizes: tuple[float, float, float]) -> Any:
+def _vector(of: Callable[[str], Any], sizes: tuple[float, float, float]) -> Any:
     x, y, z = map(float, sizes)
     return of("geometry_msgs/msg/Vector3")(x=x, y=y, z=z)
 
 
-def _color(of: Callable[[str], type], rgba: tuple[float, ...]) -> Any:
+def _color(of: Callable[[str], Any], rgba: tuple[float, ...]) -> Any:
     r, g, b, a = rgba
     return of("std_msgs/msg/ColorRGBA")(r=r, g=g, b=b, a=a)

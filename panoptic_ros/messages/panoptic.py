@@ -29,7 +29,7 @@ class MessageBuilder:
     """
 
     def __init__(
-        self, message_type: Callable[[str], type], pack: Callable[[np.ndarray], Any]
+        self, message_type: Callable[[str], Any], pack: Callable[[np.ndarray], Any]
     ) -> None:
         self._type = message_type
         self._pack = pack

@@ -1,4 +1,4 @@
-"""Let SIGINT end a loop between two rounds, not amid one."""
+"""Let SIGINT and SIGTERM end a loop between two rounds, not amid one."""
 
 from __future__ import annotations
 
@@ -9,23 +9,28 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def interruptible() -> Iterator[threading.Event]:
-    """Yield an event that the first SIGINT sets; a second one raises KeyboardInterrupt.
+def interruptible() -> Iterator[list[int]]:
+    """Yield a list that SIGINT and SIGTERM append their number to; a second one acts as before.
 
-    Outside the main thread, where Python lets nobody handle signals, it is never set.
+    Outside the main thread, where Python lets nobody handle signals, it stays empty.
     """
-    stop = threading.Event()
+    stopped: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield stop
+        yield stopped
         return
-    before = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def handle(*_: object) -> None:
-        stop.set()
-        signal.signal(signal.SIGINT, before)
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
-    signal.signal(signal.SIGINT, handle)
+    def handle(number: int, _: object) -> None:
+        stopped.append(number)
+        restore()
+
+    for number in before:
+        signal.signal(number, handle)
     try:
-        yield stop
+        yield stopped
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()

@@ -6,24 +6,40 @@ import argparse
 import json
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from panoptic_ros.bags import COMPRESSED
 from panoptic_ros.demo.processes import Children, DemoError
-from panoptic_ros.demo.surroundings import private_environment, require_ros, sigterm_as_exit
-from panoptic_ros.replay.live_report import report_text
-from panoptic_ros.replay.source import CAMERA_INFO, ODOMETRY, BagSource
-from panoptic_ros.replay.topics import COMPRESSED
+from panoptic_ros.demo.surroundings import private_environment, require_ros
+from panoptic_ros.replay.ground_views import node_inputs
+from panoptic_ros.replay.interrupt import interruptible
+from panoptic_ros.replay.live_score import report_text
+from panoptic_ros.replay.source import BagSource
+from panoptic_ros.whole_files import write_json
 
 REPORT = "live.json"
 _START_SECONDS = 90.0
 # A frame on a slow machine's CPU, and then some.
 _SETTLE_SECONDS = 30.0
+# Of a bag with stamps that several frames have: which one is answered is not known.
+_QUIET_SECONDS = 5.0
 _EXIT_BROKEN = 1
-_EXIT_INTERRUPTED = 130
+_EXIT_SIGNAL = 128
+
+
+@dataclass(frozen=True)
+class _Played:
+    """Hold what of a bag is played: topics, the camera's transport, the node's remappings."""
+
+    camera: str
+    truth: str | None
+    transport: str
+    remaps: dict[str, str]
 
 
 @dataclass
@@ -34,12 +50,14 @@ class _Progress:
     is_played: bool = False
     frames: int = 0
     published: list[int] = field(default_factory=list)
-    answered: set[int] = field(default_factory=set)
+    answered: Counter[int] = field(default_factory=Counter)
+    newest: float = 0.0
     problems: list[str] = field(default_factory=list)
 
     def add(self, event: dict[str, Any]) -> None:
         """Take in an event; raise DemoError where a process says that it failed."""
         kind = event["event"]
+        self.newest = time.monotonic()
         if kind == "ready":
             self.is_ready = True
         elif kind == "failed":
@@ -49,13 +67,19 @@ class _Progress:
         elif kind == "published":
             self.published.append(event["stamp_ns"])
         elif kind == "answered":
-            self.answered.add(event["stamp_ns"])
+            self.answered[event["stamp_ns"]] += 1
         elif kind == "played":
             self.is_played, self.problems = True, event["problems"]
 
     def is_settled(self) -> bool:
         """Whether the last frame is answered: the node never drops the newest."""
-        return self.is_played and (not self.published or self.published[-1] in self.answered)
+        if not self.is_played or not self.published:
+            return self.is_played
+        last = self.published[-1]
+        if self.answered[last] >= self.published.count(last):
+            return True
+        is_quiet = time.monotonic() - self.newest > _QUIET_SECONDS
+        return is_quiet and self.answered[last] > 0
 
 
 def run_live(args: argparse.Namespace) -> int:
@@ -66,51 +90,53 @@ def run_live(args: argparse.Namespace) -> int:
     that is not there.
     """
     with BagSource(args.bag, args.topic, args.truth_topic) as source:
-        if source.camera is None:
+        camera = source.camera
+        if camera is None:
             raise ValueError(source.problems[-1])
-        kinds, camera, truth = source.kinds, source.camera, source.truth
+        inputs = zip(("camera_info", "odom"), node_inputs(source.bag, camera), strict=True)
+        played = _Played(
+            camera,
+            source.truth,
+            "compressed" if source.bag.kinds[camera] == COMPRESSED else "raw",
+            {"image": camera, **{name: topic for name, topic in inputs if topic}},
+        )
     args.out.mkdir(parents=True, exist_ok=True)
     report = args.out / REPORT
     report.unlink(missing_ok=True)
-    progress, code = _Progress(), 0
-    try:
-        require_ros()
+    progress = _Progress()
+    with interruptible() as stopped:
         try:
-            _play(args, kinds, camera, truth, progress)
-        except KeyboardInterrupt:
-            # The evaluator reports what there was until then.
-            code = _EXIT_INTERRUPTED
-            progress.problems.append("interrupted")
-        results = _results(args, camera, report, progress)
-    except DemoError as error:
-        report.unlink(missing_ok=True)
-        print(f"panoptic: error: {error}", file=sys.stderr)
-        return code or _EXIT_BROKEN
-    report.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+            require_ros()
+            _play(args, played, progress, stopped)
+            results = _results(args, camera, report, progress)
+        except DemoError as error:
+            report.unlink(missing_ok=True)
+            print(f"panoptic: error: {error}", file=sys.stderr)
+            return _EXIT_SIGNAL + stopped[0] if stopped else _EXIT_BROKEN
+    if stopped:
+        results["problems"].append("interrupted")
+    write_json(report, results)
     print(report_text(results))
     print(f"Written: {report}")
     for problem in results["problems"]:
         print(f"broken: {problem}", file=sys.stderr)
-    return code or (_EXIT_BROKEN if results["problems"] else 0)
+    if stopped:
+        return _EXIT_SIGNAL + stopped[0]
+    return _EXIT_BROKEN if results["problems"] else 0
 
 
 def _play(
-    args: argparse.Namespace,
-    kinds: dict[str, str],
-    camera: str,
-    truth: str | None,
-    progress: _Progress,
+    args: argparse.Namespace, played: _Played, progress: _Progress, stopped: list[int]
 ) -> None:
     """Run the processes until the last frame is answered; the evaluator reports when ended."""
-    transport = "compressed" if kinds[camera] == COMPRESSED else "raw"
-    with sigterm_as_exit(), Children(args.out, private_environment()) as children:
+    with Children(args.out, private_environment()) as children:
         evaluator = {
             "bag": args.bag.resolve(),
-            "image_topic": camera,
+            "image_topic": played.camera,
             "report_file": (args.out / REPORT).resolve(),
             # This process knows when the end has come.
             "idle_timeout": 0.0,
-            **({"truth_topic": truth} if truth else {}),
+            **({"truth_topic": played.truth} if played.truth else {}),
         }
         children.start(
             "evaluator", "panoptic_ros.ros.replay.evaluator", *_ros(evaluator), reports=True
@@ -118,27 +144,17 @@ def _play(
         node = {
             "weights": args.weights,
             "device": args.device,
-            "image_transport": transport,
+            "image_transport": played.transport,
             "qos.reliability": "reliable",
             **({"fusion": args.fusion} if args.fusion else {}),
         }
-        remaps = {"image": camera, **_inputs(kinds, camera)}
-        children.start("node", "panoptic_ros.ros.node", *_ros(node, remaps))
-        _wait_until_ready(children, progress)
-        play = [str(args.bag), "--topic", camera, "--rate", str(args.rate)]
+        children.start("node", "panoptic_ros.ros.node", *_ros(node, played.remaps))
+        _wait_until_ready(children, progress, stopped)
+        play = [str(args.bag), "--topic", played.camera, "--rate", str(args.rate)]
         play += ["--wait-for", "panoptic", "replay_evaluator"]
-        children.start("player", "panoptic_ros.ros.replay.player", *play, reports=True)
-        _watch(children, progress)
-
-
-def _inputs(kinds: dict[str, str], camera: str) -> dict[str, str]:
-    """Return the node's other topics: the camera's calibration and the only odometry."""
-    folder = camera.split("/image")[0]
-    infos = [t for t, kind in kinds.items() if kind == CAMERA_INFO]
-    beside = [t for t in infos if t.startswith(folder + "/")] or infos
-    odometry = [t for t, kind in kinds.items() if kind == ODOMETRY]
-    found = {"camera_info": beside, "odom": odometry}
-    return {name: topics[0] for name, topics in found.items() if len(topics) == 1}
+        if not stopped:
+            children.start("player", "panoptic_ros.ros.replay.player", *play, reports=True)
+            _watch(children, progress, stopped)
 
 
 def _ros(parameters: dict[str, Any], remaps: dict[str, str] | None = None) -> list[str]:
@@ -147,22 +163,22 @@ def _ros(parameters: dict[str, Any], remaps: dict[str, str] | None = None) -> li
     return ["--ros-args", *settings, *moved]
 
 
-def _wait_until_ready(children: Children, progress: _Progress) -> None:
+def _wait_until_ready(children: Children, progress: _Progress, stopped: list[int]) -> None:
     end = time.monotonic() + _START_SECONDS
-    while not progress.is_ready:
+    while not (progress.is_ready or stopped):
         _take_in(children, progress)
         if time.monotonic() > end:
             raise DemoError(f"the node was not active after {_START_SECONDS:.0f} s")
 
 
-def _watch(children: Children, progress: _Progress) -> None:
+def _watch(children: Children, progress: _Progress, stopped: list[int]) -> None:
     """Show a progress bar until the bag has ended and its last frame is answered."""
     end = None
     with tqdm(desc="playing", unit="frame", disable=not sys.stdout.isatty()) as bar:
-        while not progress.is_settled() and (end is None or time.monotonic() < end):
+        while not (progress.is_settled() or stopped) and (end is None or time.monotonic() < end):
             _take_in(children, progress)
             bar.total = progress.frames
-            bar.set_postfix(answered=len(progress.answered), refresh=False)
+            bar.set_postfix(answered=progress.answered.total(), refresh=False)
             bar.update(len(progress.published) - bar.n)
             if progress.is_played and end is None:
                 end = time.monotonic() + _SETTLE_SECONDS
@@ -183,6 +199,7 @@ def _results(
     problems = [*results["problems"]]
     if not results["frames"]["answered"]:
         problems.append(f"no frame was answered; see {args.out / 'node.log'}")
-    problems += progress.problems
+    # Evaluator and player have read the same bag.
+    problems = list(dict.fromkeys([*problems, *progress.problems]))
     played = {"bag": str(args.bag), "topic": camera, "weights": args.weights, "rate": args.rate}
     return {**played, **results, "problems": problems}

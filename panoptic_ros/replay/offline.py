@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,25 +11,21 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from panoptic_ros.bags import BagMessage, Entry, stamp_ns
 from panoptic_ros.evaluation.dataset_run import extremes
 from panoptic_ros.evaluation.frame_scores import FrameScorer, FrameScores
 from panoptic_ros.evaluation.report.pictures import ReportFrame
 from panoptic_ros.evaluation.results import frame_pq
 from panoptic_ros.evaluation.timing import SHARED_STAGES, fusion_stage, peak_memory
-from panoptic_ros.messages import ImageRefused
+from panoptic_ros.ground_stage import GroundStage
+from panoptic_ros.messages import ImageRefused, decode_labels
+from panoptic_ros.output_messages import Answer, Placed
 from panoptic_ros.pipeline import ImageTooLarge, PanopticPipeline, PanopticResult
 from panoptic_ros.prediction import NonFinitePrediction
+from panoptic_ros.replay.ground_views import GroundViews
 from panoptic_ros.replay.interrupt import interruptible
-from panoptic_ros.replay.output import PanopticBag
-from panoptic_ros.replay.source import (
-    COPIED_KINDS,
-    BagMessage,
-    BagSource,
-    camera_image,
-    stamp_ns,
-    stamp_text,
-    truth_labels,
-)
+from panoptic_ros.replay.output import NODE, PanopticBag
+from panoptic_ros.replay.source import COPIED_KINDS, BagSource, camera_image, stamp_text
 
 BAG = "bag"
 
@@ -38,22 +35,23 @@ class ReplayOutcome:
     """Hold what a replay gave.
 
     timeline: one entry per frame, see docs/replay.md; scores: of the frames with a truth, and
-    the best and worst of them to show; problems: a line each; interrupted: whether it was
-    stopped before the bag's end.
+    the best and worst of them to show; problems: what is broken; notes: what else is to be
+    known, a line each; signal: that stopped it before the bag's end, or 0.
     """
 
     timeline: list[dict[str, Any]] = field(default_factory=list)
     scores: list[FrameScores] = field(default_factory=list)
     shown: list[ReportFrame] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    interrupted: bool = False
+    notes: list[str] = field(default_factory=list)
+    signal: int = 0
 
 
 class Replay:
-    """Run a pipeline over a bag's camera topic and write OUT/bag.
+    """Run a pipeline and the ground stage over a bag's camera topic and write OUT/bag.
 
-    topic, truth_topic: None chooses. Raise FileNotFoundError or ValueError where bag, topic or
-    output folder are not what they should be.
+    topic, truth_topic: None chooses; keep: copies all of the bag's topics to the output. Raise
+    FileNotFoundError or ValueError where bag, topic or output folder are not what they should be.
     """
 
     def __init__(
@@ -63,42 +61,85 @@ class Replay:
         out: Path,
         topic: str | None = None,
         truth_topic: str | None = None,
+        *,
+        keep: bool = False,
     ) -> None:
         if out.exists() and any(out.iterdir()):
             raise ValueError(f"{out} is not empty: choose another --out, nothing is overwritten")
-        self._pipeline, self._out = pipeline, out
+        self._pipeline, self._out, self._keep = pipeline, out, keep
         self.source = BagSource(bag, topic, truth_topic)
         self._scorer = FrameScorer(pipeline.labels, pipeline.options)
+        self._stage = GroundStage(pipeline.labels)
+        self._names: dict[Entry, str] = {}
+        self._stamps: Counter[str] = Counter()
+        self._not_copied: dict[str, str] = {}
 
     def __call__(self) -> ReplayOutcome:
-        """Replay to the end of what can be read; SIGINT ends it after the frame in work."""
+        """Replay to the end of what can be read; SIGINT or SIGTERM ends it after a frame.
+
+        A disk that is full ends it, too, and is a problem.
+        """
         source, outcome = self.source, ReplayOutcome()
-        with source, interruptible() as stop:
-            truth = source.truth_stamps()
-            copied = {t for t, kind in source.kinds.items() if kind in COPIED_KINDS}
-            topics = copied | ({source.camera} if source.camera else set())
-            bag = PanopticBag(self._out / BAG, source.storage, source.types, self._pipeline.labels)
-            with bag, tqdm(total=source.frames, desc="replaying", unit="frame") as bar:
-                bag.add_label_info(source.start)
-                for message in source.messages(topics):
-                    if message.topic != source.camera:
-                        bag.copy(message)
-                        continue
-                    self._frame(message, truth, bag, outcome)
-                    bar.update()
-                    if stop.is_set():
-                        outcome.interrupted = True
-                        break
-            problems = list(source.problems)
-            outcome.shown = self._shown(truth, outcome)
-        outcome.problems = [*problems, *_missing_truth(source, outcome)]
+        with source, interruptible() as stopped:
+            truth = source.truths()
+            views = GroundViews(source.bag, source.camera) if source.camera else None
+            try:
+                self._write(truth, views, stopped, outcome)
+                outcome.shown = self._shown(truth, outcome)
+            except OSError as error:
+                source.problems.append(str(error))
+            outcome.signal = stopped[0] if stopped else 0
+        outcome.problems = [*source.problems, *_missing_truth(source, outcome)]
+        outcome.notes = [*self._not_copied.values(), *(views.missing() if views else ())]
+        if not self._stage.has_tracker:
+            outcome.notes.append("instances have no track ids: `trackers` cannot be imported")
         return outcome
+
+    def _write(
+        self,
+        truth: dict[Entry, Entry],
+        views: GroundViews | None,
+        stopped: list[int],
+        outcome: ReplayOutcome,
+    ) -> None:
+        source, bag = self.source, self.source.bag
+        kinds = {t: kind for t, kind in bag.kinds.items() if not t.startswith(f"{NODE}/")}
+        decoded = {t for t, kind in kinds.items() if kind in COPIED_KINDS}
+        decoded |= {source.camera} if source.camera else set()
+        topics = decoded | ({t.name for t in bag.topics} if self._keep else set())
+        output = PanopticBag(self._out / BAG, bag.storage, bag.types, self._pipeline.labels)
+        with output, tqdm(total=source.frames, desc="replaying", unit="frame") as bar:
+            output.add_label_info(bag.start)
+            for entry in bag.entries(topics):
+                message = source.read(entry) if entry.topic.name in decoded else None
+                data = message.data if message else bag.raw(entry)
+                is_frame = entry.topic.name == source.camera
+                if data is not None and (self._keep or not is_frame):
+                    self._copy(entry, data, output)
+                if is_frame and message and views:
+                    self._frame(message, truth, views, output, outcome)
+                    bar.update()
+                if stopped:
+                    break
+
+    def _copy(self, entry: Entry, data: bytes, output: PanopticBag) -> None:
+        topic = entry.topic
+        if topic.name.startswith(f"{NODE}/"):
+            reason = "the output has its own"
+        else:
+            try:
+                output.copy(topic, entry.time, data)
+                return
+            except KeyError:
+                reason = f"its type {topic.kind} is unknown and not defined in the bag"
+        self._not_copied[topic.name] = f"{topic.name} is not copied: {reason}"
 
     def _frame(
         self,
         message: BagMessage,
-        truth: dict[int, BagMessage],
-        bag: PanopticBag,
+        truth: dict[Entry, Entry],
+        views: GroundViews,
+        output: PanopticBag,
         outcome: ReplayOutcome,
     ) -> None:
         header = message.message.header
@@ -109,54 +150,76 @@ class Replay:
         begin = time.perf_counter()
         try:
             image = camera_image(message)
-        except ImageRefused as refusal:
-            self._refuse(entry, message, refusal)
-            return
-        decode = (time.perf_counter() - begin) * 1e3
-        try:
+            decode = (time.perf_counter() - begin) * 1e3
             result = self._pipeline.run(image)
-        except (ImageTooLarge, NonFinitePrediction) as error:
-            self._refuse(entry, message, error)
+        except (ImageRefused, ImageTooLarge, NonFinitePrediction) as refusal:
+            entry["refused"] = str(refusal)
+            self.source.problems.append(f"{message.topic} at {entry['stamp']} s: {refusal}")
             return
-        bag.add(message, image, result)
+        answer = Answer(header, image, result, self._pipeline.labels)
+        output.add_answer(message.time, answer)
+        output.add_placed(message.time, self._placed(message, answer, views))
         segments = result.panoptic.segments
         entry["milliseconds"] = decode + result.timings["total"]
         entry["segments"] = len(segments)
         entry["instances"] = sum(s.is_thing for s in segments)
         entry["pq"] = None
-        labels = self._truth(truth.get(stamp_ns(header)), image)
+        labels = self._truth(truth.get(message.entry), image)
         if labels is not None:
-            scores = self._score(entry["stamp"], labels, result, decode)
+            name = self._name(message)
+            scores = self._score(name, labels, result, decode)
             outcome.scores.append(scores)
             entry["pq"] = frame_pq(scores, self._pipeline.fusion_name, self._pipeline.labels)
 
-    def _refuse(self, entry: dict[str, Any], message: BagMessage, error: Exception) -> None:
-        entry["refused"] = str(error)
-        self.source.problems.append(f"{message.topic} at {entry['stamp']} s: {error}")
+    def _placed(self, message: BagMessage, answer: Answer, views: GroundViews) -> Placed:
+        view = views.at(message, (answer.image.shape[0], answer.image.shape[1]))
+        ground = self._stage(
+            answer.result.panoptic,
+            time_ns=stamp_ns(answer.header),
+            view=view,
+            image=answer.image,
+            class_probabilities=True,
+        )
+        if view is not None and ground.frame is None:
+            views.miss(f"cannot be placed on the ground: {ground.problem}")
+        return Placed(answer, ground, self._stage.window, views.odom_frame)
 
-    def _shown(self, truth: dict[int, BagMessage], outcome: ReplayOutcome) -> list[ReportFrame]:
+    def _name(self, message: BagMessage) -> str:
+        """Return a frame's stamp, numbered where several have it."""
+        text = stamp_text(message.message.header)
+        self._stamps[text] += 1
+        number = self._stamps[text]
+        self._names[message.entry] = text if number == 1 else f"{text} ({number})"
+        return self._names[message.entry]
+
+    def _shown(self, truth: dict[Entry, Entry], outcome: ReplayOutcome) -> list[ReportFrame]:
         """Predict the best and the worst frames once more, to be looked at."""
         fusion, shown = self._pipeline.fusion_name, []
-        quality = {entry["stamp"]: entry.get("pq") for entry in outcome.timeline}
+        labels = self._pipeline.labels
+        quality = {scores.name: frame_pq(scores, fusion, labels) for scores in outcome.scores}
         ranks = {name: (r, pq) for r, group in extremes(quality) for name, pq in group.items()}
-        for message in self.source.messages({self.source.camera} if ranks else set()):
-            header = message.message.header
-            if stamp_text(header) not in ranks:
+        for entry, name in self._names.items():
+            message = self.source.bag.read(entry) if name in ranks else None
+            true = self._truth(truth[entry]) if message else None
+            if message is None or true is None:
                 continue
-            image, labels = camera_image(message), truth_labels(truth[stamp_ns(header)])
-            rank, pq = ranks.pop(stamp_text(header))
+            image, (rank, pq) = camera_image(message), ranks[name]
             prediction = self._pipeline(image).labels
             shown.append(
-                ReportFrame(stamp_text(header), fusion, rank, pq, image, labels, prediction)
+                ReportFrame(
+                    name, fusion, "best" if rank == "best" else "worst", pq, image, true, prediction
+                )
             )
         return sorted(shown, key=lambda f: (f.rank, f.pq if f.rank == "worst" else -f.pq))
 
-    def _truth(self, message: BagMessage | None, image: np.ndarray) -> np.ndarray | None:
+    def _truth(self, entry: Entry | None, image: np.ndarray | None = None) -> np.ndarray | None:
+        """Return the label image at a place, of the image's size if one is given."""
+        message = self.source.bag.read(entry) if entry else None
         if message is None:
             return None
         try:
-            labels = truth_labels(message)
-            if labels.shape != image.shape[:2]:
+            labels = decode_labels(message.message)
+            if image is not None and labels.shape != image.shape[:2]:
                 raise ImageRefused(f"size {labels.shape}, the image has {image.shape[:2]}")
         except ImageRefused as refusal:
             self.source.problems.append(
@@ -187,6 +250,6 @@ def _missing_truth(source: BagSource, outcome: ReplayOutcome) -> list[str]:
     """Say how many frames have no truth, in a bag that has some."""
     answered = sum("refused" not in entry for entry in outcome.timeline)
     missing = answered - len(outcome.scores)
-    if source.truth is None or not missing or outcome.interrupted:
+    if source.truth is None or not missing or outcome.signal:
         return []
     return [f"{missing} of {answered} frames have no truth of their stamp on {source.truth}"]

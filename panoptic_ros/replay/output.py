@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,88 +12,120 @@ import numpy as np
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys.store import Typestore
 
+from panoptic_ros.bags import Topic
 from panoptic_ros.bags.layout import LATCHED, VERSION
 from panoptic_ros.labels import LabelSet
-from panoptic_ros.messages.panoptic import (
-    IMAGE_KIND,
-    INSTANCES_KIND,
-    LABEL_INFO_KIND,
-    MessageBuilder,
+from panoptic_ros.output_messages import (
+    GROUND_OUTPUTS,
+    IMAGE_OUTPUTS,
+    LABEL_INFO,
+    LATCHED_OUTPUTS,
+    OUTPUT_KINDS,
+    Answer,
+    OutputMessages,
+    Placed,
 )
-from panoptic_ros.pipeline import PanopticResult
-from panoptic_ros.replay.source import BagMessage
-from panoptic_ros.visualization import overlay
 
 NODE = "/panoptic"
-TOPICS = {
-    "labels": IMAGE_KIND,
-    "semantic": IMAGE_KIND,
-    "confidence": IMAGE_KIND,
-    "instances": INSTANCES_KIND,
-    "color": IMAGE_KIND,
-    "label_info": LABEL_INFO_KIND,
-}
-_LATCHED_TOPICS = (f"{NODE}/label_info", "/tf_static")
+_LATCHED_TOPICS = {f"{NODE}/{name}" for name in LATCHED_OUTPUTS} | {"/tf_static"}
 
 
 class PanopticBag:
     """Write the node's topics, and copies of recorded messages; closed, the bag is complete.
 
-    Raise rosbags' WriterError where the folder is there already.
+    A process that is killed leaves what it wrote before the frame in work (sqlite3), or before
+    the last megabyte (mcap). Raise OSError that names the bag where it cannot be written,
+    rosbags' WriterError where the folder is there already.
     """
 
     def __init__(self, path: Path, storage: str, types: Typestore, labels: LabelSet) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
         plugin = StoragePlugin.MCAP if storage == "mcap" else StoragePlugin.SQLITE3
         self._writer = Writer(path, version=VERSION, storage_plugin=plugin)
         if plugin is StoragePlugin.MCAP:
             # Inside the file, as every reader of MCAP knows it: the whole shrinks to a quarter.
             self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         self._types, self._labels = types, labels
-        self._build = MessageBuilder(types.types.__getitem__, np.asarray)
-        self._connections: dict[str, Any] = {}
+        self._messages = OutputMessages(types.types.__getitem__, np.asarray)
+        self._connections: dict[tuple[str, str], Any] = {}
 
     def __enter__(self) -> PanopticBag:
-        self._writer.open()
-        for name, kind in TOPICS.items():
-            self._connect(f"{NODE}/{name}", kind)
+        with self._named():
+            self._writer.open()
+            for name, kind in OUTPUT_KINDS.items():
+                self._connect(f"{NODE}/{name}", kind)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._writer.close()
+        with self._named():
+            self._writer.close()
 
     def add_label_info(self, time: int) -> None:
         """Write the meaning of the labels, once, before the first frame."""
         stamp = self._types.types["builtin_interfaces/msg/Time"](*divmod(time, 10**9))
-        self._write("label_info", time, self._build.label_info(self._labels, stamp))
+        self._write(time, [(LABEL_INFO, self._messages.build.label_info(self._labels, stamp))])
 
-    def add(self, frame: BagMessage, image: np.ndarray, result: PanopticResult) -> None:
-        """Write what the node publishes for a frame, with its stamp and log time."""
-        build, header, time = self._build, frame.message.header, frame.time
-        panoptic, semantic = result.panoptic, result.semantic
-        self._write("labels", time, build.labels(panoptic, header))
-        self._write("semantic", time, build.image(semantic.class_map(), "mono8", header))
-        self._write("confidence", time, build.image(semantic.confidence_map(), "mono8", header))
-        self._write("instances", time, build.instances(panoptic, self._labels, header))
-        colors = overlay(image, panoptic, self._labels)
-        self._write("color", time, build.image(colors, "rgb8", header))
+    def add_answer(self, time: int, answer: Answer) -> None:
+        """Write the images of a frame at its log time."""
+        self._write(time, self._messages.images(answer, IMAGE_OUTPUTS))
 
-    def copy(self, message: BagMessage) -> None:
-        """Write a recorded message as it was."""
-        connection = self._connect(message.topic, message.kind)
-        self._writer.write(connection, message.time, message.data)
+    def add_placed(self, time: int, placed: Placed) -> None:
+        """Write what the ground stage made of a frame, the last of it."""
+        self._write(time, self._messages.placed(placed, GROUND_OUTPUTS))
+        self._save()
 
-    def _write(self, name: str, time: int, message: Any) -> None:
-        connection = self._connections[f"{NODE}/{name}"]
-        data = self._types.serialize_cdr(message, connection.msgtype)
-        self._writer.write(connection, time, data)
+    def copy(self, topic: Topic, time: int, data: bytes) -> None:
+        """Write a recorded message as it was.
 
-    def _connect(self, topic: str, kind: str) -> Any:
-        if topic not in self._connections:
-            self._connections[topic] = self._writer.add_connection(
-                topic,
-                kind,
-                typestore=self._types,
-                offered_qos_profiles=[LATCHED] if topic in _LATCHED_TOPICS else [],
-            )
-        return self._connections[topic]
+        Raise KeyError where its type is unknown and the bag does not define it.
+        """
+        key = topic.name, topic.kind
+        if key not in self._connections:
+            self._connect_copy(topic)
+        with self._named():
+            self._writer.write(self._connections[key], time, data)
+
+    def _connect_copy(self, topic: Topic) -> None:
+        if topic.kind in self._types.types:
+            self._connect(topic.name, topic.kind)
+            return
+        if not topic.definition or not topic.digest:
+            raise KeyError(topic.kind)
+        self._connections[topic.name, topic.kind] = self._writer.add_connection(
+            topic.name,
+            topic.kind,
+            msgdef=topic.definition,
+            rihs01=topic.digest,
+            serialization_format=topic.serialization,
+        )
+
+    def _write(self, time: int, messages: Iterable[tuple[str, Any]]) -> None:
+        for name, message in messages:
+            connection = self._connections[f"{NODE}/{name}", OUTPUT_KINDS[name]]
+            data = self._types.serialize_cdr(message, connection.msgtype)
+            with self._named():
+                self._writer.write(connection, time, data)
+
+    def _save(self) -> None:
+        """Make what is written last: sqlite3 takes back what was not committed."""
+        database = getattr(self._writer.storage, "conn", None)
+        if database is not None:
+            with self._named():
+                database.commit()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Name the bag in errors of the disk."""
+        try:
+            yield
+        except (OSError, sqlite3.Error) as error:
+            raise OSError(f"{self._path} cannot be written any further: {error}") from error
+
+    def _connect(self, topic: str, kind: str) -> None:
+        self._connections[topic, kind] = self._writer.add_connection(
+            topic,
+            kind,
+            typestore=self._types,
+            offered_qos_profiles=[LATCHED] if topic in _LATCHED_TOPICS else [],
+        )

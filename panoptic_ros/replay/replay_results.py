@@ -19,7 +19,7 @@ def replay_results(
     """Return the content of results.json: that of an evaluation, as far as there is a truth.
 
     Two more keys: `replay` (bag, topic, frames, answered, refused, scored, interrupted,
-    problems) and `timeline` (see docs/replay.md).
+    problems, notes) and `timeline` (see docs/replay.md).
     """
     answered = [e["milliseconds"] for e in outcome.timeline if "refused" not in e]
     dataset = {"name": "bag", "root": str(bag), "split": topic or "", "mapped_to_void": []}
@@ -56,8 +56,9 @@ def replay_results(
         "answered": len(answered),
         "refused": len(outcome.timeline) - len(answered),
         "scored": len(outcome.scores),
-        "interrupted": outcome.interrupted,
+        "interrupted": bool(outcome.signal),
         "problems": outcome.problems,
+        "notes": outcome.notes,
     }
     results["timeline"] = outcome.timeline
     return results

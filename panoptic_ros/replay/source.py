@@ -2,66 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
-from panoptic_ros.bags import Entry, Recording
-from panoptic_ros.bags.message_types import learn, own_types
-from panoptic_ros.messages import ImageRefused, decode_compressed, decode_image
-from panoptic_ros.replay.topics import COMPRESSED, IMAGE_KINDS, camera_topic, truth_topic
+from panoptic_ros.bags import (
+    CAMERA_INFO,
+    COMPRESSED,
+    IMAGE,
+    ODOMETRY,
+    TF,
+    BagMessage,
+    BagReader,
+    Entry,
+)
+from panoptic_ros.messages import decode_compressed, decode_image
+from panoptic_ros.replay.ground_views import depth_topics
 
-CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
-ODOMETRY = "nav_msgs/msg/Odometry"
+IMAGE_KINDS = (IMAGE, COMPRESSED)
 # What a viewer needs to show the output beside the drive, and the node to place it on the ground;
 # the camera's pictures stay where they are, ~/color has them.
-COPIED_KINDS = (CAMERA_INFO, "tf2_msgs/msg/TFMessage", ODOMETRY)
-
-
-@dataclass(frozen=True)
-class BagMessage:
-    """Hold a message of a bag.
-
-    time: log time, nanoseconds; data: as recorded (CDR); message: None where its type is unknown.
-    """
-
-    topic: str
-    kind: str
-    time: int
-    data: bytes
-    message: Any
+COPIED_KINDS = (CAMERA_INFO, TF, ODOMETRY)
+# What the town writes, and the same as raw images.
+TRUTH_TOPICS = ("/ground_truth/labels/compressed", "/ground_truth/labels")
+# Of the shortest time between two frames: by so much their truth may be logged apart from them.
+_LOGGED_APART = 0.1
+_SHOWN_STAMPS = 3
 
 
 class BagSource:
-    """Read a bag's messages in the order of their log times.
+    """Read a bag's camera, and find its ground truth.
 
-    camera, truth: topics, None where there is none; problems: what is broken or odd, a line
-    each, growing while messages are read. Use as a context manager.
+    camera, truth: topics, None where there is none; frames: how many; problems: what is broken
+    or odd, a line each, growing while messages are read. Use as a context manager.
     Raise FileNotFoundError or ValueError where the bag or a wanted topic is not there.
     """
 
     def __init__(self, path: Path, topic: str | None = None, truth: str | None = None) -> None:
-        self._recording = Recording(path)
-        self.problems = self._recording.problems
+        self.bag = BagReader(path)
+        self.problems = self.bag.problems
         try:
-            self.types = own_types()
-            self.problems += learn(self.types, self._recording.topics)
-            counts = self._recording.counts()
-            kinds = {t.name: t.kind for t in self._recording.topics if counts[t.name]}
-            self.truth = truth_topic(kinds, truth)
-            self.camera = camera_topic(kinds, topic, self.truth)
+            self.truth = self._truth_topic(truth)
+            self.camera = self._camera_topic(topic)
         except BaseException:
-            self.close()
+            self.bag.close()
             raise
-        self.kinds = kinds
-        self.storage = self._recording.storage
-        self.frames = counts[self.camera] if self.camera else 0
+        self.frames = self.bag.counts[self.camera] if self.camera else 0
         if self.camera is None:
-            known = ", ".join(f"{name} ({kind})" for name, kind in sorted(kinds.items()))
+            known = ", ".join(f"{name} ({kind})" for name, kind in sorted(self.bag.kinds.items()))
             self.problems.append(f"{path} has no images; its topics: {known or 'none'}")
         self._calibrations: dict[str, bytes] = {}
 
@@ -69,46 +60,78 @@ class BagSource:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self.bag.close()
 
-    def close(self) -> None:
-        """Close the bag."""
-        self._recording.close()
+    def read(self, entry: Entry) -> BagMessage | None:
+        """Read a message as `BagReader.read` does; tell of a calibration that changes."""
+        message = self.bag.read(entry)
+        if message is not None and message.kind == CAMERA_INFO:
+            self._watch_calibration(message)
+        return message
 
-    @property
-    def start(self) -> int:
-        """Log time of the first message, nanoseconds."""
-        return self._recording.start
+    def truths(self) -> dict[Entry, Entry]:
+        """Return where the truth of each frame lies.
 
-    def messages(self, topics: set[str]) -> Iterator[BagMessage]:
-        """Yield the messages of some topics; one that cannot be read is a problem, not an end."""
-        for entry in self._recording.entries():
-            if entry.topic.name in topics and (message := self._read(entry)):
-                self._watch_calibration(message)
-                yield message
-
-    def truth_stamps(self) -> dict[int, BagMessage]:
-        """Return the truth's messages by stamp, nanoseconds; the pictures stay compressed."""
-        if self.truth is None:
+        The truth has its frame's stamp. Of stamps that several frames share the log times
+        decide; where those leave a doubt nothing is paired, and the stamps are a problem.
+        """
+        if self.camera is None or self.truth is None:
             return {}
-        return {stamp_ns(m.message.header): m for m in self.messages({self.truth})}
+        frames, truths = ([*self.bag.entries({t})] for t in (self.camera, self.truth))
+        groups: dict[int | None, tuple[list[Entry], list[Entry]]] = defaultdict(lambda: ([], []))
+        for entries, position in ((frames, 0), (truths, 1)):
+            for entry in entries:
+                groups[self.bag.stamp(entry)][position].append(entry)
+        groups.pop(None, None)
+        paired: dict[Entry, Entry] = {}
+        doubtful: list[int] = []
+        for stamp, (of_stamp, true) in groups.items():
+            if len(of_stamp) == len(true) == 1:
+                paired[of_stamp[0]] = true[0]
+                continue
+            pairs = paired_by_time([e.time for e in of_stamp], [e.time for e in true])
+            paired.update((of_stamp[i], true[j]) for i, j in pairs)
+            if true and of_stamp and not pairs and stamp is not None:
+                doubtful.append(stamp)
+        if doubtful:
+            self.problems.append(
+                f"not scored: {stamps_text(doubtful)} belong to several messages of {self.camera} "
+                f"or {self.truth}, and the log times do not tell which truth is whose"
+            )
+        return paired
 
-    def _read(self, entry: Entry) -> BagMessage | None:
-        topic = entry.topic
-        try:
-            data = self._recording.data(entry)
-            known = topic.kind in self.types.types
-            message = self.types.deserialize_cdr(data, topic.kind) if known else None
-        # A damaged message fails in as many ways as its type has fields.
-        except Exception as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            self.problems.append(f"{topic.name} at {entry.time / 1e9:.6f} s: unreadable ({reason})")
-            return None
-        return BagMessage(topic.name, topic.kind, entry.time, bytes(data), message)
+    def truth_by_stamp(self) -> dict[int, Entry]:
+        """Return where the truth of each stamp lies that one frame alone has, nanoseconds."""
+        pairs = {self.bag.stamp(frame): truth for frame, truth in self.truths().items()}
+        shared = Counter(self.bag.stamp(e) for e in self.bag.entries({self.camera or ""}))
+        return {s: truth for s, truth in pairs.items() if s is not None and shared[s] == 1}
+
+    def _truth_topic(self, wanted: str | None) -> str | None:
+        """Return the topic of ground-truth label images, None where the bag has none."""
+        if wanted is not None:
+            return self._wanted(wanted, "--truth-topic")
+        return next((t for t in TRUTH_TOPICS if self.bag.kinds.get(t) in IMAGE_KINDS), None)
+
+    def _camera_topic(self, wanted: str | None) -> str | None:
+        """Return the camera's topic, None where the bag has no images."""
+        if wanted is not None:
+            return self._wanted(wanted, "--topic")
+        other = {self.truth, *depth_topics(self.bag)}
+        images = [t for t in self.bag.topics_of(*IMAGE_KINDS) if t not in other]
+        if len(images) > 1:
+            raise ValueError(
+                f"the bag has several image topics, choose by --topic: {', '.join(images)}"
+            )
+        return images[0] if images else None
+
+    def _wanted(self, wanted: str, option: str) -> str:
+        images = self.bag.topics_of(*IMAGE_KINDS)
+        if wanted not in images:
+            known = ", ".join(images) or "none"
+            raise ValueError(f"{option} {wanted}: no image topic; the bag's: {known}")
+        return wanted
 
     def _watch_calibration(self, message: BagMessage) -> None:
-        if message.kind != CAMERA_INFO:
-            return
         info = message.message
         fields = (info.height, info.width, info.distortion_model, info.binning_x, info.binning_y)
         arrays = (np.asarray(a, float).tobytes() for a in (info.k, info.d, info.r, info.p))
@@ -122,9 +145,24 @@ class BagSource:
             )
 
 
-def stamp_ns(header: Any) -> int:
-    """Return a header's stamp in nanoseconds."""
-    return header.stamp.sec * 10**9 + header.stamp.nanosec
+def paired_by_time(frames: Sequence[int], truths: Sequence[int]) -> list[tuple[int, int]]:
+    """Return which frame and which truth belong together by their log times, as positions.
+
+    Pairs are each other's nearest, a tenth of the shortest time between two frames or truths
+    apart at most. Where one of the fewer stays alone, or two have the same time: nothing.
+    """
+    steps = [abs(int(d)) for times in (frames, truths) for d in np.diff(sorted(times))]
+    if not (frames and truths and steps):
+        return []
+    distances = np.abs(np.subtract.outer(np.array(frames), np.array(truths)))
+    nearest_truth, nearest_frame = distances.argmin(axis=1), distances.argmin(axis=0)
+    pairs = [
+        (i, int(j))
+        for i, j in enumerate(nearest_truth)
+        if nearest_frame[j] == i and distances[i, j] <= _LOGGED_APART * min(steps)
+    ]
+    is_sure = min(steps) > 0 and len(pairs) == min(len(frames), len(truths))
+    return pairs if is_sure else []
 
 
 def stamp_text(header: Any) -> str:
@@ -132,42 +170,14 @@ def stamp_text(header: Any) -> str:
     return f"{header.stamp.sec}.{header.stamp.nanosec:09d}"
 
 
+def stamps_text(stamps: Sequence[int]) -> str:
+    """Return stamps, nanoseconds, as words for a message: the first, and how many more."""
+    shown = ", ".join(f"{stamp / 1e9:.9f} s" for stamp in stamps[:_SHOWN_STAMPS])
+    more = len(stamps) - _SHOWN_STAMPS
+    return f"the stamps {shown}" + (f" and {more} more" if more > 0 else "")
+
+
 def camera_image(message: BagMessage) -> np.ndarray:
     """Return a camera message's picture as the node sees it; raise ImageRefused."""
     decode = decode_compressed if message.kind == COMPRESSED else decode_image
     return decode(message.message)
-
-
-def truth_labels(message: BagMessage) -> np.ndarray:
-    """Return a ground-truth message's label image, integer [H, W].
-
-    CompressedImage with a PNG of 16 bits, or Image 16UC1 or 32SC1, in Cityscapes' instance ids.
-    Raise ImageRefused for anything else.
-    """
-    if message.kind not in IMAGE_KINDS:
-        raise ImageRefused(f"{message.kind} is no image")
-    return _png(message) if message.kind == COMPRESSED else _raw(message)
-
-
-def _png(message: BagMessage) -> np.ndarray:
-    data = np.frombuffer(bytes(message.message.data), np.uint8)
-    labels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-    if labels is None or labels.ndim != 2 or labels.dtype != np.uint16:
-        raise ImageRefused(f"{message.topic}: a label image must be a PNG of one 16-bit channel")
-    return labels
-
-
-def _raw(message: BagMessage) -> np.ndarray:
-    image = message.message
-    kind = {"16UC1": np.uint16, "mono16": np.uint16, "32SC1": np.int32}.get(image.encoding)
-    if kind is None:
-        raise ImageRefused(
-            f"{message.topic}: encoding {image.encoding!r}; a label image is 16UC1 or 32SC1"
-        )
-    order = ">" if image.is_bigendian else "<"
-    dtype = np.dtype(kind).newbyteorder(order)
-    if image.step * image.height != len(image.data) or image.step < image.width * dtype.itemsize:
-        raise ImageRefused(f"{message.topic}: {len(image.data)} bytes do not fit its size")
-    rows = np.frombuffer(bytes(image.data), np.uint8).reshape(image.height, image.step)
-    pixels = np.ascontiguousarray(rows[:, : image.width * dtype.itemsize])
-    return pixels.view(dtype).astype(kind)

@@ -2,7 +2,13 @@ import cv2
 import numpy as np
 import pytest
 
+from panoptic_ros.bags.message_types import own_types
 from panoptic_ros.demo.footage import open_footage
+
+
+def stamp(data, kind):
+    stamp = own_types().deserialize_cdr(data, kind).header.stamp
+    return stamp.sec + stamp.nanosec * 1e-9
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +58,24 @@ def test_what_is_no_video_is_named(tmp_path):
     file.write_text("this is not a video")
     with pytest.raises(ValueError, match=r"text\.mp4 is not a video"):
         open_footage(file, 10)
+
+
+def test_the_drives_shots_hold_what_was_recorded_with_them():
+    footage = open_footage(None, 80)
+    assert (footage.count, round(footage.rate)) == (80, 10)
+    shots = footage.shots()
+    first, second = next(shots), next(shots)
+    infos = [stamp(s.info, "sensor_msgs/msg/CameraInfo") for s in (first, second)]
+    odometry = [stamp(s.odometry, "nav_msgs/msg/Odometry") for s in (first, second)]
+    assert infos == odometry
+    assert infos[1] - infos[0] == pytest.approx(0.1, abs=1e-3)
+    assert (first.time, second.time) == pytest.approx((0, 0.1))
+    assert first.image.shape == (512, 1024, 3)
+    assert (first.image != second.image).any()
+
+
+def test_the_drives_mounting_is_that_of_a_camera_that_looks_ahead():
+    mounting = open_footage(None, 1).mounting
+    assert 1 < mounting["z"] < 3
+    assert 0 < mounting["pitch"] < 0.2
+    assert np.allclose([mounting["roll"], mounting["yaw"]], 0, atol=1e-9)

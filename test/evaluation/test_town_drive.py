@@ -39,11 +39,18 @@ def test_without_a_limit_all_frames_come():
 def test_bags_that_cannot_be_used_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no bag .*nowhere"):
         bag_drive(tmp_path / "nowhere")
-    with pytest.raises(FileNotFoundError, match=f"{tmp_path}' does not exist"):
+    with pytest.raises(ValueError, match=f"{tmp_path} is not a bag that can be read"):
         bag_drive(tmp_path)
     (tmp_path / "metadata.yaml").write_text("no bag")
     with pytest.raises(ValueError, match=f"{tmp_path} is not a bag that can be read"):
         bag_drive(tmp_path)
+
+
+def test_a_broken_drive_is_not_scored(tmp_path):
+    (file,) = SAMPLE.glob("*.mcap")
+    (tmp_path / file.name).write_bytes(file.read_bytes()[:5_000_000])
+    with pytest.raises(ValueError, match=r"is broken: .* is cut off at byte 5000000"):
+        bag_drive(tmp_path / file.name)
 
 
 def test_frames_from_files(tmp_path):

@@ -23,8 +23,7 @@ from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from panoptic_ros.demo.bag_frames import Shot
-from panoptic_ros.demo.footage import Footage, open_footage
+from panoptic_ros.demo.footage import Footage, Shot, open_footage
 from panoptic_ros.msg import PanopticInstances
 from panoptic_ros.ros import transforms
 from panoptic_ros.ros.conversions import rgb8_image
@@ -63,7 +62,7 @@ class Camera(Node):
             self._broadcaster = transforms.broadcast_mounting(self, _FRAME, mounting)
         self.create_subscription(PanopticInstances, "panoptic/instances", self._on_answer, 5)
 
-    def wait_for_node(self) -> None:
+    def wait_for_panoptic(self) -> None:
         """Wait until the panoptic node subscribes."""
         while "panoptic" not in {
             info.node_name for info in self.get_subscriptions_info_by_topic("/image")
@@ -81,7 +80,7 @@ class Camera(Node):
             (self._info, CameraInfo, shot.info),
             (self._odometry, Odometry, shot.odometry),
         ):
-            if recorded is not None:
+            if publisher is not None and recorded is not None:
                 message = deserialize_message(recorded, kind)
                 message.header.stamp = stamp.to_msg()
                 publisher.publish(message)
@@ -156,7 +155,7 @@ def main() -> None:
     rclpy.init()
     try:
         camera = Camera(footage.mounting)
-        camera.wait_for_node()
+        camera.wait_for_panoptic()
         play(camera, footage, args.seconds)
         _report("camera_done")
         # Reliable messages may still be on their way; the parent ends this process.

@@ -15,6 +15,7 @@ import argparse
 import json
 import time
 from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,11 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
 from sensor_msgs.msg import Image
 
-from panoptic_ros.demo.gather import Gather
 from panoptic_ros.demo.panels import save_png, side_by_side
 from panoptic_ros.labels import UNLABELED, class_ids
 from panoptic_ros.msg import LabelInfo, PanopticInstances
 from panoptic_ros.ros.conversions import image_to_rgb
-from panoptic_ros.ros.demo.ground_view import GroundPane
+from panoptic_ros.ros.demo.ground_pane import GroundPane
 
 _TOPICS = {
     "image": ("image", Image),
@@ -42,6 +42,26 @@ _TOPICS = {
     "instances": ("panoptic/instances", PanopticInstances),
 }
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+class Gather:
+    """Collect one value per topic under each stamp."""
+
+    def __init__(self, topics: Iterable[str]) -> None:
+        self._topics = frozenset(topics)
+        self._open: dict[int, dict[str, Any]] = {}
+
+    def add(self, topic: str, stamp: int, value: Any) -> dict[str, Any] | None:
+        """Keep a value; return all of a stamp's, by topic, once they are complete.
+
+        Older stamps are given up then: of frames that the node dropped only the image came.
+        """
+        values = self._open.setdefault(stamp, {})
+        values[topic] = value
+        if values.keys() != self._topics:
+            return None
+        self._open = {s: v for s, v in self._open.items() if s > stamp}
+        return values
 
 
 class Viewer(Node):

@@ -24,13 +24,13 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 
+from panoptic_ros.bags import COMPRESSED, IMAGE, Entry, stamp_ns
 from panoptic_ros.labels import label_set
-from panoptic_ros.messages import ImageRefused
+from panoptic_ros.messages import ImageRefused, decode_labels
 from panoptic_ros.msg import LabelInfo
-from panoptic_ros.replay.live_report import report_text
-from panoptic_ros.replay.live_score import LiveScore
-from panoptic_ros.replay.source import BagMessage, BagSource, stamp_ns, truth_labels
-from panoptic_ros.replay.topics import COMPRESSED, IMAGE, TRUTH_TOPICS
+from panoptic_ros.replay.live_score import LiveScore, report_text
+from panoptic_ros.replay.source import TRUTH_TOPICS, BagSource
+from panoptic_ros.whole_files import write_json
 
 NODE = "replay_evaluator"
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -69,14 +69,15 @@ class Evaluator(Node):
         self._last_arrival: float | None = None
         self._refused: list[str] = []
         self._scorer = ThreadPoolExecutor(max_workers=1)
-        self._recorded: dict[int, BagMessage] = {}
+        self._source: BagSource | None = None
+        self._recorded: dict[int, Entry] = {}
         truth = self._text("truth_topic")
         if bag := self._text("bag"):
-            with BagSource(Path(bag), self._text("image_topic"), truth or None) as source:
-                self._recorded = source.truth_stamps()
+            self._source = BagSource(Path(bag), self._text("image_topic"), truth or None)
+            self._recorded = self._source.truth_by_stamp()
         else:
             topic = truth or TRUTH_TOPICS[0]
-            self._subscribe_once_published(topic, lambda m: self._on_truth(topic, m))
+            self._subscribe_once_published(topic, self._on_truth)
         self._subscribe()
 
     @property
@@ -89,12 +90,11 @@ class Evaluator(Node):
     def report(self) -> dict[str, Any]:
         """Return and write the results, once all answers are scored."""
         self._scorer.shutdown(wait=True)
-        problems = [*self._refused, *self._score.problems]
+        recorded = self._source.problems if self._source else []
+        problems = [*recorded, *self._refused, *self._score.problems]
         results = {**self._score.results(), "problems": problems}
         if file := self._text("report_file"):
-            path = Path(file)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+            write_json(Path(file), results)
         return results
 
     def _text(self, name: str) -> str:
@@ -134,23 +134,22 @@ class Evaluator(Node):
     def _on_labels(self, message: Image) -> None:
         self._last_arrival = time.monotonic()
         stamp = stamp_ns(message.header)
-        if self._score.add_answer(stamp, self._last_arrival):
-            self._in_turn(lambda: self._add_labels(stamp, message))
+        self._score.add_answer(stamp, self._last_arrival)
+        self._in_turn(lambda: self._add_labels(stamp, message))
 
-    def _on_truth(self, topic: str, message: Any) -> None:
-        self._in_turn(lambda: self._add_truth(topic, message))
+    def _on_truth(self, message: Any) -> None:
+        stamp = stamp_ns(message.header)
+        self._in_turn(lambda: self._score.add_truth(stamp, decode_labels(message)))
 
     def _add_labels(self, stamp: int, message: Image) -> None:
-        labels = truth_labels(BagMessage(self._text("labels_topic"), IMAGE, 0, b"", message))
-        self._score.add_labels(stamp, labels)
-        if recorded := self._recorded.pop(stamp, None):
-            self._score.add_truth(stamp, truth_labels(recorded))
-        _report("answered", stamp_ns=stamp)
-
-    def _add_truth(self, topic: str, message: Any) -> None:
-        kind = COMPRESSED if isinstance(message, CompressedImage) else IMAGE
-        recorded = BagMessage(topic, kind, 0, b"", message)
-        self._score.add_truth(stamp_ns(message.header), truth_labels(recorded))
+        try:
+            self._score.add_labels(stamp, decode_labels(message))
+            if self._source and (entry := self._recorded.pop(stamp, None)):
+                recorded = self._source.bag.read(entry)
+                if recorded is not None:
+                    self._score.add_truth(stamp, decode_labels(recorded.message))
+        finally:
+            _report("answered", stamp_ns=stamp)
 
     def _in_turn(self, work: Callable[[], None]) -> None:
         """Do in the thread what would make times of arrival wrong."""

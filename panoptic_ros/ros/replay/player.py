@@ -7,7 +7,6 @@ Reports, one JSON object per line: {"event": "playing", "frames": n} at the star
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import time
 from pathlib import Path
@@ -18,7 +17,9 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
-from panoptic_ros.replay.source import COPIED_KINDS, BagSource, stamp_ns
+from panoptic_ros.bags import stamp_ns
+from panoptic_ros.replay.source import COPIED_KINDS, BagSource
+from panoptic_ros.ros.conversions import message_type
 
 # What is published while the middleware still connects is lost.
 _CONNECT_SECONDS = 2.0
@@ -34,14 +35,14 @@ class Player(Node):
         self._source = source
         self._publishers_of = {
             topic: publisher
-            for topic, kind in source.kinds.items()
+            for topic, kind in source.bag.kinds.items()
             if (topic == source.camera or kind in COPIED_KINDS)
             and (publisher := self._publisher(topic, kind))
         }
 
     def wait_for(self, names: list[str]) -> None:
         """Wait until nodes of these names subscribe to the camera's topic."""
-        topic = self._source.camera
+        topic = self._source.camera or ""
         while not set(names) <= {
             info.node_name for info in self.get_subscriptions_info_by_topic(topic)
         }:
@@ -51,7 +52,10 @@ class Player(Node):
     def play(self, rate: float) -> None:
         """Publish everything at the pace of its log times; rate: how much faster."""
         first, start = None, time.monotonic()
-        for message in self._source.messages(set(self._publishers_of)):
+        for entry in self._source.bag.entries(self._publishers_of):
+            message = self._source.read(entry)
+            if message is None:
+                continue
             first = message.time if first is None else first
             self._rest(start + (message.time - first) / 1e9 / rate - time.monotonic())
             self._publishers_of[message.topic].publish(message.data)
@@ -59,9 +63,8 @@ class Player(Node):
                 _report("published", stamp_ns=stamp_ns(message.message.header))
 
     def _publisher(self, topic: str, kind: str) -> Publisher | None:
-        package, _, name = kind.split("/")
         try:
-            message_type = getattr(importlib.import_module(f"{package}.msg"), name)
+            of_kind = message_type(kind)
         except ModuleNotFoundError:
             # TF's messages: where they are not installed, nobody can listen to them.
             return None
@@ -71,7 +74,7 @@ class Player(Node):
             else DurabilityPolicy.VOLATILE
         )
         qos = QoSProfile(depth=_DEPTH, durability=durability)
-        return self.create_publisher(message_type, topic, qos)
+        return self.create_publisher(of_kind, topic, qos)
 
     def _rest(self, seconds: float) -> None:
         end = time.monotonic() + seconds

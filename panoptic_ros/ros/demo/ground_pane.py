@@ -30,7 +30,7 @@ class GroundPane:
     def __init__(self, node: Node) -> None:
         self._arrival = threading.Condition()
         self._messages: dict[int, dict[str, Any]] = {}
-        self._labels: LabelInfo | None = None
+        self._label_set = ""
         self._blank: np.ndarray | None = None
         for key, topic, kind, qos in (
             ("grid", "panoptic/grid", OccupancyGrid, 10),
@@ -58,7 +58,7 @@ class GroundPane:
         return picture
 
     def _on_labels(self, message: LabelInfo) -> None:
-        self._labels = message
+        self._label_set = message.label_set
 
     def _keep(self, key: str, message: Any) -> None:
         headers = message.markers if isinstance(message, MarkerArray) else [message]
@@ -71,13 +71,11 @@ class GroundPane:
 
     def _is_complete(self, stamp_ns: int) -> bool:
         parts = self._messages.get(stamp_ns, {})
-        return self._labels is not None and {"grid", "classes", "pose"} <= parts.keys()
+        return bool(self._label_set) and {"grid", "classes", "pose"} <= parts.keys()
 
     def _draw(self, parts: dict[str, Any]) -> np.ndarray:
         grid = parts["grid"]
-        picture = draw_cells(
-            _cells(grid), _cells(parts["classes"]), label_set(self._labels.label_set)
-        )
+        picture = draw_cells(_cells(grid), _cells(parts["classes"]), label_set(self._label_set))
         pose = _pose(parts["pose"])
         markers = parts["tracks"].markers if "tracks" in parts else []
         draw_marks(picture, _marks(markers, pose), _window(grid))

@@ -1,4 +1,8 @@
-from panoptic_ros.demo.gather import Gather
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
+
+from panoptic_ros.ros.demo.viewer import Gather
 
 
 def test_a_stamp_is_complete_with_its_last_topic_in_any_order():

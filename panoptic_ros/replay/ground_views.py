@@ -1,0 +1,229 @@
+"""What a bag tells about each frame beside its picture, so that it can be placed on the ground."""
+
+from __future__ import annotations
+
+import math
+import re
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import cv2
+import numpy as np
+
+from panoptic_ros.bags import (
+    CAMERA_INFO,
+    CLOUD,
+    IMAGE,
+    ODOMETRY,
+    TF,
+    BagMessage,
+    BagReader,
+    Entry,
+    stamp_ns,
+)
+from panoptic_ros.geometry.camera_model import CameraModel
+from panoptic_ros.geometry.ground_plane import GroundView
+from panoptic_ros.geometry.poses import Pose2D
+from panoptic_ros.messages import decode_depth, decode_points
+from panoptic_ros.replay.transform_tree import TransformTree
+
+BASE_FRAME, ODOM_FRAME = "base_link", "odom"
+STATIC_TF_TOPIC = "/tf_static"
+# As the node does by default.
+_MATCH_NS = 50_000_000
+# How much later or earlier than its picture a measurement may have been logged.
+_LOGGED_WITHIN_NS = 500_000_000
+# Sizes whose sides differ by more than this are not the same picture resized.
+_ASPECT_TOLERANCE = 0.01
+
+
+class GroundViews:
+    """Look up calibration, mounting, ego motion, depth and points by a frame's stamp.
+
+    Topics: the camera's CameraInfo, TF, the only Odometry (else TF from `odom` to `base_link`),
+    the only depth image or PointCloud2. odom_frame: of the ego motion.
+    """
+
+    def __init__(self, bag: BagReader, camera: str) -> None:
+        self._bag = bag
+        self.odom_frame = ODOM_FRAME
+        self._counts: Counter[str] = Counter()
+        self._first: dict[str, str] = {}
+        self._transforms, self._motion = TransformTree(), TransformTree()
+        self._moving_frame = ""
+        self._calibrations: list[tuple[int, Any]] = []
+        info, odometry = node_inputs(bag, camera)
+        self._read_all(info, odometry)
+        depth, clouds = depth_topics(bag), bag.topics_of(CLOUD)
+        self._depth = _Nearest(bag, depth[0]) if len(depth) == 1 else None
+        self._points = _Nearest(bag, clouds[0]) if len(clouds) == 1 else None
+
+    def at(self, frame: BagMessage, size: tuple[int, int]) -> GroundView | None:
+        """Return what is known about a frame, of size (H, W); None, counted, for too little."""
+        stamp = stamp_ns(frame.message.header)
+        try:
+            info = self._calibration(frame.time)
+            name = frame.message.header.frame_id or info.header.frame_id
+            view = GroundView(
+                _calibrated(info, size),
+                self._transforms.lookup(BASE_FRAME, name, stamp),
+                self._pose(stamp),
+            )
+        except (LookupError, ValueError) as error:
+            self.miss(f"cannot be placed on the ground: {_reason(error)}")
+            return None
+        try:
+            return replace(view, **self._measured(frame, name, stamp, size))
+        except (LookupError, ValueError) as error:
+            self.miss(f"are placed without depth or points: {_reason(error)}")
+            return view
+
+    def miss(self, what: str) -> None:
+        """Count a frame that lacks something; reasons that differ in numbers are one."""
+        kind = re.sub(r"[\d.]+", "", what)
+        self._counts[kind] += 1
+        self._first.setdefault(kind, what)
+
+    def missing(self) -> list[str]:
+        """Return a line for each reason: how many frames lack what, and why the first does."""
+        return [f"{number} frames {self._first[kind]}" for kind, number in self._counts.items()]
+
+    def _read_all(self, info: str | None, odometry: str | None) -> None:
+        """Read what is small: calibrations, transforms, odometry."""
+        topics = {topic for topic in (info, odometry) if topic} | {*self._bag.topics_of(TF)}
+        for message in self._bag.messages(topics):
+            if message.topic == info:
+                self._calibrations.append((message.time, message.message))
+            elif message.topic == odometry:
+                self._add_odometry(message.message)
+            else:
+                is_static = message.topic == STATIC_TF_TOPIC
+                for transform in message.message.transforms:
+                    self._add_transform(transform, is_static=is_static)
+
+    def _add_odometry(self, message: Any) -> None:
+        self.odom_frame = message.header.frame_id or ODOM_FRAME
+        self._moving_frame = message.child_frame_id or BASE_FRAME
+        pose, stamp = message.pose.pose, stamp_ns(message.header)
+        try:
+            self._motion.add(
+                self.odom_frame, self._moving_frame, stamp, pose.position, pose.orientation
+            )
+        except ValueError as error:
+            self._bag.problems.append(f"odometry at {stamp / 1e9:.6f} s is passed over: {error}")
+
+    def _add_transform(self, message: Any, *, is_static: bool) -> None:
+        parent, child = message.header.frame_id, message.child_frame_id
+        stamp = None if is_static else stamp_ns(message.header)
+        transform = message.transform
+        try:
+            self._transforms.add(parent, child, stamp, transform.translation, transform.rotation)
+        except ValueError as error:
+            self._bag.problems.append(f"a transform is passed over: {error}")
+
+    def _calibration(self, time: int) -> Any:
+        """Return the CameraInfo of a log time: the last before, else the first after it."""
+        if not self._calibrations:
+            raise LookupError("the bag has no CameraInfo of the camera")
+        behind = bisect_right(self._calibrations, time, key=lambda entry: entry[0])
+        return self._calibrations[max(behind - 1, 0)][1]
+
+    def _pose(self, stamp: int) -> Pose2D | None:
+        """Return base_link in odom; None where nothing in the bag tells of ego motion."""
+        if self._moving_frame:
+            moved = self._motion.lookup(self.odom_frame, self._moving_frame, stamp)
+            if self._moving_frame != BASE_FRAME:
+                moved = moved @ self._transforms.lookup(self._moving_frame, BASE_FRAME, stamp)
+        else:
+            try:
+                moved = self._transforms.lookup(ODOM_FRAME, BASE_FRAME, stamp)
+            except LookupError:
+                return None
+        heading = math.atan2(moved[1, 0], moved[0, 0])
+        return Pose2D(float(moved[0, 3]), float(moved[1, 3]), heading)
+
+    def _measured(
+        self, frame: BagMessage, name: str, stamp: int, size: tuple[int, int]
+    ) -> dict[str, Any]:
+        """Return depth, or points in base_link as it was at the stamp, where there are some."""
+        if self._depth is not None:
+            image = self._depth.of(stamp, frame.time).message
+            if image.header.frame_id not in ("", name):
+                raise LookupError(f"depth is in {image.header.frame_id!r}, the image in {name!r}")
+            return {"depth": _fitted(decode_depth(image), size)}
+        if self._points is None:
+            return {}
+        cloud = self._points.of(stamp, frame.time).message
+        measured = stamp_ns(cloud.header)
+        # From the cloud's frame then to base_link now.
+        matrix = self._transforms.lookup(BASE_FRAME, cloud.header.frame_id, measured)
+        then, now = self._pose(measured), self._pose(stamp)
+        points = decode_points(cloud) @ matrix[:3, :3].T + matrix[:3, 3]
+        if then is not None and now is not None:
+            points[:, :2] = now.inverse().compose(then).apply(points[:, :2])
+        return {"points": points.astype(np.float32)}
+
+
+class _Nearest:
+    """Find the message of a topic that is nearest to a stamp, among those logged about then."""
+
+    def __init__(self, bag: BagReader, topic: str) -> None:
+        self._bag, self._topic = bag, topic
+        self._entries = list(bag.entries({topic}))
+        self._stamps: dict[Entry, int | None] = {}
+
+    def of(self, stamp: int, time: int) -> BagMessage:
+        """Return the message; raise LookupError."""
+        first = bisect_left(self._entries, time - _LOGGED_WITHIN_NS, key=lambda e: e.time)
+        behind = bisect_right(self._entries, time + _LOGGED_WITHIN_NS, key=lambda e: e.time)
+        near = [(abs(s - stamp), e) for e in self._entries[first:behind] if (s := self._stamp(e))]
+        distance, entry = min(near, key=lambda pair: pair[0], default=(_MATCH_NS + 1, None))
+        message = self._bag.read(entry) if entry and distance <= _MATCH_NS else None
+        if message is None:
+            raise LookupError(f"nothing on {self._topic} within {_MATCH_NS / 1e9} s of the image")
+        return message
+
+    def _stamp(self, entry: Entry) -> int | None:
+        if entry not in self._stamps:
+            self._stamps[entry] = self._bag.stamp(entry)
+        return self._stamps[entry]
+
+
+def node_inputs(bag: BagReader, camera: str) -> tuple[str | None, str | None]:
+    """Return the topics of the camera's calibration and of the only odometry."""
+    folder = camera.split("/image")[0]
+    infos = bag.topics_of(CAMERA_INFO)
+    beside = [topic for topic in infos if topic.startswith(folder + "/")] or infos
+    odometry = bag.topics_of(ODOMETRY)
+    return (beside[0] if len(beside) == 1 else None, odometry[0] if len(odometry) == 1 else None)
+
+
+def depth_topics(bag: BagReader) -> list[str]:
+    """Return the topics of raw images that are called depth."""
+    return [topic for topic in bag.topics_of(IMAGE) if "depth" in topic]
+
+
+def _calibrated(info: Any, size: tuple[int, int]) -> CameraModel:
+    """Return the camera of pictures of a size; raise ValueError where they are not its own."""
+    camera = CameraModel.from_camera_info(info)
+    if not _same_shape(size, camera.size):
+        raise ValueError(f"camera_info is of {camera.size} pixels (H, W), the image has {size}")
+    return camera.scaled(size)
+
+
+def _fitted(depth: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return a registered depth image at the picture's size, without mixing depths."""
+    if not _same_shape(size, depth.shape):
+        raise ValueError(f"depth has {depth.shape} pixels (H, W), the image {size}")
+    return cv2.resize(depth, size[::-1], interpolation=cv2.INTER_NEAREST)
+
+
+def _same_shape(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    return abs(a[0] * b[1] / (a[1] * b[0]) - 1) <= _ASPECT_TOLERANCE
+
+
+def _reason(error: Exception) -> str:
+    # A KeyError would show itself quoted.
+    return str(error.args[0]) if error.args else type(error).__name__

@@ -1,0 +1,123 @@
+"""Frames that move against each other, as a recording tells: TF and odometry, at any time."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from typing import Any
+
+import numpy as np
+
+from panoptic_ros.geometry.poses import rigid_transform, rotation_matrix
+
+# Longer chains do not occur; a loop would have no end.
+_MOST_FRAMES = 100
+
+
+class TransformTree:
+    """Keep the pose of each frame in its parent, for one time (static) or over time.
+
+    A frame that gets another parent forgets the poses in the first one.
+    """
+
+    def __init__(self) -> None:
+        self._edges: dict[str, _Edge] = {}
+
+    def add(self, parent: str, child: str, time_ns: int | None, place: Any, turn: Any) -> None:
+        """Note a pose: x, y, z in metres and x, y, z, w; time_ns None: for all times.
+
+        Raise ValueError for numbers that are no pose.
+        """
+        pose = (place.x, place.y, place.z, turn.x, turn.y, turn.z, turn.w)
+        if not all(map(math.isfinite, pose)):
+            raise ValueError(f"pose of {child!r} in {parent!r} is {pose}; it must be finite")
+        rotation_matrix(pose[3:])
+        edge = self._edges.get(child)
+        if edge is None or edge.parent != parent:
+            edge = self._edges[child] = _Edge(parent)
+        edge.add(time_ns, pose)
+
+    def lookup(self, target: str, source: str, time_ns: int) -> np.ndarray:
+        """Return target_from_source at a time, float64 [4, 4]; raise LookupError."""
+        above_source, above_target = self._above(source), self._above(target)
+        common = next((frame for frame in above_source if frame in above_target), None)
+        if common is None:
+            raise LookupError(f"no transform from {source!r} to {target!r}")
+        up = self._chain(above_source[: above_source.index(common)], time_ns)
+        down = self._chain(above_target[: above_target.index(common)], time_ns)
+        return np.linalg.inv(down) @ up
+
+    def _above(self, frame: str) -> list[str]:
+        """Return a frame and those above it."""
+        frames = [frame]
+        while (edge := self._edges.get(frames[-1])) and len(frames) < _MOST_FRAMES:
+            frames.append(edge.parent)
+        return frames
+
+    def _chain(self, frames: list[str], time_ns: int) -> np.ndarray:
+        """Return the transform from the first of some frames to the parent of the last."""
+        matrix = np.eye(4)
+        for frame in frames:
+            try:
+                matrix = self._edges[frame].at(time_ns) @ matrix
+            except LookupError as error:
+                raise LookupError(f"no transform from {frame!r}: {error}") from None
+        return matrix
+
+
+class _Edge:
+    """Hold a frame's poses in its parent."""
+
+    def __init__(self, parent: str) -> None:
+        self.parent = parent
+        self._static: np.ndarray | None = None
+        self._times, self._poses = array("q"), array("d")
+        self._sorted: tuple[np.ndarray, np.ndarray] | None = None
+
+    def add(self, time_ns: int | None, pose: tuple[float, ...]) -> None:
+        if time_ns is None:
+            self._static = _matrix(np.array(pose))
+            return
+        self._times.append(time_ns)
+        self._poses.extend(pose)
+        self._sorted = None
+
+    def at(self, time_ns: int) -> np.ndarray:
+        """Return the pose at a time, between two as a rigid body moves; raise LookupError."""
+        if self._static is not None:
+            return self._static
+        if self._sorted is None:
+            times = np.array(self._times, np.int64)
+            order = np.argsort(times, kind="stable")
+            self._sorted = times[order], np.array(self._poses).reshape(-1, 7)[order]
+        times, poses = self._sorted
+        after = int(np.searchsorted(times, time_ns))
+        if after < len(times) and times[after] == time_ns:
+            return _matrix(poses[after])
+        if not 0 < after < len(times):
+            raise LookupError(
+                f"{time_ns / 1e9:.3f} s is outside of what was recorded, "
+                f"{times[0] / 1e9:.3f} to {times[-1] / 1e9:.3f} s"
+            )
+        share = (time_ns - times[after - 1]) / (times[after] - times[after - 1])
+        return _matrix(_between(poses[after - 1], poses[after], share))
+
+
+def _matrix(pose: np.ndarray) -> np.ndarray:
+    return rigid_transform(pose[:3].tolist(), rotation_matrix(pose[3:].tolist()))
+
+
+def _between(first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
+    """Return x, y, z on the line between two poses, and the turn on the shortest arc."""
+    a, b = (pose[3:] / np.linalg.norm(pose[3:]) for pose in (first, second))
+    cosine = float(a @ b)
+    if cosine < 0:
+        b, cosine = -b, -cosine
+    angle = math.acos(min(cosine, 1.0))
+    # Near zero the sines are the shares.
+    if angle > 1e-6:
+        turn = math.sin((1 - share) * angle) * a + math.sin(share * angle) * b
+    else:
+        turn = (1 - share) * a + share * b
+    place = (1 - share) * first[:3] + share * second[:3]
+    return np.concatenate([place, turn / np.linalg.norm(turn)])
