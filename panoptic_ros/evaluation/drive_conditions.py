@@ -51,7 +51,7 @@ def drifted(poses: Iterable[Pose2D], drift: float) -> Iterator[Pose2D]:
     """Yield poses whose every motion, forward, sideways and turning, is 1 + drift as large."""
     before = now = None
     for pose in poses:
-        if before is None:
+        if before is None or now is None:
             now = pose
         else:
             step = before.inverse().compose(pose)

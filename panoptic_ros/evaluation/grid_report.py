@@ -126,7 +126,5 @@ def _summary(results: Mapping[str, Any]) -> str:
 
 
 def _cells(scores: Mapping[str, float | None]) -> list[str]:
-    return [
-        "-" if scores[key] is None else f"{factor * scores[key]:.{digits}f}"
-        for key, (_, factor, digits) in _COLUMNS.items()
-    ]
+    values = ((scores[key], factor, digits) for key, (_, factor, digits) in _COLUMNS.items())
+    return ["-" if v is None else f"{factor * v:.{digits}f}" for v, factor, digits in values]

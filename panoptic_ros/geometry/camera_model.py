@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -42,7 +42,7 @@ class CameraModel:
     height: int
     K: np.ndarray
     model: str = "plumb_bob"
-    D: np.ndarray = ()
+    D: np.ndarray = field(default_factory=lambda: np.zeros(0))
     roi: tuple[int, int, int, int] | None = None
     binning: tuple[int, int] = (1, 1)
 
@@ -56,7 +56,7 @@ class CameraModel:
     @classmethod
     def from_camera_info(cls, info: Any) -> CameraModel:
         """Read a sensor_msgs/CameraInfo of rclpy or rosbags (fields as in ROS 2)."""
-        roi = tuple(
+        x, y, width, height = (
             int(getattr(info.roi, side)) for side in ("x_offset", "y_offset", "width", "height")
         )
         return cls(
@@ -65,7 +65,7 @@ class CameraModel:
             K=info.k,
             model=str(info.distortion_model),
             D=info.d,
-            roi=roi if min(roi[2:]) > 0 else None,
+            roi=(x, y, width, height) if min(width, height) > 0 else None,
             binning=(max(int(info.binning_x), 1), max(int(info.binning_y), 1)),
         )
 

@@ -66,11 +66,11 @@ def rotation_matrix(quaternion: Sequence[float]) -> np.ndarray:
     Raise ValueError for one whose length is not 1 (within 0.01): messages that nobody
     filled in are all zeros.
     """
-    quaternion = np.asarray(quaternion, float)
-    length = np.linalg.norm(quaternion)
+    values = np.asarray(quaternion, float)
+    length = np.linalg.norm(values)
     if not abs(length - 1) < 0.01:
-        raise ValueError(f"quaternion {quaternion.tolist()} has length {length:.3g}, not 1")
-    x, y, z, w = quaternion / length
+        raise ValueError(f"quaternion {values.tolist()} has length {length:.3g}, not 1")
+    x, y, z, w = values / length
     sine = np.linalg.norm([x, y, z])
     if sine == 0:
         return np.eye(3)

@@ -63,9 +63,11 @@ class ContactEdges:
         """Return the contacts of a label image, uint16 or int32 [H, W]."""
         shape = self._lines.seen.shape
         values = labels.ravel().take(self._index)
-        kinds = self._kinds.kinds.take(values, mode="clip").reshape(shape)
+        seen = cv2.multiply(
+            self._kinds.kinds.take(values, mode="clip").reshape(shape), self._lines.seen
+        )
         # One line after another from here on: a search then ends where it finds something.
-        kinds = cv2.transpose(cv2.multiply(kinds, self._lines.seen))
+        kinds = cv2.transpose(seen)
         obstacle = kinds == OBSTACLE
         ground = (kinds != OBSTACLE) & (kinds != NEITHER)
         meets = obstacle[:, 1:] & ground[:, :-1]
@@ -123,10 +125,10 @@ class Foliage:
         is_foliage = value == self._class_id
         both = is_foliage[1:] & is_foliage[:-1]
         left, right = distance[:-1], distance[1:]
-        for line in np.flatnonzero(both & (right > _JUMP * left)):
+        for line in np.flatnonzero(both & (right > _JUMP * left)).tolist():
             self._leave_out(out, distance, is_foliage, line, 1)
-        for line in np.flatnonzero(both & (left > _JUMP * right)) + 1:
-            self._leave_out(out, distance, is_foliage, line, -1)
+        for line in np.flatnonzero(both & (left > _JUMP * right)).tolist():
+            self._leave_out(out, distance, is_foliage, line + 1, -1)
         return out
 
     def _leave_out(

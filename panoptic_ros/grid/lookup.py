@@ -150,10 +150,10 @@ class SightLines:
         pixels, shown = view.camera.project(view.on_ground(points.reshape(-1, 2)))
         tables = *finder.flat(pixels, shown), pixels[:, 1].astype(np.float32)
         index, seen, rows = (table.reshape(len(distances), -1) for table in tables)
-        shown = slice(int(seen.any(axis=1).argmax()), None)
-        index, seen, rows = index[shown], seen[shown], rows[shown]
+        kept = slice(int(seen.any(axis=1).argmax()), None)
+        index, seen, rows = index[kept], seen[kept], rows[kept]
         first = seen.argmax(axis=0)
-        return cls(bearings, step, distances[shown], index, rows, seen.astype(np.uint8), first)
+        return cls(bearings, step, distances[kept], index, rows, seen.astype(np.uint8), first)
 
     def line_of(self, bearing: np.ndarray) -> np.ndarray:
         """Return the line next to each bearing, intp, -1 where there is none."""

@@ -55,7 +55,7 @@ class RollingMemory:
     def plane(self, dtype: type, *shape: int) -> np.ndarray:
         """Return a new array of zeros [*shape, size * size] that moves with the memory."""
         # Pages that no cell uses are never made: zeros come from the system as they are.
-        plane = np.zeros((*shape, self.size, self.size), dtype)
+        plane: np.ndarray = np.zeros((*shape, self.size, self.size), dtype)
         self._planes.append(plane)
         return plane.reshape(*shape, -1)
 
@@ -68,7 +68,8 @@ class RollingMemory:
         """Keep the car in the middle: forget what is out of reach, clear what comes into it."""
         # Cell k covers k * resolution to (k + 1) * resolution.
         step = _STEP * self.window.resolution
-        new = tuple(math.floor(v / step) * _STEP - self._reach for v in (pose.x, pose.y))
+        x, y = (math.floor(v / step) * _STEP - self._reach for v in (pose.x, pose.y))
+        new = (x, y)
         old, self._origin = self._origin, new
         if old is None:
             return

@@ -140,10 +140,10 @@ class SemanticGrid:
         limit = np.float32(self.options.max_log_odds)
         log_odds = self._log_odds_of(cells)
         stored = np.empty(len(cells), np.complex64)
-        terms = zip(log_odds, self._gains, (-limit, 0), strict=True)
-        for rate, (term, gain, least) in enumerate(terms):
+        least = np.array([-limit, 0], np.float32)
+        for rate, (term, gain) in enumerate(zip(log_odds, self._gains, strict=True)):
             term += gain.take(kinds) * weight
-            np.clip(term, least, limit, out=term)
+            np.clip(term, least[rate], limit, out=term)
             stored.view(np.float32)[rate::2] = term * self._growth[rate]
         self._log_odds[cells] = stored
 

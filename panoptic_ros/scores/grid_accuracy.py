@@ -120,8 +120,8 @@ class GroundScore:
         self.hidden_free += int((free & hidden).sum())
         for instance in observation.instances:
             true_id = _matched(labels == instance.id, instance.class_id, true_labels)
-            box = truth.boxes.get(true_id)
-            if box is not None and box.gap(foot) <= CONTACT_RANGE:
+            box = None if true_id is None else truth.boxes.get(true_id)
+            if box is not None and box.gap(foot.tolist()) <= CONTACT_RANGE:
                 self.contact_errors.append(box.distance(instance.position))
 
     def results(self) -> dict[str, float | int | None]:

@@ -45,7 +45,7 @@ class GroundStates:
             np.concatenate([s.covariances for s in states]),
         )
 
-    def __getitem__(self, index: slice | np.ndarray) -> GroundStates:
+    def __getitem__(self, index: list[int]) -> GroundStates:
         """Return some of the states."""
         return GroundStates(self.means[index], self.covariances[index])
 

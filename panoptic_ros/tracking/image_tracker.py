@@ -144,14 +144,15 @@ class ImageTracker:
         offsets = np.array([self._offsets[c] for c in class_ids])
         boxes = boxes + offsets[:, None] * [1, 0, 1, 0]
         # The library returns detections in another order.
-        rows = {"row": np.arange(len(boxes))}
         found = self._tracker.update(
-            sv.Detections(xyxy=boxes, confidence=scores, data=rows), timestamp=time
+            sv.Detections(xyxy=boxes, confidence=scores, data={"row": list(range(len(boxes)))}),
+            timestamp=time,
         )
-        found_rows = found.data["row"] if len(found) else np.zeros(0, np.int64)
-        ids[found_rows] = np.maximum(found.tracker_id, 0)
+        found_rows = np.asarray(found.data["row"] if len(found) else [], np.int64)
+        found_ids = np.asarray(found.tracker_id if len(found) else [], np.int64)
+        ids[found_rows] = np.maximum(found_ids, 0)
         # A track's first detection comes back without an id; both are listed in one order.
-        is_first = (found.tracker_id < 0) & (scores[found_rows] >= self._start_score)
+        is_first = (found_ids < 0) & (scores[found_rows] >= self._start_score)
         new = [t for t in self._tracker.tracks if t.tracker_id < 0]
         for row, track in zip(found_rows[is_first], new, strict=True):
             track.tracker_id = ids[row] = next(self._ids)

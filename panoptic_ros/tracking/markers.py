@@ -45,29 +45,34 @@ def track_marks(tracks: Iterable[Track], labels: LabelSet, pose: Pose2D) -> list
 
 
 def _marker(track: Track, labels: LabelSet) -> TrackMarker:
+    """Return the marker of a track that was placed: what is measured there is all known."""
     cls = labels[track.class_id]
-    height = track.width if track.height is None else track.height
+    width, bearing = track.width or 0.0, track.bearing or 0.0
+    height = width if track.height is None else track.height
     # How far an object reaches back is not seen: no further than it is wide and high.
-    depth = min(track.width, height)
-    x, y = track.position
+    depth = min(width, height)
+    x, y = track.position or (math.nan, math.nan)
     velocity = track.velocity if _moves(track) else None
     speed = f" {math.hypot(*velocity):.1f} m/s" if velocity else ""
+    red, green, blue = (c / 255 for c in instance_color(cls, track.track_id))
     return TrackMarker(
         track_id=track.track_id,
         text=f"{cls.name} {track.track_id}{speed}",
-        color=tuple(c / 255 for c in instance_color(cls, track.track_id)),
+        color=(red, green, blue),
         alpha=_COASTING_ALPHA if track.coasting else _SEEN_ALPHA,
         center=(
-            x + depth / 2 * math.cos(track.bearing),
-            y + depth / 2 * math.sin(track.bearing),
+            x + depth / 2 * math.cos(bearing),
+            y + depth / 2 * math.sin(bearing),
             (track.elevation or 0.0) + height / 2,
         ),
-        size=(depth, track.width, height),
-        yaw=track.bearing,
+        size=(depth, width, height),
+        yaw=bearing,
         velocity=velocity,
     )
 
 
 def _moves(track: Track) -> bool:
+    if track.velocity is None or track.covariance is None:
+        return False
     velocity = np.array(track.velocity)
     return bool(velocity @ np.linalg.solve(track.covariance[2:, 2:], velocity) > _MOVES)

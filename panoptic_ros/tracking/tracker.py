@@ -157,7 +157,8 @@ class InstanceTracker:
         self, seen: dict[int, Segment], ground: Mapping[int, GroundInstance], pose: Pose2D
     ) -> None:
         """Give new tracks back to the lost ones that must be where they are on the ground."""
-        new, lost = defaultdict(dict), defaultdict(list)
+        new: dict[int, dict[int, GroundInstance]] = defaultdict(dict)
+        lost: dict[int, list[int]] = defaultdict(list)
         for track_id, segment in seen.items():
             if track_id not in self._histories and segment.id in ground:
                 new[segment.class_id][track_id] = ground[segment.id]
@@ -210,16 +211,17 @@ def _track(
 ) -> Track:
     """Return a track; expected_box: None where it is seen."""
     segment = history.segment
-    x, y, vx, vy = state[0] if state else [None] * 4
+    x0, y0, x1, y1 = segment.box if expected_box is None else expected_box
+    (x, y, vx, vy), covariance = state or ([math.nan] * 4, None)
     return Track(
         track_id=track_id,
         instance_id=0 if expected_box else segment.id,
         class_id=segment.class_id,
         score=segment.score,
-        box=tuple(expected_box) if expected_box else segment.box,
+        box=(x0, y0, x1, y1),
         position=(x, y) if state else None,
         velocity=(vx, vy) if state else None,
-        covariance=state[1] if state else None,
+        covariance=covariance,
         bearing=history.bearing,
         width=history.width,
         height=history.height,
