@@ -41,7 +41,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     known = list(cli.modules())
     wanted = argv[:1] if argv and argv[0] in known else known
-    for name, module in cli.load(wanted).items():
+    for name, module in cli.load(list(wanted)).items():
         command = commands.add_parser(name, help=module.HELP, description=module.HELP)
         module.add_arguments(command)
         command.set_defaults(run=module.run)

@@ -107,12 +107,12 @@ def class_ids(labels: np.ndarray) -> np.ndarray:
     )
 
 
-def _stuff(id_: int, name: str, *color: int) -> LabelClass:
-    return LabelClass(id_, name, False, color)
+def _stuff(id_: int, name: str, red: int, green: int, blue: int) -> LabelClass:
+    return LabelClass(id_, name, False, (red, green, blue))
 
 
-def _thing(id_: int, name: str, *color: int) -> LabelClass:
-    return LabelClass(id_, name, True, color)
+def _thing(id_: int, name: str, red: int, green: int, blue: int) -> LabelClass:
+    return LabelClass(id_, name, True, (red, green, blue))
 
 
 # Ids, order (train ids) and colours of Cityscapes, Cordts et al. 2016,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import torch
 
@@ -31,12 +32,13 @@ class StageClock:
             for (_, before), (stage, now) in zip(self._marks, self._marks[1:], strict=False)
         }
 
-    def _now(self) -> float | torch.cuda.Event:
+    def _now(self) -> Any:
+        """Return seconds, or on a GPU a CUDA event."""
         if not self._cuda:
             return time.perf_counter()
         event = torch.cuda.Event(enable_timing=True)
         event.record(torch.cuda.current_stream(self._device))
         return event
 
-    def _between(self, before: float | torch.cuda.Event, now: float | torch.cuda.Event) -> float:
+    def _between(self, before: Any, now: Any) -> float:
         return before.elapsed_time(now) if self._cuda else (now - before) * 1e3

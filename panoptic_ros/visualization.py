@@ -88,10 +88,12 @@ def instance_color(cls: LabelClass, instance: int) -> tuple[int, int, int]:
     """
     turn = (instance * 0.7548776662 + 0.5) % 1 - 0.5
     white = 0.5 * ((instance * 0.6180339887) % 1)
-    hue, saturation, value = cv2.cvtColor(np.uint8([[cls.color]]), cv2.COLOR_RGB2HSV)[0, 0]
-    turned = np.uint8([[((int(hue) + round(turn * 24)) % 180, saturation, value)]])
+    color = np.array([[cls.color]], np.uint8)
+    hue, saturation, value = cv2.cvtColor(color, cv2.COLOR_RGB2HSV)[0, 0]
+    turned = np.array([[((int(hue) + round(turn * 24)) % 180, saturation, value)]], np.uint8)
     rgb = cv2.cvtColor(turned, cv2.COLOR_HSV2RGB)[0, 0] if round(turn * 24) else cls.color
-    return tuple(round(c + (255 - c) * white) for c in map(int, rgb))
+    red, green, blue = (round(c + (255 - c) * white) for c in map(int, rgb))
+    return red, green, blue
 
 
 @lru_cache(maxsize=4)

@@ -53,10 +53,10 @@ def select(
     Instances that are not finite, hold no pixel, or are of a class that is no thing of
     the label set have no place in a label image and are left out.
     """
-    table = torch.cat(
+    fields = torch.cat(
         [instances.boxes, instances.scores[:, None], instances.class_ids[:, None]], dim=1
     )
-    table = table.to("cpu", torch.float64).numpy()
+    table = fields.to("cpu", torch.float64).numpy()
     scores, class_ids = table[:, 4], np.nan_to_num(table[:, 5]).astype(np.int64)
     order = np.argsort(-scores, kind="stable")
     things = {c.id for c in semantic.labels.things}

@@ -141,7 +141,7 @@ class MarkerMessages:
 
     def message(self, tracks: Iterable[TrackMarker], header: Any) -> Any:
         """Return a MarkerArray: of a frame, and DELETE for what was shown and is no more."""
-        kind = self._type("visualization_msgs/msg/Marker")
+        kind: Any = self._type("visualization_msgs/msg/Marker")
         markers = [marker for track in tracks for marker in self._markers(track, header)]
         shown = {(marker.ns, marker.id) for marker in markers}
         gone = [
@@ -155,7 +155,7 @@ class MarkerMessages:
         return self._type(MARKERS_KIND)(markers=gone + markers)
 
     def _markers(self, track: TrackMarker, header: Any) -> list[Any]:
-        kind = self._type("visualization_msgs/msg/Marker")
+        kind: Any = self._type("visualization_msgs/msg/Marker")
         color = (*map(float, track.color), float(track.alpha))
         x, y, z = track.center
         above = (x, y, z + track.size[2] / 2 + _TEXT_METRES)
