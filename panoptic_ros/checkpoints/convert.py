@@ -41,13 +41,15 @@ def convert(file: Path, kind: str | None = None) -> Converted:
     """
     if kind is not None and kind not in KINDS:
         raise ValueError(f"unknown kind {kind!r}; known: {', '.join(KINDS)}")
-    with open_tensors(file) as found:
+    with open_tensors(file) as checkpoint:
+        found = checkpoint.tensors
         kind = kind or _recognise(found, file)
         _check_classes(KINDS[kind], found, file)
         recipe = KINDS[kind].recipe(found)
         module = build(recipe.architecture).eval()
         module.load_state_dict(_state(module, found, recipe, file))
-    return Converted(module, recipe.architecture, CITYSCAPES.name, {"converted_from": kind})
+    notes = {"converted_from": kind, "part": checkpoint.part}
+    return Converted(module, recipe.architecture, CITYSCAPES.name, notes)
 
 
 def _recognise(found: Mapping[str, Declared], file: Path) -> str:

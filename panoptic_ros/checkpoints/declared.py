@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from panoptic_ros.checkpoints.restricted_pickle import RefusedError
+from panoptic_ros.checkpoints.restricted_pickle import RefusedError, StandIn
 
 ARRAY_TYPES = {f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)} | {"f2", "f4", "f8", "b1"}
 TENSOR_TYPES = {
@@ -156,10 +156,32 @@ def _tensor(storage: Storage, offset: int, size: tuple, stride: tuple, *_: Any) 
     return DeclaredTensor(storage, offset, size, stride)
 
 
+# Classes of what training runs keep beside the tensors: options and the state of schedulers.
+INERT = (
+    *("argparse.Namespace", "types.SimpleNamespace", "torch.device", "datetime.datetime"),
+    *("pathlib.Path", "pathlib.PosixPath", "pathlib.WindowsPath", "pathlib.PurePosixPath"),
+    *("pathlib._local.PosixPath", "pathlib._local.WindowsPath"),
+    *(f"torch.{kind}{size}" for kind in ("float", "int") for size in (16, 32, 64)),
+    *("torch.bfloat16", "torch.uint8", "torch.int8", "torch.bool"),
+    # Python 2's names are those of protocols 0 to 2.
+    *(
+        f"{module}.{name}"
+        for module in ("builtins", "__builtin__")
+        for name in (
+            *("set", "frozenset", "slice", "complex", "object"),
+            *("dict", "list", "tuple", "int", "float", "str", "bool", "long", "unicode"),
+        )
+    ),
+)
 # What stands for the callables that files of torch and NumPy name. NumPy 2 moved its module.
 # None of them makes more than it is given: a file may call one as often as it has bytes.
 KNOWN: dict[str, Any] = {
-    "collections.OrderedDict": lambda: {},
+    "collections.OrderedDict": lambda *_: {},
+    "collections.Counter": lambda *_: {},
+    "collections.defaultdict": lambda *_: {},
+    "collections.deque": lambda *_: [],
+    **dict.fromkeys(INERT, StandIn),
+    **{f"{name}._reconstructor": StandIn for name in ("copyreg", "copy_reg")},
     "_codecs.encode": _encode,
     # Protocol 2's empty bytes.
     "__builtin__.bytes": lambda: b"",
@@ -178,5 +200,6 @@ KNOWN: dict[str, Any] = {
     "torch.Size": lambda sides: sides,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
+    "torch._utils._rebuild_parameter_with_state": lambda tensor, *_: tensor,
     **{f"torch.{name}": dtype for name, dtype in TENSOR_TYPES.items()},
 }

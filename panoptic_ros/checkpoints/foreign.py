@@ -1,4 +1,4 @@
-"""Containers of other projects' checkpoints: torch's (zip and legacy) and plain pickles."""
+"""Containers of other projects' checkpoints: torch's (zip and legacy), pickles, safetensors."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from panoptic_ros.checkpoints.declared import (
     KNOWN,
@@ -23,25 +28,49 @@ from panoptic_ros.checkpoints.restricted_pickle import RefusedError, read_pickle
 
 # What torch wrote before version 1.6 begins with: the pickle of this number (torch.serialization).
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-LEGACY_START = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
-# Where the tensors may be: in the file's mapping itself, or under one of these keys.
-NESTS = ("model_state", "model", "state_dict")
+# Where the tensors may be: in the file's mapping itself, or under one of these keys, at any
+# depth; the averages of a training, which its authors report scores of, come first.
+AVERAGES = ("model_ema", "ema", "ema_model", "ema_state_dict", "state_dict_ema", "params_ema")
+NESTS = (
+    *("model_state", "model", "state_dict", "model_state_dict", "module", "network", "net"),
+    *("params", "weights", "shadow"),
+)
+MOST_NESTS = 4
 # What zipfile raises for damaged archives, and for features that torch never uses.
 ZIP_ERRORS = (
     *(zipfile.BadZipFile, zlib.error, EOFError, struct.error, UnicodeDecodeError),
     *(IndexError, KeyError, NotImplementedError, OSError, OverflowError, RuntimeError, ValueError),
 )
 
-Declared = DeclaredArray | DeclaredTensor
+
+@dataclass(frozen=True)
+class SafeTensor:
+    """Hold a tensor of a safetensors file: its shape, and how to read it."""
+
+    shape: tuple[int, ...]
+    tensor: Callable[[], Tensor]
+
+
+Declared = DeclaredArray | DeclaredTensor | SafeTensor
 T = TypeVar("T")
 
 
-@contextmanager
-def open_tensors(file: Path) -> Iterator[dict[str, Declared]]:
-    """Give the tensors of a checkpoint by name, as declared, while the file is open.
+@dataclass(frozen=True)
+class Checkpoint:
+    """Hold a checkpoint's tensors by name, as declared; part: the keys that led to them."""
 
-    Memory is bounded by the file's size. Raise FileNotFoundError; ValueError that names the
-    file where it is damaged, holds something to execute, or declares more than it holds.
+    tensors: dict[str, Declared]
+    part: str = ""
+
+
+@contextmanager
+def open_tensors(file: Path) -> Iterator[Checkpoint]:
+    """Give the tensors of a checkpoint, while the file is open.
+
+    Of a training's averages and its last state the averages are taken where they are whole.
+    Wrappers' parts of names (`module.`, `_orig_mod.`) are removed. Memory is bounded by the
+    file's size. Raise FileNotFoundError; ValueError that names the file where it is damaged,
+    holds something to execute, or declares more than it holds.
     """
     if not file.is_file():
         raise FileNotFoundError(f"there is no file {file}")
@@ -52,7 +81,10 @@ def open_tensors(file: Path) -> Iterator[dict[str, Declared]]:
         mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content,
     ):
         try:
-            yield _named_tensors(_content(opened, content))
+            if _is_safetensors(content):
+                yield Checkpoint(_unwrapped(_safetensors(file)))
+            else:
+                yield _best_part(_content(opened, content))
         except RefusedError as error:
             raise ValueError(f"{file} {error}") from error
 
@@ -60,25 +92,76 @@ def open_tensors(file: Path) -> Iterator[dict[str, Declared]]:
 def _content(opened: BinaryIO, content: mmap.mmap) -> Any:
     if _zip(lambda: zipfile.is_zipfile(opened)):
         return _read_zip(opened, len(content))
-    if content[: len(LEGACY_START)] == LEGACY_START:
-        return _read_legacy(content)
     if content[:2] == b"PK":
         raise RefusedError("is cut short: it begins as a zip file, and its end is missing")
-    return read_pickle(content, KNOWN)
+    first = read_pickle(content, KNOWN)
+    return _read_legacy(content) if first == LEGACY_MAGIC else first
 
 
-def _named_tensors(content: Any) -> dict[str, Declared]:
-    """Return the tensors of a checkpoint's mapping, whatever else it holds."""
-    if not isinstance(content, Mapping):
-        raise RefusedError(f"holds a {type(content).__name__}, not tensors by name")
-    nests = (content[key] for key in NESTS if isinstance(content.get(key), Mapping))
-    named = next(nests, content)
-    for name, value in named.items():
-        if not isinstance(value, Declared):
-            raise RefusedError(f"has no tensor under {str(name)[:120]!r}")
-    if not named:
+def _is_safetensors(content: mmap.mmap) -> bool:
+    """Say whether a file begins as safetensors do: a length, and that much JSON."""
+    length = int.from_bytes(content[:8], "little")
+    return content[8:9] == b"{" and length < 1 << 32
+
+
+def _safetensors(file: Path) -> dict[str, Declared]:
+    try:
+        with safe_open(file, "pt") as opened:
+            names = list(opened.keys())
+            shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in names}
+    except SafetensorError as error:
+        raise RefusedError(f"is damaged: {error}") from error
+
+    def read(name: str) -> Tensor:
+        with safe_open(file, "pt") as again:
+            return again.get_tensor(name)
+
+    if not names:
         raise RefusedError("holds no tensors")
-    return {str(name): value for name, value in named.items()}
+    return {name: SafeTensor(shape, partial(read, name)) for name, shape in shapes.items()}
+
+
+def _best_part(content: Any) -> Checkpoint:
+    """Return the tensors of a checkpoint, whatever else it holds."""
+    found = list(_parts(content, ""))
+    if not found:
+        if not isinstance(content, Mapping):
+            raise RefusedError(f"holds a {type(content).__name__}, not tensors by name")
+        stray = next((name for name, v in content.items() if not isinstance(v, Declared)), None)
+        what = "no tensors" if stray is None else f"no tensor under {str(stray)[:120]!r}"
+        raise RefusedError(f"has {what}")
+    averages = [part for part in found if any(key in AVERAGES for key in part.part.split("."))]
+    states = [part for part in found if part not in averages]
+    # Some averages are of the parameters alone, without the norms' statistics.
+    whole = [p for p in averages if not states or set(states[0].tensors) <= set(p.tensors)]
+    return [*whole, *states, *averages][0]
+
+
+def _parts(content: Any, part: str) -> Iterator[Checkpoint]:
+    """Give every mapping of nothing but tensors, the likeliest first."""
+    if not isinstance(content, Mapping) or part.count(".") >= MOST_NESTS:
+        return
+    tensors = {str(name): value for name, value in content.items() if isinstance(value, Declared)}
+    if len(tensors) + ("n_averaged" in content and "n_averaged" not in tensors) == len(content):
+        if tensors:
+            yield Checkpoint(_unwrapped(tensors), part)
+        return
+    for key in (*AVERAGES, *NESTS):
+        yield from _parts(content.get(key), f"{part}.{key}" if part else key)
+
+
+def _unwrapped(tensors: Mapping[str, Declared]) -> dict[str, Declared]:
+    """Return tensors under the names that they have without wrappers.
+
+    DataParallel and its kin put `module.` before all, torch.compile `_orig_mod.` before what it
+    compiled, AveragedModel both `module.` and the count `n_averaged`.
+    """
+    names = {name: name.replace("_orig_mod.", "") for name in tensors if name != "n_averaged"}
+    while names and all(name.startswith("module.") for name in names.values()):
+        names = {old: name.removeprefix("module.") for old, name in names.items()}
+    if len(set(names.values())) < len(names):
+        raise RefusedError("has tensors whose names differ by nothing but a wrapper's prefix")
+    return {name: tensors[old] for old, name in names.items()}
 
 
 def _read_zip(opened: BinaryIO, length: int) -> Any:
@@ -118,9 +201,9 @@ def _zip(work: Callable[[], T]) -> T:
 
 
 def _read_legacy(content: mmap.mmap) -> Any:
-    """Read what torch.save wrote before version 1.6.
+    """Read what torch.save wrote before version 1.6, behind the pickle of its magic number.
 
-    Pickles of a magic number, a version, the machine's properties, the object and the keys of
+    Pickles of a version, the machine's properties, the object and the keys of
     its storages; then each storage as its number of elements (int64) and its bytes.
     """
     storages: dict[str, Storage] = {}
@@ -129,15 +212,16 @@ def _read_legacy(content: mmap.mmap) -> Any:
         dtype, key, numel = _storage_id(pid)
         return storages.setdefault(key, Storage(dtype, numel, bytes))
 
-    if read_pickle(content, KNOWN) != LEGACY_MAGIC:
-        raise RefusedError("is damaged: it is no file of torch's")
     read_pickle(content, KNOWN)
     machine = read_pickle(content, KNOWN)
     if not isinstance(machine, dict) or machine.get("little_endian") is not True:
         raise RefusedError("was written by a big-endian machine")
     held = read_pickle(content, KNOWN, storage)
-    for key in read_pickle(content, KNOWN):
-        if key not in storages:
+    keys = read_pickle(content, KNOWN)
+    if not isinstance(keys, list):
+        raise RefusedError("is damaged: it lists no storages")
+    for key in keys:
+        if not isinstance(key, str) or key not in storages:
             raise RefusedError("has a storage that no tensor uses")
         _place(storages[key], content)
     return held

@@ -3,9 +3,9 @@
 A pickle is a program. Of its instructions (pickletools documents them) only those that build
 containers are known here, and of the callables that it may name only those in a table, whose
 values are this package's own: no import, no attribute and no constructor of another module is
-ever reached. `torch.load(weights_only=True)` is not enough for files from elsewhere: it
-allocates what a file declares (bytearray(n), storages of n elements) before looking whether
-the file is that large, and refuses NumPy's numbers, which checkpoints hold as scores.
+ever reached. `torch.load(weights_only=True)` is not enough for files from elsewhere: a tuple
+nested a million times as a key ends the process (2.15), and what 20 MB of one-byte instructions
+make takes all memory; test/checkpoints/test_foreign.py has both.
 """
 
 from __future__ import annotations
@@ -38,6 +38,16 @@ SAFE_INSTRUCTIONS = (
 
 class RefusedError(ValueError):
     """Say what in a file is not taken, or where it is damaged."""
+
+
+class StandIn:
+    """Take the place of an object that is no tensor, and keep nothing of it."""
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def set_state(self, state: Any) -> None:
+        """Forget the object's attributes."""
 
 
 class Stream(Protocol):
@@ -147,7 +157,8 @@ class _RestrictedUnpickler(pickle._Unpickler):
     dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
 
     def load_dict(self) -> None:
-        self.append(fill({}, self.pop_mark()))
+        items = self.pop_mark()
+        self.append(fill({}, items))
 
     dispatch[pickle.DICT[0]] = load_dict
 
@@ -175,17 +186,43 @@ class _RestrictedUnpickler(pickle._Unpickler):
 
     dispatch[pickle.BUILD[0]] = load_build
 
+    def load_newobj(self) -> None:
+        # pickle's own calls __new__, of whatever class there is.
+        self.stack.pop()
+        kind = self.stack.pop()
+        if kind is not StandIn:
+            raise RefusedError(f"makes an object of a {type(kind).__name__}")
+        self.append(StandIn())
+
+    dispatch[pickle.NEWOBJ[0]] = load_newobj
+
+    def load_empty_set(self) -> None:
+        self.append(StandIn())
+
+    dispatch[pickle.EMPTY_SET[0]] = load_empty_set
+
+    def load_additems(self) -> None:
+        self.pop_mark()
+
+    dispatch[pickle.ADDITEMS[0]] = load_additems
+
+    def load_frozenset(self) -> None:
+        self.pop_mark()
+        self.append(StandIn())
+
+    dispatch[pickle.FROZENSET[0]] = load_frozenset
+
 
 def fill(target: Any, items: list[Any]) -> dict:
     """Put keys and values, which alternate, into a mapping; return it.
 
-    Raise RefusedError for keys other than text and numbers: the hash of a deeply nested tuple
-    would overflow the stack.
+    Raise RefusedError for keys other than text, numbers and None: the hash of a deeply nested
+    tuple would overflow the stack.
     """
     if not isinstance(target, dict):
         raise RefusedError("sets items of what is no mapping")
     for key, value in zip(items[::2], items[1::2], strict=True):
-        if not isinstance(key, str | int | float):
+        if not isinstance(key, str | int | float | None):
             raise RefusedError(f"has a key of type {type(key).__name__}")
         target[key] = value
     return target

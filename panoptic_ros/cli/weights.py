@@ -77,12 +77,15 @@ def _fetch(args: argparse.Namespace) -> int:
 
 
 def _import(args: argparse.Namespace) -> int:
-    from panoptic_ros.checkpoints import load_manifest
+    from panoptic_ros.checkpoints import load_manifest, read_side_file
     from panoptic_ros.checkpoints.install import import_file
 
     entry = load_manifest().get(args.name)
     command = f"python -m panoptic_ros weights import {args.file.name} --as {args.name}"
-    print(f"{import_file(args.file, args.name, entry, command)}.safetensors")
+    path = import_file(args.file, args.name, entry, command)
+    if part := read_side_file(path).get("part"):
+        print(f"taken from {args.file}: {part}")
+    print(f"{path}.safetensors")
     return 0
 
 

@@ -1,9 +1,11 @@
+import argparse
 import pickle
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from torchvision.models.detection import maskrcnn_resnet50_fpn, maskrcnn_resnet50_fpn_v2
 
@@ -231,3 +233,36 @@ def test_tensors_of_no_known_network_are_named(tmp_path):
         checkpoints.convert(tmp_path / "other.pth", "yolo")
     with pytest.raises(FileNotFoundError, match="there is no file"):
         checkpoints.convert(tmp_path / "none.pth")
+
+
+def test_a_checkpoint_of_torchvisions_training_script_is_read(tmp_path):
+    """What references/detection/train.py keeps, here of a run with averages under torch.compile."""
+    network = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None)
+    state = network.state_dict()
+    averaged = {f"module._orig_mod.{name}": tensor + 1 for name, tensor in state.items()}
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.02, momentum=0.9)
+    scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [16, 22])
+    content = {
+        "model": state,
+        "optimizer": optimizer.state_dict(),
+        "lr_scheduler": scheduler.state_dict(),
+        "args": argparse.Namespace(data_path="/data/coco", lr_steps=[16, 22], amp=True),
+        "epoch": 25,
+        "scaler": torch.amp.GradScaler("cpu").state_dict(),
+        "model_ema": averaged | {"n_averaged": torch.tensor(7)},
+    }
+    torch.save(content, tmp_path / "model_25.pth")
+    converted = checkpoints.convert(tmp_path / "model_25.pth")
+    assert converted.notes["part"] == "model_ema"
+    name = "roi_heads.box_predictor.cls_score.bias"
+    assert torch.equal(converted.module.state_dict()[name], state[name] + 1)
+
+
+def test_safetensors_of_a_known_network_are_read(tmp_path, deeplab):
+    safetensors.torch.save_file(
+        {f"module.{name}": tensor.clone() for name, tensor in deeplab.items()},
+        tmp_path / "a.safetensors",
+    )
+    module = checkpoints.convert(tmp_path / "a.safetensors").module
+    for name, tensor in module.state_dict().items():
+        assert torch.equal(tensor, deeplab[name])

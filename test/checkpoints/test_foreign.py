@@ -1,6 +1,9 @@
+import argparse
 import builtins
+import collections
 import io
 import os
+import pathlib
 import pickle
 import struct
 import subprocess
@@ -9,6 +12,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from panoptic_ros.checkpoints import convert
@@ -80,8 +84,12 @@ def test_what_is_named_is_told(tmp_path):
     file.write_bytes(pickle.dumps(EXECUTORS["os.system"]))
     with pytest.raises(ValueError, match=r"names '\w+.system', .*; nothing was executed"):
         convert(file)
-    file.write_bytes(b"\x80\x02}(K\x01K\x02u\x81.")
-    with pytest.raises(ValueError, match=r"has the pickle instruction b'\\x81'"):
+    file.write_bytes(b"\x80\x02}(K\x01K\x02u\x92.")
+    with pytest.raises(ValueError, match=r"has the pickle instruction b'\\x92'"):
+        convert(file)
+    # An object of a class that nothing stands for.
+    file.write_bytes(b"\x80\x02ctorch\nSize\n)\x81.")
+    with pytest.raises(ValueError, match=r"makes an object of a function"):
         convert(file)
 
 
@@ -101,7 +109,7 @@ def test_arrays_of_any_protocol_are_read(tmp_path, protocol):
     content = {"model": ARRAYS, "score": np.float32(0.5), "by": "a", "done": True}
     file.write_bytes(pickle.dumps(content, protocol=protocol))
     with open_tensors(file) as found:
-        read = {name: declared.tensor() for name, declared in found.items()}
+        read = {name: declared.tensor() for name, declared in found.tensors.items()}
     assert list(read) == list(ARRAYS)
     for name, array in ARRAYS.items():
         assert read[name].shape == array.shape
@@ -123,8 +131,148 @@ def test_tensors_of_both_torch_formats_are_read(tmp_path, zipped):
     torch.save(tensors, file, _use_new_zipfile_serialization=zipped)
     with open_tensors(file) as found:
         for name, tensor in tensors.items():
-            assert found[name].shape == tensor.shape
-            assert torch.equal(found[name].tensor(), tensor.detach())
+            assert found.tensors[name].shape == tensor.shape
+            assert torch.equal(found.tensors[name].tensor(), tensor.detach())
+
+
+BESIDE = {
+    "args": argparse.Namespace(lr=0.1, milestones=[1, 2], data=pathlib.Path("/data"), kinds={"a"}),
+    "lr_scheduler": {"milestones": collections.Counter([1, 2]), "last": collections.deque([1])},
+    "by class": collections.defaultdict(list, {None: 1, "a": [2]}),
+    "device": torch.device("cpu"),
+    "dtype": torch.bfloat16,
+    "numbers": (1j, slice(1), frozenset([1]), np.float32(1)),
+    "optimizer": {"state": {0: {"momentum": torch.ones(1)}}, "param_groups": [{"lr": None}]},
+    "epoch": 3,
+}
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_what_a_training_run_keeps_beside_its_tensors_is_forgotten(tmp_path, zipped, protocol):
+    file = tmp_path / "model_9.pth"
+    content = BESIDE | {"model": {"w": torch.arange(3.0)}}
+    torch.save(content, file, _use_new_zipfile_serialization=zipped, pickle_protocol=protocol)
+    with open_tensors(file) as found:
+        assert found.part == "model"
+        assert found.tensors["w"].tensor().tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2, 4, 5])
+def test_the_same_in_a_plain_pickle(tmp_path, protocol):
+    file = tmp_path / "model_final.pkl"
+    beside = {k: v for k, v in BESIDE.items() if k not in ("optimizer", "numbers", "dtype")}
+    file.write_bytes(pickle.dumps(beside | {"model": {"w": np.ones(2)}}, protocol))
+    with open_tensors(file) as found:
+        assert found.tensors["w"].shape == (2,)
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["", "module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "module.module."],
+)
+def test_wrappers_leave_no_trace_in_the_names(tmp_path, prefix):
+    state = {f"{prefix}{name}": torch.ones(1) for name in ("a.weight", "b._orig_mod.bias")}
+    torch.save({"model": state}, tmp_path / "a.pth")
+    safetensors.torch.save_file(state, tmp_path / "a.safetensors")
+    for name in ("a.pth", "a.safetensors"):
+        with open_tensors(tmp_path / name) as found:
+            assert list(found.tensors) == ["a.weight", "b.bias"]
+
+
+def test_a_part_that_is_called_module_keeps_its_name(tmp_path):
+    torch.save({"module.a": torch.ones(1), "head.b": torch.ones(1)}, tmp_path / "a.pth")
+    with open_tensors(tmp_path / "a.pth") as found:
+        assert list(found.tensors) == ["module.a", "head.b"]
+
+
+def test_names_that_become_one_are_refused(tmp_path):
+    torch.save({"_orig_mod.a": torch.ones(1), "a": torch.zeros(1)}, tmp_path / "a.pth")
+    with pytest.raises(ValueError, match="differ by nothing but a wrapper's prefix"):
+        convert(tmp_path / "a.pth")
+
+
+LAST = {"a.weight": torch.zeros(1), "a.running_mean": torch.zeros(1)}
+
+
+@pytest.mark.parametrize(
+    ("content", "part", "value"),
+    [
+        ({"model": LAST}, "model", 0),
+        ({"state_dict": LAST, "epoch": 1}, "state_dict", 0),
+        ({"model": {"state_dict": LAST, "step": 3}}, "model.state_dict", 0),
+        ({"model": LAST, "ema": 0.99}, "model", 0),
+        ({"model": LAST, "model_ema": None}, "model", 0),
+        (
+            {"model": LAST, "ema": {"decay": 0.9, "module": {n: t + 1 for n, t in LAST.items()}}},
+            "ema.module",
+            1,
+        ),
+        ({"model_ema": {n: t + 1 for n, t in LAST.items()}}, "model_ema", 1),
+        (
+            {"state_dict": LAST, "state_dict_ema": {n: t + 1 for n, t in LAST.items()}},
+            "state_dict_ema",
+            1,
+        ),
+        # Averages of the parameters alone lack what the norms need.
+        ({"model": LAST, "ema": {"shadow": {"a.weight": torch.ones(1)}}}, "model", 0),
+    ],
+)
+def test_averages_are_taken_where_they_are_whole_and_that_is_said(tmp_path, content, part, value):
+    torch.save(content, tmp_path / "a.pth")
+    with open_tensors(tmp_path / "a.pth") as found:
+        assert found.part == part
+        assert found.tensors["a.weight"].tensor().item() == value
+
+
+def test_averages_as_torchs_own_class_writes_them(tmp_path):
+    model = torch.nn.Linear(2, 1)
+    averaged = torch.optim.swa_utils.AveragedModel(torch.nn.DataParallel(model))
+    torch.save(
+        {"model": model.state_dict(), "model_ema": averaged.state_dict()}, tmp_path / "a.pth"
+    )
+    with open_tensors(tmp_path / "a.pth") as found:
+        assert found.part == "model_ema"
+        assert set(found.tensors) == {"weight", "bias"}
+
+
+def legacy(keys):
+    """Return a legacy file of a tensor whose list of storages is another one."""
+    return (
+        b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03."
+        + pickle.dumps({"little_endian": True}, 2)
+        + tensor_pickle(1, (1,), (1,))
+        + pickle.dumps(keys, 2)
+        + struct.pack("<qf", 1, 1.0)
+    )
+
+
+@pytest.mark.parametrize("keys", [None, 3, "0", [3], [["0"]], [{}], [None], {"0": 1}, ["1"]])
+def test_a_list_of_storages_that_is_none_is_refused(tmp_path, keys):
+    file = tmp_path / "old.pth"
+    file.write_bytes(legacy(keys))
+    with pytest.raises(ValueError, match=r"old.pth (is damaged|has a storage that no tensor uses)"):
+        convert(file)
+    file.write_bytes(legacy(["0"]))
+    with open_tensors(file) as found:
+        assert found.tensors["w"].tensor().tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}',
+        b'{"a":{"dtype":"F32","shape":[1099511627776],"data_offsets":[0,4398046511104]}}',
+        b'{"a":' * 10_000,
+        b"{}",
+    ],
+)
+def test_a_damaged_safetensors_file_is_refused(tmp_path, content):
+    file = tmp_path / "a.safetensors"
+    file.write_bytes(len(content).to_bytes(8, "little") + content)
+    with pytest.raises(ValueError, match=r"a.safetensors (is|holds|has)"):
+        convert(file)
 
 
 @pytest.mark.parametrize("kind", ["pickle", "zip", "legacy"])

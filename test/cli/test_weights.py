@@ -130,6 +130,14 @@ def test_what_is_not_there_is_named(own, capsys, arguments, words):
     assert words in capsys.readouterr().err
 
 
+def test_import_says_which_tensors_were_taken(own, network, tmp_path, capsys):
+    file = tmp_path / "last.pth"
+    state = network.state_dict()
+    torch.save({"model": state, "model_ema": state, "epoch": 3}, file)
+    assert main(["weights", "import", str(file), "--as", "mine"]) == 0
+    assert f"taken from {file}: model_ema" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", ["../mine", "/mine", "a//b", ""])
 def test_a_name_that_leaves_the_folder_is_refused(own, capsys, name):
     with pytest.raises(SystemExit) as stopped:
