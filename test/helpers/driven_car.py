@@ -50,9 +50,9 @@ class Car(Client):
         self.grids = self.subscribe("~/grid", OccupancyGrid, LATCHED)
         self.labels = self.subscribe("~/labels", Image)
 
-    def wait_until_heard(self):
+    def wait_until_heard(self, kind=Image):
         """Wait until the node subscribes to all that is published."""
-        super().wait_until_heard()
+        super().wait_until_heard(kind)
         for publisher in filter(None, (self._info, self._odometry)):
             wait_for(
                 lambda publisher=publisher: publisher.get_subscription_count() == 1,

@@ -23,14 +23,14 @@ TEXTS = [
     *("x" * 100_000, "\n\n\n", "☃" * 300, "%s%n{}", "rgb8; ", "none"),
 ]
 TYPES = {
-    "image": "sensor_msgs/Image",
-    "compressed": "sensor_msgs/CompressedImage",
-    "camera_info": "sensor_msgs/CameraInfo",
-    "depth_camera_info": "sensor_msgs/CameraInfo",
-    "points": "sensor_msgs/PointCloud2",
-    "depth": "sensor_msgs/Image",
-    "odom": "nav_msgs/Odometry",
-    "tf": "geometry_msgs/TransformStamped",
+    "image": "sensor_msgs/msg/Image",
+    "compressed": "sensor_msgs/msg/CompressedImage",
+    "camera_info": "sensor_msgs/msg/CameraInfo",
+    "depth_camera_info": "sensor_msgs/msg/CameraInfo",
+    "points": "sensor_msgs/msg/PointCloud2",
+    "depth": "sensor_msgs/msg/Image",
+    "odom": "nav_msgs/msg/Odometry",
+    "tf": "geometry_msgs/msg/TransformStamped",
 }
 
 
@@ -405,10 +405,9 @@ def damaged(topic, name, draw, stamp_ns=10**18):
 
 def ros_message(topic, message):
     """Return one of rclpy's messages with the fields of a namespace."""
-    import importlib
+    from panoptic_ros.ros.conversions import message_type
 
-    package, kind = TYPES[topic].split("/")
-    return _filled(getattr(importlib.import_module(f"{package}.msg"), kind)(), message)
+    return _filled(message_type(TYPES[topic])(), message)
 
 
 def _filled(target, source):

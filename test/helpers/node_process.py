@@ -82,6 +82,9 @@ class NodeProcess:
 
         return wait_for(found, f"{pattern!r} in\n{self.output()}")[0]
 
+    def has_ended(self):
+        return self._process.poll() is not None
+
     def wait(self):
         return self._process.wait(TIMEOUT)
 

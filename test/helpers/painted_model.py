@@ -1,4 +1,7 @@
-"""A model that knows what it sees: classes by their colour, and one car in a given box."""
+"""A model that knows what it sees: classes by their colour, and one car in a given box.
+
+White pictures make its semantic network answer NaN, black ones raise an error in it.
+"""
 
 import numpy as np
 import onnx
@@ -55,11 +58,33 @@ def _write_semantic(path, shape):
     colors = np.array([c.color for c in CITYSCAPES.classes], np.float32) / 255
     weight = (200 * colors)[:, :, None, None]
     bias = -100 * (colors**2).sum(1)
+    everywhere = {"axes": [0, 1, 2, 3]}
+    nodes = [
+        helper.make_node("Conv", ["image", "weight", "bias"], ["scores"]),
+        # 0 * log(0.999 - darkest value).
+        helper.make_node("ReduceMin", ["image"], ["darkest"], **everywhere),
+        helper.make_node("Sub", ["almost_white", "darkest"], ["below_white"]),
+        helper.make_node("Log", ["below_white"], ["logarithm"]),
+        helper.make_node("Mul", ["logarithm", "zero"], ["zero_or_nan"]),
+        # Value 0 of a list of one; of a black picture value 1, which there is not.
+        helper.make_node("ReduceMax", ["image"], ["brightest"], **everywhere),
+        helper.make_node("Equal", ["brightest", "zero"], ["is_black"]),
+        helper.make_node("Cast", ["is_black"], ["place"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["list", "place"], ["zero_or_error"]),
+        helper.make_node("Add", ["scores", "zero_or_nan"], ["scores_or_nan"]),
+        helper.make_node("Add", ["scores_or_nan", "zero_or_error"], ["logits"]),
+    ]
     _save(
         path,
         shape,
-        [helper.make_node("Conv", ["image", "weight", "bias"], ["logits"])],
-        {"weight": weight, "bias": bias},
+        nodes,
+        {
+            "weight": weight,
+            "bias": bias,
+            "almost_white": np.float32(0.999),
+            "zero": np.float32(0),
+            "list": np.zeros(1, np.float32),
+        },
         {"logits": (TensorProto.FLOAT, [1, len(colors), *shape])},
     )
 
@@ -87,7 +112,7 @@ def _save(path, shape, nodes, constants, outputs):
         "painted",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, *shape])],
         [helper.make_tensor_value_info(name, *about) for name, about in outputs.items()],
-        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+        [numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(model, str(path))
