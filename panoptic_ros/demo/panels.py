@@ -18,20 +18,20 @@ _CODEC = "vp09"
 def side_by_side(
     image: np.ndarray, overlay: np.ndarray, ground: np.ndarray | None = None
 ) -> np.ndarray:
-    """Return camera, overlay and, where there is one, the ground in one picture.
+    """Return camera and overlay in one picture, beside each other or left of the ground.
 
     image, overlay: uint8 [H, W, 3], RGB, of the same size, made at most 1024 pixels wide;
-    ground: uint8 [h, w, 3], RGB, made as high as they are then.
+    ground: uint8 [h, w, 3], RGB: as high as they are then on top of each other.
     """
     panes = [_fitted(image, _PANE_WIDTH), _fitted(overlay, _PANE_WIDTH)]
-    if ground is not None:
-        height = panes[0].shape[0]
-        width = round(ground.shape[1] * height / ground.shape[0])
-        # Cells keep their edges where they grow.
-        grows = height > ground.shape[0]
-        how = cv2.INTER_NEAREST if grows else cv2.INTER_AREA
-        panes.append(cv2.resize(ground, (width, height), interpolation=how))
-    return np.hstack(panes)
+    if ground is None:
+        return np.hstack(panes)
+    stack = np.vstack(panes)
+    height = stack.shape[0]
+    width = round(ground.shape[1] * height / ground.shape[0])
+    # Cells keep their edges where they grow.
+    how = cv2.INTER_NEAREST if height > ground.shape[0] else cv2.INTER_AREA
+    return np.hstack([stack, cv2.resize(ground, (width, height), interpolation=how)])
 
 
 def save_png(picture: np.ndarray, file: Path) -> None:

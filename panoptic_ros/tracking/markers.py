@@ -25,22 +25,23 @@ def track_markers(tracks: Iterable[Track], labels: LabelSet) -> list[TrackMarker
 
 
 def track_marks(tracks: Iterable[Track], labels: LabelSet, pose: Pose2D) -> list[Mark]:
-    """Return marks of the tracks that have a place in odom; pose: base_link in odom."""
+    """Return marks of the tracks that have a place in odom; pose: base_link in odom.
+
+    What does not surely move has no velocity.
+    """
     to_base = pose.inverse()
     turn = Pose2D(yaw=to_base.yaw)
     marks = []
     for track in tracks:
         if track.position is None:
             continue
-        velocity = track.velocity or (0.0, 0.0)
+        velocity = track.velocity if track.velocity and _moves(track) else (0.0, 0.0)
         cls = labels[track.class_id]
-        mark = Mark(
-            tuple(to_base.apply(np.array(track.position)).tolist()),
-            tuple(turn.apply(np.array(velocity)).tolist()),
-            f"{cls.name} {track.track_id}",
-            instance_color(cls, track.track_id),
-        )
-        marks.append(mark)
+        x, y = to_base.apply(np.array(track.position)).tolist()
+        vx, vy = turn.apply(np.array(velocity)).tolist()
+        speed = f" {math.hypot(vx, vy):.0f} m/s" if vx or vy else ""
+        text = f"{cls.name} {track.track_id}{speed}"
+        marks.append(Mark((x, y), (vx, vy), text, instance_color(cls, track.track_id)))
     return marks
 
 

@@ -22,16 +22,17 @@ def test_side_by_side(size, expected):
     assert (picture[:, expected[1] // 2 :] == BLUE).all()
 
 
-def test_the_ground_is_as_high_as_the_rest():
+def test_the_ground_is_as_high_as_camera_and_overlay():
     ground = plain(300, 200, BLUE)
     ground[0] = RED
-    picture = side_by_side(plain(512, 1024, RED), plain(512, 1024, RED), ground)
-    assert picture.shape == (512, 2048 + 341, 3)
-    assert (picture[:, :2048] == RED).all()
-    assert (picture[:2, 2048:] == RED).all()
-    assert (picture[2:, 2048:] == BLUE).all()
+    picture = side_by_side(plain(512, 1024, RED), plain(512, 1024, BLUE), ground)
+    assert picture.shape == (1024, 1024 + 683, 3)
+    assert (picture[:512, :1024] == RED).all()
+    assert (picture[512:, :1024] == BLUE).all()
+    assert (picture[:3, 1024:] == RED).all()
+    assert (picture[4:, 1024:] == BLUE).all()
     small = side_by_side(plain(100, 50, RED), plain(100, 50, RED), ground)
-    assert small.shape == (100, 100 + 67, 3)
+    assert small.shape == (200, 50 + 133, 3)
 
 
 def test_png_keeps_the_colours(tmp_path):

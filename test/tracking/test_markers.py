@@ -70,4 +70,10 @@ def test_marks_on_the_grid_are_in_base_link_and_left_out_without_a_place():
     (mark,) = track_marks([placed, lost], CITYSCAPES, Pose2D(10.0, 5.0, np.pi / 2))
     assert mark.position == pytest.approx((3.0, 0.0))
     assert mark.velocity == pytest.approx((2.0, 0.0))
+    assert mark.text == "car 12 2 m/s"
+
+
+def test_a_mark_that_does_not_surely_move_has_no_velocity():
+    (mark,) = track_marks([replace(TRACK, velocity=(0.5, 0.5))], CITYSCAPES, Pose2D())
+    assert mark.velocity == (0.0, 0.0)
     assert mark.text == "car 12"

@@ -13,7 +13,7 @@ from rclpy.time import Time
 from visualization_msgs.msg import Marker, MarkerArray
 
 from panoptic_ros.geometry.poses import Pose2D, yaw
-from panoptic_ros.grid.bird_eye import Mark, draw_cells, draw_marks
+from panoptic_ros.grid.bird_eye import Mark, draw
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.labels import label_set
 from panoptic_ros.msg import LabelInfo
@@ -75,11 +75,14 @@ class GroundPane:
 
     def _draw(self, parts: dict[str, Any]) -> np.ndarray:
         grid = parts["grid"]
-        picture = draw_cells(_cells(grid), _cells(parts["classes"]), label_set(self._label_set))
-        pose = _pose(parts["pose"])
         markers = parts["tracks"].markers if "tracks" in parts else []
-        draw_marks(picture, _marks(markers, pose), _window(grid))
-        return picture
+        return draw(
+            _cells(grid),
+            _cells(parts["classes"]),
+            label_set(self._label_set),
+            _window(grid),
+            _marks(markers, _pose(parts["pose"])),
+        )
 
 
 def _cells(message: OccupancyGrid) -> np.ndarray:
