@@ -1,3 +1,7 @@
+import operator
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +9,8 @@ from model_file import write
 
 from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.labels import class_ids
-from panoptic_ros.pipeline import PanopticPipeline, torch_device
+from panoptic_ros.pipeline import ImageTooLarge, PanopticPipeline, torch_device
+from panoptic_ros.prediction import InstancePrediction, NonFinitePrediction
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (96, 160, 3), np.uint8)
 
@@ -34,6 +39,81 @@ def test_run_returns_every_stage_and_its_time(pipeline):
     assert result.instances.masks.shape[1:] == (28, 28)
     assert list(result.timings) == ["upload", "semantic", "instances", "fusion", "total"]
     assert all(t > 0 for t in result.timings.values())
+
+
+def test_an_inference_is_merged_as_often_as_wanted(pipeline):
+    inference = pipeline.infer(IMAGE)
+    everything = FusionOptions(score_threshold=0.0, overlap_threshold=1.0, stuff_area_limit=0)
+    nothing = FusionOptions(score_threshold=1.0, stuff_area_limit=10**6)
+    first = pipeline.merge(inference, options=everything).panoptic
+    again = pipeline.merge(inference, "stack", everything).panoptic
+    assert np.array_equal(first.labels, again.labels)
+    with_head = pipeline.merge(inference, "conv_head", everything).panoptic
+    assert len(with_head.masks) == len(first.masks) > 0
+    assert not pipeline.merge(inference, options=nothing).panoptic.labels.any()
+    with pytest.raises(ValueError, match="unknown fusion 'best'"):
+        pipeline.merge(inference, "best")
+    # What is in use stays.
+    assert pipeline.fusion_name == "stack"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize(
+    ("module", "network"),
+    [
+        ("semantic.network", "semantic network"),
+        ("instances.network.backbone", "instance network"),
+        ("instances.network.rpn.head", "instance network"),
+        ("instances.network.roi_heads.box_predictor", "instance network"),
+        ("instances.network.roi_heads.mask_predictor", "instance network"),
+    ],
+)
+def test_a_network_that_is_not_finite_is_refused_by_name(module, network, value):
+    """One bias of a module is damaged, as in a checkpoint or by an overflow."""
+    pipeline = PanopticPipeline.load("random", device="cpu", fusion="conv_head")
+    *_, bias = operator.attrgetter(module)(pipeline.networks).parameters()
+    with torch.no_grad():
+        bias.view(-1)[-1] = value
+    inference = pipeline.infer(IMAGE)
+    for strategy in ("conv_head", "stack"):
+        with pytest.raises(NonFinitePrediction, match=f"the {network} gives values that are not"):
+            pipeline.merge(inference, strategy, FusionOptions(score_threshold=0.0))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_head_that_is_not_finite_is_refused_by_name(value):
+    pipeline = PanopticPipeline.load("random", device="cpu", fusion="conv_head")
+    with torch.no_grad():
+        pipeline.head.cnn(26).mix.bias.fill_(value)
+    car = InstancePrediction(
+        torch.tensor([[8.0, 8.0, 60.0, 60.0]]),
+        torch.tensor([26]),
+        torch.tensor([0.9]),
+        torch.ones(1, 28, 28),
+    )
+    inference = replace(pipeline.infer(IMAGE), instances=car)
+    with pytest.raises(NonFinitePrediction, match="the panoptic head gives values that are not"):
+        pipeline.merge(inference)
+    assert pipeline.merge(inference, "stack").panoptic.segments
+
+
+def test_large_images_are_refused_before_anything_is_computed(pipeline):
+    def never(image):
+        raise AssertionError("the networks were asked")
+
+    limited = PanopticPipeline(pipeline.networks, max_pixels=96 * 160)
+    assert limited(IMAGE).labels.shape == IMAGE.shape[:2]
+    limited = PanopticPipeline(SimpleNamespace(device="cpu", upload=never), max_pixels=96 * 160)
+    with pytest.raises(ImageTooLarge, match="161x96, 15456 pixels; this model takes 15360"):
+        limited.infer(np.zeros((96, 161, 3), np.uint8))
+
+
+def test_a_model_file_limits_its_images(tmp_path):
+    model = write(tmp_path / "small.yaml", max_pixels=1000)
+    with pytest.raises(ImageTooLarge, match="raise max_pixels"):
+        PanopticPipeline.load(str(model), device="cpu")(IMAGE)
+    with pytest.raises(ValueError, match="max_pixels is 0"):
+        PanopticPipeline.load(str(write(tmp_path / "none.yaml", max_pixels=0)), device="cpu")
 
 
 def test_fusion_and_thresholds_change_between_frames(pipeline):

@@ -4,6 +4,7 @@ import torch
 from scenes import CAR, ROAD, empty_instances, instances_of, random_scene, semantic_of
 from torch.nn import functional as F
 
+from panoptic_ros import upsampling
 from panoptic_ros.fusion import FusionOptions, make_strategy
 from panoptic_ros.fusion.candidates import select
 from panoptic_ros.fusion.conv_head import ConvHead, refine
@@ -50,6 +51,34 @@ def test_factorised_equals_plain(seed, kernels, count):
         own = paste(candidates.masks[i], candidates.boxes[i], (0, 0, width, height))
         plain = head.plain(masks, own, int(candidates.class_ids[i]))
         torch.testing.assert_close(logits, plain[y0:y1, x0:x1], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("pixels", [1, 160 * 7, 160 * 95])
+def test_in_strips_it_gives_the_same(pixels, monkeypatch):
+    head, (semantic, instances) = random_head(), random_scene(2, count=20)
+    candidates = select(semantic, instances, FusionOptions(score_threshold=0))
+    whole = refine(head, semantic, candidates)
+    monkeypatch.setattr(upsampling, "STRIP_PIXELS", pixels)
+    for (box, logits), (same_box, expected) in zip(
+        refine(head, semantic, candidates), whole, strict=True
+    ):
+        assert box == same_box
+        torch.testing.assert_close(logits, expected, atol=1e-5, rtol=0)
+
+
+def test_a_large_image_takes_no_memory_for_each_class_and_pixel(monkeypatch):
+    """The widest tensor of classes that the head sees has as many pixels as a strip, and edges."""
+    widest = []
+    cnn = F.conv2d
+    monkeypatch.setattr(
+        F, "conv2d", lambda x, *a, **k: widest.append(x.numel() // x.shape[0]) or cnn(x, *a, **k)
+    )
+    monkeypatch.setattr(upsampling, "STRIP_PIXELS", 1000)
+    semantic, instances = random_scene(2, count=20)
+    candidates = select(semantic, instances, FusionOptions(score_threshold=0))
+    refine(random_head(), semantic, candidates)
+    rows = 1000 // 160 + 4
+    assert max(widest) <= 19 * rows * (160 + 4)
 
 
 def test_context_can_extend_a_mask_beyond_its_box():
