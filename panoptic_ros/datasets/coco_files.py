@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from panoptic_ros.datasets.picture_files import decoded
 from panoptic_ros.scores.overlaps import Overlaps
 from panoptic_ros.scores.segments import VOID, Segments
 
@@ -98,10 +99,10 @@ def read_colors(path: Path) -> np.ndarray:
     Raise BrokenFile that names the file for anything else, or where it cannot be read.
     """
     try:
-        content = np.fromfile(path, np.uint8)
+        content = path.read_bytes()
     except OSError as error:
         raise BrokenFile(f"{path}: {error.strerror}") from error
-    image = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
+    image = decoded(content)
     if image is None:
         raise BrokenFile(f"{path}: cannot be decoded; it is truncated or no image")
     if image.dtype != np.uint8 or image.ndim != 3:

@@ -6,7 +6,6 @@ and a folder of PNGs for the truth and the same for the predictions.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from panoptic_ros.datasets.picture_files import write_png
 from panoptic_ros.labels import INSTANCE_DIVISOR, UNLABELED, LabelSet, class_ids
+from panoptic_ros.whole_files import write_json
 
 
 class PanopticWriter:
@@ -39,9 +40,8 @@ class PanopticWriter:
         values = np.where(np.isin(class_ids(values), self._labels.ids), values, UNLABELED)
         ids = values.astype(np.uint32)[index].reshape(labels.shape)
         path = self._images / f"{name}.png"
-        bgr = np.stack([ids >> 16, ids >> 8 & 255, ids & 255], axis=-1).astype(np.uint8)
-        if not cv2.imwrite(str(path), bgr):
-            raise OSError(f"{path} cannot be written")
+        colors = np.stack([ids & 255, ids >> 8 & 255, ids >> 16], axis=-1).astype(np.uint8)
+        write_png(path, colors)
         segments = [self._segment(ids, v) for v in values.tolist() if v != UNLABELED]
         return {"image_id": image_id, "file_name": path.name, "segments_info": segments}
 
@@ -53,7 +53,7 @@ class PanopticWriter:
         ]
         images = [{"id": a["image_id"], "file_name": a["file_name"]} for a in annotations]
         content = {"images": images, "annotations": annotations, "categories": categories}
-        self._json.write_text(json.dumps(content) + "\n", encoding="utf-8")
+        write_json(self._json, content, indent=None)
 
     def _segment(self, ids: np.ndarray, value: int) -> dict[str, Any]:
         mask = (ids == value).view(np.uint8)

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from panoptic_ros.messages.compressed import decode_compressed
+from panoptic_ros.whole_files import write_file
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,7 @@ def read_labels(path: Path, dtype: type[np.generic]) -> np.ndarray:
 
     Raise FileNotFoundError where there is none, ValueError for a broken one or another type.
     """
-    content = np.frombuffer(_content(path), np.uint8)
-    image = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
+    image = decoded(_content(path))
     if image is None:
         raise ValueError(f"{path} is not an image that OpenCV can read; copy it again")
     if image.dtype != dtype or image.ndim != 2:
@@ -45,6 +45,30 @@ def read_labels(path: Path, dtype: type[np.generic]) -> np.ndarray:
             f"{path} holds {image.dtype} of shape {image.shape}, expected {np.dtype(dtype)} [H, W]"
         )
     return image
+
+
+def decoded(content: bytes, flags: int = cv2.IMREAD_UNCHANGED) -> np.ndarray | None:
+    """Return a picture file's content as OpenCV decodes it, None where it cannot.
+
+    flags: cv2.IMREAD_*. OpenCV alone raises a cv2.error of its own for an empty file and for
+    a header that claims more pixels than it takes.
+    """
+    try:
+        return cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None
+    except (cv2.error, MemoryError):
+        return None
+
+
+def write_png(path: Path, image: np.ndarray) -> None:
+    """Write a picture, uint8 or uint16 [H, W] or [H, W, 3], RGB; raise as `write_file` does.
+
+    `cv2.imwrite` reports success on a full disk.
+    """
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
+    done, content = cv2.imencode(".png", bgr)
+    if not done:
+        raise OSError(f"{path}: OpenCV cannot encode {image.dtype} {list(image.shape)} as PNG")
+    write_file(path, content.tobytes())
 
 
 def _content(path: Path) -> bytes:

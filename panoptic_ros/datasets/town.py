@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from panoptic_ros.datasets.cityscapes import Cityscapes, Sample
+from panoptic_ros.datasets.picture_files import read_labels
 
 # Values of a depth image per metre, as in KITTI's depth maps; 0 is no depth.
 DEPTH_SCALE = 256.0
@@ -29,11 +29,8 @@ class Town(Cityscapes):
 
     def depth(self, sample: Sample) -> np.ndarray:
         """Return depth along the optical axis, float32 [H, W], metres, 0 where there is none."""
-        path = self._beside(sample, "depth", "depth.png")
-        image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        if image is None:
-            raise ValueError(f"{path} is not an image that OpenCV can read; render it again")
-        return image.astype(np.float32) / DEPTH_SCALE
+        depth = read_labels(self._beside(sample, "depth", "depth.png"), np.uint16)
+        return depth.astype(np.float32) / DEPTH_SCALE
 
     def camera(self, sample: Sample) -> dict:
         """Return the camera file: extrinsic and intrinsic, as in Cityscapes."""

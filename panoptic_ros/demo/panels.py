@@ -34,12 +34,6 @@ def side_by_side(
     return np.hstack([stack, cv2.resize(ground, (width, height), interpolation=how)])
 
 
-def save_png(picture: np.ndarray, file: Path) -> None:
-    """Write a picture, uint8 [H, W, 3] RGB. Raise OSError where that fails."""
-    if not cv2.imwrite(str(file), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
-        raise OSError(f"cannot write {file}")
-
-
 def write_film(pictures: Sequence[Path], file: Path, rate: float) -> bool:
     """Write PNGs of one size as an mp4; return False where OpenCV lacks the codec.
 

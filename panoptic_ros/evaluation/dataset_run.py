@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from panoptic_ros.fusion import make_strategy, possible
 from panoptic_ros.model.config import ModelConfig, load_model_config
 from panoptic_ros.pipeline import ImageTooLarge, Inference, PanopticPipeline
 from panoptic_ros.prediction import NonFinitePrediction, PanopticPrediction
+from panoptic_ros.whole_files import write_json
 
 # The first frames on a device pay for libraries that load and kernels that are chosen.
 WARMUP_FRAMES = 2
@@ -115,7 +115,7 @@ class DatasetRun:
             model=self._describe_model(),
             warmup_frames=WARMUP_FRAMES,
         )
-        _write_json(self.options.out / "results.json", results)
+        write_json(self.options.out / "results.json", results)
         return RunOutcome(results, broken)
 
     def _frames(self) -> list[LabeledFrame]:
@@ -253,10 +253,3 @@ def _strategies(config: ModelConfig) -> list[str]:
 
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a file that is either the old one or the whole new one."""
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)

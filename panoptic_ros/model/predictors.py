@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -115,7 +115,7 @@ class InstancePredictor(Predictor):
         """
         frame = self.upload(image)
         pixels = self._resized(frame)[0]
-        with _answers(self.network.rpn.head, self.network.roi_heads.box_predictor) as answers:
+        with answers_of(self.network.answer_layers) as answers:
             found = self.network([pixels])[0]
         height, width = frame.shape[1:]
         boxes = found["boxes"]
@@ -133,19 +133,19 @@ class InstancePredictor(Predictor):
 
 
 @contextmanager
-def _answers(*modules: nn.Module) -> Iterator[list[Tensor]]:
-    """Gather what modules give while the context lasts.
+def answers_of(layers: Iterable[nn.Module]) -> Iterator[list[Tensor]]:
+    """Gather what layers give while the context lasts.
 
     A detector drops boxes and scores that are not finite on its way and then finds nothing,
-    so that they can be seen at the heads alone.
+    so that they can be seen at its last layers alone.
     """
     gathered: list[Tensor] = []
 
     def gather(module: nn.Module, inputs: object, output: Any) -> None:
-        for part in output:
+        for part in [output] if isinstance(output, Tensor) else output:
             gathered.extend([part] if isinstance(part, Tensor) else part)
 
-    hooks = [module.register_forward_hook(gather) for module in modules]
+    hooks = [module.register_forward_hook(gather) for module in layers]
     try:
         yield gathered
     finally:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from panoptic_ros.labels import LabelSet
-from panoptic_ros.model.predictors import Predictor, resize, resized
+from panoptic_ros.model.predictors import Predictor, answers_of, resize, resized
 from panoptic_ros.networks.panoptic.shared import STRIDE, SharedPanopticNetwork
-from panoptic_ros.prediction import InstancePrediction, SemanticPrediction
+from panoptic_ros.prediction import InstancePrediction, SemanticPrediction, all_finite
 
 
 class SharedPredictor(Predictor):
@@ -54,7 +54,8 @@ class SharedPredictor(Predictor):
         pixels = resize(frame, (height, width))[None].float().div_(255)
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         features = self.network.features(pixels)
-        detections, _ = self.network.instances(pixels, features, None)
+        with answers_of(self.network.answer_layers) as answers:
+            detections, _ = self.network.instances(pixels, features, None)
         lap("instances")
         logits = self.network.logits(features, detections)[0]
         lap("semantic")
@@ -63,7 +64,11 @@ class SharedPredictor(Predictor):
         limit = found["boxes"].new_tensor([size[1], size[0]] * 2)
         boxes = torch.minimum((found["boxes"] * scale).clamp(min=0), limit)
         instances = InstancePrediction(
-            boxes, self._class_ids[found["labels"]], found["scores"], found["masks"]
+            boxes,
+            self._class_ids[found["labels"]],
+            found["scores"],
+            found["masks"],
+            all_finite(answers),
         )
         return SemanticPrediction(logits, size, self.labels), instances
 

@@ -192,6 +192,11 @@ class MaskRCNNDetector(GeneralizedRCNN):
         self.num_classes = num_classes
         self.class_ids = None if class_ids is None else tuple(int(i) for i in class_ids)
 
+    @property
+    def answer_layers(self) -> tuple[nn.Module, ...]:
+        """Layers whose answers boxes, scores and masks are chosen from."""
+        return self.rpn.head, self.roi_heads.box_predictor, self.roi_heads.mask_predictor
+
 
 def _box_head(channels: int, width: int, norm: Norm | None) -> nn.Module:
     if norm is None:

@@ -70,5 +70,6 @@ def test_ids_above_65535_fit(tmp_path):
 
 def test_what_cannot_be_written_is_named(tmp_path):
     writer = PanopticWriter(tmp_path, "found", CITYSCAPES)
-    with pytest.raises(OSError, match=r"no/frame\.png cannot be written"):
-        writer.write("no/frame", 1, np.zeros((1, 1), np.uint16))
+    (tmp_path / "found" / "no").write_bytes(b"")
+    with pytest.raises(OSError, match=r"no/frame\.png"):
+        writer.write("no/frame", 1, np.zeros((4, 4), np.uint16))

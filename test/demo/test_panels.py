@@ -2,7 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from panoptic_ros.demo.panels import save_png, side_by_side, write_film
+from panoptic_ros.datasets.picture_files import write_png
+from panoptic_ros.demo.panels import side_by_side, write_film
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -35,21 +36,11 @@ def test_the_ground_is_as_high_as_camera_and_overlay():
     assert small.shape == (200, 50 + 133, 3)
 
 
-def test_png_keeps_the_colours(tmp_path):
-    save_png(plain(4, 4, RED), tmp_path / "red.png")
-    assert (cv2.imread(str(tmp_path / "red.png")) == RED[::-1]).all()
-
-
-def test_a_picture_that_cannot_be_written_is_named(tmp_path):
-    with pytest.raises(OSError, match=r"cannot write .*gone"):
-        save_png(plain(4, 4, RED), tmp_path / "gone" / "red.png")
-
-
 def test_film_plays_the_pictures(tmp_path):
     files = []
     for i, level in enumerate((0, 120, 240)):
         files.append(tmp_path / f"{i}.png")
-        save_png(plain(101, 2001, (level,) * 3), files[-1])
+        write_png(files[-1], plain(101, 2001, (level,) * 3))
     if not write_film(files, tmp_path / "film.mp4", rate=5.0):
         pytest.skip("this OpenCV has no VP9 encoder")
     film = cv2.VideoCapture(str(tmp_path / "film.mp4"))

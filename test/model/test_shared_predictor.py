@@ -25,8 +25,13 @@ class Answering(SharedPanopticNetwork):
         torch.nn.Module.__init__(self)
         self.num_classes, self.num_things = 19, 8
         self.anything = torch.nn.Parameter(torch.zeros(1))
+        self.last = torch.nn.Identity()
         self.box = box
         self.seen = None
+
+    @property
+    def answer_layers(self):
+        return (self.last,)
 
     def features(self, images):
         self.seen = tuple(images.shape)
@@ -36,7 +41,7 @@ class Answering(SharedPanopticNetwork):
         found = {
             "boxes": torch.tensor([self.box]),
             "labels": torch.tensor([3]),
-            "scores": torch.tensor([0.9]),
+            "scores": self.last(torch.tensor([0.9])),
             "masks": torch.ones(1, 28, 28),
         }
         return [found], {}
@@ -76,3 +81,13 @@ def test_a_real_network_answers_twice_the_same():
 def test_a_network_for_other_classes_is_refused():
     with pytest.raises(ValueError, match="5 classes, 2 of them things; label set 'cityscapes'"):
         SharedPredictor(network(5, 2), CITYSCAPES)
+
+
+@pytest.mark.parametrize("part", ["classes", "boxes", "coefficients"])
+def test_what_the_detection_drops_is_seen_to_be_not_finite(part):
+    damaged = network()
+    with torch.no_grad():
+        getattr(damaged.instances.head, part).bias[0] = float("nan")
+    image = np.zeros((64, 96, 3), np.uint8)
+    assert SharedPredictor(network(), CITYSCAPES)(image)[1].all_finite()
+    assert not SharedPredictor(damaged, CITYSCAPES)(image)[1].all_finite()

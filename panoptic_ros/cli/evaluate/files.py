@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -28,13 +27,13 @@ def run(args: argparse.Namespace) -> int:
     """Print and write the scores; return 1 if a file was broken."""
     from panoptic_ros.evaluation.console_tables import quality_table
     from panoptic_ros.evaluation.label_files import score_files
+    from panoptic_ros.whole_files import write_json
 
     score = score_files(args.truth, args.truth_dir, args.prediction, args.prediction_dir)
     results = score.quality.results()
     print(quality_table(results, {c.id: c.name for c in score.categories}))
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        write_json(args.json, results, indent=2)
     for image_id in score.missing:
         print(f"no prediction for image {image_id}: counted as empty", file=sys.stderr)
     if score.unused:

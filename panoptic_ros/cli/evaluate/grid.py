@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from panoptic_ros.cli.evaluate.dataset import EXIT_CANNOT_RUN
-from panoptic_ros.cli.evaluate.held_out_arguments import add_held_out_arguments, write_json
+from panoptic_ros.cli.evaluate.held_out_arguments import add_held_out_arguments
+from panoptic_ros.whole_files import write_json
 
 HELP = "score the semantic grid on drives through the town: free space, contacts, fusion"
 
@@ -46,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
     drives = [GroundDrive.of(town, drive, window) for drive in samples]
     comparison = compare_ground(drives, pipeline.labels, pipeline, window)
     print(ground_table(comparison.results))
-    write_json(args.json, comparison.results)
+    if args.json:
+        write_json(args.json, comparison.results, indent=2)
     if args.report:
         section = ground_section(comparison.results, comparison.ends, pipeline.labels, window)
         write_report(args.report, section, pipeline.name)

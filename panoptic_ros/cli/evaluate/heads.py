@@ -8,7 +8,8 @@ import tempfile
 from pathlib import Path
 
 from panoptic_ros.cli.evaluate.dataset import EXIT_BROKEN_FILES, EXIT_CANNOT_RUN
-from panoptic_ros.cli.evaluate.held_out_arguments import add_held_out_arguments, write_json
+from panoptic_ros.cli.evaluate.held_out_arguments import add_held_out_arguments
+from panoptic_ros.whole_files import write_json
 
 HELP = "compare the heuristic merge with the panoptic head on the town's held-out frames"
 
@@ -50,5 +51,6 @@ def run(args: argparse.Namespace) -> int:
         outcome = DatasetRun(options)()
     comparison = compare_heads(outcome.results)
     print(head_table(comparison))
-    write_json(args.json, comparison)
+    if args.json:
+        write_json(args.json, comparison, indent=2)
     return EXIT_BROKEN_FILES if outcome.broken else 0

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from panoptic_ros.cli import positive
 
@@ -29,11 +26,3 @@ def add_held_out_arguments(
     parser.add_argument("--weights", default="town", help="model name or file (default: town)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--limit", type=positive, metavar="N", help=limit)
-
-
-def write_json(path: Path | None, results: Mapping[str, Any]) -> None:
-    """Write results where a path is given; raise OSError where it cannot be written."""
-    if path is None:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from panoptic_ros.cli.evaluate.held_out_arguments import add_held_out_arguments, write_json
+from panoptic_ros.cli.evaluate.held_out_arguments import add_held_out_arguments
+from panoptic_ros.whole_files import write_json
 
 if TYPE_CHECKING:
     from panoptic_ros.evaluation.town_drive import TownDrive
@@ -41,7 +42,8 @@ def run(args: argparse.Namespace) -> int:
     comparison = compare_tracks(drives, pipeline.labels, pipeline)
     results = comparison.results
     print(track_table(results))
-    write_json(args.json, results)
+    if args.json:
+        write_json(args.json, results, indent=2)
     if args.report:
         write_report(args.report, results, comparison.first_drive, pipeline.labels, pipeline.name)
     return 0

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from panoptic_ros.evaluation.report import figures, pictures, tables
 from panoptic_ros.evaluation.report.pictures import ReportFrame
 from panoptic_ros.labels import label_set
+from panoptic_ros.whole_files import write_file
 
 
 def write_report(results: Mapping[str, Any], frames: Iterable[ReportFrame], path: Path) -> None:
@@ -22,8 +23,7 @@ def write_report(results: Mapping[str, Any], frames: Iterable[ReportFrame], path
     the file, whose folder is made. Raise ValueError for a label set that is not known and for
     a section's picture that is none, OSError where a file cannot be read or written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render(results, frames), encoding="utf-8")
+    write_file(path, render(results, frames))
 
 
 def render(results: Mapping[str, Any], frames: Iterable[ReportFrame]) -> str:

@@ -10,6 +10,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from panoptic_ros.datasets.picture_files import decoded
 from panoptic_ros.labels import LabelSet, class_ids
 from panoptic_ros.prediction import PanopticPrediction
 from panoptic_ros.scores.panoptic_quality import MATCH_IOU
@@ -75,7 +76,7 @@ def section_picture(image: np.ndarray | Path) -> str:
     array or a file that is no picture, OSError for a file that cannot be read.
     """
     if isinstance(image, Path):
-        found = cv2.imdecode(np.frombuffer(image.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+        found = decoded(image.read_bytes(), cv2.IMREAD_COLOR)
         if found is None:
             raise ValueError(f"{image} is no picture that can be read; give a PNG or JPEG file")
         image = cv2.cvtColor(found, cv2.COLOR_BGR2RGB)

@@ -60,6 +60,11 @@ class RegionHead(nn.Module):
         self.rpn, self.roi_heads = detector.rpn, detector.roi_heads
         self.transform = detector.transform
 
+    @property
+    def answer_layers(self) -> tuple[nn.Module, ...]:
+        """Layers whose answers boxes, scores and masks are chosen from."""
+        return self.rpn.head, self.roi_heads.box_predictor, self.roi_heads.mask_predictor
+
     def forward(
         self, images: Tensor, features: Mapping[str, Tensor], targets: list[Target] | None
     ) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
@@ -108,6 +113,11 @@ class OneStageHead(nn.Module):
         self.head = YolactHead(fpn_channels, num_classes, **settings)
         self.detections = detections
         self.score_threshold = score_threshold
+
+    @property
+    def answer_layers(self) -> tuple[nn.Module, ...]:
+        """Layers whose answers boxes, scores and masks are chosen from."""
+        return self.head.classes, self.head.boxes, self.head.coefficients
 
     def forward(
         self, images: Tensor, features: Mapping[str, Tensor], targets: list[Target] | None
@@ -194,6 +204,11 @@ class SharedPanopticNetwork(nn.Module):
         imagenet = NORMALISATIONS["torch"]
         self.register_buffer("mean", torch.tensor(imagenet.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(imagenet.std).view(3, 1, 1), persistent=False)
+
+    @property
+    def answer_layers(self) -> tuple[nn.Module, ...]:
+        """Layers whose answers boxes, scores and masks are chosen from."""
+        return self.instances.answer_layers
 
     def forward(self, images: Tensor, targets: list[Target] | None = None) -> SharedOutput:
         """Return both predictions; in training mode the instances' losses in place of theirs.

@@ -29,7 +29,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
 from sensor_msgs.msg import Image
 
-from panoptic_ros.demo.panels import save_png, side_by_side
+from panoptic_ros.datasets.picture_files import write_png
+from panoptic_ros.demo.panels import side_by_side
 from panoptic_ros.labels import UNLABELED, class_ids
 from panoptic_ros.msg import LabelInfo, PanopticInstances
 from panoptic_ros.ros.conversions import image_to_rgb
@@ -95,7 +96,7 @@ class Viewer(Node):
         picture = f"{number:04d}.png"
         image, overlay = image_to_rgb(parts["image"]), image_to_rgb(parts["color"])
         ground = self._ground.picture(stamp) if self._ground else None
-        save_png(side_by_side(image, overlay, ground), self._pictures / picture)
+        write_png(self._pictures / picture, side_by_side(image, overlay, ground))
         _report(
             "frame",
             picture=picture,

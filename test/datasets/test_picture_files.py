@@ -1,0 +1,75 @@
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+
+from panoptic_ros.datasets.coco_files import BrokenFile, read_colors
+from panoptic_ros.datasets.picture_files import read_labels, read_picture, write_png
+from panoptic_ros.evaluation.report.pictures import section_picture
+
+
+def png_that_claims(width, height, depth=16, color_type=0):
+    """Return a PNG whose header claims a size and that has pixels for a row at most."""
+
+    def chunk(kind, data):
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)
+    pixels = chunk(b"IDAT", zlib.compress(bytes(64)))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + pixels + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("size", [(60000, 60000), (1 << 20, 1 << 20), (1 << 31, 1), (0, 0)])
+@pytest.mark.parametrize(
+    "read",
+    [lambda f: read_labels(f, np.uint16), read_colors, read_picture, section_picture],
+    ids=["labels", "colors", "picture", "section"],
+)
+def test_a_header_that_claims_too_much_is_a_broken_file_of_that_name(read, size, tmp_path):
+    file = tmp_path / "huge.png"
+    file.write_bytes(png_that_claims(*size))
+    with pytest.raises((ValueError, BrokenFile), match=r"huge\.png"):
+        read(file)
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n"])
+def test_what_is_no_picture_is_a_broken_file_of_that_name(content, tmp_path):
+    file = tmp_path / "broken.png"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"broken\.png"):
+        read_labels(file, np.uint16)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.arange(6, dtype=np.uint16).reshape(2, 3) * 11000,
+        np.arange(6, dtype=np.uint8).reshape(2, 3),
+        np.arange(18, dtype=np.uint8).reshape(2, 3, 3),
+    ],
+    ids=["uint16", "grey", "rgb"],
+)
+def test_what_is_written_is_read(image, tmp_path):
+    file = tmp_path / "new" / "a.png"
+    write_png(file, image)
+    found = read_picture(file) if image.ndim == 3 else read_labels(file, image.dtype.type)
+    assert np.array_equal(found, image)
+
+
+def test_a_picture_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OSError, match=r"a\.png"):
+        write_png(tmp_path / "file" / "a.png", np.zeros((2, 2), np.uint8))
+
+
+def test_a_full_disk_is_told_where_opencv_reports_success(tmp_path, monkeypatch):
+    """/dev/full takes no byte: `cv2.imwrite` says that all went well."""
+    (tmp_path / "a.png").symlink_to("/dev/full")
+    assert cv2.imwrite(str(tmp_path / "a.png"), np.zeros((2, 2), np.uint8))
+    (tmp_path / "b.png.partial").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"b\.png"):
+        write_png(tmp_path / "b.png", np.zeros((2, 2), np.uint8))
