@@ -37,7 +37,9 @@ SAMPLE_SECONDS = 2.0
 SETTLING_SECONDS = 60.0
 # What a node may grow by in a day, whatever the confidence: beyond it a slope is a leak.
 PER_DAY = {"memory_mib": 200.0, "threads": 2.0, "descriptors": 10.0, "latency_ms": 50.0}
-CHILD = "--as-camera"
+ROLES = ("camera", "listener")
+# A listener is stopped amid its work once it has surely begun.
+LISTENING_SECONDS = 8.0
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,11 @@ def main() -> int:
     parser.add_argument("--hours", type=float, default=0.33, help="duration (default: 0.33)")
     parser.add_argument("--out", type=Path, default=Path("soak_out"), help="folder to write")
     parser.add_argument("--seed", type=int, default=None, help="default: a random one")
-    parser.add_argument(CHILD, action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--be", choices=ROLES, help=argparse.SUPPRESS)
     args = parser.parse_args()
     os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
-    if args.as_camera:
-        return _be_camera()
+    if args.be:
+        return _be_camera() if args.be == "camera" else _be_listener()
     seed = random.SystemRandom().randrange(1 << 32) if args.seed is None else args.seed
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 101))
     print(f"seed {seed}, domain {os.environ['ROS_DOMAIN_ID']}", flush=True)
@@ -99,7 +101,7 @@ class Soak:
         self._parameters = driven_car.node_parameters(folder) | {"score_threshold": 0.0}
         self._lives = 0
         self._camera: subprocess.Popen | None = None
-        self._stopped: subprocess.Popen | None = None
+        self._listener: subprocess.Popen | None = None
         self._client = driven_car.Car()
         self._faults: list[str] = []
         self._ends = threading.Event()
@@ -108,6 +110,7 @@ class Soak:
         """Return the samples and what went wrong, one line each."""
         self._restart_camera()
         self._restart_node()
+        self._restart_listener()
         slow = threading.Thread(target=self._be_slow, daemon=True)
         slow.start()
         # Half the time one node lives, for its slopes; then it is killed again and again.
@@ -116,6 +119,7 @@ class Soak:
             (0.2, self._storm),
             (45.0, self._cycle),
             (60.0, self._restart_camera),
+            (30.0, self._restart_listener),
         ]
         killing = (90.0, self._restart_node)
         due = {function: every for every, function in (*events, killing)}
@@ -137,7 +141,7 @@ class Soak:
     def close(self) -> None:
         """End all processes."""
         self._ends.set()
-        for process in (self._camera, self._stopped):
+        for process in (self._camera, self._listener):
             if process is not None:
                 process.kill()
                 process.wait()
@@ -162,11 +166,14 @@ class Soak:
         self._node.wait_for_line("device cpu, weights")
 
     def _restart_camera(self) -> None:
-        if self._camera is not None:
-            self._camera.kill()
-            self._camera.wait()
-        command = [sys.executable, __file__, CHILD]
-        self._camera = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        self._camera = _replaced(self._camera, "camera")
+
+    def _restart_listener(self) -> None:
+        """Kill the listener that stands still; let another stand still while it listens."""
+        self._listener = _replaced(self._listener, "listener")
+        timer = threading.Timer(LISTENING_SECONDS, self._listener.send_signal, [signal.SIGSTOP])
+        timer.daemon = True
+        timer.start()
 
     def _come_and_go(self) -> None:
         from nav_msgs.msg import OccupancyGrid
@@ -220,7 +227,7 @@ class Soak:
             self._restart_node()
             return []
         latency = self._latency()
-        shared = len(list(Path("/dev/shm").glob("fastrtps*")))
+        shared = len(list(Path("/dev/shm").glob("fast*")))
         memory = self._node.resident_bytes() / 2**20
         return [Sample(now, self._lives, memory, threads, descriptors, shared, latency)]
 
@@ -232,6 +239,27 @@ class Soak:
             return float(values["latency_inference_p50_ms"])
         except (KeyError, ValueError):
             return float("nan")
+
+
+def _replaced(process: subprocess.Popen | None, role: str) -> subprocess.Popen:
+    """Kill a process that plays a role, and start another."""
+    if process is not None:
+        process.kill()
+        process.wait()
+    command = [sys.executable, __file__, "--be", role]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _be_listener() -> int:
+    """Subscribe reliably to what is large, until stopped."""
+    from node_process import Client
+    from sensor_msgs.msg import Image
+
+    client = Client()
+    for topic in ("~/labels", "~/color"):
+        client.subscribe(topic, Image, 10, lambda message: None)
+    while True:
+        time.sleep(1.0)
 
 
 def _be_camera() -> int:
