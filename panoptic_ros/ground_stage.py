@@ -1,4 +1,4 @@
-"""What follows the label image: its place on the ground, the grid's memory, the tracks."""
+"""From label images to the ground: projection, the grid's memory, tracks."""
 
 from __future__ import annotations
 

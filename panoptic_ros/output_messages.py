@@ -173,5 +173,5 @@ OUTPUT_KINDS = {
     **{name: kind for name, (kind, _) in GROUND_OUTPUTS.items()},
     LABEL_INFO: LABEL_INFO_KIND,
 }
-# Kept for those who come later, too.
+# Late subscribers get the last message, too.
 LATCHED_OUTPUTS = frozenset({*GRID_OUTPUTS, LABEL_INFO})

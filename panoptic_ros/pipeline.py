@@ -1,4 +1,4 @@
-"""The whole method in one call, as the report tells it: semantic, instances, merge."""
+"""The whole method in one call, as in the report: semantic, instances, merge."""
 
 from __future__ import annotations
 

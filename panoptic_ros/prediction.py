@@ -1,4 +1,4 @@
-"""The three things that flow through the pipeline."""
+"""The three predictions that flow through the pipeline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, whatever ends the writing; errors name them."""
+"""Write files atomically; errors name the file."""
 
 from __future__ import annotations
 

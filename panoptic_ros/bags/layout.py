@@ -16,7 +16,7 @@ from rosbags.interfaces import (
 # The newest layout of metadata.yaml that ROS 2 Humble reads, too.
 VERSION: Literal[8] = 8
 _UNSET = QosTime(0, 0)
-# Whoever plays the bag offers it to late listeners, as tf2 expects of /tf_static.
+# Players offer it to late subscribers, as tf2 expects of /tf_static.
 LATCHED = Qos(
     QosHistory.KEEP_LAST,
     1,

@@ -38,7 +38,7 @@ _CHUNK_HEAD = struct.Struct("<QQQII")
 _FOOTER_BODY = struct.Struct("<QQI")
 _STATISTICS_HEAD = struct.Struct("<QHIIIIQQI")
 _LARGEST_OPCODE = _DATA_END
-# Opcodes from here on are anybody's own.
+# Opcodes from here on are for private use.
 _FIRST_PRIVATE_OPCODE = 0x80
 _OUTSIDE_CHUNKS = -1
 _CACHED_CHUNKS = 4

@@ -19,11 +19,11 @@ ATTEMPTS = 5
 
 
 class DownloadError(OSError):
-    """Say why a file did not come; what came of it stays for the next attempt."""
+    """Say why a download failed; the part that arrived stays for the next attempt."""
 
 
 def download(url: str, file: Path, sha256: str = "") -> None:
-    """Bring a URL's content to a file, with a progress bar.
+    """Download a URL to a file, with a progress bar.
 
     It grows as FILE.part and takes its name when it is whole and its SHA-256 begins with
     `sha256` (empty: any). A part that an earlier call left is continued (RFC 9110, Range),

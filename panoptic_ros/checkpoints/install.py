@@ -44,7 +44,7 @@ def import_file(file: Path, name: str, entry: Entry | None, command: str) -> Pat
     if not file.is_file():
         raise FileNotFoundError(f"there is no file {file}")
     digest = digest_of(file)
-    # None: nobody published a hash to compare with.
+    # None: there is no published hash to compare with.
     is_published = digest.startswith(entry.sha256) if entry and entry.sha256 else None
     if is_published is False:
         _log.warning(

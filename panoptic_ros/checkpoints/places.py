@@ -1,4 +1,4 @@
-"""Where weights lie: the package's own folder, and the user's."""
+"""Where weights are stored: the package's own folder, and the user's."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ class _KnownInstructions(dict):
 
 
 class _RestrictedUnpickler(pickle._Unpickler):
-    # The Python machine, as the C one cannot be told which instructions to know. It also takes
+    # In Python, since the C implementation has no table of instructions to replace. It also takes
     # memory only for what it has read.
     dispatch: ClassVar[dict[int, Callable]] = _KnownInstructions(
         {code[0]: pickle._Unpickler.dispatch[code[0]] for code in SAFE_INSTRUCTIONS}

@@ -33,7 +33,7 @@ def load_state(module: nn.Module, tensors: Mapping[str, Tensor], *, source: str)
 def check_finite(tensors: Mapping[str, Tensor], *, source: str) -> None:
     """Raise ValueError that names the tensors with values that are not finite (NaN, infinity).
 
-    Such a network gives one class for every pixel, or nothing, without a word.
+    Such a network silently gives one class for every pixel, or nothing.
     """
     bad = [name for name, t in tensors.items() if not torch.isfinite(t).all()]
     if bad:

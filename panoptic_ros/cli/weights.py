@@ -1,4 +1,4 @@
-"""Bring public checkpoints here, and check those that are."""
+"""Download public checkpoints and check the installed ones."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class LabeledFrame(Protocol):
     def load_instance_ids(self) -> np.ndarray:
         """Return class_id, or class_id * 1000 + n for things, integer [H, W]; 0 is void.
 
-        A thing class's plain id is a group that nobody told apart.
+        A thing class's plain id is a group of instances that are not separated.
         Raise ValueError for a broken file.
         """
 

@@ -36,8 +36,8 @@ class KittiSample:
     def load_instance_ids(self) -> np.ndarray:
         """Return label ids, uint16 [H, W]: class_id, or class_id * 1000 + n for things.
 
-        KITTI's instance 0 is none: the pixels of a thing class that nobody told apart, which
-        thus become the class's group. Raise ValueError for a broken file.
+        KITTI's instance 0 marks pixels of a thing class that are not separated into instances;
+        they become the class's group. Raise ValueError for a broken file.
         """
         return from_kitti(read_labels(self.instance_ids, np.uint16))
 

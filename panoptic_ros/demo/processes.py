@@ -20,7 +20,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 class DemoError(RuntimeError):
-    """Say why there is nothing to show, in words for a person."""
+    """Say why there is nothing to show."""
 
 
 @dataclass(frozen=True)

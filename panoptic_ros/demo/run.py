@@ -95,7 +95,7 @@ def _wait_until_active(children: Children, record: Record) -> None:
 
 
 def _watch(children: Children, record: Record, frames: int) -> None:
-    """Show a progress bar until every frame has come to its end."""
+    """Show a progress bar until every frame is accounted for."""
     end = time.monotonic() + _START_SECONDS + _SHOW_SECONDS
     is_done = False
     with tqdm(total=frames, unit="frame", disable=not sys.stdout.isatty()) as bar:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from panoptic_ros.demo.processes import DemoError
 
-# Linux hands out higher domains' ports to others.
+# The ports of higher domains lie in Linux's ephemeral range.
 _LAST_DOMAIN = 101
 
 
@@ -24,7 +24,7 @@ def require_ros() -> None:
 
 
 def private_environment() -> dict[str, str]:
-    """Return an environment in which the processes see each other and nobody else."""
+    """Return an environment in which the processes see only each other."""
     return {
         **os.environ,
         "ROS_DOMAIN_ID": str(_free_domain()),
@@ -43,7 +43,7 @@ def sigterm_as_exit() -> Iterator[None]:
 
 
 def _free_domain() -> int:
-    """Return a domain whose first participant's port nobody has (DDSI-RTPS 9.6.1.1)."""
+    """Return a domain whose first participant's port is free (DDSI-RTPS 9.6.1.1)."""
     for domain in random.sample(range(1, _LAST_DOMAIN + 1), _LAST_DOMAIN):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             try:

@@ -1,4 +1,4 @@
-"""Score a model on a data set: the networks once per image, every strategy on what they gave."""
+"""Score a model on a data set: run the networks once per image, then every merging strategy."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class RunOutcome:
 
 
 class DatasetRun:
-    """Score a model on a data set, and go on from where an earlier run of the kind stopped.
+    """Score a model on a data set, resuming an earlier run with the same settings.
 
     Raise FileNotFoundError where the layout of the data lacks something or weights are
     missing, ValueError for options that cannot be, RuntimeError where the device fails.

@@ -1,4 +1,4 @@
-"""Panoptic quality of COCO-panoptic files, whoever made them."""
+"""Panoptic quality of COCO-panoptic files of any origin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an evaluation has done so far, on disk: the same command goes on from there."""
+"""Progress of an evaluation on disk, from which the same command resumes."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class RunState:
 def fingerprint(config: ModelConfig) -> str:
     """Return 16 digits of a SHA-256 over a model file's content and the weights that it names.
 
-    A model that is trained anew under its old name is another model.
+    A model retrained under its old name is another model.
     """
     digest = hashlib.sha256(repr(config).encode())
     for network in (config.semantic, config.instances, config.network, config.head):

@@ -1,4 +1,4 @@
-"""Networks once, every strategy on what they gave, each stage timed."""
+"""Time each stage: the networks once, then every merging strategy."""
 
 from __future__ import annotations
 

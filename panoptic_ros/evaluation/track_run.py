@@ -29,7 +29,7 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class TrackedFrame:
-    """Hold what became of a frame: its prediction, the tracks, and those by instance."""
+    """Hold a frame's results: its prediction, the tracks, and the tracks by instance."""
 
     frame: DriveFrame
     prediction: PanopticPrediction

@@ -1,4 +1,4 @@
-"""Detector masks pasted where they belong, and nowhere else."""
+"""Detector masks, pasted inside their boxes only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The textbook merge, slow and plain: what tests and benches compare the fast one with."""
+"""The textbook merge, slow and plain: the reference of tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def stack_reference(
     """Return the label image of `stack`, int32 [H, W], by full-size masks and a plain loop.
 
     Every mask is pasted into a full frame (memory grows with N * H * W) and each step
-    reads the device. Kept as the definition, not for use.
+    reads the device. It is the definition, not for production.
     """
     things = {c.id for c in semantic.labels.things}
     order = torch.argsort(instances.scores, descending=True, stable=True)

@@ -1,4 +1,4 @@
-"""OANet's merge: instances are laid by the rank that a small network gives them."""
+"""OANet's merge: instances are ordered by the rank that a small network gives them."""
 
 from __future__ import annotations
 

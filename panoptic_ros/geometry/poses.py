@@ -63,8 +63,8 @@ def _wrapped(angle: float) -> float:
 def rotation_matrix(quaternion: Sequence[float]) -> np.ndarray:
     """Return the rotation of a quaternion (x, y, z, w), float64 [3, 3].
 
-    Raise ValueError for one whose length is not 1 (within 0.01): messages that nobody
-    filled in are all zeros.
+    Raise ValueError for one whose length is not 1 (within 0.01): a message that was not
+    filled in has zeros.
     """
     values = np.asarray(quaternion, float)
     length = np.linalg.norm(values)

@@ -1,4 +1,4 @@
-"""The grid from above, for people."""
+"""Bird's-eye pictures of the grid."""
 
 from __future__ import annotations
 

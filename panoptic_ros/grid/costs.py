@@ -1,4 +1,4 @@
-"""What it costs a vehicle to drive over a class."""
+"""Cost of driving over each class."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def _turned(along: np.ndarray, across: np.ndarray, angle: np.ndarray) -> np.ndar
 
 
 class Riders:
-    """Place riders whose feet no line of sight meets: the cycle that carries them is before it."""
+    """Place riders whose contact with the ground is hidden by their bicycle or motorcycle."""
 
     def __init__(self, view: Viewpoint, labels: LabelSet) -> None:
         self._view = view

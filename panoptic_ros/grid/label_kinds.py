@@ -14,9 +14,9 @@ _GROUND = ("road", "sidewalk", "terrain", "parking", "rail track", "ground", "la
 _OVERHEAD = ("sky", "traffic light", "traffic sign")
 # European kerbs are 0.10 to 0.15 m high; what lies beside the carriageway is level with them.
 _HEIGHTS = {"sidewalk": 0.12, "terrain": 0.12}
-# What carries its camera lower than this, metres, drives on the pavement, not beside it.
+# With a camera lower than this, metres, a robot drives on the pavement.
 _LOWEST_ON_ROAD = 0.5
-# Classes that are carried, and what carries them.
+# Riders, and the classes that carry them.
 _CARRIED = {"rider": ("bicycle", "motorcycle")}
 # Kinds of a label: neither, ground at heights[kind - 1], obstacle.
 NEITHER, OBSTACLE = 0, 255

@@ -1,4 +1,4 @@
-"""What the semantic grid gives to its consumers."""
+"""The semantic grid's output."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class CellLookup:
         heights: tuple[float, ...],
         max_footprint: float,
     ) -> CellLookup:
-        """Look the pixels of every cell up; cells of which a part is not seen are left out.
+        """Compute the pixels of every cell; cells that are not seen whole are left out.
 
         Raise ValueError where none is seen.
         """

@@ -22,7 +22,7 @@ from panoptic_ros.prediction import PanopticPrediction
 # of it, 7 cm at 20 m from 1.3 m height: a third of a cell, less than half a pixel of most cameras.
 _POSITION_STEP = 0.01
 _ANGLE_STEP = np.radians(0.025)
-# A levelled camera nods by about a degree: its poses come back.
+# A levelled camera pitches by about a degree: its poses recur.
 _KEPT_PROJECTIONS = 48
 
 
@@ -38,7 +38,7 @@ class GroundMapper:
     """Project predictions onto the ground and fuse them over time.
 
     What a projection precomputes is kept per camera and camera pose, poses rounded to 1 cm and
-    0.025 degrees, the least recently used given up after 48.
+    0.025 degrees, the 48 used last.
     """
 
     def __init__(

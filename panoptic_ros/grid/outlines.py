@@ -18,7 +18,7 @@ _REACH = {"bicycle": 0.25, "motorcycle": 0.25}
 _RISE = 0.07
 # Lines that a carrier may lie beside the lines on which only the rider is seen.
 _BESIDE = 3
-# Instances seen on fewer lines than this have no outline to speak of.
+# An instance seen on fewer lines than this has no usable outline.
 _FEWEST = 5
 
 

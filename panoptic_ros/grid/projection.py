@@ -1,4 +1,4 @@
-"""From a label image to the ground: free cells, obstacles, and what cannot be told.
+"""From a label image to the ground: free, occupied and unknown cells.
 
 After Erkent et al., "Semantic grid estimation with a hybrid Bayesian and deep neural network
 approach", IROS 2018, with the ground plane in place of a learned projection.

@@ -60,7 +60,7 @@ class RollingMemory:
         return plane.reshape(*shape, -1)
 
     def forget(self) -> None:
-        """Let go of all planes, and of the place."""
+        """Drop all planes and the position."""
         self._planes.clear()
         self._origin = None
 

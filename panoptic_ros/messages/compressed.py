@@ -79,7 +79,7 @@ def decode_compressed(msg: Compressed, max_pixels: int = MAX_PIXELS) -> np.ndarr
     "rgb8; jpeg compressed bgr8", "mono16; png compressed "): it is read only to find
     a Bayer mosaic in a grey file. An EXIF orientation is ignored, since the
     calibration in CameraInfo is that of the sensor's rows and columns. JPEG has no
-    checksum: bytes changed amid its scan pass as a picture.
+    checksum: changed bytes inside its scan go unnoticed.
 
     Raises:
         ImageRefused: neither JPEG nor PNG, truncated or undecodable bytes, zero size,

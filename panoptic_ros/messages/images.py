@@ -152,7 +152,7 @@ def check_pixels(what: str, width: int, height: int, max_pixels: int) -> None:
 def unpadded_rows(msg: RawImage, count: int, row_size: int) -> np.ndarray:
     """Return a view of a message's rows without their padding, uint8 [count, row_size].
 
-    A step of 0 is one that nobody filled in: rows without padding then. Raise ImageRefused for
+    A step of 0 was not filled in: rows without padding. Raise ImageRefused for
     a step or a length of data that does not fit.
     """
     step = int(msg.step) or row_size

@@ -9,7 +9,7 @@ _LONGEST_REASON = 300
 
 def one_line(text: str) -> str:
     """Return a text as one line of valid Unicode, cut to at most 300 characters."""
-    # Nobody reads a megabyte: cut before the costly part.
+    # Cut before the costly part.
     start = text[: 4 * _LONGEST_REASON].encode("utf-8", "replace").decode()
     line = " ".join(start.split())
     if len(line) <= _LONGEST_REASON and len(text) <= 4 * _LONGEST_REASON:

@@ -149,7 +149,7 @@ def _find(model: str | Path) -> Path:
 def _weights_path(weights: str, folder: Path) -> Path:
     """Return where weights lie: a path seen from a model file's folder, or a name.
 
-    Weights that are nowhere are looked for, by the error, where they would be installed.
+    The error for missing weights names the place where they would be installed.
     Raise ValueError that says what to write for a file that is no weights of ours.
     """
     path = folder / Path(weights).expanduser()

@@ -1,4 +1,4 @@
-"""Let SIGINT and SIGTERM end a loop between two rounds, not amid one."""
+"""Let SIGINT and SIGTERM end a loop between two iterations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 def interruptible() -> Iterator[list[int]]:
     """Yield a list that SIGINT and SIGTERM append their number to; a second one acts as before.
 
-    Outside the main thread, where Python lets nobody handle signals, it stays empty.
+    Outside the main thread Python handles no signals, and it stays empty.
     """
     stopped: list[int] = []
     if threading.current_thread() is not threading.main_thread():

@@ -18,7 +18,7 @@ from panoptic_ros.scores.panoptic_quality import PanopticQuality
 from panoptic_ros.scores.segments import label_image_segments
 
 # Of labels and truth that wait for each other. They travel on topics of their own, but a
-# truth that comes this much later does not come at all.
+# truth that is later than this is taken as missing.
 _WAITING = 50
 
 

@@ -276,7 +276,7 @@ def transport_advice(environment: Mapping[str, str]) -> str:
 class Reporter:
     """Publish a node's status each second and log a line each ten while it is active.
 
-    It has a thread of its own: health must be told while a model loads or a transition waits
+    It has a thread of its own: it must report while a model loads or a transition waits
     for the frame in work, when the executor's timers stand still.
     """
 

@@ -132,7 +132,7 @@ class PanopticNode(LifecycleNode):
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Withdraw the topics and free the networks' memory, at the latest with the frame in work.
 
-        An inference that hangs holds up nobody: diagnostics say busy until it returns.
+        A hanging inference blocks nothing else: diagnostics say busy until it returns.
         """
         self._release()
         self._state = "unconfigured"
@@ -223,7 +223,7 @@ class PanopticNode(LifecycleNode):
 
 
 def _free_memory() -> None:
-    """Give back what nobody refers to any more, to the GPU and to the system."""
+    """Return unreferenced memory to the GPU and to the system."""
     gc.collect()
     torch.cuda.empty_cache()
     # glibc keeps freed memory; after some cycles its fragments are hundreds of megabytes. Other

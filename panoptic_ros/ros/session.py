@@ -263,7 +263,7 @@ class Session:
         try:
             return self.pipeline.run(image)
         except ValueError as error:
-            # The pipeline's word for an image that it cannot take, such as one too small.
+            # The pipeline refuses an image, such as one too small.
             raise ImageRefused(str(error)) from error
 
     def _publish(

@@ -1,4 +1,4 @@
-"""How well free space, contacts and what is hidden are told."""
+"""Accuracy of free space, contacts and hidden cells."""
 
 from __future__ import annotations
 

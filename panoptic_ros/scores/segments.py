@@ -17,7 +17,7 @@ class Segments:
     """Hold the segments of one panoptic image, S of them, each id once.
 
     ids: int64 [S], their pixels' value; class_ids: int64 [S]; areas: int64 [S], pixels;
-    crowd: bool [S], whether it is a group of things that nobody told apart (truth only).
+    crowd: bool [S], whether it is a group of unseparated things (truth only).
     """
 
     ids: np.ndarray

@@ -86,7 +86,7 @@ class NewestFrameWorker(Generic[T]):
         try:
             self.slot.deliver(self._work(frame))
         # One bad frame must not end those that follow, whatever a network or a driver raises:
-        # a SystemExit would end the thread without a word.
+        # a SystemExit would end the thread silently.
         except BaseException as error:
             self.slot.refuse()
             return self._on_error(error)

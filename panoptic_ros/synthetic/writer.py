@@ -27,7 +27,7 @@ def frame_name(seed: int, index: int) -> str:
 def write_frame(root: Path, split: str, town: World, frame: TownFrame) -> Path:
     """Write a frame and its truth below a root folder; return the path of its image.
 
-    The image comes last and under its name only when complete: whoever lists images finds
+    The image comes last and under its name only when complete: a listing of images finds
     everything else beside them. Raise OSError where a file cannot be written.
     """
     name = frame_name(town.seed, frame.index)

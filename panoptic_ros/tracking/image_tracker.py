@@ -96,7 +96,7 @@ class ImageTracker:
             minimum_iou_threshold_first_assoc=options.min_similarity,
             minimum_iou_threshold_second_assoc=2 * options.min_similarity - 1,
             iou=_BoxSimilarity(),
-            # Ids are ours: the library's begin anew with each tracker.
+            # Ids are ours: the library's start again with each tracker.
             instant_first_frame_activation=False,
             enable_cmc=False,
             # The only state whose width and height have velocities of their own and scale.

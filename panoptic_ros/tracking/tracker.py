@@ -29,7 +29,7 @@ _FLOW_HEIGHT = 128
 
 
 class InstanceTracker:
-    """Give the instances of successive label images lasting ids, positions and velocities.
+    """Track the instances of successive label images: ids, positions and velocities.
 
     In the image, class by class, BoT-SORT associates boxes, which are moved as the camera has
     moved first. On the ground a Kalman filter in `odom` follows what is placed there, and finds

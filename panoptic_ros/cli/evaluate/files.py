@@ -1,4 +1,4 @@
-"""`evaluate files`: score COCO-panoptic predictions, whoever made them."""
+"""`evaluate files`: score COCO-panoptic predictions of any origin."""
 
 from __future__ import annotations
 

@@ -263,7 +263,7 @@ class OnnxInstancePredictor(_OnnxPredictor):
         self._detections(found, placement)
 
     def _detections(self, found: list[Tensor], placement: Placement) -> Detections:
-        """Return the detections of classes that are ours; raise ValueError where they fit not."""
+        """Return the detections of our classes; raise ValueError where they do not fit."""
         try:
             if isinstance(self._output, RawOutput):
                 return raw(found, self._output, self._ids, placement)

@@ -51,8 +51,8 @@ class OnnxSession:
                 file,
             )
         options = runtime.SessionOptions()
-        # A vehicle's log is for what its driver must know, not for graph optimisations.
-        # What fails is raised and told by us.
+        # Graph optimisations do not belong in a vehicle's log.
+        # We raise what fails.
         options.log_severity_level = 4
         index = {"device_id": device.index or 0}
         providers = [*((p, index) for p in chosen), CPU_PROVIDER]

@@ -315,7 +315,7 @@ def _per_anchor(layer: nn.Module, towers: Sequence[Tensor], width: int) -> Tenso
 
 
 def _start_as_background(layer: nn.Conv2d, num_classes: int) -> None:
-    """Let each class start at a probability of one in a hundred, so that training is calm."""
+    """Let each class start at a probability of one in a hundred, so that training starts stably."""
     nn.init.normal_(layer.weight, std=0.01)
     with torch.no_grad():
         bias = torch.zeros(num_classes + 1)

@@ -1,4 +1,4 @@
-"""AUNet's background branch: stuff that knows where the things are.
+"""AUNet's background branch: stuff, guided by the things.
 
 Source: Li et al. 2019, "Attention-guided Unified Network for Panoptic Segmentation", sections
 3.2 (proposal attention), 3.3 (mask attention) and 3.4 (RoIUpsample).

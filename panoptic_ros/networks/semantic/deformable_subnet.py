@@ -21,7 +21,7 @@ KERNEL = 3
 
 
 class DeformableStage(nn.Module):
-    """Look where the features say: a 3x3 deformable convolution, group norm and ReLU.
+    """Apply a 3x3 deformable convolution, group norm and ReLU.
 
     The offsets start at zero, which is a plain convolution.
     """

@@ -66,7 +66,7 @@ class Player(Node):
         try:
             of_kind = message_type(kind)
         except ModuleNotFoundError:
-            # TF's messages: where they are not installed, nobody can listen to them.
+            # TF's messages: where they are not installed, nothing can subscribe to them.
             return None
         durability = (
             DurabilityPolicy.TRANSIENT_LOCAL
