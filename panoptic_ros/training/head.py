@@ -41,7 +41,7 @@ class HeadConfig(TrainingConfig):
     and the rules that they run with; or semantic, instance: their checkpoints (names of
     weights, or paths without suffix) or ONNX descriptions (.yaml), at the frames' own size;
     least_score: detections below it are no training samples, 0..1; window: longest side of
-    a training crop in pixels; selection_stride: of every this many training frames one is not
+    a training crop in pixels; selection_stride: every n-th training frame, n this number, is not
     trained on, but decides which state of each class's CNN is kept.
     """
 
