@@ -164,8 +164,8 @@ class Segment:
 class PanopticPrediction:
     """Hold a label image, uint16 (or int32) [H, W] in host memory, and its segments.
 
-    Values: 0 unlabeled, stuff class_id, things class_id * 1000 + n. Whoever needs a
-    mask compares the label image with the segment's id.
+    Values: 0 unlabeled, stuff class_id, things class_id * 1000 + n. For a mask, compare the label
+    image with the segment's id.
     masks: bool, on the device, what the strategy made of each instance before they competed
     for pixels, in the order of `fusion.candidates.select`; None where a strategy has none.
     """

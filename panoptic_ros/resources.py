@@ -1,4 +1,4 @@
-"""Where the package's own files lie: config/, sample/ and weights/."""
+"""The package's own files: config/, sample/ and weights/."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a bag tells about each frame beside its picture, so that it can be placed on the ground."""
+"""What a bag holds besides the images: calibration, poses, depth and points of each frame."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ class GroundViews:
         return self._calibrations[max(behind - 1, 0)][1]
 
     def _pose(self, stamp: int) -> Pose2D | None:
-        """Return base_link in odom; None where nothing in the bag tells of ego motion."""
+        """Return base_link in odom; None if the bag has no ego motion."""
         if self._moving_frame:
             moved = self._motion.lookup(self.odom_frame, self._moving_frame, stamp)
             if self._moving_frame != BASE_FRAME:

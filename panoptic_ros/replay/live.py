@@ -24,7 +24,7 @@ from panoptic_ros.whole_files import write_json
 
 REPORT = "live.json"
 _START_SECONDS = 90.0
-# A frame on a slow machine's CPU, and then some.
+# Longer than a frame takes on a slow CPU.
 _SETTLE_SECONDS = 30.0
 # Of a bag with stamps that several frames have: which one is answered is not known.
 _QUIET_SECONDS = 5.0

@@ -1,4 +1,4 @@
-"""What real time cost: labels matched by stamp to the images they answer and to the truth."""
+"""Score a live replay: labels matched by stamp to their images and to the truth."""
 
 from __future__ import annotations
 

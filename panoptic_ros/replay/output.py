@@ -33,8 +33,8 @@ _LATCHED_TOPICS = {f"{NODE}/{name}" for name in LATCHED_OUTPUTS} | {"/tf_static"
 class PanopticBag:
     """Write the node's topics, and copies of recorded messages; closed, the bag is complete.
 
-    A process that is killed leaves what it wrote before the frame in work (sqlite3), or before
-    the last megabyte (mcap). Raise OSError that names the bag where it cannot be written,
+    A killed process leaves everything before the current frame (sqlite3) or before the last
+    megabyte (mcap). Raise OSError that names the bag where it cannot be written,
     rosbags' WriterError where the folder is there already.
     """
 
@@ -44,7 +44,7 @@ class PanopticBag:
         plugin = StoragePlugin.MCAP if storage == "mcap" else StoragePlugin.SQLITE3
         self._writer = Writer(path, version=VERSION, storage_plugin=plugin)
         if plugin is StoragePlugin.MCAP:
-            # Inside the file, as every reader of MCAP knows it: the whole shrinks to a quarter.
+            # Compressed in chunks, as every MCAP reader expects: a quarter of the size.
             self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         self._types, self._labels = types, labels
         self._messages = OutputMessages(types.types.__getitem__, np.asarray)

@@ -1,4 +1,4 @@
-"""Frames that move against each other, as a recording tells: TF and odometry, at any time."""
+"""Recorded TF and odometry as a tree of frames, interpolated at any time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from panoptic_ros.geometry.poses import rigid_transform, rotation_matrix
 
-# Longer chains do not occur; a loop would have no end.
+# Limits the search, which a loop would make endless.
 _MOST_FRAMES = 100
 
 

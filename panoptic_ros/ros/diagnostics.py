@@ -1,4 +1,4 @@
-"""The node's state of health on /diagnostics, and one line in the log every ten seconds.
+"""The node's health: /diagnostics, and one log line every ten seconds.
 
 Keys of the status `<node>: panoptic`, all there at all times:
     state: lifecycle state, or the transition that is under way
@@ -44,7 +44,7 @@ from panoptic_ros.ros.ground import INPUTS, GroundStatus
 from panoptic_ros.stream.health import Count, Health, Latency, one_line
 from panoptic_ros.stream.slot import FrameCounts
 
-# What a frame's time is spent on, in milliseconds. wait: arrival to the worker's hands;
+# Stages of a frame's latency, in milliseconds. wait: arrival to the worker's hands;
 # inference: semantic + instances + fusion; publish: conversion to messages included;
 # total: arrival to publication; age: the message's stamp to publication.
 STAGES = (
@@ -306,7 +306,7 @@ class Reporter:
                 elif active_beats % LOG_EVERY == 0:
                     self._node.get_logger().info(status.line(logged))
                     logged = status.frames.counts
-            # Whoever watches over others must not die of what it sees.
+            # The reporter must survive every error.
             except Exception as error:
                 self._node.get_logger().error(
                     one_line(f"no diagnostics this second: {type(error).__name__}: {error}"),

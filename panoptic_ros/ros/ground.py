@@ -1,4 +1,4 @@
-"""The node's second half: frames that have their labels are placed on the ground."""
+"""The node's second half: from labelled frames to grid and tracks."""
 
 from __future__ import annotations
 
@@ -49,10 +49,9 @@ class GroundStatus:
 class Ground:
     """Place answers on the ground in a thread of its own, and publish `GROUND_OUTPUTS`.
 
-    The label image is out before, and no wait here holds up the next one. Frames are worked on
-    while somebody subscribes to one of the outputs: all of them then, for the grid and the
-    tracks need every frame. settings: returns the parameters of now; track_ids: lasts for the
-    node's life.
+    The label image is published before; waiting here does not delay the next one. Frames are
+    processed while any of the outputs has a subscriber, then all of them: grid and tracks need
+    every frame. settings: returns the current parameters; track_ids: lasts for the node's life.
     """
 
     def __init__(
@@ -103,7 +102,7 @@ class Ground:
         return self._worker.is_alive()
 
     def time_restarts(self) -> None:
-        """Forget what TF said of later times; the stage notices by itself."""
+        """Forget TF's later transforms; the stage detects the jump itself."""
         if self._live is not None:
             self._live[1].forget_transforms()
 

@@ -29,7 +29,7 @@ T = TypeVar("T", bound=Any)
 _POLL_SECONDS = 0.002
 # Sizes whose sides differ by more than this are not the same picture resized.
 _ASPECT_TOLERANCE = 0.01
-# Metres from odometry's origin that no vehicle gets to; projected coordinates do reach 1e7.
+# Largest distance from odometry's origin, metres; projected coordinates reach 1e7.
 _FARTHEST = 1e9
 # As a time of TF: the newest that it has. As a deadline: try once.
 _NEWEST = 0
@@ -151,7 +151,7 @@ class GroundInputs:
         matrix = rigid_transform(place, rotation_matrix(components(pose.orientation)))
         child = message.child_frame_id or self._settings.base_frame
         base_from_child = self._base_from(child, _NEWEST, _AT_ONCE)
-        # What is not finite is told by name, and not by NumPy on stderr.
+        # Values that are not finite are named in the error, not by NumPy on stderr.
         with np.errstate(invalid="ignore", over="ignore"):
             return _planar(matrix @ np.linalg.inv(base_from_child))
 

@@ -23,14 +23,14 @@ from panoptic_ros.ros.session import MEMORY_ADVICE, Session
 from panoptic_ros.stream.health import HealthMonitor, one_line
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
-# `cleanup` waits so long for the frame in work. A network that hangs may take for ever.
+# `cleanup` waits this long for the current frame; a hanging network may never return.
 CLEANUP_SECONDS = 0.5
 
 Transition = Callable[["PanopticNode", LifecycleState], TransitionCallbackReturn]
 
 
 def _told(transition: Transition) -> Transition:
-    """Tell what a transition raises: rclpy swallows it and goes to on_error."""
+    """Log what a transition raises: rclpy swallows it and goes to on_error."""
 
     def guarded(self: PanopticNode, state: LifecycleState) -> TransitionCallbackReturn:
         try:
@@ -61,7 +61,7 @@ class PanopticNode(LifecycleNode):
         self._state = "unconfigured"
         self._error = ""
         self.session: Session | None = None
-        # Sessions that are over but for an inference that has not returned yet.
+        # Ended sessions whose last inference has not returned yet.
         self._ending: list[Session] = []
         self._track_ids = itertools.count(1)
         self._callback_errors = HealthMonitor((), ("callback",))
@@ -153,7 +153,7 @@ class PanopticNode(LifecycleNode):
         return super().on_error(state)
 
     def transition_failed(self, reason: str) -> None:
-        """Tell why a transition failed, until the next configuration."""
+        """Report why a transition failed, until the next configuration."""
         self._error = one_line(f"{reason}. Configure again")
         self.get_logger().error(self._error)
 
@@ -198,7 +198,7 @@ class PanopticNode(LifecycleNode):
             new = updated(self._settings, values, self._state)
             if self.session is not None:
                 self.session.use(new)
-        # Whoever asked shall have an answer.
+        # The caller gets an answer in any case.
         except Exception as error:
             return SetParametersResult(successful=False, reason=one_line(str(error)))
         self._settings = new

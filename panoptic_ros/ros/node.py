@@ -1,4 +1,4 @@
-"""The process of the node: start, signals, and an end that is always clean."""
+"""The node's process: start, signals and a clean end."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class _Frame:
 
 
 class Session:
-    """Take the newest image, run the pipeline on it, publish, and hand it on to the ground.
+    """Take the newest image, run the pipeline on it, publish, and pass it to the ground.
 
     settings: returns the parameters of now; track_ids: last for the node's life. Making one
     loads the networks and announces the topics; raise OSError, RuntimeError or ValueError where

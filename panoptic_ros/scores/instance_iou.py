@@ -18,8 +18,8 @@ class InstanceIoU:
     by panoptic quality. Every strategy is measured on the same detections and the same
     ground-truth instances, those that `scores.matching.match` pairs: by falling score,
     each detection takes the free instance of its class that the detector's own mask
-    overlaps most, if IoU > 0.5. So the choice of instances owes nothing to a head, and what
-    a head does to a bad detection counts. Groups of things have no instances.
+    overlaps most, if IoU > 0.5. So the choice of instances does not depend on a head, and its
+    effect on bad detections counts. Groups of things have no instances.
     Source: Table 1 of Inria report RT-0506.
 
     sums: strategy name -> float64 [T], sum of IoU; instances: int64 [T]; in the order of the

@@ -1,4 +1,4 @@
-"""Which detection found which ground-truth instance."""
+"""Match detections with ground-truth instances."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from panoptic_ros.labels import INSTANCE_DIVISOR
 from panoptic_ros.upsampling import Box
 
 LEAST_IOU = 0.5
-# What a mask is inside its box (x0, y0, x1, y1), bool [y1 - y0, x1 - x0]; false outside.
+# A mask inside its box (x0, y0, x1, y1), bool [y1 - y0, x1 - x0]; false outside.
 BoxMask = tuple[Box, np.ndarray]
 
 

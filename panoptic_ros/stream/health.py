@@ -1,4 +1,4 @@
-"""How a part of the node does: how fast it was lately, what went wrong and why."""
+"""Health of a part of the node: its recent latency, and errors with their reasons."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class HealthMonitor:
             self._fault = None
 
     def count(self, kind: str, reason: str, number: int = 1) -> bool:
-        """Count what went wrong; return whether that is news: no fault that lasts already."""
+        """Count an error; return whether it is new, not part of a lasting fault."""
         with self._lock:
             before, _, _ = self._counted[kind]
             self._counted[kind] = (before + number, one_line(reason), time.monotonic())

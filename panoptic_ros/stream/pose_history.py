@@ -1,4 +1,4 @@
-"""Where the vehicle was in the last seconds, at any time between two measurements."""
+"""The vehicle's poses of the last seconds, interpolated between measurements."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ class FrameSlot(Generic[T]):
             self._counted["refused"] += 1
 
     def counts(self) -> FrameCounts:
-        """Return what became of all frames so far, exact at this moment."""
+        """Return the counts of all frames so far, exact at this moment."""
         with self._condition:
             return FrameCounts(**self._counted)
 

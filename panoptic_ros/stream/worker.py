@@ -1,4 +1,4 @@
-"""A thread that works on the newest frame, so that nothing before waits for it."""
+"""A worker thread for the newest frame, so that callbacks never wait."""
 
 from __future__ import annotations
 

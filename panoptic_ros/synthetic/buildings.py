@@ -1,4 +1,4 @@
-"""What stands along the street: buildings, walls, fences, and the far skyline."""
+"""Buildings, walls and fences along the street, and the far skyline."""
 
 # ruff: noqa: RUF005 - adding a list to an array moves a point, it concatenates nothing
 

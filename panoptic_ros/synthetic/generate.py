@@ -59,7 +59,7 @@ def generate(job: Job, seeds: Sequence[int], workers: int) -> Iterator[int]:
 
 
 def _one_thread() -> None:
-    # Each process has one core: more threads only get into each other's way. llvmpipe reads
+    # Each process has one core: more threads would only compete. llvmpipe reads
     # its number when the first OpenGL context is made.
     cv2.setNumThreads(1)
     os.environ.setdefault("LP_NUM_THREADS", "1")

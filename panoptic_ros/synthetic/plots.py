@@ -75,7 +75,7 @@ class Plots:
         self._scatter(side, s0, s1, 0.8, setback - 0.8, trees=0.3, bushes=0.6)
 
     def _border(self, side: int, s0: float, s1: float) -> None:
-        """Put what divides a garden from the pavement."""
+        """Place the border between garden and pavement."""
         t = side * (self.street.frontage + 0.35)
         kind = self.rng.choice(["wall", "fence", "hedge", "open"], p=[0.3, 0.35, 0.2, 0.15])
         height = float(self.rng.uniform(0.8, 1.5))

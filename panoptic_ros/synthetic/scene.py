@@ -1,4 +1,4 @@
-"""What a scene is made of: parts, actors, obstacles, and the builder that gathers them."""
+"""Parts, actors and obstacles of a scene, and the builder that gathers them."""
 
 from __future__ import annotations
 

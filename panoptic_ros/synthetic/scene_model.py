@@ -39,8 +39,8 @@ class Scene:
     def move(self, time: float, eye: np.ndarray, forward: np.ndarray) -> None:
         """Put every actor where it is at a time in seconds.
 
-        eye, forward: place (metres) and direction of the view; who is behind it or too far
-        away to be drawn is put in place, but takes no posture.
+        eye, forward: place (metres) and direction of the view; actors behind it or too far away
+        to be drawn are moved, but take no posture.
         """
         for actor, geoms in zip(self.actors, self.geoms, strict=True):
             x, y, z, yaw = actor.path(time)

@@ -1,4 +1,4 @@
-"""What all vehicles share: paints, wheels, and how their meshes become parts."""
+"""Parts that all vehicles share: paints, wheels, meshes."""
 
 from __future__ import annotations
 

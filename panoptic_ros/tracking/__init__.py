@@ -1,4 +1,4 @@
-"""Lasting identities for the instances of successive label images."""
+"""Tracking of the instances in successive label images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["InstanceTracker", "Track", "TrackingOptions"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the tracker when it is asked for: what needs no tracker needs no `trackers`."""
+    """Import the tracker on first use: `trackers` is optional."""
     if name == "InstanceTracker":
         from panoptic_ros.tracking.tracker import InstanceTracker
 

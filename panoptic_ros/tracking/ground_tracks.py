@@ -1,4 +1,4 @@
-"""The tracks' places on the ground, and lost ones found again by them."""
+"""The tracks' positions on the ground, and lost tracks found again by position."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ _FRAME = "camera_optical_frame"
 
 
 class Camera(Node):
-    """Publish shots and notice the node's answers.
+    """Publish shots and receive the node's answers.
 
     Stamps are as far apart as the shots were recorded, however long they take to show: what
     moves has its own speed in them.
@@ -100,7 +100,7 @@ class Camera(Node):
         return None
 
     def rest(self, seconds: float) -> None:
-        """Do nothing but take in messages for a while."""
+        """Spin for a while."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             rclpy.spin_once(self, timeout_sec=left)

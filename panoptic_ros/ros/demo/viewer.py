@@ -55,7 +55,7 @@ class Gather:
     def add(self, topic: str, stamp: int, value: Any) -> dict[str, Any] | None:
         """Keep a value; return all of a stamp's, by topic, once they are complete.
 
-        Older stamps are given up then: of frames that the node dropped only the image came.
+        Older stamps are then discarded: of a dropped frame only the image arrives.
         """
         values = self._open.setdefault(stamp, {})
         values[topic] = value

@@ -35,14 +35,14 @@ from panoptic_ros.whole_files import write_json
 NODE = "replay_evaluator"
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _LOOK_SECONDS = 0.1
-# A subscriber that loses nothing while a frame is scored.
+# Large enough to lose nothing while a frame is scored.
 _DEPTH = 50
 _TYPES = {IMAGE: Image, COMPRESSED: CompressedImage}
 _PARAMETERS: dict[str, Any] = {
     "image_topic": "/camera/image_raw",
     "labels_topic": "/panoptic/labels",
     "label_info_topic": "/panoptic/label_info",
-    # Of the bag where one is given, else a topic that somebody plays; '': the town's.
+    # From the bag if one is given, else a topic; '': the town's.
     "truth_topic": "",
     "bag": "",
     "report_file": "",
@@ -82,7 +82,7 @@ class Evaluator(Node):
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing has come for so long that no more is to be expected."""
+        """Whether nothing has arrived for `idle_timeout`."""
         limit = self.get_parameter("idle_timeout").value
         last = self._last_arrival
         return bool(limit and last is not None and time.monotonic() - last > limit)
