@@ -70,6 +70,7 @@ class Replay:
         self.source = BagSource(bag, topic, truth_topic)
         self._scorer = FrameScorer(pipeline.labels, pipeline.options)
         self._stage = GroundStage(pipeline.labels)
+        self._start: int | None = None
         self._names: dict[Entry, str] = {}
         self._stamps: Counter[str] = Counter()
         self._not_copied: dict[str, str] = {}
@@ -143,17 +144,16 @@ class Replay:
         outcome: ReplayOutcome,
     ) -> None:
         header = message.message.header
-        if not outcome.timeline:
+        if self._start is None:
             self._start = message.time
         entry = {"time": (message.time - self._start) / 1e9, "stamp": stamp_text(header)}
-        outcome.timeline.append(entry)
         begin = time.perf_counter()
         try:
             image = camera_image(message)
             decode = (time.perf_counter() - begin) * 1e3
             result = self._pipeline.run(image)
         except (ImageRefused, ImageTooLarge, NonFinitePrediction) as refusal:
-            entry["refused"] = str(refusal)
+            outcome.timeline.append({**entry, "refused": str(refusal)})
             self.source.problems.append(f"{message.topic} at {entry['stamp']} s: {refusal}")
             return
         answer = Answer(header, image, result, self._pipeline.labels)
@@ -164,6 +164,8 @@ class Replay:
         entry["segments"] = len(segments)
         entry["instances"] = sum(s.is_thing for s in segments)
         entry["pq"] = None
+        # What is not written, as the disk is full, does not count.
+        outcome.timeline.append(entry)
         labels = self._truth(truth.get(message.entry), image)
         if labels is not None:
             name = self._name(message)

@@ -33,9 +33,8 @@ _LATCHED_TOPICS = {f"{NODE}/{name}" for name in LATCHED_OUTPUTS} | {"/tf_static"
 class PanopticBag:
     """Write the node's topics, and copies of recorded messages; closed, the bag is complete.
 
-    A killed process leaves everything before the current frame (sqlite3) or before the last
-    megabyte (mcap). Raise OSError that names the bag where it cannot be written,
-    rosbags' WriterError where the folder is there already.
+    A killed process leaves everything before the current frame. Raise OSError that names the bag
+    where it cannot be written, rosbags' WriterError where the folder is there already.
     """
 
     def __init__(self, path: Path, storage: str, types: Typestore, labels: LabelSet) -> None:
@@ -108,11 +107,15 @@ class PanopticBag:
                 self._writer.write(connection, time, data)
 
     def _save(self) -> None:
-        """Make what is written last: sqlite3 takes back what was not committed."""
-        database = getattr(self._writer.storage, "conn", None)
-        if database is not None:
-            with self._named():
-                database.commit()
+        """Put what is written on the disk, as far as rosbags' writers of today let one."""
+        storage: Any = self._writer.storage
+        with self._named():
+            if hasattr(storage, "conn"):
+                # sqlite3 takes back what was not committed.
+                storage.conn.commit()
+            elif hasattr(storage, "close_chunk"):
+                storage.close_chunk()
+                storage.bio.flush()
 
     @contextmanager
     def _named(self) -> Iterator[None]:

@@ -49,6 +49,52 @@ def info(time: int, focal: float = 80.0) -> Any:
     )
 
 
+AHEAD = (-0.5, 0.5, -0.5, 0.5)
+
+
+def static_tf(
+    x: float = 1.5,
+    z: float = 1.2,
+    child: str = "camera",
+    turn: tuple[float, float, float, float] = AHEAD,
+) -> Any:
+    """Return /tf_static of a frame in base_link; by default that of a camera that looks ahead."""
+    turn = TYPES["geometry_msgs/msg/Quaternion"](*turn)
+    place = TYPES["geometry_msgs/msg/Vector3"](x, 0.0, z)
+    transform = TYPES["geometry_msgs/msg/Transform"](place, turn)
+    head = TYPES["std_msgs/msg/Header"](header(START).stamp, "base_link")
+    stamped = TYPES["geometry_msgs/msg/TransformStamped"](head, child, transform)
+    return TYPES["tf2_msgs/msg/TFMessage"]([stamped])
+
+
+def odometry(time: int, x: float, yaw: float = 0.0, child: str = "base_link") -> Any:
+    turn = TYPES["geometry_msgs/msg/Quaternion"](0.0, 0.0, np.sin(yaw / 2), np.cos(yaw / 2))
+    pose = TYPES["geometry_msgs/msg/Pose"](TYPES["geometry_msgs/msg/Point"](x, 0.0, 0.0), turn)
+    still = TYPES["geometry_msgs/msg/Vector3"](0.0, 0.0, 0.0)
+    twist, nothing = TYPES["geometry_msgs/msg/Twist"](still, still), np.zeros(36)
+    return TYPES["nav_msgs/msg/Odometry"](
+        TYPES["std_msgs/msg/Header"](header(time).stamp, "odom"),
+        child,
+        TYPES["geometry_msgs/msg/PoseWithCovariance"](pose, nothing),
+        TYPES["geometry_msgs/msg/TwistWithCovariance"](twist, nothing),
+    )
+
+
+def depth(time: int, metres: float = 5.0, frame: str = "camera") -> Any:
+    values = np.full(SIZE, metres, np.float32).view(np.uint8).ravel()
+    head = TYPES["std_msgs/msg/Header"](header(time).stamp, frame)
+    return TYPES["sensor_msgs/msg/Image"](head, *SIZE, "32FC1", 0, 4 * SIZE[1], values)
+
+
+def cloud(time: int, points: np.ndarray, frame: str = "base_link") -> Any:
+    fields = [TYPES["sensor_msgs/msg/PointField"](n, 4 * i, 7, 1) for i, n in enumerate("xyz")]
+    data = np.asarray(points, np.float32).view(np.uint8).ravel()
+    head = TYPES["std_msgs/msg/Header"](header(time).stamp, frame)
+    return TYPES["sensor_msgs/msg/PointCloud2"](
+        head, 1, len(points), fields, False, 12, 12 * len(points), data, True
+    )
+
+
 def write(path: Path, messages: list[tuple[str, int, Any]], plugin: StoragePlugin) -> Path:
     """Write (topic, time, message) to a bag."""
     with Writer(path, version=8, storage_plugin=plugin) as writer:
@@ -68,11 +114,19 @@ def drive(
     image: Callable[[int, np.ndarray], Any] = raw,
     focals: tuple[float, ...] = (),
     truth: bool = True,
+    placed: bool = False,
 ) -> Path:
-    """Write a bag of a camera with calibration and truth; focals: one per frame."""
-    messages = []
+    """Write a bag of a camera with calibration and truth.
+
+    focals: one per frame; placed: with the camera's place and odometry, a metre per frame.
+    """
+    messages: list[tuple[str, int, Any]] = []
+    if placed:
+        messages.append(("/tf_static", START, static_tf()))
     for i in range(frames):
         time = START + i * STEP
+        if placed:
+            messages.append(("/odom", time, odometry(time, float(i))))
         messages.append((INFO, time, info(time, focals[i] if focals else 80.0)))
         messages.append((CAMERA, time, image(time, picture(i))))
         if truth:

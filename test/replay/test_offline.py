@@ -1,16 +1,20 @@
 import json
+import resource
 import signal
+import struct
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 from made_bags import (
+    AHEAD,
     CAMERA,
     INFO,
     SIZE,
     START,
     STEP,
+    TRUTH,
     compressed,
     drive,
     info,
@@ -21,9 +25,13 @@ from made_bags import (
 )
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin
-from waiting import TIMEOUT
 
 from panoptic_ros.__main__ import main
+from panoptic_ros.bags import BagReader
+from panoptic_ros.geometry.camera_model import CameraModel
+from panoptic_ros.geometry.ground_plane import GroundView
+from panoptic_ros.geometry.poses import Pose2D, rigid_transform, rotation_matrix
+from panoptic_ros.ground_stage import GroundStage
 from panoptic_ros.output_messages import GRID_OUTPUTS, OUTPUT_KINDS
 from panoptic_ros.pipeline import PanopticPipeline
 
@@ -220,20 +228,156 @@ def test_no_bag_is_told(replay, tmp_path):
     assert "there is no bag" in said.err
 
 
-def test_sigint_closes_the_bag_in_order(model, tmp_path):
-    bag = drive(tmp_path / "bag", 200)
-    out = tmp_path / "out"
+def start(model, bag, out, *options, **settings):
     command = [sys.executable, "-m", "panoptic_ros", "replay", bag, "--out", out]
-    process = subprocess.Popen(
-        [*command, "--weights", model, "--device", "cpu"], stderr=subprocess.PIPE, text=True
+    return subprocess.Popen(
+        [*command, "--weights", model, "--device", "cpu", *options],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        **settings,
     )
+
+
+def wait_for_frame(process, number):
     said = ""
-    while " 3/200 " not in said:
+    while f" {number}/200 " not in said:
         said += process.stderr.read(1) or pytest.fail(said)
-    process.send_signal(signal.SIGINT)
-    _, rest = process.communicate(timeout=TIMEOUT)
-    assert process.returncode == 130
+
+
+@pytest.mark.parametrize("plugin", [MCAP, SQLITE3])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"]
+)
+def test_a_signal_closes_the_bag_in_order(model, tmp_path, plugin, number, code):
+    out = tmp_path / "out"
+    process = start(model, drive(tmp_path / "bag", 200, plugin), out)
+    wait_for_frame(process, 3)
+    process.send_signal(number)
+    _, rest = process.communicate(timeout=120)
+    assert process.returncode == code
     assert "complete up to there" in rest
     frames = len(read(out / "bag")["/panoptic/labels"])
     assert 3 <= frames < 200
     assert json.loads((out / "results.json").read_text())["replay"]["interrupted"]
+
+
+@pytest.mark.parametrize("plugin", [MCAP, SQLITE3])
+@pytest.mark.parametrize("frames", [1, 4])
+def test_killed_it_leaves_all_but_the_frame_in_work(model, tmp_path, plugin, frames):
+    out = tmp_path / "out"
+    process = start(model, drive(tmp_path / "bag", 200, plugin, placed=True), out)
+    wait_for_frame(process, frames)
+    process.kill()
+    process.wait()
+    with BagReader(out / "bag") as bag:
+        written = [m.time for m in bag.messages({"/panoptic/labels"})]
+        assert len(written) >= frames
+        assert written == [START + i * STEP for i in range(len(written))]
+        assert bag.counts["/panoptic/grid"] >= frames
+        # All of it can be read.
+        problems = len(bag.problems)
+        assert sum(1 for _ in bag.messages(bag.kinds)) == sum(bag.counts.values())
+        assert len(bag.problems) == problems
+    assert not (out / "results.json").exists()
+
+
+@pytest.mark.parametrize("plugin", [MCAP, SQLITE3])
+def test_a_full_disk_ends_it_and_is_named(model, tmp_path, plugin):
+    """A limit to the size of files gives the same errors as a full disk, but for the number."""
+    out, limit = tmp_path / "out", 600_000
+    bag = drive(tmp_path / "bag", 200, plugin, truth=False)
+    process = start(
+        model,
+        bag,
+        out,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    _, said = process.communicate(timeout=240)
+    assert process.returncode == 1, said
+    assert f"broken: {out / 'bag'} cannot be written any further: " in said
+    assert "Traceback" not in said
+    results = json.loads((out / "results.json").read_text())["replay"]
+    assert 1 <= results["answered"] < 200
+    with BagReader(out / "bag") as written:
+        assert written.counts["/panoptic/labels"] >= results["answered"] - 1
+
+
+def stamped(path, frames, truths):
+    """Write a bag of frames and truths, each (stamp, log time)."""
+    messages = [(CAMERA, time, raw(stamp, picture(i))) for i, (stamp, time) in enumerate(frames)]
+    labels = np.full(SIZE, 7, np.uint16)
+    messages += [(TRUTH, time, compressed(stamp, labels)) for stamp, time in truths]
+    return write(path, messages, MCAP)
+
+
+def test_frames_of_one_stamp_are_scored_by_their_log_times(replay, tmp_path):
+    at = [(0, START + i * STEP) for i in range(3)]
+    code, out, said = replay(stamped(tmp_path / "bag", at, at))
+    assert code == 0, said.err
+    results = json.loads((out / "results.json").read_text())
+    assert results["replay"]["scored"] == 3
+    # Only the first has a grid and tracks: nobody knows how much later the others are.
+    assert len(read(out / "bag")["/panoptic/labels"]) == 3
+
+
+def test_frames_whose_truth_is_not_known_are_named_and_not_scored(replay, tmp_path):
+    at = [(0, START)] * 3
+    code, out, said = replay(stamped(tmp_path / "bag", at, at))
+    assert code == 1
+    assert "not scored: the stamps 0.000000000 s belong to several messages" in said.err
+    results = json.loads((out / "results.json").read_text())["replay"]
+    assert (results["answered"], results["scored"]) == (3, 0)
+
+
+def test_a_truth_that_claims_billions_of_pixels_is_not_scored(replay, tmp_path):
+    claim = compressed(START, np.full(SIZE, 7, np.uint16))
+    claim.data[16:24] = np.frombuffer(struct.pack(">II", 60000, 60000), np.uint8)
+    bag = write(
+        tmp_path / "huge", [(CAMERA, START, raw(START, picture(0))), (TRUTH, START, claim)], MCAP
+    )
+    code, out, said = replay(bag)
+    assert code == 1
+    assert "60000x60000" in said.err
+    assert "not scored" in said.err
+    results = json.loads((out / "results.json").read_text())["replay"]
+    assert (results["answered"], results["scored"]) == (1, 0)
+
+
+def test_grids_and_tracks_are_the_ground_stages(replay, model, tmp_path):
+    code, out, said = replay(drive(tmp_path / "bag", 3, placed=True))
+    assert code == 0, said.err
+    messages = read(out / "bag")
+    assert set(OUTPUT_KINDS) <= {topic.removeprefix("/panoptic/") for topic in messages}
+    pipeline = PanopticPipeline.load(str(model), device="cpu")
+    stage = GroundStage(pipeline.labels)
+    camera = CameraModel.from_camera_info(info(START))
+    mounting = rigid_transform((1.5, 0.0, 1.2), rotation_matrix(AHEAD))
+    for i, (time, grid) in enumerate(messages["/panoptic/grid"]):
+        view = GroundView(camera, mounting, Pose2D(float(i)))
+        panoptic = pipeline(picture(i))
+        placed = stage(panoptic, time_ns=START + i * STEP, view=view, image=picture(i))
+        assert (time, grid.header.frame_id) == (START + i * STEP, "base_link")
+        np.testing.assert_array_equal(grid.data, placed.frame.layers.occupancy.ravel())
+        instances = messages["/panoptic/instances"][i][1].instances
+        assert {e.id: e.track_id for e in instances} == {
+            e.id: placed.track_ids.get(e.id, -1) for e in instances
+        }
+        markers = messages["/panoptic/markers"][i][1].markers
+        assert {m.header.frame_id for m in markers} <= {"odom"}
+
+
+@pytest.mark.parametrize("plugin", [MCAP, SQLITE3])
+def test_all_topics_are_kept_where_that_is_wanted(replay, tmp_path, plugin):
+    bag = drive(tmp_path / "bag", 2, plugin, placed=True)
+    code, out, said = replay(bag, "--keep")
+    assert code == 0, said.err
+    given, kept = read(bag), read(out / "bag")
+    for topic in (CAMERA, INFO, TRUTH, "/odom", "/tf_static"):
+        assert [time for time, _ in kept[topic]] == [time for time, _ in given[topic]]
+    for (_, image), i in zip(kept[CAMERA], range(2), strict=True):
+        np.testing.assert_array_equal(image.data, picture(i).ravel())
+    code, again, said = replay(out / "bag", "--keep", "--topic", CAMERA, out="again")
+    assert code == 0, said.err
+    assert "/panoptic/labels is not copied: the output has its own" in said.err
+    assert len(read(again / "bag")["/panoptic/labels"]) == 2

@@ -1,0 +1,126 @@
+import math
+import re
+
+import numpy as np
+import pytest
+from made_bags import (
+    CAMERA,
+    INFO,
+    SIZE,
+    START,
+    STEP,
+    cloud,
+    depth,
+    info,
+    odometry,
+    picture,
+    raw,
+    static_tf,
+    write,
+)
+from rosbags.rosbag2 import StoragePlugin
+
+from panoptic_ros.bags import BagReader
+from panoptic_ros.geometry.poses import optical_pose
+from panoptic_ros.replay.ground_views import GroundViews
+
+MIDDLE = START + STEP // 2
+FRAME = (CAMERA, MIDDLE, raw(MIDDLE, picture(0)))
+CALIBRATION = (INFO, MIDDLE, info(MIDDLE))
+PLACE = ("/tf_static", START, static_tf())
+# Drives 2 m and turns left by 90 degrees.
+DRIVE = [
+    ("/odom", START, odometry(START, 0.0)),
+    ("/odom", START + STEP, odometry(START + STEP, 2.0, math.pi / 2)),
+]
+
+
+@pytest.fixture
+def view(tmp_path):
+    """Return a function: of the only frame among some messages the view and what is missing."""
+
+    def look_up(*messages, size=SIZE):
+        write(tmp_path / "bag", list(messages), StoragePlugin.MCAP)
+        with BagReader(tmp_path / "bag") as bag:
+            views = GroundViews(bag, CAMERA)
+            (frame,) = bag.messages({CAMERA})
+            return views.at(frame, size), views.missing(), views.odom_frame
+
+    return look_up
+
+
+def test_camera_mounting_and_pose_of_a_frames_stamp(view):
+    found, missing, odom = view(FRAME, CALIBRATION, PLACE, *DRIVE)
+    assert (missing, odom) == ([], "odom")
+    assert found.camera.matrix.tolist() == [[80, 0, 48], [0, 80, 32], [0, 0, 1]]
+    np.testing.assert_allclose(
+        found.base_from_optical, optical_pose(1.5, 0, 1.2, 0, 0, 0), atol=1e-9
+    )
+    assert (found.pose.x, found.pose.yaw) == pytest.approx((1.0, math.pi / 4))
+    assert found.depth is found.points is None
+
+
+def test_without_odometry_there_is_no_pose(view):
+    found, missing, _ = view(FRAME, CALIBRATION, PLACE)
+    assert found.pose is None
+    assert missing == []
+
+
+def test_odometry_of_another_frame_is_moved_to_base_link(view):
+    ahead = [(t, time, odometry(time, 5.0, 0.0, "imu")) for t, time, _ in DRIVE]
+    imu = ("/tf_static", START, static_tf(2.0, 0.0, "imu", (0.0, 0.0, 0.0, 1.0)))
+    found, _, _ = view(FRAME, CALIBRATION, PLACE, imu, *ahead)
+    assert (found.pose.x, found.pose.y, found.pose.yaw) == pytest.approx((3.0, 0.0, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("messages", "reason"),
+    [
+        ([FRAME, PLACE], "the bag has no CameraInfo of the camera"),
+        ([FRAME, CALIBRATION], "no transform from 'camera' to 'base_link'"),
+        ([FRAME, CALIBRATION, PLACE, DRIVE[0]], "no transform from 'base_link': .* is outside"),
+        ([FRAME, (INFO, MIDDLE, info(MIDDLE, 0.0)), PLACE], "no positive focal lengths"),
+    ],
+)
+def test_what_keeps_a_frame_from_its_place_is_told(view, messages, reason):
+    found, (line,), _ = view(*messages)
+    assert found is None
+    assert re.match(f"1 frames cannot be placed on the ground: .*{reason}", line)
+
+
+def test_a_calibration_of_another_shape_is_not_the_cameras(view):
+    found, (line,), _ = view(FRAME, CALIBRATION, PLACE, size=(64, 64))
+    assert found is None
+    assert "camera_info is of (64, 96) pixels (H, W), the image has (64, 64)" in line
+
+
+def test_depth_of_the_frames_stamp(view):
+    late = [("/depth", MIDDLE + lag, depth(MIDDLE + lag, m)) for lag, m in ((0, 4.0), (10**7, 9.0))]
+    found, missing, _ = view(FRAME, CALIBRATION, PLACE, *late)
+    assert missing == []
+    assert found.depth.shape == SIZE
+    assert (found.depth == 4.0).all()
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (("/depth", MIDDLE, depth(MIDDLE, frame="depth")), "depth is in 'depth', the image in"),
+        (("/depth", MIDDLE, depth(MIDDLE + STEP)), "nothing on /depth within 0.05 s"),
+        (("/points", MIDDLE, cloud(MIDDLE, [[1, 2, 3]], "lidar")), "no transform from 'lidar'"),
+    ],
+)
+def test_what_cannot_be_used_is_left_out_and_told(view, message, reason):
+    found, (line,), _ = view(FRAME, CALIBRATION, PLACE, message)
+    assert found.depth is found.points is None
+    assert line.startswith(f"1 frames are placed without depth or points: {reason}")
+
+
+def test_points_are_of_base_link_at_the_frames_stamp(view):
+    later = MIDDLE + STEP // 4
+    points = ("/points", later, cloud(later, [[3.0, 0.0, 1.0]]))
+    still = [(t, time, odometry(time, 4.0 * i)) for i, (t, time, _) in enumerate(DRIVE)]
+    found, missing, _ = view(FRAME, CALIBRATION, PLACE, points, *still)
+    assert missing == []
+    # The car has come 1 m further until they were measured.
+    np.testing.assert_allclose(found.points, [[4.0, 0.0, 1.0]], rtol=1e-6)
