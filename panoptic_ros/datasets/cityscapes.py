@@ -9,18 +9,32 @@ from pathlib import Path
 import numpy as np
 
 from panoptic_ros.datasets.classes import check_cityscapes_classes
-from panoptic_ros.datasets.picture_files import read_labels, read_picture
-from panoptic_ros.labels import CITYSCAPES, LabelSet
+from panoptic_ros.datasets.picture_files import (
+    PICTURES,
+    first_file,
+    read_labels,
+    read_picture,
+    unique_names,
+)
+from panoptic_ros.labels import CITYSCAPES, INSTANCE_DIVISOR, LabelSet, class_ids
 
 LAYOUT = (
-    "ROOT/leftImg8bit/SPLIT/CITY/*_leftImg8bit.png with "
+    "ROOT/leftImg8bit/SPLIT/CITY/*_leftImg8bit.png (or .jpg, or without CITY) with "
     "ROOT/gtFine/SPLIT/CITY/*_gtFine_instanceIds.png and *_gtFine_labelIds.png"
 )
+_WANTED = "needed are label ids (road 7 ... bicycle 33), as *_gtFine_labelIds.png holds them"
+# Void of train ids, and a number plate's (id -1) in a file of label ids.
+_TRAIN_VOID = 255
+# Share of pixels in which both files may be of two minds.
+LARGEST_DIFFERENCE = 1e-3
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Hold the files of one frame: name CITY_SEQUENCE_FRAME, image, label ids, instance ids."""
+    """Hold the files of one frame: name CITY_SEQUENCE_FRAME, image, label ids, instance ids.
+
+    Frames of one name in two folders have their folder's before it.
+    """
 
     name: str
     image: Path
@@ -41,8 +55,46 @@ class Sample:
         return read_labels(self.label_ids, np.uint8)
 
     def load_instance_ids(self) -> np.ndarray:
-        """Return instance ids, uint16 [H, W]: class_id, or class_id * 1000 + n for things."""
-        return read_labels(self.instance_ids, np.uint16)
+        """Return instance ids, uint16 [H, W]: class_id, or class_id * 1000 + n for things.
+
+        Raise ValueError where the label ids are other classes, and say what they look like.
+        """
+        instances = read_labels(self.instance_ids, np.uint16)
+        if _hold_train_ids(instances):
+            raise ValueError(f"{self.instance_ids} looks like train ids (0..18); {_WANTED}")
+        self._check(class_ids(instances), self.load_label_ids())
+        return instances
+
+    def _check(self, classes: np.ndarray, labels: np.ndarray) -> None:
+        """Compare the classes of both files."""
+        if classes.shape != labels.shape:
+            raise ValueError(
+                f"{self.instance_ids} is {list(classes.shape)} (rows, columns), "
+                f"{self.label_ids.name} {list(labels.shape)}"
+            )
+        # Number plates, id -1, are 255 in one file and 65535 in the other.
+        differ = (classes != labels) & (labels != _TRAIN_VOID)
+        if np.count_nonzero(differ) <= LARGEST_DIFFERENCE * differ.size:
+            return
+        known = np.isin(classes, CITYSCAPES.ids)
+        train_ids = np.searchsorted(CITYSCAPES.ids, classes[known])
+        if known.any() and np.mean(train_ids == labels[known]) > 1 - LARGEST_DIFFERENCE:
+            raise ValueError(f"{self.label_ids} looks like train ids (0..18); {_WANTED}")
+        y, x = np.argwhere(differ)[0]
+        raise ValueError(
+            f"{self.label_ids} and {self.instance_ids} disagree at {np.count_nonzero(differ)} "
+            f"pixels: at row {y}, column {x} one says class {labels[y, x]}, the other "
+            f"{classes[y, x]}; make both from the same annotation"
+        )
+
+
+def _hold_train_ids(instances: np.ndarray) -> bool:
+    """Say whether instance ids are made of train ids, of which 11..18 are things, 255 is void."""
+    values = np.unique(instances)
+    classes = class_ids(values)
+    is_telling = (values == _TRAIN_VOID) | ((values >= INSTANCE_DIVISOR) & (classes >= 11))
+    fits = (classes < len(CITYSCAPES)) | (values == _TRAIN_VOID)
+    return bool(is_telling.any() and fits.all())
 
 
 class Cityscapes(Sequence[Sample]):
@@ -63,7 +115,14 @@ class Cityscapes(Sequence[Sample]):
         check_cityscapes_classes(labels)
         self.root, self.split = Path(root), split
         images = self._folder("leftImg8bit")
-        self._samples = [self._sample(p) for p in sorted(images.glob("*/[!.]*_leftImg8bit.png"))]
+        found = sorted(
+            p
+            for pattern in ("[!.]*", "*/[!.]*")
+            for p in images.glob(f"{pattern}_leftImg8bit.*")
+            if p.suffix.lower() in PICTURES
+        )
+        names = unique_names([p.relative_to(images).with_name(_name(p)) for p in found])
+        self._samples = [self._sample(*pair) for pair in zip(names, found, strict=True)]
         if not self._samples:
             raise FileNotFoundError(f"{images} holds no image; expected {LAYOUT}")
 
@@ -79,16 +138,21 @@ class Cityscapes(Sequence[Sample]):
             raise FileNotFoundError(f"{folder} is missing; expected {LAYOUT}")
         return folder
 
-    def _sample(self, image: Path) -> Sample:
-        name = image.name.removesuffix("_leftImg8bit.png")
-        labels = self.root / "gtFine" / self.split / image.parent.name
-        sample = Sample(
-            name,
-            image,
-            labels / f"{name}_gtFine_labelIds.png",
-            labels / f"{name}_gtFine_instanceIds.png",
-        )
+    def _sample(self, name: str, image: Path) -> Sample:
+        truth = self.root / "gtFine" / self.split
+        # The truth may have folders by city, whether or not the images have them.
+        own = image.parent.relative_to(self.root / "leftImg8bit" / self.split)
+        folders = [truth / own, truth, truth / image.name.split("_")[0]]
+
+        def beside(kind: str) -> Path:
+            return first_file(folder / f"{_name(image)}_gtFine_{kind}.png" for folder in folders)
+
+        sample = Sample(name, image, beside("labelIds"), beside("instanceIds"))
         for path in (sample.label_ids, sample.instance_ids):
             if not path.is_file():
                 raise FileNotFoundError(f"{path} is missing for {image}; expected {LAYOUT}")
         return sample
+
+
+def _name(image: Path) -> str:
+    return image.stem.removesuffix("_leftImg8bit")

@@ -5,8 +5,7 @@ Format: https://cocodataset.org/#format-data, "Panoptic Segmentation".
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,15 @@ import cv2
 import numpy as np
 
 from panoptic_ros.datasets.picture_files import decoded
+from panoptic_ros.documents import read_json
 from panoptic_ros.scores.overlaps import Overlaps
 from panoptic_ros.scores.segments import VOID, Segments
+
+# COCO's own largest file, of train2017, has 370 MB.
+MOST_BYTES = 1 << 32
+# What a PNG of 8-bit RGB holds, and what a 64-bit float holds exactly.
+LARGEST_ID = (1 << 24) - 1
+LARGEST = 1 << 53
 
 
 class BrokenFile(ValueError):  # noqa: N818 - what it is, not that it is an error
@@ -66,31 +72,88 @@ def read_annotations(path: Path) -> tuple[list[Annotation], list[Category]]:
 def read_file(path: Path) -> PanopticFile:
     """Read a COCO-panoptic JSON file; a prediction may have neither categories nor images.
 
-    Raise BrokenFile that names the file and what is wrong with it, OSError where it cannot
-    be read.
+    A byte-order mark is passed over, and paths may be written with backslashes. Raise
+    BrokenFile that names the file, the entry and its value where it is no such file, OSError
+    where it cannot be read.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = _Fields(read_json(path, MOST_BYTES), "the file")
         return PanopticFile(
-            [_annotation(entry) for entry in content["annotations"]],
-            [
-                Category(int(c["id"]), str(c.get("name", c["id"])), bool(c["isthing"]))
-                for c in content.get("categories", [])
-            ],
-            {i["id"]: str(i["file_name"]) for i in content.get("images", [])},
+            [_annotation(entry) for entry in content.entries("annotations")],
+            [_category(entry) for entry in content.entries("categories", is_needed=False)],
+            {e.name("id"): e.path("file_name") for e in content.entries("images", is_needed=False)},
         )
-    except KeyError as error:
-        raise BrokenFile(f"{path}: not a COCO-panoptic file, {error} is missing") from error
-    except (ValueError, TypeError, AttributeError) as error:
+    except FileNotFoundError:
+        raise
+    except ValueError as error:
         raise BrokenFile(f"{path}: not a COCO-panoptic file ({error})") from error
 
 
-def _annotation(entry: Mapping[str, Any]) -> Annotation:
-    infos = {
-        int(info["id"]): {**info, "category_id": int(info["category_id"])}
-        for info in entry["segments_info"]
-    }
-    return Annotation(entry["image_id"], str(entry["file_name"]), infos)
+def _annotation(entry: _Fields) -> Annotation:
+    infos = {}
+    for info in entry.entries("segments_info"):
+        segment_id = info.whole("id", LARGEST_ID)
+        fields = {"id": segment_id, "category_id": info.whole("category_id")}
+        for key, largest in (("area", LARGEST), ("iscrowd", 1)):
+            if key in info.content:
+                fields[key] = info.whole(key, largest)
+        infos[segment_id] = fields
+    return Annotation(entry.name("image_id"), entry.path("file_name"), infos)
+
+
+def _category(entry: _Fields) -> Category:
+    category_id = entry.whole("id")
+    name = entry.content.get("name", category_id)
+    return Category(category_id, str(name), bool(entry.whole("isthing", 1)))
+
+
+class _Fields:
+    """Read the fields of an entry; raise ValueError that names entry, field and value."""
+
+    def __init__(self, content: Any, where: str) -> None:
+        if not isinstance(content, dict):
+            raise ValueError(f"{where} is {str(content)[:60]!r}, no mapping")
+        self.content, self._where = content, where
+
+    def entries(self, key: str, is_needed: bool = True) -> Iterator[_Fields]:
+        """Give the entries of a list."""
+        listed = self._get(key) if is_needed else self.content.get(key, [])
+        if not isinstance(listed, list):
+            raise self._wrong(key, "a list")
+        place = "" if self._where == "the file" else f"{self._where}: "
+        for i, entry in enumerate(listed):
+            yield _Fields(entry, f"{place}{key}[{i}]")
+
+    def whole(self, key: str, largest: int = LARGEST) -> int:
+        """Return a whole number, 0..largest; true and false are 1 and 0."""
+        value = self._get(key)
+        is_whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        if not is_whole or not 0 <= value <= largest:
+            raise self._wrong(key, f"a whole number, 0..{largest}")
+        return int(value)
+
+    def name(self, key: str) -> int | str:
+        """Return text or a whole number, which name an image."""
+        value = self._get(key)
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            raise self._wrong(key, "text or a whole number")
+        return value
+
+    def path(self, key: str) -> str:
+        """Return a path, which may be written with backslashes."""
+        value = self._get(key)
+        if not isinstance(value, str) or not value or "\0" in value:
+            raise self._wrong(key, "a file's name")
+        return value.replace("\\", "/")
+
+    def _get(self, key: str) -> Any:
+        if key not in self.content:
+            raise ValueError(f"{key!r} is missing in {self._where}")
+        return self.content[key]
+
+    def _wrong(self, key: str, wanted: str) -> ValueError:
+        value = repr(self.content[key])[:60]
+        return ValueError(f"{self._where}: {key} is {value}, must be {wanted}")
 
 
 def read_colors(path: Path) -> np.ndarray:
@@ -99,12 +162,11 @@ def read_colors(path: Path) -> np.ndarray:
     Raise BrokenFile that names the file for anything else, or where it cannot be read.
     """
     try:
-        content = path.read_bytes()
+        image = decoded(path.read_bytes())
     except OSError as error:
         raise BrokenFile(f"{path}: {error.strerror}") from error
-    image = decoded(content)
-    if image is None:
-        raise BrokenFile(f"{path}: cannot be decoded; it is truncated or no image")
+    except ValueError as error:
+        raise BrokenFile(f"{path}: {error}") from error
     if image.dtype != np.uint8 or image.ndim != 3:
         shape = "x".join(map(str, image.shape))
         raise BrokenFile(f"{path}: {image.dtype} {shape}; ids are stored as 8-bit RGB")

@@ -6,6 +6,7 @@ Format: https://cocodataset.org/#format-data, "Panoptic Segmentation". The predi
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,10 +22,16 @@ from panoptic_ros.datasets.coco_files import (
     read_colors,
     read_file,
 )
-from panoptic_ros.datasets.picture_files import read_picture
+from panoptic_ros.datasets.picture_files import (
+    PICTURES,
+    first_file,
+    read_picture,
+    unique_names,
+)
 from panoptic_ros.labels import CITYSCAPES, UNLABELED, LabelSet, encode
 from panoptic_ros.scores.overlaps import ids_of_colors
 
+_log = logging.getLogger(__name__)
 LAYOUT = (
     "ROOT/annotations/panoptic_SPLIT.json with ROOT/annotations/panoptic_SPLIT/*.png "
     "and ROOT/SPLIT/*.jpg"
@@ -118,9 +125,11 @@ class CocoPanoptic(Sequence[CocoSample]):
             raise BrokenFile(
                 f"{self._json}: none of its categories is a class of label set {labels.name!r}"
             )
+        annotations = self._one_per_image(content.annotations)
+        names = unique_names([Path(a.file_name) for a in annotations])
         self._samples = [
-            self._sample(annotation, content, labels, mapping.label_ids)
-            for annotation in content.annotations
+            self._sample(name, annotation, content, labels, mapping.label_ids)
+            for name, annotation in zip(names, annotations, strict=True)
         ]
 
     def __len__(self) -> int:
@@ -140,16 +149,32 @@ class CocoPanoptic(Sequence[CocoSample]):
             if not folder.is_dir():
                 raise FileNotFoundError(f"{folder} is missing; expected {LAYOUT}")
 
+    def _one_per_image(self, annotations: list[Annotation]) -> list[Annotation]:
+        """Return the first entry of each image; warn of others."""
+        first = {a.image_id: a for a in reversed(annotations)}
+        if more := len(annotations) - len(first):
+            _log.warning("%s: %d entries of images that have one already", self._json, more)
+        return [a for a in annotations if first[a.image_id] is a]
+
     def _sample(
         self,
+        name: str,
         annotation: Annotation,
         content: PanopticFile,
         labels: LabelSet,
         label_ids: Mapping[int, int],
     ) -> CocoSample:
         truth = self._truth / annotation.file_name
-        name = content.pictures.get(annotation.image_id, f"{truth.stem}.jpg")
-        sample = CocoSample(truth.stem, self._pictures / name, truth, annotation, labels, label_ids)
+        picture = Path(content.pictures.get(annotation.image_id, f"{truth.stem}.jpg"))
+        stem = Path(annotation.file_name).with_suffix("")
+        image = first_file(
+            [
+                self._pictures / picture,
+                self.root / picture,
+                *(self._pictures / f"{stem}{suffix}" for suffix in PICTURES),
+            ]
+        )
+        sample = CocoSample(name, image, truth, annotation, labels, label_ids)
         for path in (sample.instance_ids, sample.image):
             if not path.is_file():
                 raise FileNotFoundError(

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from panoptic_ros.datasets.classes import check_cityscapes_classes
-from panoptic_ros.datasets.picture_files import read_labels, read_picture
+from panoptic_ros.datasets.picture_files import PICTURES, read_labels, read_picture
 from panoptic_ros.labels import CITYSCAPES, INSTANCE_DIVISOR, LabelSet
 
-LAYOUT = "ROOT/SPLIT/image_2/*.png with ROOT/SPLIT/instance/*.png of the same names"
+LAYOUT = "ROOT/SPLIT/image_2/*.png (or .jpg) with ROOT/SPLIT/instance/*.png of the same names"
 KITTI_DIVISOR = 256
 
 
@@ -61,7 +61,9 @@ class Kitti(Sequence[KittiSample]):
         self.root, self.split = Path(root), split
         images, truth = (self._folder(kind) for kind in ("image_2", "instance"))
         self._samples = [
-            KittiSample(p.stem, p, truth / p.name) for p in sorted(images.glob("[!.]*.png"))
+            KittiSample(p.stem, p, truth / f"{p.stem}.png")
+            for p in sorted(images.glob("[!.]*"))
+            if p.suffix.lower() in PICTURES
         ]
         if not self._samples:
             raise FileNotFoundError(f"{images} holds no image; expected {LAYOUT}")

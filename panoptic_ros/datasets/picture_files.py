@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import io
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image, UnidentifiedImageError
 
 from panoptic_ros.messages.compressed import decode_compressed
+from panoptic_ros.messages.images import MAX_PIXELS, check_pixels
 from panoptic_ros.whole_files import write_file
+
+PICTURES = (".png", ".jpg", ".jpeg")
 
 
 @dataclass(frozen=True)
@@ -37,9 +44,11 @@ def read_labels(path: Path, dtype: type[np.generic]) -> np.ndarray:
 
     Raise FileNotFoundError where there is none, ValueError for a broken one or another type.
     """
-    image = decoded(_content(path))
-    if image is None:
-        raise ValueError(f"{path} is not an image that OpenCV can read; copy it again")
+    content = _content(path)
+    try:
+        image = decoded(content)
+    except ValueError as error:
+        raise ValueError(f"{path} is not an image that can be read: {error}") from error
     if image.dtype != dtype or image.ndim != 2:
         raise ValueError(
             f"{path} holds {image.dtype} of shape {image.shape}, expected {np.dtype(dtype)} [H, W]"
@@ -47,16 +56,24 @@ def read_labels(path: Path, dtype: type[np.generic]) -> np.ndarray:
     return image
 
 
-def decoded(content: bytes, flags: int = cv2.IMREAD_UNCHANGED) -> np.ndarray | None:
-    """Return a picture file's content as OpenCV decodes it, None where it cannot.
+def decoded(content: bytes, flags: int = cv2.IMREAD_UNCHANGED) -> np.ndarray:
+    """Return a picture file's content as OpenCV decodes it; flags: cv2.IMREAD_*.
 
-    flags: cv2.IMREAD_*. OpenCV alone raises a cv2.error of its own for an empty file and for
-    a header that claims more pixels than it takes.
+    Raise ValueError for a broken one, and for one that claims more than MAX_PIXELS: a few
+    hundred bytes can claim 60000 x 60000.
     """
     try:
-        return cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None
-    except (cv2.error, MemoryError):
-        return None
+        # Reads the header alone.
+        with Image.open(io.BytesIO(content)) as header:
+            check_pixels("image", *header.size, MAX_PIXELS)
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    except UnidentifiedImageError:
+        image = None
+    except Exception as error:  # Pillow promises no class, OpenCV has one of its own.
+        raise ValueError(f"cannot be decoded; {error}") from error
+    if image is None:
+        raise ValueError("cannot be decoded; it is truncated or no image")
+    return image
 
 
 def write_png(path: Path, image: np.ndarray) -> None:
@@ -69,6 +86,31 @@ def write_png(path: Path, image: np.ndarray) -> None:
     if not done:
         raise OSError(f"{path}: OpenCV cannot encode {image.dtype} {list(image.shape)} as PNG")
     write_file(path, content.tobytes())
+
+
+def unique_names(files: Sequence[Path]) -> list[str]:
+    """Return a name for each of some files: its stem, with its folders where others share it.
+
+    >>> unique_names([Path("a/1.png"), Path("b/1.png"), Path("b/2.png")])
+    ['a__1', 'b__1', '2']
+    """
+    stems = Counter(file.stem for file in files)
+    names = [
+        file.stem if stems[file.stem] == 1 else "__".join(file.with_suffix("").parts)
+        for file in files
+    ]
+    taken: Counter[str] = Counter()
+    for i, name in enumerate(names):
+        taken[name] += 1
+        if taken[name] > 1:
+            names[i] = f"{name}__{taken[name]}"
+    return names
+
+
+def first_file(candidates: Iterable[Path]) -> Path:
+    """Return the first of some paths that is a file, or the first where none is."""
+    known = list(candidates)
+    return next((path for path in known if path.is_file()), known[0])
 
 
 def _content(path: Path) -> bytes:

@@ -1,3 +1,7 @@
+import shutil
+import struct
+import zlib
+
 import cv2
 import numpy as np
 import pytest
@@ -86,3 +90,100 @@ def test_the_towns_own_truth_is_asked_for_by_name(root):
     data = open_dataset("town", root, "val")
     with pytest.raises(FileNotFoundError, match=rf"{FRAME}_depth\.png is missing"):
         data.depth(data[0])
+
+
+def write(root, kind, pixels):
+    assert cv2.imwrite(str(root / f"gtFine/val/aachen/{FRAME}_gtFine_{kind}.png"), pixels)
+
+
+TRAIN_IDS = np.zeros((4, 6), np.uint8)
+TRAIN_IDS[1, 2:4] = 13
+TRAIN_INSTANCES = np.where(TRAIN_IDS == 13, 13001, 0).astype(np.uint16)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"labelIds": TRAIN_IDS}, "labelIds.png looks like train ids .*road 7"),
+        ({"instanceIds": TRAIN_INSTANCES}, "instanceIds.png looks like train ids .*road 7"),
+        (
+            {"labelIds": TRAIN_IDS, "instanceIds": TRAIN_INSTANCES},
+            "instanceIds.png looks like train ids",
+        ),
+        (
+            {"instanceIds": np.where(TRAIN_IDS == 13, 255, 1).astype(np.uint16)},
+            "instanceIds.png looks like train ids",
+        ),
+        (
+            {"labelIds": np.full((4, 6), 23, np.uint8)},
+            "disagree at 24 pixels: at row 0, column 0 one says class 23, the other 7",
+        ),
+        ({"labelIds": np.full((5, 6), 7, np.uint8)}, r"instanceIds.png is \[4, 6\] .*\[5, 6\]"),
+        ({"labelIds": np.full((4, 6), 7, np.uint16)}, "labelIds.png holds uint16"),
+    ],
+)
+def test_truth_of_other_ids_is_told_with_what_it_looks_like(root, changes, words):
+    for kind, pixels in changes.items():
+        write(root, kind, pixels)
+    with pytest.raises(ValueError, match=words):
+        Cityscapes(root, "val")[0].load_instance_ids()
+
+
+def test_a_number_plate_is_no_train_id(root):
+    instances = np.full((4, 6), 7, np.uint16)
+    instances[0, 0] = 65535
+    labels = np.full((4, 6), 7, np.uint8)
+    labels[0, 0] = 255
+    write(root, "instanceIds", instances)
+    write(root, "labelIds", labels)
+    assert Cityscapes(root, "val")[0].load_instance_ids()[0, :2].tolist() == [65535, 7]
+
+
+def test_a_label_file_that_is_broken_is_named(root):
+    path = root / f"gtFine/val/aachen/{FRAME}_gtFine_labelIds.png"
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(ValueError, match=r"labelIds.png is not an image"):
+        Cityscapes(root, "val")[0].load_instance_ids()
+
+
+@pytest.mark.parametrize("size", [(60000, 60000), (1 << 16, 1 << 10), (1 << 31, 1)])
+@pytest.mark.parametrize("kind", ["labelIds", "instanceIds"])
+def test_truth_that_claims_more_than_there_is_is_named(root, kind, size):
+    path = root / f"gtFine/val/aachen/{FRAME}_gtFine_{kind}.png"
+    content = bytearray(path.read_bytes())
+    content[16:24] = struct.pack(">II", *size)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{kind}.png is not an image that can be read: cannot"):
+        Cityscapes(root, "val")[0].load_instance_ids()
+
+
+@pytest.mark.parametrize("moved", ["images", "labels", "both"])
+def test_folders_by_city_are_not_needed(root, moved):
+    kinds = {"images": ["leftImg8bit"], "labels": ["gtFine"], "both": ["leftImg8bit", "gtFine"]}
+    for kind in kinds[moved]:
+        for file in list((root / kind / "val" / "aachen").iterdir()):
+            file.rename(root / kind / "val" / file.name)
+        (root / kind / "val" / "aachen").rmdir()
+    data = Cityscapes(root, "val")
+    assert [s.name for s in data] == [FRAME]
+    assert data[0].load_instance_ids()[1, 2] == 26001
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".JPG"])
+def test_camera_pictures_may_be_jpeg(root, suffix):
+    png = root / f"leftImg8bit/val/aachen/{FRAME}_leftImg8bit.png"
+    _, content = cv2.imencode(".jpg", cv2.imread(str(png)))
+    png.with_suffix(suffix).write_bytes(content.tobytes())
+    png.unlink()
+    data = Cityscapes(root, "val")
+    assert [s.name for s in data] == [FRAME]
+    assert data[0].load_image().shape == (4, 6, 3)
+
+
+def test_frames_of_one_name_in_two_folders_are_two(root):
+    for kind in ("leftImg8bit", "gtFine"):
+        shutil.copytree(root / kind / "val" / "aachen", root / kind / "val" / "bonn")
+    data = Cityscapes(root, "val")
+    assert [s.name for s in data] == [f"aachen__{FRAME}", f"bonn__{FRAME}"]
+    assert [s.instance_ids.parent.name for s in data] == ["aachen", "bonn"]

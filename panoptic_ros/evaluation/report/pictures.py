@@ -76,9 +76,10 @@ def section_picture(image: np.ndarray | Path) -> str:
     array or a file that is no picture, OSError for a file that cannot be read.
     """
     if isinstance(image, Path):
-        found = decoded(image.read_bytes(), cv2.IMREAD_COLOR)
-        if found is None:
-            raise ValueError(f"{image} is no picture that can be read; give a PNG or JPEG file")
+        try:
+            found = decoded(image.read_bytes(), cv2.IMREAD_COLOR)
+        except ValueError as error:
+            raise ValueError(f"{image} is no picture; it {error}; give a PNG or JPEG") from error
         image = cv2.cvtColor(found, cv2.COLOR_BGR2RGB)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise ValueError(f"a picture is {image.dtype} {list(image.shape)}, not uint8 [H, W, 3]")
