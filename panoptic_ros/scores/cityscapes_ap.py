@@ -6,7 +6,7 @@ whose rules and corner cases these are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,7 +75,7 @@ def _gather(frame: MaskFrame, class_id: int, gathered: _Class) -> None:
         gathered.wrong.append((score, iou[row].max(initial=0.0), outside / areas[row]))
 
 
-def _area(code: str, size: tuple[int, int]) -> int:
+def _area(code: str, size: Sequence[int]) -> int:
     return int(coco_mask.area(as_coco(code, size)))
 
 

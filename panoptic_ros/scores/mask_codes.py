@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -40,7 +40,7 @@ def code_of_crop(mask: np.ndarray, box: Box, size: tuple[int, int]) -> str:
     return _code(np.flatnonzero(inside[1:] != inside[:-1]) + x0 * size[0], size)
 
 
-def as_coco(code: str, size: tuple[int, int]) -> dict:
+def as_coco(code: str, size: Sequence[int]) -> dict:
     """Return what pycocotools takes for a mask."""
     return {"size": list(size), "counts": code}
 
