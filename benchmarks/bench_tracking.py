@@ -22,7 +22,7 @@ from panoptic_ros.geometry.poses import Pose2D, optical_pose
 from panoptic_ros.grid.observation import GroundInstance
 from panoptic_ros.labels import CITYSCAPES, encode
 from panoptic_ros.prediction import PanopticPrediction, Segment
-from panoptic_ros.tracking import InstanceTracker
+from panoptic_ros.tracking.tracker import InstanceTracker
 
 SIZE = (1024, 2048)
 INSTANCES = 50

@@ -28,6 +28,9 @@ class Condition:
     odometry: bool = True
 
 
+# Kinds of labels that a drive is scored on, and their titles.
+TRUE_LABELS, PREDICTED = "true_labels", "predicted"
+TITLES = {TRUE_LABELS: "true labels", PREDICTED: "predicted"}
 AS_RECORDED = Condition("as recorded")
 CONDITIONS = (
     AS_RECORDED,

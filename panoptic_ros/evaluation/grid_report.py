@@ -10,14 +10,14 @@ import cv2
 import numpy as np
 
 from panoptic_ros.evaluation.console_tables import table
-from panoptic_ros.evaluation.grid_run import PREDICTED, TRUE_LABELS, DriveEnd
+from panoptic_ros.evaluation.drive_conditions import TITLES
+from panoptic_ros.evaluation.grid_run import DriveEnd
 from panoptic_ros.evaluation.report import write_report as write_page
 from panoptic_ros.grid.bird_eye import draw_cells, draw_marks
 from panoptic_ros.grid.observation import OCCUPIED, UNKNOWN
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.labels import LabelSet
 
-_TITLES = {TRUE_LABELS: "true labels", PREDICTED: "predicted"}
 _COLUMNS = {
     "free_iou": ("free IoU %", 100, 1),
     "contact_error_m": ("contact m", 1, 2),
@@ -82,7 +82,7 @@ def end_picture(ends: Mapping[str, DriveEnd], labels: LabelSet, window: GridWind
         shown = end.placed.observation
         single = np.where(shown.state == OCCUPIED, 100, 0).astype(np.int8)
         single[shown.state == UNKNOWN] = -1
-        title = _TITLES[kind]
+        title = TITLES[kind]
         view = _view(single, shown.classes, labels, window)
         views.append(_titled(view, f"{title}: this frame"))
         layers = end.placed.layers
@@ -115,8 +115,8 @@ def _titled(picture: np.ndarray, title: str) -> np.ndarray:
 
 def _rows(results: Mapping[str, Any]) -> list[list[str]]:
     return [
-        [f"{_TITLES[kind]}, {name}", *_cells(scores[kind])]
-        for kind in (TRUE_LABELS, PREDICTED)
+        [f"{title}, {name}", *_cells(scores[kind])]
+        for kind, title in TITLES.items()
         for name, scores in results["robustness"].items()
     ]
 

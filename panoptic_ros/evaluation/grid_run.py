@@ -14,12 +14,19 @@ from panoptic_ros.datasets.town import Town
 from panoptic_ros.evaluation.drive_conditions import (
     AS_RECORDED,
     CONDITIONS,
+    PREDICTED,
+    TRUE_LABELS,
     Condition,
     views_of,
 )
 from panoptic_ros.evaluation.grid_fusion import ShownFrame, best_single, free_iou, seen_cells
 from panoptic_ros.evaluation.grid_truth import ground_truth
-from panoptic_ros.evaluation.town_drive import DriveFrame, TownDrive, files_drive
+from panoptic_ros.evaluation.town_drive import (
+    DriveFrame,
+    TownDrive,
+    files_drive,
+    network_predictions,
+)
 from panoptic_ros.grid.mapper import GroundFrame
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.ground_stage import GroundOptions, GroundStage
@@ -27,7 +34,6 @@ from panoptic_ros.labels import LabelSet
 from panoptic_ros.prediction import PanopticPrediction
 from panoptic_ros.scores.grid_accuracy import FREE_RANGE, GroundScore, GroundTruth
 
-TRUE_LABELS, PREDICTED = "true_labels", "predicted"
 # Without odometry there is no memory, and nothing to compare with single frames.
 GROUND_CONDITIONS = tuple(c for c in CONDITIONS if c.odometry)
 
@@ -97,10 +103,7 @@ def compare_ground(
     """Score drives on true labels and on a network's, as recorded and under worse conditions."""
     predictions = {
         TRUE_LABELS: [[PanopticPrediction(f.truth) for f in d.drive.frames] for d in drives],
-        PREDICTED: [
-            [network(f.image()) for f in tqdm(d.drive.frames, d.drive.name, unit="frame")]
-            for d in drives
-        ],
+        PREDICTED: [network_predictions(d.drive, network) for d in drives],
     }
     rows: dict[str, dict[str, Any]] = {}
     ends: dict[str, list[DriveEnd]] = {}

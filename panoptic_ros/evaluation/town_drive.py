@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from panoptic_ros.bags import BagReader
 from panoptic_ros.datasets.cityscapes import Sample
@@ -23,6 +24,7 @@ from panoptic_ros.datasets.town import (
 from panoptic_ros.geometry.camera_model import CameraModel
 from panoptic_ros.geometry.poses import Pose2D, optical_pose, rigid_transform, rotation_matrix, yaw
 from panoptic_ros.messages import ImageRefused, decode_compressed, decode_labels
+from panoptic_ros.prediction import PanopticPrediction
 
 _TOPICS = (STATIC_TF_TOPIC, INFO_TOPIC, ODOMETRY_TOPIC, LABELS_TOPIC, IMAGE_TOPIC)
 
@@ -109,6 +111,13 @@ def files_drive(town: Town, samples: Sequence[Sample]) -> TownDrive:
         optical_pose(*(mount[key] for key in ("x", "y", "z", "roll", "pitch", "yaw"))),
         frames,
     )
+
+
+def network_predictions(
+    drive: TownDrive, network: Callable[[np.ndarray], PanopticPrediction]
+) -> list[PanopticPrediction]:
+    """Return what a network makes of a drive's images."""
+    return [network(frame.image()) for frame in tqdm(drive.frames, drive.name, unit="frame")]
 
 
 def _true_labels(message: Any, path: Path) -> np.ndarray:

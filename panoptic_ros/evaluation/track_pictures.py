@@ -9,7 +9,7 @@ import numpy as np
 
 from panoptic_ros.evaluation.track_run import TrackedFrame
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet
-from panoptic_ros.tracking import Track
+from panoptic_ros.tracking.track import Track
 from panoptic_ros.visualization import instance_color
 
 _SHEET_FRAMES, _SHEET_COLUMNS, _SHEET_WIDTH = 8, 2, 768

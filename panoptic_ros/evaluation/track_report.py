@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from panoptic_ros.evaluation.console_tables import table
+from panoptic_ros.evaluation.drive_conditions import TITLES, TRUE_LABELS
 from panoptic_ros.evaluation.report import write_report as write_page
 from panoptic_ros.evaluation.track_pictures import contact_sheet, path_map, timeline
-from panoptic_ros.evaluation.track_run import PREDICTED, TRUE_LABELS, TrackedFrame
+from panoptic_ros.evaluation.track_run import TrackedFrame
 from panoptic_ros.labels import LabelSet
 
-_TITLES = {TRUE_LABELS: "true labels", PREDICTED: "predicted"}
 _COLUMNS = {
     "hota": "HOTA %",
     "deta": "DetA %",
@@ -33,7 +33,7 @@ def track_section(
 ) -> dict[str, Any]:
     """Return a report's section: the table and one drive's pictures, by kind of labels."""
     pictures = [
-        {"caption": f"{_TITLES[kind]}: {caption}", "image": draw(frames, labels)}
+        {"caption": f"{TITLES[kind]}: {caption}", "image": draw(frames, labels)}
         for kind, frames in tracked.items()
         for caption, draw in (
             ("tracks with their ids and speeds; thin boxes coast", contact_sheet),
@@ -71,8 +71,8 @@ def write_report(
 
 def _rows(results: Mapping[str, Any]) -> list[list[str]]:
     return [
-        [f"{_TITLES[kind]}, {name}", *(_number(scores[kind][key]) for key in _COLUMNS)]
-        for kind in (TRUE_LABELS, PREDICTED)
+        [f"{title}, {name}", *(_number(scores[kind][key]) for key in _COLUMNS)]
+        for kind, title in TITLES.items()
         for name, scores in results["robustness"].items()
     ]
 

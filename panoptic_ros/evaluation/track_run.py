@@ -13,17 +13,18 @@ from tqdm import tqdm
 from panoptic_ros.evaluation.drive_conditions import (
     AS_RECORDED,
     CONDITIONS,
+    PREDICTED,
+    TRUE_LABELS,
     Condition,
     views_of,
 )
-from panoptic_ros.evaluation.town_drive import DriveFrame, TownDrive
+from panoptic_ros.evaluation.town_drive import DriveFrame, TownDrive, network_predictions
 from panoptic_ros.ground_stage import GroundStage
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet, class_ids, encode
 from panoptic_ros.prediction import PanopticPrediction, Segment
 from panoptic_ros.scores.track_accuracy import TrackScore
 from panoptic_ros.tracking.track import Track
 
-TRUE_LABELS, PREDICTED = "true_labels", "predicted"
 _SEED = 0
 
 
@@ -73,13 +74,6 @@ def as_prediction(
         if known[i]
     ]
     return PanopticPrediction(fresh[index].astype(truth.dtype), segments)
-
-
-def network_predictions(
-    drive: TownDrive, network: Callable[[np.ndarray], PanopticPrediction]
-) -> list[PanopticPrediction]:
-    """Return what a network makes of a drive's images."""
-    return [network(frame.image()) for frame in tqdm(drive.frames, drive.name, unit="frame")]
 
 
 def track_drive(

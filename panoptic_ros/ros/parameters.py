@@ -17,7 +17,7 @@ from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.options import Option, number, options_of
 from panoptic_ros.ros.parameter_spec import Change, as_yaml, choice, group, parameter
 from panoptic_ros.ros.transforms import is_available
-from panoptic_ros.tracking import TrackingOptions
+from panoptic_ros.tracking.tracking_options import TrackingOptions
 
 MODEL_DEFAULT = -1
 # Options of the merge that the model has, and that a parameter can replace.

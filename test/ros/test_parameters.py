@@ -24,7 +24,7 @@ from panoptic_ros.ros.parameters import (
     Parameters,
     QosParameters,
 )
-from panoptic_ros.tracking import TrackingOptions
+from panoptic_ros.tracking.tracking_options import TrackingOptions
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 
 from panoptic_ros.geometry.poses import Pose2D
 from panoptic_ros.labels import CITYSCAPES
-from panoptic_ros.tracking import Track
 from panoptic_ros.tracking.markers import track_markers, track_marks
+from panoptic_ros.tracking.track import Track
 
 TRACK = Track(
     track_id=12,

@@ -14,7 +14,8 @@ from panoptic_ros.geometry.poses import Pose2D, optical_pose
 from panoptic_ros.grid.observation import GroundInstance
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.prediction import PanopticPrediction, Segment
-from panoptic_ros.tracking import InstanceTracker, TrackingOptions
+from panoptic_ros.tracking.tracker import InstanceTracker
+from panoptic_ros.tracking.tracking_options import TrackingOptions
 
 NOTHING = PanopticPrediction(np.zeros(SIZE, np.uint16), [])
 HERE = GroundView(CAMERA, BASE_FROM_OPTICAL, REST)
