@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 import time
@@ -18,6 +17,7 @@ from panoptic_ros.demo.panels import write_film
 from panoptic_ros.demo.processes import Children, DemoError
 from panoptic_ros.demo.record import Record
 from panoptic_ros.demo.surroundings import private_environment, require_ros, sigterm_as_exit
+from panoptic_ros.whole_files import write_file, write_json
 
 PICTURES, FILM, PAGE, SUMMARY = "pictures", "demo.mp4", "index.html", "summary.json"
 # Together with the film these keep the demo below three minutes on two cores.
@@ -60,8 +60,8 @@ def run(out: Path, video: Path | None, weights: str, device: str, frames: int) -
         **record.summary(),
         "duration_s": round(time.monotonic() - start, 1),
     }
-    (out / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")
-    (out / PAGE).write_text(page.render(summary, record, PICTURES, FILM if has_film else None))
+    write_json(out / SUMMARY, summary, indent=2)
+    write_file(out / PAGE, page.render(summary, record, PICTURES, FILM if has_film else None))
     return summary
 
 

@@ -13,6 +13,7 @@ from panoptic_ros.datasets.town import DEPTH_SCALE
 from panoptic_ros.labels import class_ids
 from panoptic_ros.synthetic.ground_plan import RESOLUTION, X_RANGE, Y_RANGE, GroundPlan
 from panoptic_ros.synthetic.world import RATE, TownFrame, World
+from panoptic_ros.whole_files import replacing, write_file
 
 CITY = "town"
 # The fastest: zlib's higher levels cost more time than drawing the frame does.
@@ -46,9 +47,7 @@ def write_frame(root: Path, split: str, town: World, frame: TownFrame) -> Path:
     _write_json(path("ego_pose", "ego_pose.json"), pose)
     write_ground_plan(path("ground_plan", "ground_plan.npz"), frame.plan)
     image = path("leftImg8bit", "leftImg8bit.png")
-    unfinished = image.with_name(f".{image.name}")
-    _write_png(unfinished, cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR))
-    unfinished.replace(image)
+    _write_png(image, cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR))
     return image
 
 
@@ -60,7 +59,9 @@ def encode_depth(depth: np.ndarray) -> np.ndarray:
 
 def write_ground_plan(path: Path, plan: GroundPlan) -> None:
     """Write a ground plan: arrays as npz, boxes and geometry as json beside it."""
-    np.savez_compressed(path, surface=plan.surface, classes=plan.classes, occupied=plan.occupied)
+    arrays = {name: getattr(plan, name) for name in ("surface", "classes", "occupied")}
+    with replacing(path) as file:
+        np.savez_compressed(file, **arrays)
     grid = {"resolution": RESOLUTION, "x_range": X_RANGE, "y_range": Y_RANGE}
     boxes = [asdict(b) for b in plan.boxes]
     _write_json(path.with_suffix(".json"), {"grid": grid, "boxes": boxes})
@@ -70,8 +71,8 @@ def _write_png(path: Path, image: np.ndarray) -> None:
     done, data = cv2.imencode(".png", image, _PNG)
     if not done:
         raise OSError(f"{path}: OpenCV could not encode the image as PNG")
-    path.write_bytes(data.tobytes())
+    write_file(path, data.tobytes())
 
 
 def _write_json(path: Path, content: dict) -> None:
-    path.write_text(json.dumps(content, separators=(",", ":"), default=float))
+    write_file(path, json.dumps(content, separators=(",", ":"), default=float))

@@ -1,15 +1,22 @@
+import re
+import textwrap
+import warnings
+
 import numpy as np
 import pytest
 import torch
+import yaml
 from exported import THINGS, deeplab, describe, export, mask_rcnn
 from scenes import empty_instances
 from torch import nn
 
+from panoptic_ros import resources
 from panoptic_ros.fusion import FusionOptions, make_strategy
 from panoptic_ros.fusion.stack import stack
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.model.onnx import OnnxInstancePredictor, OnnxSemanticPredictor, load_description
 from panoptic_ros.model.predictors import InstancePredictor, SemanticPredictor
+from panoptic_ros.pipeline import PanopticPipeline
 from panoptic_ros.prediction import SemanticPrediction
 
 CPU = torch.device("cpu")
@@ -464,3 +471,28 @@ def test_a_file_that_is_no_graph_is_told(tmp_path):
     (tmp_path / "net.onnx").write_bytes(b"no graph")
     with pytest.raises(ValueError, match=r"net.onnx cannot be run"):
         _semantic(tmp_path)
+
+
+def test_the_walk_through_of_the_docs_works(tmp_path, monkeypatch):
+    text = (resources.share_dir() / "docs" / "weights.md").read_text()
+    text = text[text.index("### Step by step, with a network from torchvision") :]
+    code, description, entry = re.findall(r"( +)```(?:python|yaml)\n(.*?)\1```", text, re.DOTALL)[
+        :3
+    ]
+    monkeypatch.chdir(tmp_path)
+    untrained = textwrap.dedent(code[1]).replace(
+        'weights="DEFAULT"', "weights=None, weights_backbone=None"
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exec(untrained, {})
+    (tmp_path / "voc.yaml").write_text(textwrap.dedent(description[1]))
+    town = yaml.safe_load((resources.share_dir() / "config/models/town.yaml").read_text())
+    town |= yaml.safe_load(textwrap.dedent(entry[1]))
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(town))
+    pipeline = PanopticPipeline.load(str(tmp_path / "mine.yaml"), device="cpu")
+    assert pipeline.fusion_name == "stack"
+    result = pipeline.run(IMAGE)
+    stuff = {c.id for c in CITYSCAPES.stuff}
+    # Pascal VOC knows no street.
+    assert not stuff & set(np.unique(result.panoptic.labels).tolist())
