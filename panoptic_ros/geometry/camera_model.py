@@ -19,6 +19,8 @@ _COEFFICIENTS = {
 }
 # What others call them: OpenCV and Kalibr; hand-written and simulated cameras that bend nothing.
 _OTHER_NAMES = {"fisheye": "equidistant", "": "plumb_bob", "none": "plumb_bob"}
+# Relative difference of the ratios of width and height.
+_ASPECT_TOLERANCE = 0.01
 _CONVERGED = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 100, 1e-12)
 # Largest angle to the optical axis, radians.
 _WIDEST = np.deg2rad(89.0)
@@ -88,6 +90,20 @@ class CameraModel:
         if tuple(size) == self.size:
             return self
         return _scaled(self, (size[0], size[1]))
+
+    def of_pictures(self, size: tuple[int, int]) -> CameraModel:
+        """Return the camera of its whole pictures at a size (H, W); ValueError for another shape.
+
+        What sides differ by as they are rounded to pixels is no other shape.
+        """
+        if not same_shape(size, self.size):
+            (height, width), (own_height, own_width) = size, self.size
+            raise ValueError(
+                f"camera_info is of {own_width}x{own_height} pixels (region of interest and "
+                f"binning counted), the images have {width}x{height}: another shape, so it is "
+                "not theirs"
+            )
+        return self.scaled(size)
 
     def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return pixels [N, 2] (x, y) of points [N, 3] in the optical frame, and bool [N].
@@ -211,6 +227,11 @@ class CameraModel:
             )
         if min(self.size) < 1:
             raise ValueError(f"camera roi {self.roi} with binning {self.binning} has no pixel")
+
+
+def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Return whether pictures of two sizes can be one picture resized."""
+    return abs(size[0] * other[1] / (size[1] * other[0]) - 1) <= _ASPECT_TOLERANCE
 
 
 @lru_cache(maxsize=16)

@@ -1,4 +1,4 @@
-"""A depth image as another camera sees it."""
+"""A depth image as the camera sees it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from panoptic_ros.geometry.camera_model import CameraModel
+from panoptic_ros.geometry.camera_model import CameraModel, same_shape
 
 
 def register_depth(
@@ -43,6 +43,20 @@ def register_depth(
     nearest[np.isinf(nearest)] = 0
     registered = nearest.reshape(height, width)
     return cv2.resize(registered, camera.size[::-1], interpolation=cv2.INTER_NEAREST)
+
+
+def resized_depth(depth: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return a registered depth image at the picture's size (H, W), without mixing depths.
+
+    Raise ValueError for one of another shape.
+    """
+    own = depth.shape[0], depth.shape[1]
+    if not same_shape(size, own):
+        raise ValueError(
+            f"depth has {own[1]}x{own[0]} pixels, the image {size[1]}x{size[0]}: it is not "
+            "registered to it"
+        )
+    return cv2.resize(depth, size[::-1], interpolation=cv2.INTER_NEAREST)
 
 
 @lru_cache(maxsize=4)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+# Largest distance from odometry's origin, metres; projected coordinates reach 1e7.
+_FARTHEST = 1e9
 # Columns: the optical frame's axes (x right, y down, z forward) in a frame with x forward,
 # y left, z up.
 _BODY_FROM_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
@@ -127,3 +129,12 @@ def mounting(base_from_optical: np.ndarray) -> dict[str, float]:
     }
     place = dict(zip("xyz", base_from_optical[:3, 3], strict=True))
     return {name: float(value) for name, value in (place | angles).items()}
+
+
+def planar_pose(matrix: np.ndarray) -> Pose2D:
+    """Return place and heading of a pose [4, 4]; raise ValueError where nothing can be."""
+    place = matrix[:3, 3]
+    if not np.abs(place).max() <= _FARTHEST:
+        raise ValueError(f"the vehicle's place {place.tolist()} is not within {_FARTHEST:g} m")
+    heading = np.arctan2(matrix[1, 0], matrix[0, 0])
+    return Pose2D(float(place[0]), float(place[1]), float(heading))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-import cv2
 import numpy as np
 
 from panoptic_ros.bags import (
@@ -24,8 +22,9 @@ from panoptic_ros.bags import (
     stamp_ns,
 )
 from panoptic_ros.geometry.camera_model import CameraModel
+from panoptic_ros.geometry.depth_registration import register_depth, resized_depth
 from panoptic_ros.geometry.ground_plane import GroundView
-from panoptic_ros.geometry.poses import Pose2D
+from panoptic_ros.geometry.poses import Pose2D, planar_pose
 from panoptic_ros.messages import decode_depth, decode_points
 from panoptic_ros.replay.transform_tree import TransformTree
 
@@ -35,8 +34,6 @@ STATIC_TF_TOPIC = "/tf_static"
 _MATCH_NS = 50_000_000
 # How much later or earlier than its picture a measurement may have been logged.
 _LOGGED_WITHIN_NS = 500_000_000
-# Sizes whose sides differ by more than this are not the same picture resized.
-_ASPECT_TOLERANCE = 0.01
 
 
 class GroundViews:
@@ -54,9 +51,11 @@ class GroundViews:
         self._transforms, self._motion = TransformTree(), TransformTree()
         self._moving_frame = ""
         self._calibrations: list[tuple[int, Any]] = []
+        self._depth_info: Any = None
         info, odometry = node_inputs(bag, camera)
-        self._read_all(info, odometry)
         depth, clouds = depth_topics(bag), bag.topics_of(CLOUD)
+        beside_depth = _calibration_topics(bag, depth[0]) if len(depth) == 1 else []
+        self._read_all(info, odometry, beside_depth[0] if len(beside_depth) == 1 else None)
         self._depth = _Nearest(bag, depth[0]) if len(depth) == 1 else None
         self._points = _Nearest(bag, clouds[0]) if len(clouds) == 1 else None
 
@@ -67,7 +66,7 @@ class GroundViews:
             info = self._calibration(frame.time)
             name = frame.message.header.frame_id or info.header.frame_id
             view = GroundView(
-                _calibrated(info, size),
+                CameraModel.from_camera_info(info).of_pictures(size),
                 self._transforms.lookup(BASE_FRAME, name, stamp),
                 self._pose(stamp),
             )
@@ -75,7 +74,7 @@ class GroundViews:
             self.miss(f"cannot be placed on the ground: {_reason(error)}")
             return None
         try:
-            return replace(view, **self._measured(frame, name, stamp, size))
+            return replace(view, **self._measured(frame, view.camera, name, stamp))
         except (LookupError, ValueError) as error:
             self.miss(f"are placed without depth or points: {_reason(error)}")
             return view
@@ -90,11 +89,13 @@ class GroundViews:
         """Return a line for each reason: how many frames lack what, and why the first does."""
         return [f"{number} frames {self._first[kind]}" for kind, number in self._counts.items()]
 
-    def _read_all(self, info: str | None, odometry: str | None) -> None:
+    def _read_all(self, info: str | None, odometry: str | None, depth_info: str | None) -> None:
         """Read what is small: calibrations, transforms, odometry."""
-        topics = {topic for topic in (info, odometry) if topic} | {*self._bag.topics_of(TF)}
-        for message in self._bag.messages(topics):
-            if message.topic == info:
+        topics = {topic for topic in (info, odometry, depth_info) if topic}
+        for message in self._bag.messages(topics | {*self._bag.topics_of(TF)}):
+            if message.topic == depth_info:
+                self._depth_info = message.message
+            elif message.topic == info:
                 self._calibrations.append((message.time, message.message))
             elif message.topic == odometry:
                 self._add_odometry(message.message)
@@ -141,18 +142,15 @@ class GroundViews:
                 moved = self._transforms.lookup(ODOM_FRAME, BASE_FRAME, stamp)
             except LookupError:
                 return None
-        heading = math.atan2(moved[1, 0], moved[0, 0])
-        return Pose2D(float(moved[0, 3]), float(moved[1, 3]), heading)
+        return planar_pose(moved)
 
     def _measured(
-        self, frame: BagMessage, name: str, stamp: int, size: tuple[int, int]
+        self, frame: BagMessage, camera: CameraModel, name: str, stamp: int
     ) -> dict[str, Any]:
         """Return depth, or points in base_link as it was at the stamp, where there are some."""
         if self._depth is not None:
             image = self._depth.of(stamp, frame.time).message
-            if image.header.frame_id not in ("", name):
-                raise LookupError(f"depth is in {image.header.frame_id!r}, the image in {name!r}")
-            return {"depth": _fitted(decode_depth(image), size)}
+            return {"depth": self._registered(image, camera, name, stamp)}
         if self._points is None:
             return {}
         cloud = self._points.of(stamp, frame.time).message
@@ -164,6 +162,21 @@ class GroundViews:
         if then is not None and now is not None:
             points[:, :2] = now.inverse().compose(then).apply(points[:, :2])
         return {"points": points.astype(np.float32)}
+
+    def _registered(self, message: Any, camera: CameraModel, name: str, stamp: int) -> np.ndarray:
+        """Return a depth image as the camera sees it, float32 [H, W], metres."""
+        depth, own = decode_depth(message), message.header.frame_id
+        if own.lstrip("/") in ("", name.lstrip("/")):
+            return resized_depth(depth, camera.size)
+        if self._depth_info is None:
+            raise LookupError(
+                f"depth is in frame {own!r}, the image in {name!r}, and there is no CameraInfo "
+                "beside it"
+            )
+        depth_camera = CameraModel.from_camera_info(self._depth_info)
+        camera_from_depth = self._transforms.lookup(name, own, stamp)
+        fitting = depth_camera.of_pictures((depth.shape[0], depth.shape[1]))
+        return register_depth(depth, fitting, camera, camera_from_depth)
 
 
 class _Nearest:
@@ -193,35 +206,23 @@ class _Nearest:
 
 def node_inputs(bag: BagReader, camera: str) -> tuple[str | None, str | None]:
     """Return the topics of the camera's calibration and of the only odometry."""
-    folder = camera.split("/image")[0]
-    infos = bag.topics_of(CAMERA_INFO)
-    beside = [topic for topic in infos if topic.startswith(folder + "/")] or infos
+    depth_infos = {t for depth in depth_topics(bag) for t in _calibration_topics(bag, depth)}
+    infos = [topic for topic in bag.topics_of(CAMERA_INFO) if topic not in depth_infos]
+    beside = _calibration_topics(bag, camera) or infos
     odometry = bag.topics_of(ODOMETRY)
     return (beside[0] if len(beside) == 1 else None, odometry[0] if len(odometry) == 1 else None)
+
+
+def _calibration_topics(bag: BagReader, images: str) -> list[str]:
+    """Return the topics of CameraInfo in the folder of some images."""
+    before, image, _ = images.partition("/image")
+    folder = before if image else images.rpartition("/")[0]
+    return [t for t in bag.topics_of(CAMERA_INFO) if t.rsplit("/", 1)[0] == folder]
 
 
 def depth_topics(bag: BagReader) -> list[str]:
     """Return the topics of raw images that are called depth."""
     return [topic for topic in bag.topics_of(IMAGE) if "depth" in topic]
-
-
-def _calibrated(info: Any, size: tuple[int, int]) -> CameraModel:
-    """Return the camera of pictures of a size; raise ValueError where they are not its own."""
-    camera = CameraModel.from_camera_info(info)
-    if not _same_shape(size, camera.size):
-        raise ValueError(f"camera_info is of {camera.size} pixels (H, W), the image has {size}")
-    return camera.scaled(size)
-
-
-def _fitted(depth: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return a registered depth image at the picture's size, without mixing depths."""
-    if not _same_shape(size, depth.shape):
-        raise ValueError(f"depth has {depth.shape} pixels (H, W), the image {size}")
-    return cv2.resize(depth, size[::-1], interpolation=cv2.INTER_NEAREST)
-
-
-def _same_shape(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
-    return abs(a[0] * b[1] / (a[1] * b[0]) - 1) <= _ASPECT_TOLERANCE
 
 
 def _reason(error: Exception) -> str:

@@ -17,7 +17,8 @@ _MOST_FRAMES = 100
 class TransformTree:
     """Keep the pose of each frame in its parent, for one time (static) or over time.
 
-    A frame that gets another parent forgets the poses in the first one.
+    A frame that gets another parent forgets the poses in the first one. ROS 1's leading slash
+    of a frame's name says nothing.
     """
 
     def __init__(self) -> None:
@@ -32,6 +33,7 @@ class TransformTree:
         if not all(map(math.isfinite, pose)):
             raise ValueError(f"pose of {child!r} in {parent!r} is {pose}; it must be finite")
         rotation_matrix(pose[3:])
+        parent, child = parent.lstrip("/"), child.lstrip("/")
         edge = self._edges.get(child)
         if edge is None or edge.parent != parent:
             edge = self._edges[child] = _Edge(parent)
@@ -39,7 +41,8 @@ class TransformTree:
 
     def lookup(self, target: str, source: str, time_ns: int) -> np.ndarray:
         """Return target_from_source at a time, float64 [4, 4]; raise LookupError."""
-        above_source, above_target = self._above(source), self._above(target)
+        above_source = self._above(source.lstrip("/"))
+        above_target = self._above(target.lstrip("/"))
         common = next((frame for frame in above_source if frame in above_target), None)
         if common is None:
             raise LookupError(f"no transform from {source!r} to {target!r}")

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import cv2
 import numpy as np
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
@@ -14,10 +13,10 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from panoptic_ros.geometry.camera_model import CameraModel
-from panoptic_ros.geometry.depth_registration import register_depth
-from panoptic_ros.geometry.poses import Pose2D, rigid_transform, rotation_matrix
+from panoptic_ros.geometry.depth_registration import register_depth, resized_depth
+from panoptic_ros.geometry.poses import Pose2D, planar_pose, rigid_transform, rotation_matrix
 from panoptic_ros.ground_stage import GroundView
-from panoptic_ros.messages import ImageRefused, decode_depth, decode_points
+from panoptic_ros.messages import decode_depth, decode_points
 from panoptic_ros.ros.parameters import GroundParameters
 from panoptic_ros.ros.transforms import Transforms, components, is_available
 from panoptic_ros.stream.pose_history import PoseHistory
@@ -27,10 +26,6 @@ T = TypeVar("T", bound=Any)
 
 # How often what is waited for is looked for: well below a camera's period.
 _POLL_SECONDS = 0.002
-# Sizes whose sides differ by more than this are not the same picture resized.
-_ASPECT_TOLERANCE = 0.01
-# Largest distance from odometry's origin, metres; projected coordinates reach 1e7.
-_FARTHEST = 1e9
 # As a time of TF: the newest that it has. As a deadline: try once.
 _NEWEST = 0
 _AT_ONCE = 0.0
@@ -153,7 +148,7 @@ class GroundInputs:
         base_from_child = self._base_from(child, _NEWEST, _AT_ONCE)
         # Values that are not finite are named in the error, not by NumPy on stderr.
         with np.errstate(invalid="ignore", over="ignore"):
-            return _planar(matrix @ np.linalg.inv(base_from_child))
+            return planar_pose(matrix @ np.linalg.inv(base_from_child))
 
     # ---- look-ups
 
@@ -183,7 +178,7 @@ class GroundInputs:
         if settings.ego_motion == "tf":
             matrix = self._transform(settings.odom_frame, settings.base_frame, stamp_ns, deadline)
             try:
-                return _planar(matrix)
+                return planar_pose(matrix)
             except ValueError as error:
                 raise ViewMissing(str(error)) from None
         topic = self._node.resolve_topic_name("odom")
@@ -226,7 +221,7 @@ class GroundInputs:
         # One that names no frame is taken for what the documentation asks for.
         own, frame = message.header.frame_id, self._optical_frame
         if not own or not frame or _is_same(own, frame):
-            return _fitted(depth, camera.size)
+            return resized_depth(depth, camera.size)
         info = self._depth_info
         if info is None:
             raise ViewMissing(
@@ -277,45 +272,14 @@ class GroundInputs:
 def _calibrated(info: CameraInfo, size: tuple[int, int]) -> CameraModel:
     """Return the camera of pictures of a size; raise ViewMissing where they are not its own."""
     try:
-        camera = CameraModel.from_camera_info(info)
+        return CameraModel.from_camera_info(info).of_pictures(size)
     except ValueError as error:
         raise ViewMissing(f"camera_info cannot be used: {error}") from None
-    (height, width), (own_height, own_width) = size, camera.size
-    if not _same_shape(size, camera.size):
-        raise ViewMissing(
-            f"camera_info is of {own_width}x{own_height} pixels (region of interest and binning "
-            f"counted), the images have {width}x{height}: another shape, so it is not theirs"
-        )
-    return camera.scaled(size)
-
-
-def _fitted(depth: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return a registered depth image at the picture's size, without mixing depths."""
-    (height, width), (own_height, own_width) = size, depth.shape
-    if not _same_shape(size, depth.shape):
-        raise ImageRefused(
-            f"depth has {own_width}x{own_height} pixels, the image {width}x{height}: it is not "
-            "registered to it"
-        )
-    return cv2.resize(depth, size[::-1], interpolation=cv2.INTER_NEAREST)
-
-
-def _planar(odom_from_base: np.ndarray) -> Pose2D:
-    """Return a pose [4, 4] as place and heading; raise ValueError where nothing can be."""
-    place = odom_from_base[:3, 3]
-    if not np.abs(place).max() <= _FARTHEST:
-        raise ValueError(f"the vehicle's place {place.tolist()} is not within {_FARTHEST:g} m")
-    heading = np.arctan2(odom_from_base[1, 0], odom_from_base[0, 0])
-    return Pose2D(float(odom_from_base[0, 3]), float(odom_from_base[1, 3]), float(heading))
 
 
 def _is_same(frame: str, other: str) -> bool:
     # ROS 1 wrote frames with a leading slash, and what was recorded or bridged still has it.
     return frame.lstrip("/") == other.lstrip("/")
-
-
-def _same_shape(a: tuple[int, int], b: tuple[int, int]) -> bool:
-    return abs(a[0] * b[1] / (a[1] * b[0]) - 1) <= _ASPECT_TOLERANCE
 
 
 def _wait_for(find: Callable[[], T | None], deadline: float) -> T | None:

@@ -163,3 +163,12 @@ def test_equal_calibrations_are_equal():
 def test_refuses_a_message_and_says_why(changes, message):
     with pytest.raises(ValueError, match=message):
         CameraModel.from_camera_info(camera_info(**changes))
+
+
+def test_pictures_of_a_cameras_own_shape_are_taken_of_any_size():
+    camera = CameraModel(640, 480, [500, 0, 320, 0, 500, 240, 0, 0, 1])
+    assert camera.of_pictures((240, 320)) == camera.scaled((240, 320))
+    # 852 x 480 is 1280 x 720 but for rounding.
+    assert CameraModel(1280, 720, camera.K).of_pictures((480, 852)).size == (480, 852)
+    with pytest.raises(ValueError, match=r"640x480 pixels .* have 640x360: another shape"):
+        camera.of_pictures((360, 640))

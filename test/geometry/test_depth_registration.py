@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from panoptic_ros.geometry.camera_model import CameraModel
-from panoptic_ros.geometry.depth_registration import register_depth
+from panoptic_ros.geometry.depth_registration import register_depth, resized_depth
 
 
 def camera(width=8, height=6, focal=10.0, **other):
@@ -92,3 +92,12 @@ def test_lenses_are_taken_out_and_put_in():
 def test_a_depth_image_of_another_size_is_refused():
     with pytest.raises(ValueError, match=r"depth image is \(3, 4\) .*picture \(6, 8\)"):
         register_depth(np.ones((3, 4)), camera(), camera(), np.eye(4))
+
+
+def test_registered_depth_of_another_size_is_not_mixed():
+    depth = np.float32([[1, 9], [0, 5]])
+    grown = resized_depth(depth, (4, 4))
+    assert grown.shape == (4, 4)
+    assert set(np.unique(grown)) == {0, 1, 5, 9}
+    with pytest.raises(ValueError, match=r"depth has 2x2 pixels, the image 4x2"):
+        resized_depth(depth, (2, 4))

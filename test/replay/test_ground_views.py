@@ -91,7 +91,7 @@ def test_what_keeps_a_frame_from_its_place_is_told(view, messages, reason):
 def test_a_calibration_of_another_shape_is_not_the_cameras(view):
     found, (line,), _ = view(FRAME, CALIBRATION, PLACE, size=(64, 64))
     assert found is None
-    assert "camera_info is of (64, 96) pixels (H, W), the image has (64, 64)" in line
+    assert "camera_info is of 96x64 pixels" in line
 
 
 def test_depth_of_the_frames_stamp(view):
@@ -102,10 +102,20 @@ def test_depth_of_the_frames_stamp(view):
     assert (found.depth == 4.0).all()
 
 
+def test_depth_of_another_camera_is_registered(view):
+    # 1 m behind the camera: what is 5 m from it is 4 m ahead.
+    behind = ("/tf_static", START, static_tf(0.5, child="depth"))
+    calibration = ("/depth/camera_info", MIDDLE, info(MIDDLE))
+    image = ("/depth/image", MIDDLE, depth(MIDDLE, 5.0, "depth"))
+    found, missing, _ = view(FRAME, CALIBRATION, PLACE, behind, calibration, image)
+    assert missing == []
+    assert found.depth[32, 48] == pytest.approx(4.0)
+
+
 @pytest.mark.parametrize(
     ("message", "reason"),
     [
-        (("/depth", MIDDLE, depth(MIDDLE, frame="depth")), "depth is in 'depth', the image in"),
+        (("/depth", MIDDLE, depth(MIDDLE, frame="depth")), "depth is in frame 'depth', the image"),
         (("/depth", MIDDLE, depth(MIDDLE + STEP)), "nothing on /depth within 0.05 s"),
         (("/points", MIDDLE, cloud(MIDDLE, [[1, 2, 3]], "lidar")), "no transform from 'lidar'"),
     ],

@@ -33,6 +33,7 @@ def tree():
         ("camera", "base_link", 999, (-1.0, 0.0, -0.5)),
         ("camera", "lidar", 999, (-1.0, 0.0, 1.5)),
         ("camera", "camera", 999, (0.0, 0.0, 0.0)),
+        ("/odom", "/base_link", 20, (2.0, 0.0, 0.0)),
         ("odom", "camera", 0, (1.0, 0.0, 0.5)),
         ("odom", "camera", 20, (2.0, 1.0, 0.5)),
         ("odom", "base_link", 10, (1.0, 0.0, 0.0)),

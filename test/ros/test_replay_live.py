@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from rosbags.rosbag2 import StoragePlugin
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
-from made_bags import CAMERA, compressed, drive
+import numpy as np
+from made_bags import CAMERA, SIZE, START, STEP, TRUTH, compressed, drive, picture, raw, write
 from node_process import wait_for
 
 FRAMES = 6
@@ -56,7 +58,27 @@ def test_a_model_that_is_not_there_ends_it_with_the_reason(tmp_path):
     assert not (tmp_path / "out" / "live.json").exists()
 
 
-def test_sigint_ends_all_processes(tmp_path, tiny_model):
+def test_frames_of_one_stamp_are_counted_but_not_scored(tmp_path, tiny_model):
+    # A camera whose clock stands still.
+    times = [START + i * STEP for i in range(FRAMES)]
+    messages = [(CAMERA, time, raw(START, picture(i))) for i, time in enumerate(times)]
+    labels = compressed(START, np.full(SIZE, 7, np.uint16))
+    messages += [(TRUTH, time, labels) for time in times]
+    bag, out = write(tmp_path / "bag", messages, StoragePlugin.MCAP), tmp_path / "out"
+    done = subprocess.run(
+        command(bag, out, tiny_model, "--rate", "0.2"), capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    results = json.loads((out / "live.json").read_text())
+    frames = results["frames"]
+    assert (frames["published"], frames["scored"]) == (FRAMES, 0)
+    assert 1 <= frames["answered"] == FRAMES - frames["dropped"]
+    stamp = f"the stamps {START / 1e9:.9f} s belong to several images"
+    assert any(stamp in problem for problem in results["problems"])
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_all_processes(tmp_path, tiny_model, number, code):
     # Ten seconds between frames: it cannot end by itself.
     bag = drive(tmp_path / "bag", image=compressed)
     arguments = command(bag, tmp_path / "out", tiny_model, "--rate", "0.01")
@@ -65,8 +87,8 @@ def test_sigint_ends_all_processes(tmp_path, tiny_model):
     setting = f"PANOPTIC_TEST_RUN={tmp_path}"
     # The last one that is started, when the others are ready.
     wait_for((tmp_path / "out" / "player.log").exists, "all processes")
-    process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 130
+    process.send_signal(number)
+    assert process.wait(30) == code
     wait_for(lambda: not _processes_with(setting), "the end of all processes")
     results = json.loads((tmp_path / "out" / "live.json").read_text())
     assert results["problems"][-1] == "interrupted"
