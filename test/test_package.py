@@ -10,6 +10,7 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -196,3 +197,24 @@ def test_a_second_setup_has_nothing_to_do():
         [sys.executable, "-m", "tools.setup_environment"], cwd=ROOT, capture_output=True, text=True
     )
     assert (run.returncode, run.stdout) == (0, "panoptic_ros is set up: nothing to do.\n")
+
+
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_documents_name_files_that_are_there(document):
+    text = document.read_text()
+    links = re.findall(r"\]\(([^)#:]+)[^):]*\)", text)
+    missing = [link for link in links if not (document.parent / link).exists()]
+    paths = re.findall(r"`((?:panoptic_ros|test|config|benchmarks|msg)/[a-z0-9_/.]+)`", text)
+    assert missing + [path for path in paths if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_the_examples_in_python_run(document, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    road = np.full((64, 128), 7, np.uint16)
+    given = {"image": np.zeros((64, 128, 3), np.uint8), "truth": road, "prediction": road}
+    for code in re.findall(r"```python\n(.*?)```", document.read_text(), re.DOTALL):
+        exec(code, {**given, "results": {}, "frames": []})
