@@ -70,10 +70,11 @@ def inflated(decompressor: Any, pieces: Iterable[bytes], limit: int) -> bytes:
     content = bytearray()
     for piece in pieces:
         while not decompressor.eof:
-            content += decompressor.decompress(piece, limit + 1 - len(content))
+            part = decompressor.decompress(piece, limit + 1 - len(content))
+            content += part
             if len(content) > limit:
                 raise ValueError(f"it holds more than the {limit} bytes that it claims")
-            if decompressor.needs_input:
+            if decompressor.needs_input or not (part or piece):
                 break
             piece = b""
         if decompressor.eof:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zlib
 
+import lz4.frame
 import pytest
 from made_bags import CAMERA, INFO, drive, info, write
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
@@ -112,7 +113,7 @@ def message(number, time=None, channel=1):
 
 
 def chunk(records, *, size=None, stored=None, compression=""):
-    packed = zstd.compress(records) if compression == "zstd" else records
+    packed = {"zstd": zstd.compress, "lz4": lz4.frame.compress}.get(compression, bytes)(records)
     size = len(records) if size is None else size
     head = struct.pack("<QQQI", 0, 0, size, zlib.crc32(records)) + text(compression)
     stored = len(packed) if stored is None else stored
@@ -219,8 +220,19 @@ def test_a_footer_of_another_length_is_told(file, footer):
     assert "its footer has" in problem
 
 
+@pytest.mark.parametrize("compression", ["", "zstd", "lz4"])
+def test_a_chunk_is_read_whatever_packs_it(file, compression):
+    packed = chunk(three(), compression=compression)
+    assert read(mcap(file, schema(), channel(), packed)) == ([0, 1, 2], [])
+    damaged = bytearray(packed)
+    damaged[-5] ^= 0xFF
+    numbers, problems = read(mcap(file, schema(), channel(), bytes(damaged), message(3)))
+    assert numbers == [3]
+    assert "was left out" in problems[0]
+
+
 @pytest.mark.parametrize("stored", [HIGH, (1 << 63) - 1, (1 << 64) - 1, 1 << 32])
-@pytest.mark.parametrize("compression", ["", "zstd"])
+@pytest.mark.parametrize("compression", ["", "zstd", "lz4"])
 def test_a_stored_size_beyond_the_file_is_no_harm(file, stored, compression):
     packed = chunk(three(), stored=stored, compression=compression)
     assert read(mcap(file, schema(), channel(), packed)) == ([0, 1, 2], [])
@@ -233,7 +245,7 @@ def test_a_log_time_that_rosbag2_cannot_hold_is_told(file, time):
     assert problems == [f"{file} has 1 messages with a log time beyond {(1 << 63) - 1} ns"]
 
 
-@pytest.mark.parametrize("compression", ["", "zstd"])
+@pytest.mark.parametrize("compression", ["", "zstd", "lz4"])
 @pytest.mark.parametrize("size", [(1 << 64) - 1, HIGH, 1 << 40, 1 << 30, 5])
 def test_a_chunk_that_lies_about_its_size_is_left_out(file, compression, size):
     lying = chunk(three(), size=size, compression=compression)
