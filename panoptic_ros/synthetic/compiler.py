@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import mujoco
 import numpy as np
 
-from panoptic_ros.synthetic.mesh import Mesh, merge
+from panoptic_ros.synthetic.mesh import Mesh, Vector, merge
 from panoptic_ros.synthetic.scene import Part, SceneBuilder
 from panoptic_ros.synthetic.scene_model import LABEL_ONLY_GROUP, Scene
 
@@ -82,6 +80,7 @@ class _Compiler:
         for index in range(model.ntex):
             name = mujoco.mj_id2name(model, mujoco.mjtObj.mjOBJ_TEXTURE, index)
             pixels = self.builder.materials[name].texture
+            assert pixels is not None, f"material {name} has no texture"
             start = model.tex_adr[index]
             model.tex_data[start : start + pixels.size] = pixels.ravel()
 
@@ -98,7 +97,7 @@ class _Compiler:
             inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL,
         )
 
-    def _geom(self, part: Part, label: int, position: Sequence[float], yaw: float) -> None:
+    def _geom(self, part: Part, label: int, position: Vector, yaw: float) -> None:
         kind = {
             "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
             "ellipsoid": mujoco.mjtGeom.mjGEOM_ELLIPSOID,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from panoptic_ros.synthetic import bikes, cars, heavy_vehicles, people, vehicles
@@ -24,7 +27,7 @@ class Fleet:
 
     def __init__(self, builder: SceneBuilder, rng: np.random.Generator) -> None:
         self._builder, self._rng = builder, rng
-        models = {
+        models: dict[str, Sequence[Any]] = {
             "car": [cars.car(rng, shape) for shape in _CAR_SHAPES],
             "truck": [heavy_vehicles.truck(rng, kind) for kind in _TRUCK_KINDS],
             "bus": [heavy_vehicles.bus(rng)],

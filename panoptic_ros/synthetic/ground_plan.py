@@ -56,7 +56,8 @@ class GroundPlan:
 
 def grid_shape() -> tuple[int, int]:
     """Return the number of cells along x and y."""
-    return tuple(round((high - low) / RESOLUTION) for low, high in (X_RANGE, Y_RANGE))
+    nx, ny = (round((high - low) / RESOLUTION) for low, high in (X_RANGE, Y_RANGE))
+    return nx, ny
 
 
 def survey(scene: Scene, street: Street, ego: EgoPose, time: float) -> GroundPlan:
@@ -92,10 +93,11 @@ def _street_coordinates(
     blocks = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1)
     coarse = street.to_street(blocks @ turn.T + origin)
     inner = (slice(_BLOCK, _BLOCK + nx), slice(_BLOCK, _BLOCK + ny))
-    return tuple(
+    s, t = (
         cv2.resize(v, None, fx=_BLOCK, fy=_BLOCK, interpolation=cv2.INTER_LINEAR)[inner]
         for v in coarse
     )
+    return s, t
 
 
 def _box(
@@ -106,11 +108,12 @@ def _box(
     xy = (np.array([x, y]) - origin) @ turn
     velocity = (later / 0.1) @ turn
     turned = (yaw - ego.yaw + np.pi) % (2 * np.pi) - np.pi
+    length, width, height = actor.size
     return ObjectBox(
         id=actor.label,
         class_id=actor.class_id,
         center=(float(xy[0]), float(xy[1]), z + actor.size[2] / 2),
-        size=tuple(float(v) for v in actor.size),
+        size=(float(length), float(width), float(height)),
         yaw=float(turned),
         velocity=(float(velocity[0]), float(velocity[1])),
     )

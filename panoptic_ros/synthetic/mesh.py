@@ -8,6 +8,9 @@ from itertools import pairwise
 
 import numpy as np
 
+# Coordinates or sizes, a few numbers.
+Vector = Sequence[float] | np.ndarray
+
 # Normals of faces that meet at less than about 40 degrees are blended into one smooth surface.
 _SMOOTH_COSINE = 0.77
 
@@ -26,9 +29,7 @@ class Mesh:
     def __len__(self) -> int:
         return len(self.vertices)
 
-    def moved(
-        self, position: Sequence[float] = (0, 0, 0), yaw: float = 0.0, scale: float = 1.0
-    ) -> Mesh:
+    def moved(self, position: Vector = (0, 0, 0), yaw: float = 0.0, scale: float = 1.0) -> Mesh:
         """Return the mesh scaled, turned about z (radians) and shifted (metres)."""
         turn = rotation_z(yaw).T
         return Mesh(
@@ -119,7 +120,7 @@ _BOX_FACES = np.array(
 )
 
 
-def box(size: Sequence[float], center: Sequence[float] = (0, 0, 0), taper: float = 1.0) -> Mesh:
+def box(size: Vector, center: Vector = (0, 0, 0), taper: float = 1.0) -> Mesh:
     """Return a box of a size (x, y, z) about a centre; taper scales its upper face."""
     signs = np.array([[x, y, z] for z in (-1, 1) for y in (-1, 1) for x in (-1, 1)], float)
     corners = signs * np.asarray(size, float) / 2
@@ -146,7 +147,7 @@ def tube(path: np.ndarray, radius: float, sides: int = 6) -> Mesh:
     return from_triangles(whole.vertices, whole.uv, smooth=sides > 4)
 
 
-def disc(center: Sequence[float], normal: Sequence[float], radius: float, sides: int = 16) -> Mesh:
+def disc(center: Vector, normal: Vector, radius: float, sides: int = 16) -> Mesh:
     """Return a flat regular polygon that faces along a normal; uv covers the texture once.
 
     The first corner lies up (or along x for a horizontal disc), so that sides=3 is a triangle
@@ -169,7 +170,7 @@ def disc(center: Sequence[float], normal: Sequence[float], radius: float, sides:
     )
 
 
-def wheel(center: Sequence[float], radius: float, width: float, sides: int = 14) -> Mesh:
+def wheel(center: Vector, radius: float, width: float, sides: int = 14) -> Mesh:
     """Return a closed cylinder with its axis along y."""
     c = np.asarray(center, float)
     half = np.array([0, width / 2, 0])
@@ -182,7 +183,7 @@ def wheel(center: Sequence[float], radius: float, width: float, sides: int = 14)
     )
 
 
-def torus(center: Sequence[float], radius: float, thickness: float, sides: int = 20) -> Mesh:
+def torus(center: Vector, radius: float, thickness: float, sides: int = 20) -> Mesh:
     """Return a ring in the xz plane: a bicycle's tyre. thickness: radius of its section."""
     angle = np.arange(sides + 1) * 2 * np.pi / sides
     around = np.arange(7) * 2 * np.pi / 6
@@ -197,7 +198,7 @@ def torus(center: Sequence[float], radius: float, thickness: float, sides: int =
 
 
 def prism(
-    profile: Sequence[Sequence[float]], half_width: float | Sequence[float], bevel: float = 0.0
+    profile: Sequence[Sequence[float]], half_width: float | Vector, bevel: float = 0.0
 ) -> Mesh:
     """Return a side profile (x, z), counter-clockwise seen from y < 0, made solid along y.
 
@@ -233,7 +234,7 @@ def prism(
     return from_triangles(whole.vertices, uv, smooth=True)
 
 
-def ellipsoid(center: Sequence[float], radii: Sequence[float], rings: int = 6) -> Mesh:
+def ellipsoid(center: Vector, radii: Vector, rings: int = 6) -> Mesh:
     """Return an ellipsoid of rings x 2*rings facets with smooth normals."""
     theta = np.linspace(0, np.pi, rings + 1)
     phi = np.linspace(0, 2 * np.pi, 2 * rings + 1)
@@ -255,8 +256,8 @@ def ellipsoid(center: Sequence[float], radii: Sequence[float], rings: int = 6) -
 
 def leaf_cloud(
     rng: np.random.Generator,
-    center: Sequence[float],
-    radii: Sequence[float],
+    center: Vector,
+    radii: Vector,
     count: int,
     size: float,
 ) -> Mesh:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
-from panoptic_ros.synthetic.mesh import Mesh
+from panoptic_ros.synthetic.mesh import Mesh, Vector
 
 # Length of street, metres, whose triangles become one mesh; the index of what is longer.
 _CHUNK = 50.0
@@ -110,7 +110,7 @@ class SceneBuilder:
     def material(
         self,
         name: str,
-        color: Sequence[float] = (255, 255, 255),
+        color: Vector = (255, 255, 255),
         texture: np.ndarray | None = None,
         shine: float = 0.0,
         glow: float = 0.0,
@@ -133,9 +133,7 @@ class SceneBuilder:
         key = Stretch(material, class_id, label_only, chunk)
         self.stretches.setdefault(key, []).append(mesh)
 
-    def place(
-        self, mesh: str, material: str, class_id: int, position: Sequence[float], yaw: float
-    ) -> None:
+    def place(self, mesh: str, material: str, class_id: int, position: Vector, yaw: float) -> None:
         """Add a copy of a shared mesh that never moves."""
         self.placed.append(PlacedPart(Part(mesh, material), class_id, tuple(position), yaw))
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-Color = Sequence[float]
+Color = Sequence[float] | np.ndarray
 
 
 def noise(rng: np.random.Generator, size: int, octaves: Sequence[int] = (4, 16, 64)) -> np.ndarray:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from rosbags.interfaces import Connection
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
@@ -45,7 +46,7 @@ class DriveBag:
         self._store = get_typestore(Stores.ROS2_HUMBLE)
         self._types = self._store.types
         self._writer = Writer(path, version=VERSION, storage_plugin=StoragePlugin.MCAP)
-        self._connections: dict[str, object] = {}
+        self._connections: dict[str, Connection] = {}
 
     def __enter__(self) -> DriveBag:
         self._writer.open()

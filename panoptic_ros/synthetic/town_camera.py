@@ -95,9 +95,14 @@ def make_camera(rng: np.random.Generator, size: tuple[int, int]) -> TownCamera:
         noise=float(rng.uniform(0.5, 5.0)),
         exposure=float(rng.uniform(0.82, 1.2)),
         gamma=float(rng.uniform(0.85, 1.15)),
-        balance=tuple(float(v) for v in rng.uniform(0.94, 1.06, 3)),
+        balance=_three(rng.uniform(0.94, 1.06, 3)),
         vignette=float(rng.uniform(0.0, 0.3)),
     )
+
+
+def _three(values: np.ndarray) -> tuple[float, float, float]:
+    first, second, third = values.tolist()
+    return first, second, third
 
 
 def develop(
@@ -113,7 +118,7 @@ def develop(
     color: uint8 [H, W, 3], as rendered; depth: float32 [H, W], metres, 0 for sky;
     rays_world: float32 [H, W, 3], viewing directions of depth 1.
     """
-    image = color.astype(np.float32)
+    image: np.ndarray = color.astype(np.float32)
     sky = depth == 0
     # Beer-Lambert: light from a distance d keeps exp(-haze * d) of itself (Koschmieder 1924).
     kept = np.exp(-weather.haze * depth)[..., None]
@@ -129,7 +134,7 @@ def develop(
         image[upper] = np.where(sky[upper, :, None], paint_sky(weather, rays), image[upper])
     image = _soften_edges(image)
     if camera.blur:
-        image = cv2.GaussianBlur(image, (0, 0), camera.blur)
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), camera.blur))
     # Automatic exposure, not quite to the target, as cameras do.
     automatic = (
         np.clip(
@@ -145,7 +150,7 @@ def develop(
     shade = (1 - camera.vignette * (x * x + y * y) / 2).astype(np.float32)
     image *= shade[..., None] * gain
     grain = rng.standard_normal(image.shape, dtype=np.float32)
-    image = cv2.scaleAdd(grain, camera.noise, image)
+    image = np.asarray(cv2.scaleAdd(grain, camera.noise, image))
     image = np.clip(image, 0, 255, out=image).astype(np.uint8)
     curve = 255 * (np.arange(256) / 255) ** camera.gamma
     return cv2.LUT(image, np.round(curve).astype(np.uint8))
@@ -153,7 +158,7 @@ def develop(
 
 def _soften_edges(image: np.ndarray) -> np.ndarray:
     """Blur along strong edges only: the view is rendered with one sample per pixel."""
-    soft = cv2.GaussianBlur(image, (3, 3), 0.75)
+    soft: np.ndarray = np.asarray(cv2.GaussianBlur(image, (3, 3), 0.75))
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     kernel = np.ones((3, 3), np.uint8)
     contrast = cv2.dilate(grey, kernel) - cv2.erode(grey, kernel)

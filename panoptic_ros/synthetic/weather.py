@@ -83,9 +83,8 @@ def paint_sky(weather: Weather, rays: np.ndarray) -> np.ndarray:
     color = horizon + (zenith - horizon) * share
     # Clouds lie on a flat layer: they grow denser and smaller towards the horizon.
     layer = (rays[..., :2] / np.maximum(up, 0.03) * 90.0 % _PANORAMA).astype(np.float32)
-    cover = cv2.remap(weather.clouds, layer, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)[
-        ..., None
-    ]
+    x, y = cv2.split(layer)
+    cover = cv2.remap(weather.clouds, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)[..., None]
     cover = cover * np.clip(up / 0.12, 0, 1)
     color += (weather.cloud_color.astype(single) - color) * cover
     glow = np.clip(rays @ weather.sun.astype(single), 0, 1)[..., None]
