@@ -57,7 +57,7 @@ def _campaign(transport: str, seed: int, seconds: float) -> bool:
     print(f"{transport}: seed {seed}, {seconds / 60:g} minutes", flush=True)
     memory, sent = [], 0
     with tempfile.TemporaryDirectory() as folder:
-        campaign = Campaign(folder, transport=transport, seed=seed)
+        campaign = Campaign(Path(folder), transport=transport, seed=seed)
         try:
             campaign.check()
             end = time.monotonic() + seconds

@@ -101,6 +101,14 @@ def test_frames_that_nobody_knows_or_that_do_not_hang_together_are_named(listene
         transforms.lookup("odom", "camera", SECOND)
 
 
+def test_frames_in_a_circle_are_an_error_and_no_endless_search(listened):
+    transforms, buffer = listened
+    for parent, child in (("base_link", "camera"), ("camera", "base_link"), ("map", "odom")):
+        buffer.set_transform_static(transform(parent, child), "test")
+    with pytest.raises(LookupError):
+        transforms.lookup("odom", "camera", SECOND)
+
+
 def test_moving_transforms_are_forgotten_where_time_starts_again(listened):
     transforms, buffer = listened
     buffer.set_transform_static(transform("base_link", "camera", x=1.0), "test")

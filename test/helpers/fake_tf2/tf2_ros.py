@@ -78,6 +78,8 @@ class Buffer:
         frames = [frame]
         while frames[-1] in self._parents:
             frames.append(self._parents[frames[-1]])
+            if len(frames) > len(self._parents) + 1:
+                raise LookupException("The tf tree is invalid because it contains a loop.")
         return frames
 
     def _from(self, frame, above, time):
