@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 from panoptic_ros.datasets.classes import check_cityscapes_classes
 from panoptic_ros.datasets.picture_files import (
@@ -16,7 +19,9 @@ from panoptic_ros.datasets.picture_files import (
     read_picture,
     unique_names,
 )
-from panoptic_ros.labels import CITYSCAPES, INSTANCE_DIVISOR, LabelSet, class_ids
+from panoptic_ros.documents import make, read_json
+from panoptic_ros.labels import CITYSCAPES, INSTANCE_DIVISOR, LabelSet, class_ids, encode
+from panoptic_ros.messages.images import MAX_PIXELS
 
 LAYOUT = (
     "ROOT/leftImg8bit/SPLIT/CITY/*_leftImg8bit.png (or .jpg, or without CITY) with "
@@ -33,7 +38,8 @@ LARGEST_DIFFERENCE = 1e-3
 class Sample:
     """Hold the files of one frame: name CITY_SEQUENCE_FRAME, image, label ids, instance ids.
 
-    Frames of one name in two folders have their folder's before it.
+    Frames of one name in two folders have their folder's before it. Both files of ids are that
+    of the polygons where there are polygons alone.
     """
 
     name: str
@@ -52,6 +58,8 @@ class Sample:
 
     def load_label_ids(self) -> np.ndarray:
         """Return Cityscapes label ids, uint8 [H, W] (not train ids; 0 and others: ignored)."""
+        if self.label_ids.suffix == ".json":
+            return class_ids(draw_polygons(self.label_ids)).astype(np.uint8)
         return read_labels(self.label_ids, np.uint8)
 
     def load_instance_ids(self) -> np.ndarray:
@@ -59,6 +67,8 @@ class Sample:
 
         Raise ValueError where the label ids are other classes, and say what they look like.
         """
+        if self.instance_ids.suffix == ".json":
+            return draw_polygons(self.instance_ids)
         instances = read_labels(self.instance_ids, np.uint16)
         if _hold_train_ids(instances):
             raise ValueError(f"{self.instance_ids} looks like train ids (0..18); {_WANTED}")
@@ -148,10 +158,58 @@ class Cityscapes(Sequence[Sample]):
             return first_file(folder / f"{_name(image)}_gtFine_{kind}.png" for folder in folders)
 
         sample = Sample(name, image, beside("labelIds"), beside("instanceIds"))
+        polygons = beside("polygons").with_suffix(".json")
+        if polygons.is_file() and not sample.instance_ids.is_file():
+            return Sample(name, image, polygons, polygons)
         for path in (sample.label_ids, sample.instance_ids):
             if not path.is_file():
                 raise FileNotFoundError(f"{path} is missing for {image}; expected {LAYOUT}")
         return sample
+
+
+def draw_polygons(path: Path) -> np.ndarray:
+    """Return the instance ids of a file of polygons, uint16 [H, W], as Cityscapes' tools draw them.
+
+    Later objects cover earlier ones; classes that are not evaluated are 0; NAMEgroup is the
+    plain id. Raise ValueError that names the file where it is none of such.
+    """
+    raw = make(_Polygons, _only(read_json(path), _Polygons), str(path))
+    if not 0 < raw.imgWidth * raw.imgHeight <= MAX_PIXELS:
+        raise ValueError(f"{path}: {raw.imgWidth} x {raw.imgHeight} is no size of an image")
+    canvas = Image.new("I", (raw.imgWidth, raw.imgHeight))
+    pen, seen = ImageDraw.Draw(canvas), Counter[str]()
+    for i, entry in enumerate(raw.objects):
+        shape = make(_Polygon, _only(entry, _Polygon), f"{path}: objects[{i}]")
+        known = CITYSCAPES.by_name.get(shape.label.removesuffix("group"))
+        if shape.deleted or len(shape.polygon) < 3:
+            continue
+        value = known.id if known else 0
+        if known and known.is_thing and shape.label == known.name:
+            value = encode(known.id, seen[shape.label])
+            seen[shape.label] += 1
+        pen.polygon(shape.polygon, fill=value)
+    return np.array(canvas).astype(np.uint16)
+
+
+@dataclass(frozen=True)
+class _Polygons:
+    imgWidth: int  # noqa: N815 - the file's own names
+    imgHeight: int  # noqa: N815
+    objects: list[Any]
+
+
+@dataclass(frozen=True)
+class _Polygon:
+    label: str
+    polygon: tuple[tuple[float, float], ...]
+    deleted: int = 0
+
+
+def _only(content: Any, kind: type) -> Any:
+    """Return a mapping without the keys that a dataclass does not have."""
+    if not isinstance(content, dict):
+        return content
+    return {key: value for key, value in content.items() if key in kind.__annotations__}
 
 
 def _name(image: Path) -> str:

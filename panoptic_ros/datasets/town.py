@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from panoptic_ros.datasets.cityscapes import Cityscapes, Sample
 from panoptic_ros.datasets.picture_files import read_labels
+from panoptic_ros.documents import read_json
 
 # Values of a depth image per metre, as in KITTI's depth maps; 0 is no depth.
 DEPTH_SCALE = 256.0
@@ -34,18 +34,18 @@ class Town(Cityscapes):
 
     def camera(self, sample: Sample) -> dict:
         """Return the camera file: extrinsic and intrinsic, as in Cityscapes."""
-        return json.loads(self._beside(sample, "camera", "camera.json").read_text())
+        return read_json(self._beside(sample, "camera", "camera.json"))
 
     def ego_pose(self, sample: Sample) -> dict:
         """Return x, y (metres), yaw (radians), speed, yaw_rate and time of the ego car."""
-        return json.loads(self._beside(sample, "ego_pose", "ego_pose.json").read_text())
+        return read_json(self._beside(sample, "ego_pose", "ego_pose.json"))
 
     def ground_plan(self, sample: Sample) -> tuple[dict[str, np.ndarray], dict]:
         """Return the arrays surface, classes and occupied [X, Y], and grid and boxes."""
         path = self._beside(sample, "ground_plan", "ground_plan.npz")
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-        return arrays, json.loads(path.with_suffix(".json").read_text())
+        return arrays, read_json(path.with_suffix(".json"))
 
     def _beside(self, sample: Sample, kind: str, suffix: str) -> Path:
         path = self.root / kind / self.split / sample.image.parent.name / f"{sample.name}_{suffix}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from panoptic_ros.documents import read_json
 from panoptic_ros.fusion.candidates import Candidates
 from panoptic_ros.fusion.conv_head import instance_mask, region, softmax_masks
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet
@@ -62,7 +62,7 @@ class HeadInputs:
         self._frames = frames
         self._labels = labels
         self._radius = radius
-        self.entries = [Entry(*row) for row in json.loads((folder / INDEX).read_text())]
+        self.entries = [Entry(*row) for row in read_json(folder / INDEX)]
 
     def sample(
         self, entry: Entry, window: int = 0, rng: np.random.Generator | None = None

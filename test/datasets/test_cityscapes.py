@@ -1,3 +1,4 @@
+import json
 import shutil
 import struct
 import zlib
@@ -5,9 +6,12 @@ import zlib
 import cv2
 import numpy as np
 import pytest
+from cityscapesscripts.helpers.annotation import Annotation
+from cityscapesscripts.preparation.json2instanceImg import createInstanceImage
 
 from panoptic_ros.datasets import open_dataset
-from panoptic_ros.datasets.cityscapes import Cityscapes
+from panoptic_ros.datasets.cityscapes import Cityscapes, draw_polygons
+from panoptic_ros.labels import CITYSCAPES
 
 FRAME = "aachen_000000_000019"
 
@@ -187,3 +191,76 @@ def test_frames_of_one_name_in_two_folders_are_two(root):
     data = Cityscapes(root, "val")
     assert [s.name for s in data] == [f"aachen__{FRAME}", f"bonn__{FRAME}"]
     assert [s.instance_ids.parent.name for s in data] == ["aachen", "bonn"]
+
+
+SQUARES = [
+    ("road", [0, 0, 5, 3]),
+    ("car", [2, 1, 3, 2]),
+    ("static", [5, 0, 5, 3]),
+    ("car", [3, 2, 4, 3]),
+    ("persongroup", [0, 0, 0, 0]),
+]
+
+
+def as_polygons(root, change=lambda content: None):
+    """Exchange the truth of the example for polygons."""
+    folder = root / "gtFine" / "val" / "aachen"
+    for kind in ("labelIds", "instanceIds"):
+        (folder / f"{FRAME}_gtFine_{kind}.png").unlink()
+    objects = [
+        {"label": label, "polygon": [[x0, y0], [x1, y0], [x1, y1], [x0, y1]], "date": "today"}
+        for label, (x0, y0, x1, y1) in SQUARES
+    ]
+    content = {"imgHeight": 4, "imgWidth": 6, "objects": objects}
+    change(content)
+    (folder / f"{FRAME}_gtFine_polygons.json").write_text(json.dumps(content))
+
+
+def test_polygons_alone_are_drawn(root):
+    as_polygons(root)
+    (sample,) = Cityscapes(root, "val")
+    expected = np.full((4, 6), 7)
+    expected[1:3, 2:4] = 26000
+    expected[:, 5] = 0
+    expected[2:4, 3:5] = 26001
+    expected[0, 0] = 24
+    np.testing.assert_array_equal(sample.load_instance_ids(), expected)
+    assert sample.load_label_ids()[2].tolist() == [7, 7, 26, 26, 26, 0]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda c: c.pop("objects"), "objects is missing"),
+        (lambda c: c.update(imgWidth="6"), "imgWidth is '6'; it must be a whole number"),
+        (lambda c: c.update(imgWidth=60000, imgHeight=60000), "60000 x 60000 is no size"),
+        (lambda c: c["objects"][1].update(label=3), r"objects\[1\]: label is 3; it must be text"),
+        (lambda c: c["objects"][1].update(polygon=[[1]]), r"objects\[1\]: polygon is \[1\]; it"),
+        (lambda c: c["objects"].append(3), r"objects\[5\] must be a mapping"),
+    ],
+)
+def test_polygons_of_another_kind_are_named(root, change, words):
+    as_polygons(root, change)
+    with pytest.raises(ValueError, match=rf"polygons.json: .*{words}"):
+        Cityscapes(root, "val")[0].load_instance_ids()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_polygons_are_drawn_as_cityscapes_own_tools_draw_them(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    names = ["road", "sky", "car", "cargroup", "person", "static", "rider", "caravan", "bicycle"]
+    objects = [
+        {
+            "label": str(rng.choice(names)),
+            "polygon": rng.uniform(-5, 70, (int(rng.integers(3, 9)), 2)).round(1).tolist(),
+        }
+        for _ in range(20)
+    ]
+    file = tmp_path / "a_gtFine_polygons.json"
+    file.write_text(json.dumps({"imgHeight": 48, "imgWidth": 64, "objects": objects}))
+    annotation = Annotation()
+    annotation.fromJsonFile(str(file))
+    theirs = np.array(createInstanceImage(annotation, "ids"))
+    classes = np.where(theirs >= 1000, theirs // 1000, theirs)
+    expected = np.where(np.isin(classes, CITYSCAPES.ids), theirs, 0)
+    np.testing.assert_array_equal(draw_polygons(file), expected)

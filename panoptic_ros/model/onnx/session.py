@@ -34,7 +34,7 @@ class OnnxSession:
     """Hold a graph, ready to run on images of three channels.
 
     size: (h, w) that the graph fixes for its input, None for a side it leaves open; batch: how
-    many images it takes at once. Raise RuntimeError where onnxruntime is missing, ValueError
+    many images it takes at once. Raise ValueError where onnxruntime is missing, and one
     that names the file where it is no ONNX graph, has another input than `wanted` describes,
     or cannot take an RGB image.
     """
@@ -158,7 +158,7 @@ def _runtime() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise RuntimeError(
+        raise ValueError(
             "onnxruntime is missing: `pip install onnxruntime` (onnxruntime-gpu for CUDA)"
         ) from error
     return onnxruntime

@@ -1,4 +1,5 @@
 import re
+import sys
 import textwrap
 import warnings
 
@@ -496,3 +497,10 @@ def test_the_walk_through_of_the_docs_works(tmp_path, monkeypatch):
     stuff = {c.id for c in CITYSCAPES.stuff}
     # Pascal VOC knows no street.
     assert not stuff & set(np.unique(result.panoptic.labels).tolist())
+
+
+def test_a_runtime_that_is_missing_is_told(tmp_path, monkeypatch):
+    export(Echo(), torch.zeros(1, 3, 65, 96), tmp_path, ["logits"])
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ValueError, match="onnxruntime is missing: `pip install onnxruntime`"):
+        _semantic(tmp_path, classes=NAMES[:3])
