@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-# Reasons go to the log and to diagnostics, and may quote what a stranger sent: megabytes of a
-# name, line breaks, halves of a surrogate pair that no UTF-8 can carry.
-_LONGEST_REASON = 300
+_LONGEST_REASON = 400
 
 
 def one_line(text: str) -> str:
-    """Return a text as one line of valid Unicode, cut to at most 300 characters."""
+    """Return a text as one line of valid Unicode that is not too long for a log.
+
+    What strangers send and libraries say may be megabytes of a name, have many lines, and bytes
+    of file names that are no UTF-8.
+    """
     # Cut before the costly part.
-    start = text[: 4 * _LONGEST_REASON].encode("utf-8", "replace").decode()
-    line = " ".join(start.split())
-    if len(line) <= _LONGEST_REASON and len(text) <= 4 * _LONGEST_REASON:
-        return line
-    return f"{line[: _LONGEST_REASON - 1]}…"
+    valid = text[: 2 * _LONGEST_REASON].encode(errors="backslashreplace").decode()
+    return " ".join(valid.split())[:_LONGEST_REASON]
 
 
 class ImageRefused(ValueError):  # noqa: N818 - the verdict on a message, counted as "refused"

@@ -40,8 +40,9 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 from rclpy.utilities import get_rmw_implementation_identifier
 
+from panoptic_ros.messages.refusal import one_line
 from panoptic_ros.ros.ground import INPUTS, GroundStatus
-from panoptic_ros.stream.health import Count, Health, Latency, one_line
+from panoptic_ros.stream.health import Count, Health, Latency
 from panoptic_ros.stream.slot import FrameCounts
 
 # Stages of a frame's latency, in milliseconds. wait: arrival to the worker's hands;

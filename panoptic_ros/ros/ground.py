@@ -10,11 +10,12 @@ from rclpy.node import Node
 
 from panoptic_ros.ground_stage import GroundStage, GroundView
 from panoptic_ros.labels import LabelSet
+from panoptic_ros.messages.refusal import one_line
 from panoptic_ros.output_messages import GRID_OUTPUTS, GROUND_OUTPUTS, Answer, Placed
 from panoptic_ros.ros.ground_inputs import GroundInputs, ViewMissing
 from panoptic_ros.ros.outputs import Outputs
 from panoptic_ros.ros.parameters import Parameters
-from panoptic_ros.stream.health import Health, HealthMonitor, Latency, one_line
+from panoptic_ros.stream.health import Health, HealthMonitor, Latency
 from panoptic_ros.stream.stamps import nanoseconds
 from panoptic_ros.stream.worker import NewestFrameWorker
 

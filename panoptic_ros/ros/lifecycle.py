@@ -16,11 +16,12 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
+from panoptic_ros.messages.refusal import one_line
 from panoptic_ros.ros.diagnostics import Reporter, Status
 from panoptic_ros.ros.parameter_spec import declare, updated
 from panoptic_ros.ros.parameters import Parameters
 from panoptic_ros.ros.session import MEMORY_ADVICE, Session
-from panoptic_ros.stream.health import HealthMonitor, one_line
+from panoptic_ros.stream.health import HealthMonitor
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 # `cleanup` waits this long for the current frame; a hanging network may never return.

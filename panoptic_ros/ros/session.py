@@ -17,6 +17,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
 from panoptic_ros.messages import ImageRefused, decode_compressed
+from panoptic_ros.messages.refusal import one_line
 from panoptic_ros.output_messages import Answer
 from panoptic_ros.pipeline import PanopticPipeline, PanopticResult, fusion_or_stack
 from panoptic_ros.ros.conversions import image_to_rgb
@@ -24,7 +25,7 @@ from panoptic_ros.ros.diagnostics import KINDS, STAGES, STAMP_KINDS, FrameStatus
 from panoptic_ros.ros.ground import Ground
 from panoptic_ros.ros.outputs import Outputs
 from panoptic_ros.ros.parameters import MODEL_DEFAULT, Parameters
-from panoptic_ros.stream.health import HealthMonitor, one_line
+from panoptic_ros.stream.health import HealthMonitor
 from panoptic_ros.stream.stamps import SequenceGaps, StampMonitor, nanoseconds
 from panoptic_ros.stream.worker import NewestFrameWorker
 

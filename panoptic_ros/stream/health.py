@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from panoptic_ros.messages.refusal import one_line
+
 WINDOW_SECONDS = 10.0
-_LONGEST_REASON = 400
 
 
 @dataclass(frozen=True)
@@ -131,12 +132,3 @@ class HealthMonitor:
         oldest = time.monotonic() - WINDOW_SECONDS
         while self._times and self._times[0][0] < oldest:
             self._times.popleft()
-
-
-def one_line(text: str) -> str:
-    """Return a text as one line of valid Unicode that is not too long for a log.
-
-    What libraries say may have many lines, and bytes of file names that are no UTF-8.
-    """
-    valid = text.encode(errors="backslashreplace").decode()
-    return " ".join(valid.split())[:_LONGEST_REASON]

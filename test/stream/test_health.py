@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from panoptic_ros.stream.health import WINDOW_SECONDS, Count, HealthMonitor, Latency, one_line
+from panoptic_ros.stream.health import WINDOW_SECONDS, Count, HealthMonitor, Latency
 
 STAGES = ("decode", "total")
 
@@ -93,18 +93,3 @@ def test_the_nodes_own_failures_stay_until_a_frame_goes_through(monitor, kind, f
     assert monitor.snapshot().fault == ""
     assert monitor.snapshot().number(kind) == 2
     assert monitor.count(kind, "x")
-
-
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        ("plain", "plain"),
-        ("two\nlines\r\n\tof it", "two lines of it"),
-        ("caf\udce9.png", "caf\\udce9.png"),
-        ("\ud800", "\\ud800"),
-        ("x" * 5000, "x" * 400),
-    ],
-)
-def test_any_text_becomes_a_line_that_can_be_sent(text, line):
-    assert one_line(text) == line
-    line.encode()
