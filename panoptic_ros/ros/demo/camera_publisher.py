@@ -112,7 +112,7 @@ class Camera(Node):
 def play(camera: Camera, footage: Footage, seconds: float) -> None:
     """Show footage at the rate that the node can hold, for about so many seconds at most.
 
-    Where that is too short for all frames, they are taken evenly from the whole footage.
+    If that is too short for all frames, they are subsampled evenly.
     """
     shots = footage.shots()
     first = next(shots)
