@@ -33,10 +33,17 @@ class FusionOptions:
         1.0,
         "An instance holds the pixels where its mask reaches this probability (not 0 or 1).",
     )
+    semantic_veto: float = number(
+        1.0,
+        0.0,
+        1.0,
+        "An instance over whose mask the semantic network gives stuff a higher mean probability "
+        "is dropped; 1: none is. For stack, conv_head and panoptic_fpn.",
+    )
     class_limits: Mapping[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("score_threshold", "overlap_threshold"):
+        for name in ("score_threshold", "overlap_threshold", "semantic_veto"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} is {value}; it must be in 0..1")

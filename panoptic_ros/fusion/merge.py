@@ -14,7 +14,7 @@ from panoptic_ros.fusion.candidates import Candidates
 from panoptic_ros.fusion.fusion_options import FusionOptions
 from panoptic_ros.labels import UNLABELED, LabelSet
 from panoptic_ros.prediction import MaskCrop, PanopticPrediction, Segment, SemanticPrediction
-from panoptic_ros.upsampling import Box
+from panoptic_ros.upsampling import Box, upsample_crop
 
 
 def merge(
@@ -27,8 +27,9 @@ def merge(
 
     crops: one per candidate, in their order (falling score). A pixel belongs to the
     best instance that holds it; an instance of which more than `overlap_threshold` is
-    taken already is dropped and frees its pixels; what no instance holds is stuff, or
-    unlabeled where the semantic prediction says thing or the stuff is too small.
+    taken already, or whose pixels are stuff by more than `semantic_veto`, is dropped and
+    frees its pixels; what no instance holds is stuff, or unlabeled where the semantic
+    prediction says thing or the stuff is too small.
     Everything runs on the device; the label image crosses to the host once.
     """
     canvas = _lay_instances(semantic, candidates, crops, options)
@@ -56,6 +57,7 @@ def _lay_instances(
 ) -> Tensor:
     """Return the instances' values, int32 [H, W], 0 where there is none."""
     canvas = torch.zeros(semantic.image_size, dtype=torch.int32, device=semantic.logits.device)
+    stuff = _stuff_probability(semantic) if options.semantic_veto < 1 else None
     for value, crop in zip(candidates.values.tolist(), crops, strict=True):
         x0, y0, x1, y1 = crop.box
         window = canvas[y0:y1, x0:x1]
@@ -63,8 +65,17 @@ def _lay_instances(
         area, left = crop.mask.sum(), visible.sum()
         # The decision stays on the device as a 0-dim mask: reading it would wait.
         kept = (area - left) <= options.overlap_threshold * area
+        if stuff is not None:
+            seen = upsample_crop(stuff[None], semantic.image_size, crop.box)[0]
+            kept &= (seen * crop.mask).sum() <= options.semantic_veto * area
         window.masked_fill_(visible & kept, value)
     return canvas
+
+
+def _stuff_probability(semantic: SemanticPrediction) -> Tensor:
+    """Return the probability that a pixel is of any stuff class, float [H', W'] as the scores."""
+    is_stuff = torch.from_numpy(~semantic.labels.is_thing).to(semantic.scores.device)
+    return semantic.scores.float().softmax(0)[: len(is_stuff)][is_stuff].sum(0)
 
 
 def _stuff(semantic: SemanticPrediction, free: Tensor, options: FusionOptions) -> Tensor:
