@@ -33,6 +33,7 @@ class FusionOptions:
         1.0,
         "An instance holds the pixels where its mask reaches this probability (not 0 or 1).",
     )
+    class_limits: Mapping[int, int] = field(default_factory=dict)
     semantic_veto: float = number(
         1.0,
         0.0,
@@ -40,7 +41,6 @@ class FusionOptions:
         "An instance over whose mask the semantic network gives stuff a higher mean probability "
         "is dropped; 1: none is. For stack, conv_head and panoptic_fpn.",
     )
-    class_limits: Mapping[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("score_threshold", "overlap_threshold", "semantic_veto"):

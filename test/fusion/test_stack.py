@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -101,6 +103,21 @@ def test_instances_that_have_no_place_are_left_out(row):
     assert stack(semantic, instances_of(row), ANY_SIZE).labels.tolist() == [[7] * 4]
 
 
+@pytest.mark.parametrize(("veto", "second"), [(1.0, 26001), (0.75, 26001), (0.7, 7)])
+def test_an_instance_on_stuff_is_vetoed_and_frees_its_pixels(veto, second):
+    """The second car's mask holds one pixel of car and three of road, all but certain."""
+    semantic = semantic_of([[CAR] * 4 + [ROAD] * 3 + [CAR]])
+    semantic = replace(semantic, logits=4 * semantic.logits)
+    instances = instances_of((CAR, 0.9, (0, 0, 4, 1)), (CAR, 0.8, (4, 0, 8, 1)))
+    options = FusionOptions(stuff_area_limit=0, semantic_veto=veto)
+    result = stack(semantic, instances, options)
+    assert result.labels[0, :7].tolist() == [26000] * 4 + [second] * 3
+    # What the vetoed one held goes to a worse instance.
+    third = instances_of((CAR, 0.8, (4, 0, 8, 1)), (PERSON, 0.7, (6, 0, 8, 1)))
+    options = FusionOptions(stuff_area_limit=0, semantic_veto=0.7)
+    assert stack(semantic, third, options).labels[0, 6:].tolist() == [24000, 24000]
+
+
 def test_no_pixels_of_stuff_and_no_instances():
     result = stack(semantic_of([[CAR, CAR]]), empty_instances(), ANY_SIZE)
     assert result.labels.tolist() == [[0, 0]]
@@ -148,6 +165,7 @@ def test_the_gpu_gives_the_same():
         ({"mask_threshold": 0.0}, "mask_threshold is 0.0"),
         ({"stuff_area_limit": -1}, "stuff_area_limit is -1"),
         ({"class_limits": {26: 1001}}, "1001 for class 26"),
+        ({"semantic_veto": 1.1}, "semantic_veto is 1.1"),
         ({"score_threshold": float("nan")}, "score_threshold is nan"),
     ],
 )
