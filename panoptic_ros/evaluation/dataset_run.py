@@ -15,7 +15,7 @@ from panoptic_ros.datasets import Dataset, LabeledFrame, open_dataset
 from panoptic_ros.datasets.coco_panoptic_writer import PanopticWriter
 from panoptic_ros.evaluation.frame_scores import FrameScorer, FrameScores
 from panoptic_ros.evaluation.read_ahead import LoadedFrame, load, read_ahead
-from panoptic_ros.evaluation.report.pictures import ReportFrame
+from panoptic_ros.evaluation.report.pictures import Rank, ReportFrame
 from panoptic_ros.evaluation.results import build_results
 from panoptic_ros.evaluation.run_state import RunState, fingerprint
 from panoptic_ros.evaluation.timing import peak_memory, timed
@@ -234,16 +234,17 @@ class DatasetRun:
 
 
 def extremes(
-    quality: dict[str, float | None], count: int = SHOWN_FRAMES
-) -> tuple[tuple[str, dict[str, float]], ...]:
+    quality: Mapping[str, float | None], count: int = SHOWN_FRAMES
+) -> tuple[tuple[Rank, dict[str, float]], ...]:
     """Return ("best", frames, best first) and ("worst", frames, worst first): name -> quality.
 
     At most `count` each, no frame twice; frames without a quality are left out.
     """
-    order = sorted((n for n, q in quality.items() if q is not None), key=lambda n: quality[n])
+    known = {name: q for name, q in quality.items() if q is not None}
+    order = sorted(known, key=known.__getitem__)
     best = order[::-1][: min(count, -(-len(order) // 2))]
     worst = [n for n in order if n not in best][:count]
-    return ("best", {n: quality[n] for n in best}), ("worst", {n: quality[n] for n in worst})
+    return ("best", {n: known[n] for n in best}), ("worst", {n: known[n] for n in worst})
 
 
 def _strategies(config: ModelConfig) -> list[str]:

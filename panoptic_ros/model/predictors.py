@@ -52,7 +52,7 @@ class Predictor:
 
     def _resized(self, frame: Tensor) -> Tensor:
         """Return the image as the network wants it, float [1, 3, h, w], 0..1."""
-        size = resized(tuple(frame.shape[1:]), self.short_side, self.long_side)
+        size = resized(sides_of(frame), self.short_side, self.long_side)
         pixels = resize(frame, size)[None].float().div_(255)
         return pixels.contiguous(memory_format=torch.channels_last)
 
@@ -81,7 +81,7 @@ class SemanticPredictor(Predictor):
         frame = self.upload(image)
         normalised = (self._resized(frame) - self._mean) / self._std
         logits = self.network(normalised)[0]
-        return SemanticPrediction(logits, tuple(frame.shape[1:]), self.labels)
+        return SemanticPrediction(logits, sides_of(frame), self.labels)
 
 
 class InstancePredictor(Predictor):
@@ -91,6 +91,8 @@ class InstancePredictor(Predictor):
     know riders (see `riders.find_riders`).
     Raise ValueError where the network's classes are not the label set's things.
     """
+
+    network: MaskRCNNDetector
 
     def __init__(
         self,
@@ -216,6 +218,11 @@ def upload(image: np.ndarray | Tensor, device: torch.device) -> Tensor:
     # read-only memory (a view of a message).
     pixels = np.require(image, requirements=["C", "W"])
     return torch.from_numpy(pixels).to(device).permute(2, 0, 1)
+
+
+def sides_of(frame: Tensor) -> tuple[int, int]:
+    """Return (H, W) of an image, [3, H, W]."""
+    return int(frame.shape[1]), int(frame.shape[2])
 
 
 def resize(frame: Tensor, size: tuple[int, int]) -> Tensor:

@@ -5,7 +5,7 @@ Sources: He et al. 2017, "Mask R-CNN"; Lin et al. 2017, "Feature Pyramid Network
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -211,7 +211,7 @@ def _without_empty(found: dict[str, Tensor]) -> dict[str, Tensor]:
     return {key: values[kept] for key, values in found.items()}
 
 
-def _check_known(name: str, value: str, known: dict[str, object]) -> None:
+def _check_known(name: str, value: str, known: Mapping[str, object]) -> None:
     if value not in known:
         raise ValueError(f"unknown {name} {value!r}; known: {', '.join(known)}")
 

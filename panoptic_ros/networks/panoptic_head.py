@@ -37,6 +37,12 @@ class ClassCNN(nn.Module):
         self.radius = (depthwise_kernel + mix_kernel) // 2 - 1
         self.reset_parameters()
 
+    @property
+    def bias(self) -> Tensor:
+        """The second convolution's bias, [1]."""
+        assert self.mix.bias is not None
+        return self.mix.bias
+
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Start as the identity on channel 0: sigmoid(g * (m - 0.5)) crosses 0.5 where m does.
@@ -50,7 +56,7 @@ class ClassCNN(nn.Module):
         self.depthwise.weight[:, 0, centre, centre] = 1
         centre = self.mix.kernel_size[0] // 2
         self.mix.weight[0, 0, centre, centre] = IDENTITY_GAIN
-        self.mix.bias.fill_(-IDENTITY_GAIN / 2)
+        nn.init.constant_(self.bias, -IDENTITY_GAIN / 2)
 
     def forward(self, stacked: Tensor) -> Tensor:
         """Return logits [B, 1, h, w] of stacked masks [B, C, h + 2 * radius, w + 2 * radius]."""
@@ -92,7 +98,9 @@ class PanopticHead(nn.Module):
         """Return the CNN of a class; raise ValueError for a class without one."""
         if class_id not in self.class_ids:
             raise ValueError(f"the head has no CNN for class {class_id}; it has {self.class_ids}")
-        return self.cnns[str(class_id)]
+        cnn = self.cnns[str(class_id)]
+        assert isinstance(cnn, ClassCNN)
+        return cnn
 
     def plain(self, semantic: Tensor, mask: Tensor, class_id: int) -> Tensor:
         """Return an instance's logits [H, W] as the report defines them, over the whole frame.

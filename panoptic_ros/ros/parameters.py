@@ -256,6 +256,7 @@ class Parameters:
     overlap_threshold: float = _threshold("overlap_threshold")
     stuff_area_limit: int = _threshold("stuff_area_limit")
     mask_threshold: float = _threshold("mask_threshold")
+    semantic_veto: float = _threshold("semantic_veto")
     max_pixels: int = _or_models_own(
         Option(
             "Images of more pixels are refused before anything is computed: the memory that a "

@@ -31,7 +31,7 @@ class TrueMasks:
     set, None without any.
     """
 
-    size: Sequence[int]
+    size: tuple[int, int]
     instances: Sequence[Sequence[Any]]
     ignored: Sequence[Sequence[Any]]
     void: str | None

@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 # Drawn by matplotlib's SVG backend and then replaced: it knows no `currentColor`.
 _INK = "#010203"
@@ -18,7 +19,7 @@ _INK = "#010203"
 # to be seen on black as well as on white.
 _COLORS = ("#3d8fd1", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 _WIDTH = 4.8  # inches; narrow enough that the text can be read on a phone
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 9,
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -81,11 +82,11 @@ def latency_histogram(milliseconds: Mapping[str, Sequence[float]]) -> str:
         for i, (name, values) in enumerate(milliseconds.items()):
             p50, p95 = np.percentile(values, [50, 95])
             label = f"{name}: p50 {p50:.1f}, p95 {p95:.1f} ms"
-            axes.hist(values, edges, alpha=0.55, color=_color(i), label=label)
+            axes.hist(values, edges.tolist(), alpha=0.55, color=_color(i), label=label)
             axes.axvline(p50, color=_color(i))
             axes.axvline(p95, color=_color(i), linestyle="--")
         axes.set(xlabel="end to end, ms (solid: p50, dashed: p95)", ylabel="frames")
-        axes.yaxis.get_major_locator().set_params(integer=True)
+        axes.yaxis.set_major_locator(MaxNLocator("auto", integer=True))
         _legend(axes, 1)
     return drawing.svg
 

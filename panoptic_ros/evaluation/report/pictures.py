@@ -23,6 +23,7 @@ NOT_SCORED = (110, 110, 150)
 _WIDTH = 640
 _SECTION_WIDTH = 1200
 _JPEG_QUALITY = 80
+Rank = Literal["best", "worst"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class ReportFrame:
 
     name: str
     fusion: str
-    rank: Literal["best", "worst"]
+    rank: Rank
     pq: float
     image: np.ndarray
     truth: np.ndarray
@@ -130,4 +131,4 @@ def _png(image: np.ndarray) -> str:
 
 def _address(image: np.ndarray, extension: str, kind: str, options: list[int]) -> str:
     _, encoded = cv2.imencode(extension, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
-    return f"data:{kind};base64,{base64.b64encode(encoded).decode('ascii')}"
+    return f"data:{kind};base64,{base64.b64encode(encoded.tobytes()).decode('ascii')}"
