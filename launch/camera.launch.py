@@ -3,6 +3,7 @@
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
+from launch.events.process import ProcessExited
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -20,6 +21,7 @@ PARAMETERS = {
     "image_transport": ("image_transport", str),
     "color": ("outputs.color", bool),
     "autostart": ("autostart", bool),
+    "use_sim_time": ("use_sim_time", bool),
 }
 ARGUMENTS = {
     "image": ("image", "Topic of the camera's images (compressed: the compressed topic itself)."),
@@ -37,6 +39,11 @@ ARGUMENTS = {
     "image_transport": ("", "raw or compressed."),
     "color": ("", "true: publish ~/color, the overlay for people; false: do not."),
     "autostart": ("", "false: wait for a lifecycle manager."),
+    "use_sim_time": ("", "true: take the time from /clock, of a simulation or a bag."),
+    "log_level": ("info", "debug, info, warn, error or fatal."),
+    "respawn": ("false", "true: start the node again 2 s after its end, whatever it was."),
+    "tf": ("/tf", "Topic of TF; tf: the namespace's own, as Nav2's robots have it."),
+    "tf_static": ("/tf_static", "Topic of static TF; tf_static: the namespace's own."),
     "rviz": ("false", "true: open RViz on the overlay, the labels, the tracks and the grid."),
 }
 
@@ -72,6 +79,8 @@ def _panoptic_node(context: LaunchContext) -> list[Node]:
         for argument, (parameter, kind) in PARAMETERS.items()
         if LaunchConfiguration(argument).perform(context)
     }
+    # Looked at here: a group that includes this file twice has other values when the node ends.
+    respawns = IfCondition(LaunchConfiguration("respawn")).evaluate(context)
     return [
         Node(
             package="panoptic_ros",
@@ -79,10 +88,23 @@ def _panoptic_node(context: LaunchContext) -> list[Node]:
             name="panoptic",
             namespace=LaunchConfiguration("namespace"),
             parameters=[LaunchConfiguration("params_file"), given],
-            remappings=[(topic, LaunchConfiguration(topic)) for topic in INPUTS],
+            remappings=[
+                *((topic, LaunchConfiguration(topic)) for topic in INPUTS),
+                *((f"/{topic}", LaunchConfiguration(topic)) for topic in ("tf", "tf_static")),
+            ],
+            ros_arguments=["--log-level", LaunchConfiguration("log_level")],
+            respawn=respawns,
+            respawn_delay=2.0,
+            on_exit=None if respawns else _on_exit,
             output="screen",
         )
     ]
+
+
+def _on_exit(event: ProcessExited, context: LaunchContext) -> None:
+    """Let the launch fail with a node that could not start, or that ended by itself."""
+    if event.returncode != 0 and not context.is_shutdown:
+        raise RuntimeError(f"panoptic_node ended with exit code {event.returncode}")
 
 
 def _rviz(context: LaunchContext) -> list[Node]:
@@ -93,7 +115,10 @@ def _rviz(context: LaunchContext) -> list[Node]:
             package="rviz2",
             executable="rviz2",
             arguments=["-d", PathJoinSubstitution([SHARE, "config", "panoptic.rviz"])],
-            remappings=[(f"/panoptic/{topic}", f"{prefix}/{topic}") for topic in RVIZ_TOPICS],
+            remappings=[
+                *((f"/panoptic/{topic}", f"{prefix}/{topic}") for topic in RVIZ_TOPICS),
+                *((f"/{topic}", LaunchConfiguration(topic)) for topic in ("tf", "tf_static")),
+            ],
             condition=IfCondition(LaunchConfiguration("rviz")),
         )
     ]

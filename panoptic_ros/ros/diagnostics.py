@@ -10,7 +10,8 @@ Keys of the status `<node>: panoptic`, all there at all times:
     frames_in, frames_out, frames_dropped, frames_refused, frames_waiting: since `configure`;
         in = out + dropped + refused + waiting at any time. It begins where the middleware hands
         a frame to the node
-    frames_lost: frames that the camera sent between others that arrived, and that did not
+    frames_lost: frames that the camera sent and that did not arrive, as far as the middleware
+        reports it or the camera's sequence numbers show gaps
     frames_standing, frames_overtaken: frames whose stamp is the newest one so far, is older.
         They have labels, but neither grid nor tracks
     refused_image, refused_stamp, refused_memory, refused_inference: frames_refused by kind

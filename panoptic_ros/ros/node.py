@@ -67,7 +67,7 @@ def _spin(node: PanopticNode, stop: threading.Event) -> None:
         TimeoutException,
     )
 
-    executor = SingleThreadedExecutor()
+    executor = SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
     while not stop.is_set():
         where = "the executor"

@@ -92,6 +92,7 @@ class Session:
         self.health = HealthMonitor(STAGES, (*KINDS, *STAMP_KINDS, "lost"), _FAULTS)
         self._stamps = StampMonitor()
         self._gaps = SequenceGaps()
+        self._missing = self._reported = self._lost = 0
         self._subscription: Subscription | None = None
         self._size = ""
         self._clock_gap = 0.0
@@ -199,14 +200,20 @@ class Session:
     def _on_gap(self, info: Any) -> None:
         sender, number = info.get("publisher_gid"), info.get("publication_sequence_number")
         if sender is not None and number is not None:
-            missing = self._gaps.missing(bytes(sender["data"]), number)
-            if missing:
-                self.health.count("lost", "a gap in the camera's sequence numbers", missing)
+            self._missing += self._gaps.missing(bytes(sender["data"]), number)
+            self._count_lost()
 
     def _on_lost(self, event: Any) -> None:
-        # Where messages have numbers, the gap is seen when the next one comes.
-        if not self._gaps.senders:
-            self.health.count("lost", "the middleware says so", event.total_count_change)
+        self._reported += event.total_count_change
+        self._count_lost()
+
+    def _count_lost(self) -> None:
+        # The middleware reports what the network lost, also where no frame comes through, but
+        # not what its full queue dropped. Gaps tell of both, but only between frames that come.
+        lost = max(self._missing, self._reported)
+        if lost > self._lost:
+            self.health.count("lost", "lost on the way", lost - self._lost)
+            self._lost = lost
 
     def _on_image(self, message: Any) -> None:
         self._last_arrival = time.monotonic()

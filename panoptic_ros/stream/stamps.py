@@ -98,11 +98,6 @@ class SequenceGaps:
     def __init__(self) -> None:
         self._last: dict[bytes, int] = {}
 
-    @property
-    def senders(self) -> int:
-        """How many senders are known."""
-        return len(self._last)
-
     def missing(self, sender: bytes, number: int) -> int:
         """Return how many of a sender's messages are missing since the last one that came."""
         before = self._last.pop(sender, None)

@@ -21,9 +21,11 @@ def domain():
     """Keep a domain id that no other test run on this machine has, for all processes."""
     pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-        # What the launch files set, too: images of a camera's size arrive.
+        # What the launch files set, too: images of a camera's size arrive. It counts for nothing
+        # where the range is LOCALHOST.
         patch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
+        patch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
+        patch.delenv("ROS_LOCALHOST_ONLY", raising=False)
         for offset in range(LARGEST_DOMAIN):
             domain = (os.getpid() + offset) % LARGEST_DOMAIN + 1
             lock = (Path(tempfile.gettempdir()) / f"panoptic_test_domain_{domain}").open("w")
