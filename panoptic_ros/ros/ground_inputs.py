@@ -158,7 +158,8 @@ class GroundInputs:
             topic = self._node.resolve_topic_name("camera_info")
             raise ViewMissing(
                 f"no calibration on {topic} ({self._node.count_publishers(topic)} publishers); "
-                "publish it with each image, or latched: durability transient_local"
+                "publish it with each image: this subscription's durability is volatile, so that "
+                "it does not get one that was sent before, latched or not"
             )
         if self._camera is None or self._camera[0] is not info or self._camera[1] != size:
             self._camera = (info, size, _calibrated(info, size))

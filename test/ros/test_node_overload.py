@@ -72,6 +72,8 @@ class Overload:
             self.call_seconds.append((time.monotonic() - start) / 2)
             self.resident.append(node.resident_bytes())
             driving.join(0.2)
+        # What is lost shows between two frames that came: one more, at rest.
+        self._answer(client, arrivals)
         _, _, self.health = client.wait_for_health(
             lambda level, message, now: counts(now)["waiting"] == 0
         )
@@ -82,11 +84,16 @@ class Overload:
         """Return the fewest seconds from image to label image, one at a time."""
         times = []
         for _ in range(4):
-            stamp = client.publish(PIXELS)
-            self.sent += 1
-            wait_for(lambda stamp=stamp: arrivals[-1][0] == stamp, "a label image")
+            stamp = self._answer(client, arrivals)
             times.append(arrivals[-1][1] - stamp)
         return min(times)
+
+    def _answer(self, client, arrivals):
+        """Publish a frame and wait for its label image; return its stamp."""
+        stamp = client.publish(PIXELS)
+        self.sent += 1
+        wait_for(lambda: arrivals[-1][0] == stamp, "a label image")
+        return stamp
 
     def _drive(self, client):
         start = time.monotonic()
@@ -111,7 +118,8 @@ def test_every_frame_is_counted(overload, arrivals):
         settled = found["out"] + found["dropped"] + found["refused"]
         assert found["in"] == settled + found["waiting"]
     last = counts(overload.health)
-    assert last["in"] == overload.sent
+    # The equation begins where the middleware hands a frame over; its queue may overflow.
+    assert last["in"] + int(overload.health["frames_lost"]) == overload.sent
     assert last["out"] == len(arrivals)
     assert last["refused"] == 0
     assert last["dropped"] > overload.sent / 2
