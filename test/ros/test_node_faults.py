@@ -53,6 +53,9 @@ class Host:
     def close(self):
         self._stop.set()
         self._thread.join()
+        # Each test has networks of its own: their memory must not wait for a collection.
+        if self.node.session is not None:
+            self.node.trigger_shutdown()
         self.node.close(0)
         self.node.destroy_node()
         rclpy.shutdown(context=self.context)
