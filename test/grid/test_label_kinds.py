@@ -45,8 +45,11 @@ def test_refuses_label_sets_and_says_why(entry, message):
         LabelKinds(LabelSet("own", (entry,)), ProjectionOptions(), 1.5)
 
 
-def test_a_low_camera_drives_on_the_pavement():
-    assert LabelKinds(CITYSCAPES, ProjectionOptions(), 0.3).heights == (0.0,)
+@pytest.mark.parametrize(
+    ("height", "expected"), [(0.3, (0.0,)), (0.49, (0.0,)), (0.51, (0.0, 0.12))]
+)
+def test_a_low_camera_drives_on_the_pavement(height, expected):
+    assert LabelKinds(CITYSCAPES, ProjectionOptions(), height).heights == expected
 
 
 @pytest.mark.parametrize("height", [0.8, float("nan")])
