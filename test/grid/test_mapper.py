@@ -6,6 +6,7 @@ import pytest
 from panoptic_ros.geometry.camera_model import CameraModel
 from panoptic_ros.geometry.ground_plane import GroundView
 from panoptic_ros.geometry.poses import Pose2D, optical_pose
+from panoptic_ros.grid import mapper as mapper_module
 from panoptic_ros.grid.mapper import GroundMapper
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.labels import CITYSCAPES
@@ -70,21 +71,49 @@ def test_a_camera_of_another_size_is_brought_to_the_labels(mapper):
     assert (frame.layers.occupancy > 50).any()
 
 
-def test_poses_that_nearly_agree_share_a_projection_and_others_do_not(mapper, monkeypatch):
-    built = []
-    from panoptic_ros.grid import mapper as module
+@pytest.fixture
+def built(monkeypatch):
+    """Count the projections that are built; all are the first one."""
+    real, views = mapper_module.GroundProjection, []
 
-    real = module.GroundProjection
+    def counting(view, *arguments):
+        if not views:
+            counting.first = real(view, *arguments)
+        views.append(view)
+        return counting.first
 
-    def counting(*args):
-        built.append(args)
-        return real(*args)
+    monkeypatch.setattr(mapper_module, "GroundProjection", counting)
+    return views
 
-    monkeypatch.setattr(module, "GroundProjection", counting)
-    for pitch in (0.0, 1e-5, 0.02, 0.0):
-        pose = optical_pose(0.0, 0.0, HEIGHT, 0.0, pitch, 0.0)
-        mapper(street(), GroundView(CAMERA, pose), time=0.0)
-    assert len(built) == 2
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"pitch": 1e-5}, 1),
+        ({"pitch": 0.02}, 2),
+        ({"pitch": 4e-4}, 2),  # 0.023 degrees
+        ({"z": HEIGHT + 0.004}, 1),
+        ({"z": HEIGHT + 0.006}, 2),
+    ],
+)
+def test_poses_that_nearly_agree_share_a_projection_and_others_do_not(
+    mapper, built, changes, expected
+):
+    place = {"x": 0.0, "y": 0.0, "z": HEIGHT, "roll": 0.0, "pitch": 0.0, "yaw": 0.0}
+    for change in ({}, changes, {}):
+        mapper(street(), GroundView(CAMERA, optical_pose(**{**place, **change})), time=0.0)
+    assert len(built) == expected
+
+
+def test_the_least_recently_used_of_49_projections_is_given_up(mapper, built):
+    views = [GroundView(CAMERA, optical_pose(0, 0.1 * k, HEIGHT, 0, 0, 0)) for k in range(49)]
+    for view in views[:48] + views[:48]:
+        mapper(street(), view, time=0.0)
+    assert len(built) == 48
+    # The 49th takes the place of the first, which takes that of the second.
+    for view in (views[48], views[0], views[2], views[48], views[0]):
+        mapper(street(), view, time=0.0)
+    assert len(built) == 50
 
 
 def test_a_refused_frame_leaves_the_grid_as_it_was(mapper):

@@ -48,6 +48,17 @@ def test_a_bumper_reaches_out_before_the_wheels():
     np.testing.assert_allclose(result[middle], FLAT[middle], rtol=0.01)
 
 
+@pytest.mark.parametrize(("lines", "has_outline"), [(4, False), (5, True)])
+def test_what_is_seen_on_four_lines_has_no_outline(lines, has_outline):
+    value, distance = np.zeros(81, int), np.full(81, np.inf)
+    seen = slice(40, 40 + lines)
+    value[seen], distance[seen] = CAR, 11.0
+    distance[[40, 39 + lines]] = 10.0
+    result, is_body = straightened(distance, value)
+    assert is_body[seen].all() == has_outline
+    assert (result[41] < 10.5) == has_outline
+
+
 def test_a_person_stands_on_the_nearest_point():
     distance = FLAT * 1.5
     distance[30:33] = 10.0
@@ -65,6 +76,14 @@ def test_a_rider_is_where_the_bicycle_touches_the_ground():
     # Its rim and handlebars reach out.
     np.testing.assert_allclose(result[value == BICYCLE], 9.75, rtol=0.01)
     assert np.isinf(result[value == 0]).all()
+
+
+@pytest.mark.parametrize(("gap", "expected"), [(0, 10.0), (2, 10.0), (3, 14.0)])
+def test_a_bicycle_carries_a_rider_up_to_three_lines_beside_it(gap, expected):
+    value = np.array([RIDER] * 20 + [0] * gap + [BICYCLE] * 20 + [0] * (41 - gap))
+    distance = np.select([value == BICYCLE, value == RIDER], [10.0, 14.0], np.inf)
+    result, _ = straightened(distance, value)
+    np.testing.assert_allclose(result[value == RIDER], expected, rtol=0.001)
 
 
 def test_a_rider_alone_stands_on_the_nearest_point():
