@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not on the path")
 
+import model_file
 from waiting import TIMEOUT, wait_for
 
 
@@ -25,7 +26,8 @@ def start(*arguments):
 
 
 def test_pictures_page_and_figures_that_add_up(tmp_path):
-    process = start("--weights", "random", "--device", "cpu", "--frames", 4, "--out", tmp_path)
+    small_model = model_file.write_untrained(tmp_path / "small.yaml")
+    process = start("--weights", small_model, "--device", "cpu", "--frames", 4, "--out", tmp_path)
     output, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0, errors
     summary = json.loads((tmp_path / "summary.json").read_text())
@@ -34,7 +36,7 @@ def test_pictures_page_and_figures_that_add_up(tmp_path):
     assert frames["in"] == frames["published"] - frames["lost"]
     assert frames["in"] == frames["out"] + frames["dropped"] + frames["refused"]
     assert frames["received"] == frames["out"] > 0
-    assert summary["weights"] == "random"
+    assert summary["weights"] == "small"
     assert sum(summary["segments_per_class"].values()) >= frames["out"]
     latency = {stage: ms["p50"] for stage, ms in summary["latency_ms"].items()}
     # Labels leave the node before the outputs that follow them.

@@ -2,6 +2,8 @@
 
 import yaml
 
+from panoptic_ros.resources import share_dir
+
 HEAD = {"name": "panoptic_head", "class_ids": [24, 25, 26, 27, 28, 31, 32, 33]}
 SMALL = {
     "label_set": "cityscapes",
@@ -35,4 +37,11 @@ SMALL = {
 
 def write(path, **changes):
     path.write_text(yaml.safe_dump(SMALL | changes))
+    return path
+
+
+def write_untrained(path):
+    """Write the model `random`, for images of a short side of 64 pixels."""
+    text = (share_dir() / "config" / "models" / "random.yaml").read_text()
+    path.write_text(text.replace("short_side: 512", "short_side: 64").replace("1024", "128"))
     return path

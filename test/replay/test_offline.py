@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 
+import model_file
 import numpy as np
 import pytest
 from made_bags import (
@@ -41,12 +42,7 @@ MCAP, SQLITE3 = StoragePlugin.MCAP, StoragePlugin.SQLITE3
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """Return a model file of small untrained networks."""
-    from panoptic_ros.resources import share_dir
-
-    text = (share_dir() / "config" / "models" / "random.yaml").read_text()
-    path = tmp_path_factory.mktemp("model") / "small.yaml"
-    path.write_text(text.replace("short_side: 512", "short_side: 64").replace("1024", "128"))
-    return path
+    return model_file.write_untrained(tmp_path_factory.mktemp("model") / "small.yaml")
 
 
 @pytest.fixture
