@@ -13,13 +13,16 @@ from tqdm import tqdm
 
 from panoptic_ros.demo import demo_page as page
 from panoptic_ros.demo.footage import open_footage
+from panoptic_ros.demo.interrupt import interruptible
 from panoptic_ros.demo.panels import write_film
 from panoptic_ros.demo.processes import Children, DemoError
 from panoptic_ros.demo.record import Record
-from panoptic_ros.demo.surroundings import private_environment, require_ros, sigterm_as_exit
+from panoptic_ros.demo.surroundings import private_environment, require_ros
 from panoptic_ros.whole_files import write_file, write_json
 
 PICTURES, FILM, PAGE, SUMMARY = "pictures", "demo.mp4", "index.html", "summary.json"
+# As shells do: 130 after SIGINT, 143 after SIGTERM.
+_EXIT_SIGNAL = 128
 # Together with the film these keep the demo below three minutes on two cores.
 _START_SECONDS = 90.0
 _SHOW_SECONDS = 45.0
@@ -41,16 +44,16 @@ def run(out: Path, video: Path | None, weights: str, device: str, frames: int) -
     show = ["--frames", str(frames), "--seconds", str(_SHOW_SECONDS)]
     if video is not None:
         show += ["--video", str(video)]
-    with sigterm_as_exit(), Children(out, private_environment()) as children:
+    with interruptible() as stopped, Children(out, private_environment()) as children:
         viewer = ["--pictures", str(out / PICTURES)]
         if footage.mounting:
             viewer.append("--ground")
         children.start("viewer", "panoptic_ros.ros.demo.viewer", *viewer, reports=True)
         parameters = _node_parameters(weights, device, footage.mounting)
         children.start("node", "panoptic_ros.ros.node", *parameters)
-        _wait_until_active(children, record)
+        _wait_until_active(children, record, stopped)
         children.start("camera", "panoptic_ros.ros.demo.camera_publisher", *show, reports=True)
-        _watch(children, record, footage.count)
+        _watch(children, record, footage.count, stopped)
     if not record.frames:
         raise DemoError(f"no frame came out of the node: {record.message}; see {out / 'node.log'}")
     files = [out / PICTURES / frame.picture for frame in record.frames]
@@ -79,11 +82,11 @@ def _node_parameters(weights: str, device: str, mounting: Mapping[str, float]) -
     return ["--ros-args", *settings]
 
 
-def _wait_until_active(children: Children, record: Record) -> None:
+def _wait_until_active(children: Children, record: Record, stopped: list[int]) -> None:
     """Wait for the node's label info, which it publishes on activation."""
     end = time.monotonic() + _START_SECONDS
     while not record.classes:
-        _take_in(children, record)
+        _take_in(children, record, stopped)
         if record.is_error:
             raise DemoError(
                 f"the node does not start: {record.message}\n"
@@ -94,13 +97,13 @@ def _wait_until_active(children: Children, record: Record) -> None:
             raise DemoError(f"the node was not active after {_START_SECONDS:.0f} s")
 
 
-def _watch(children: Children, record: Record, frames: int) -> None:
+def _watch(children: Children, record: Record, frames: int, stopped: list[int]) -> None:
     """Show a progress bar until every frame is accounted for."""
     end = time.monotonic() + _START_SECONDS + _SHOW_SECONDS
     is_done = False
     with tqdm(total=frames, unit="frame", disable=not sys.stdout.isatty()) as bar:
         while not record.is_settled() and time.monotonic() < end:
-            _take_in(children, record)
+            _take_in(children, record, stopped)
             bar.total = record.planned or frames
             bar.set_postfix(
                 shown=len(record.published), dropped=record.count("dropped"), refresh=False
@@ -110,7 +113,9 @@ def _watch(children: Children, record: Record, frames: int) -> None:
                 is_done, end = True, time.monotonic() + _SETTLE_SECONDS
 
 
-def _take_in(children: Children, record: Record) -> None:
+def _take_in(children: Children, record: Record, stopped: list[int]) -> None:
+    if stopped:
+        sys.exit(_EXIT_SIGNAL + stopped[0])
     for event in children.events(timeout=0.2):
         record.add(event)
     if record.failure:

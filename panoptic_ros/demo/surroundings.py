@@ -5,11 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import random
-import signal
 import socket
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from panoptic_ros.demo.processes import DemoError
 
@@ -30,16 +26,6 @@ def private_environment() -> dict[str, str]:
         "ROS_DOMAIN_ID": str(_free_domain()),
         "FASTDDS_BUILTIN_TRANSPORTS": "LARGE_DATA",
     }
-
-
-@contextmanager
-def sigterm_as_exit() -> Iterator[None]:
-    """Let SIGTERM unwind this process, so that it ends the others."""
-    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _free_domain() -> int:

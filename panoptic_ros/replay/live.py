@@ -14,10 +14,10 @@ from typing import Any
 from tqdm import tqdm
 
 from panoptic_ros.bags import COMPRESSED
+from panoptic_ros.demo.interrupt import interruptible
 from panoptic_ros.demo.processes import Children, DemoError
 from panoptic_ros.demo.surroundings import private_environment, require_ros
 from panoptic_ros.replay.ground_views import node_inputs
-from panoptic_ros.replay.interrupt import interruptible
 from panoptic_ros.replay.live_score import report_text
 from panoptic_ros.replay.source import BagSource
 from panoptic_ros.whole_files import write_json

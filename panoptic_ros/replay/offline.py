@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from panoptic_ros.bags import BagMessage, Entry, stamp_ns
+from panoptic_ros.demo.interrupt import interruptible
 from panoptic_ros.evaluation.dataset_run import extremes
 from panoptic_ros.evaluation.frame_scores import FrameScorer, FrameScores
 from panoptic_ros.evaluation.report.pictures import ReportFrame
@@ -23,7 +24,6 @@ from panoptic_ros.output_messages import Answer, Placed
 from panoptic_ros.pipeline import ImageTooLarge, PanopticPipeline, PanopticResult
 from panoptic_ros.prediction import NonFinitePrediction
 from panoptic_ros.replay.ground_views import GroundViews
-from panoptic_ros.replay.interrupt import interruptible
 from panoptic_ros.replay.output import NODE, PanopticBag
 from panoptic_ros.replay.source import COPIED_KINDS, BagSource, camera_image, stamp_text
 
