@@ -8,6 +8,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import pytest
 import torch
 
+# Before anything draws with EGL: its software renderer and torch's triton bring an LLVM each, and
+# the second to come ends the process.
+import torchvision  # noqa: F401
+
 # A shell that starts the tests in the background lets them, and what they start, ignore SIGINT.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
