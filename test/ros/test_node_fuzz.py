@@ -22,11 +22,13 @@ def test_the_node_lives_counts_and_tells(tf2, domain, tmp_path, transport):
             for kind in campaign.kinds:
                 campaign.send(kind, number)
             campaign.check()
+        campaign.check_refusal()
         campaign.check_networks()
         after = campaign.check()
     finally:
         campaign.close()
     for refused in ("refused_image", "refused_stamp", "refused_inference"):
         assert int(after[refused]) > int(before[refused])
-    for topic in ("odom", "depth", "points"):
-        assert int(after[f"left_out_{topic}"]) > 0
+    # Depth and points are looked at where an image of their time is placed, which is by chance.
+    assert int(after["left_out_odom"]) > 0
+    assert after["last_left_out"]
