@@ -24,15 +24,15 @@ NAMES = {
 }
 # Imported by one of the others, not by this package.
 INDIRECT = {"pydeprecate", "requests", "rich"}
-# Command -> what it needs, or None where it runs without any extra.
+# Command -> what it names first of what it needs, or None where it runs without any extra.
 COMMANDS = {
     "demo --out {out}": "bags",
     "evaluate --dataset town --data {out} --out {out}/result": "train",
     "evaluate files --truth t --truth-dir {out} --prediction p --prediction-dir {out}": None,
-    "evaluate grid": "bags",
+    "evaluate grid": "(bags|train)",
     "evaluate heads --data {out}": "train",
-    "evaluate tracks": "train",
-    "replay sample/town_drive --out {out}/result": "train",
+    "evaluate tracks": "(bags|train)",
+    "replay sample/town_drive --out {out}/result": "(bags|train)",
     "replay sample/town_drive --out {out}/result --live": "bags",
     "town --out {out}/town": "synthetic",
     "train semantic --data {out} --run {out}/run": "train",

@@ -216,5 +216,9 @@ def test_the_examples_in_python_run(document, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     road = np.full((64, 128), 7, np.uint16)
     given = {"image": np.zeros((64, 128, 3), np.uint8), "truth": road, "prediction": road}
-    for code in re.findall(r"```python\n(.*?)```", document.read_text(), re.DOTALL):
+    # Whole programs: fragments and steps of a list do not begin with an import.
+    programs = re.findall(
+        r"^```python\n((?:from|import) .*?)^```", document.read_text(), re.M | re.S
+    )
+    for code in programs:
         exec(code, {**given, "results": {}, "frames": []})
