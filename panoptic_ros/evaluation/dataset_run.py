@@ -119,10 +119,11 @@ class DatasetRun:
         return RunOutcome(results, broken)
 
     def _frames(self) -> list[LabeledFrame]:
-        if not self.options.names:
-            return list(self.dataset[: self.options.limit])
-        by_name = {frame.name: frame for frame in self.dataset}
-        return [by_name[name] for name in self.options.names[: self.options.limit]]
+        frames: list[LabeledFrame] = list(self.dataset)
+        if self.options.names:
+            by_name = {frame.name: frame for frame in frames}
+            frames = [by_name[name] for name in self.options.names]
+        return frames[: self.options.limit]
 
     def _score_missing(self, frames: Sequence[LabeledFrame], state: RunState) -> list[str]:
         """Score the frames that have no record; return a line per broken one."""

@@ -109,6 +109,7 @@ def build_networks(
 
 def _semantic(config: ModelConfig, device: torch.device | str) -> SemanticPredictor:
     entry = config.semantic
+    assert entry is not None  # or a shared network stands in both places
     if is_onnx(entry.weights):
         from panoptic_ros.model.onnx import OnnxSemanticPredictor
 
@@ -119,6 +120,7 @@ def _semantic(config: ModelConfig, device: torch.device | str) -> SemanticPredic
 
 def _instances(config: ModelConfig, device: torch.device | str) -> InstancePredictor:
     entry = config.instances
+    assert entry is not None  # or a shared network stands in both places
     if is_onnx(entry.weights):
         from panoptic_ros.model.onnx import OnnxInstancePredictor
 
@@ -157,7 +159,8 @@ def _network(config: ModelConfig, part: str, kind: type[T], device: torch.device
     entry: NetworkConfig = getattr(config, part)
     where = f"model {config.name!r}, {part}"
     if entry.weights == RANDOM:
-        network = named(where, lambda: _random(entry.architecture, config.seed))
+        architecture = entry.architecture or {}
+        network = named(where, lambda: _random(architecture, config.seed))
         network = network.to(device).eval()
     else:
         try:
