@@ -61,8 +61,16 @@ class Host:
         rclpy.shutdown(context=self.context)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def without_tcp(domain):
+    """Keep off TCP, which LARGE_DATA uses: taking down many participants of a process hangs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        yield
+
+
 @pytest.fixture(scope="module")
-def client(domain):
+def client(without_tcp):
     client = Client()
     yield client
     client.close()
