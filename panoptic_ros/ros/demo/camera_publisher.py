@@ -8,7 +8,6 @@ frames it will show, {"event": "published", "stamp_ns", "time"} after each, {"ev
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -16,7 +15,6 @@ from pathlib import Path
 
 import rclpy
 from nav_msgs.msg import Odometry
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 from rclpy.time import Time
@@ -27,6 +25,7 @@ from panoptic_ros.demo.footage import Footage, Shot, open_footage
 from panoptic_ros.msg import PanopticInstances
 from panoptic_ros.ros import transforms
 from panoptic_ros.ros.conversions import rgb8_image
+from panoptic_ros.ros.program import report, running
 
 # The first frames are shown one by one: the networks' first runs are slow, and only then is
 # known how many frames per second this machine can hold.
@@ -86,7 +85,7 @@ class Camera(Node):
                 publisher.publish(message)
         header = Header(stamp=stamp.to_msg(), frame_id=_FRAME)
         self._publisher.publish(rgb8_image(shot.image, header))
-        _report("published", stamp_ns=stamp.nanoseconds, time=time.time())
+        report("published", stamp_ns=stamp.nanoseconds, time=time.time())
         return stamp.nanoseconds
 
     def show_and_wait(self, shot: Shot) -> float | None:
@@ -126,7 +125,7 @@ def play(camera: Camera, footage: Footage, seconds: float) -> None:
     rest = max(0, footage.count - _WARM_UP_FRAMES)
     left = max(1, min(rest, int(seconds / interval)))
     stride = max(1, rest // left)
-    _report("plan", frames=footage.count - rest + left)
+    report("plan", frames=footage.count - rest + left)
     for shot, due in zip(islice(shots, 0, left * stride, stride), _beat(interval), strict=False):
         camera.rest(due - time.monotonic())
         camera.show(shot)
@@ -140,10 +139,6 @@ def _beat(interval: float) -> Iterator[float]:
         due += interval
 
 
-def _report(event: str, **values: object) -> None:
-    print(json.dumps({"event": event, **values}), flush=True)
-
-
 def main() -> None:
     """Run the camera until the footage ends."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -152,18 +147,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, required=True, help="longest time to show them")
     args = parser.parse_args()
     footage = open_footage(args.video, args.frames)
-    rclpy.init()
-    try:
+    with running():
         camera = Camera(footage.mounting)
         camera.wait_for_panoptic()
         play(camera, footage, args.seconds)
-        _report("camera_done")
+        report("camera_done")
         # Reliable messages may still be on their way; the parent ends this process.
         rclpy.spin(camera)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        rclpy.try_shutdown()
 
 
 if __name__ == "__main__":

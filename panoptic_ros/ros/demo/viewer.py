@@ -12,7 +12,6 @@ Reports, one JSON object per line:
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -23,7 +22,6 @@ from typing import Any
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
@@ -35,6 +33,7 @@ from panoptic_ros.labels import UNLABELED, class_ids
 from panoptic_ros.msg import LabelInfo, PanopticInstances
 from panoptic_ros.ros.conversions import image_to_rgb
 from panoptic_ros.ros.demo.ground_pane import GroundPane
+from panoptic_ros.ros.program import report, running
 
 _TOPICS = {
     "image": ("image", Image),
@@ -97,7 +96,7 @@ class Viewer(Node):
         image, overlay = image_to_rgb(parts["image"]), image_to_rgb(parts["color"])
         ground = self._ground.picture(stamp) if self._ground else None
         write_png(self._pictures / picture, side_by_side(image, overlay, ground))
-        _report(
+        report(
             "frame",
             picture=picture,
             stamp_ns=stamp,
@@ -123,12 +122,12 @@ def _on_label_info(message: LabelInfo) -> None:
         }
         for c in message.classes
     ]
-    _report("classes", classes=classes)
+    report("classes", classes=classes)
 
 
 def _on_diagnostics(message: DiagnosticArray) -> None:
     for status in message.status:
-        _report(
+        report(
             "status",
             time=time.time(),
             is_error=status.level == DiagnosticStatus.ERROR,
@@ -137,14 +136,9 @@ def _on_diagnostics(message: DiagnosticArray) -> None:
         )
 
 
-def _report(event: str, **values: object) -> None:
-    # One write per line: the saving thread reports too.
-    print(json.dumps({"event": event, **values}) + "\n", end="", flush=True)
-
-
 def _report_failure(saved: Future) -> None:
     if error := saved.exception():
-        _report("failed", reason=f"the viewer cannot save a picture: {error}")
+        report("failed", reason=f"the viewer cannot save a picture: {error}")
 
 
 def main() -> None:
@@ -153,13 +147,8 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, required=True, help="folder to save them in")
     parser.add_argument("--ground", action="store_true", help="show the grid and the tracks")
     args = parser.parse_args()
-    rclpy.init()
-    try:
+    with running():
         rclpy.spin(Viewer(args.pictures, with_ground=args.ground))
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        rclpy.try_shutdown()
 
 
 if __name__ == "__main__":

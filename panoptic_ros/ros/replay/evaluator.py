@@ -7,7 +7,6 @@ each frame. The end is SIGINT, or `idle_timeout` seconds without image or answer
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 import time
@@ -30,6 +29,7 @@ from panoptic_ros.messages import ImageRefused, decode_labels
 from panoptic_ros.msg import LabelInfo
 from panoptic_ros.replay.live_score import LiveScore, report_text
 from panoptic_ros.replay.source import TRUTH_TOPICS, BagSource
+from panoptic_ros.ros.program import report
 from panoptic_ros.whole_files import write_json
 
 NODE = "replay_evaluator"
@@ -149,7 +149,7 @@ class Evaluator(Node):
                 if recorded is not None:
                     self._score.add_truth(stamp, decode_labels(recorded.message))
         finally:
-            _report("answered", stamp_ns=stamp)
+            report("answered", stamp_ns=stamp)
 
     def _in_turn(self, work: Callable[[], None]) -> None:
         """Do in the thread what would make times of arrival wrong."""
@@ -165,17 +165,12 @@ class Evaluator(Node):
     def _on_label_info(self, message: LabelInfo) -> None:
         if not self._is_ready:
             self._is_ready = True
-            _report("ready", label_set=message.label_set)
+            report("ready", label_set=message.label_set)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
             if status.level == DiagnosticStatus.ERROR and not self._is_ready:
                 self.failure = f"the node does not start: {status.message}"
-
-
-def _report(event: str, **values: object) -> None:
-    # One write per line: the scoring thread reports too.
-    print(json.dumps({"event": event, **values}) + "\n", end="", flush=True)
 
 
 def main() -> None:
@@ -195,7 +190,7 @@ def main() -> None:
     results = evaluator.report()
     rclpy.try_shutdown()
     if evaluator.failure:
-        _report("failed", reason=evaluator.failure)
+        report("failed", reason=evaluator.failure)
         sys.exit(1)
     print(report_text(results), file=sys.stderr)
 

@@ -7,12 +7,10 @@ Reports, one JSON object per line: {"event": "playing", "frames": n} at the star
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 
 import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -20,6 +18,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from panoptic_ros.bags import stamp_ns
 from panoptic_ros.replay.source import COPIED_KINDS, BagSource
 from panoptic_ros.ros.conversions import message_type
+from panoptic_ros.ros.program import report, running
 
 # What is published while the middleware still connects is lost.
 _CONNECT_SECONDS = 2.0
@@ -60,7 +59,7 @@ class Player(Node):
             self._rest(start + (message.time - first) / 1e9 / rate - time.monotonic())
             self._publishers_of[message.topic].publish(message.data)
             if message.topic == self._source.camera:
-                _report("published", stamp_ns=stamp_ns(message.message.header))
+                report("published", stamp_ns=stamp_ns(message.message.header))
 
     def _publisher(self, topic: str, kind: str) -> Publisher | None:
         try:
@@ -82,10 +81,6 @@ class Player(Node):
             rclpy.spin_once(self, timeout_sec=left)
 
 
-def _report(event: str, **values: object) -> None:
-    print(json.dumps({"event": event, **values}), flush=True)
-
-
 def main() -> None:
     """Play a bag once, then stay until interrupted: reliable messages may be on their way."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -95,19 +90,14 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1.0, help="how much faster (default: 1)")
     parser.add_argument("--wait-for", nargs="*", default=[], metavar="NODE", help="subscribers")
     args = parser.parse_args()
-    rclpy.init()
-    try:
+    with running():
         with BagSource(args.bag, args.topic, args.truth_topic) as source:
             player = Player(source)
             player.wait_for(args.wait_for)
-            _report("playing", frames=source.frames)
+            report("playing", frames=source.frames)
             player.play(args.rate)
-            _report("played", problems=source.problems)
+            report("played", problems=source.problems)
         rclpy.spin(player)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        rclpy.try_shutdown()
 
 
 if __name__ == "__main__":
