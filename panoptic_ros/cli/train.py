@@ -14,6 +14,7 @@ HELP = "train the semantic network, the detector, both on one backbone, or the p
 EPILOG = """\
 Settings come from config/training/KIND.yaml and can be changed one by one:
   train semantic --data DIR --run runs/semantic --set steps=20000 --set optimizer.lr=5e-4
+  train semantic --data DIR --run runs/semantic --minutes 60 --set initialize=imagenet
 The same command again goes on from the run's last checkpoint. Several processes or GPUs:
   accelerate launch --num_processes 2 -m panoptic_ros train semantic --data DIR --run DIR
 """
@@ -45,6 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--config", type=Path, help="settings (default: config/training/KIND.yaml)")
     parser.add_argument(
+        "--minutes",
+        type=float,
+        metavar="N",
+        help="end after so many minutes, and the learning rate's decay with them, instead of "
+        "after the settings' steps (same as --set minutes=N)",
+    )
+    parser.add_argument(
         "--set",
         dest="overrides",
         action="append",
@@ -60,11 +68,12 @@ def run(args: argparse.Namespace) -> int:
     from panoptic_ros.training.runs import start
 
     config = args.config or share_dir() / "config" / "training" / f"{args.kind}.yaml"
+    overrides = [*args.overrides, *([f"minutes={args.minutes}"] if args.minutes else [])]
     output = args.output or args.folder / args.kind
     command = shlex.join(["python", "-m", "panoptic_ros", *sys.argv[1:]])
     began = time.monotonic()
     try:
-        scores = start(args.kind, config, args.overrides, args.data, args.folder, output, command)
+        scores = start(args.kind, config, overrides, args.data, args.folder, output, command)
     except FloatingPointError as error:
         print(f"training stopped: {error}", file=sys.stderr)
         return 1

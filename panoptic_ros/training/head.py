@@ -127,7 +127,7 @@ class HeadTask(Task):
         self.labels: LabelSet = label_set(config.label_set)
         torch.manual_seed(config.seed)
         head = build(config.architecture)
-        warm_start(head, config.initialize)
+        self.notes = warm_start(head, config.initialize)
         self.trainee = HeadTrainee(head)
         folders = {"train": run / "inputs" / "train", "val": run / "inputs" / "val"}
         state = PartialState(cpu=not torch.cuda.is_available())
@@ -135,7 +135,7 @@ class HeadTask(Task):
             if not all((folder / INDEX).is_file() for folder in folders.values()):
                 self._prepare(folders, {"train": train, "val": val}, state.device)
         with contextlib.suppress(FileNotFoundError):  # inputs of a former run may outlive them
-            self.notes = {"trained_for": identities(self._frozen())}
+            self.notes |= {"trained_for": identities(self._frozen())}
         inputs = HeadInputs(folders["train"], train, self.labels, head.radius)
         stride = config.selection_stride
         trained = [e for e in inputs.entries if e.frame % stride]

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from panoptic_ros.fusion.masks import on_host, pasted
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet, label_set
@@ -53,6 +53,11 @@ class InstanceTrainee(Trainee):
         self.network = network.to(memory_format=torch.channels_last)
         self.network.roi_heads.fg_bg_sampler.batch_size_per_image = regions
 
+    @property
+    def backbone(self) -> nn.Module:
+        """Return the classifier's layers, without the pyramid."""
+        return self.network.backbone.body
+
     def forward(self, batch: tuple[Tensor, list[Target]]) -> dict[str, Tensor]:
         """Return the losses of uint8 [B, 3, H, W] images and their targets."""
         images, targets = batch
@@ -68,8 +73,6 @@ class InstanceTask(Task):
         weights = repeat_factors(thing_presence(train, self.labels), config.repeat_threshold)
         torch.manual_seed(config.seed)
         network = build(config.architecture)
-        warm_start(network, config.initialize)
-        self.trainee = InstanceTrainee(network, config.regions)
         self.samples = FrameSamples(
             train,
             Order(weights, config.seed),
@@ -77,6 +80,8 @@ class InstanceTask(Task):
             partial(instance_target, labels=self.labels, min_area=config.min_area),
             config.seed,
         )
+        self.notes = warm_start(network, config.initialize, self.samples)
+        self.trainee = InstanceTrainee(network, config.regions)
         self._val = val
 
     def collate(self, samples: list[tuple[Tensor, Target]]) -> tuple[Tensor, list[Target]]:

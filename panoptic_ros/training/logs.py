@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
+from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
@@ -19,10 +20,11 @@ class TrainingLog:
 
     losses.csv and scores.csv hold one row per entry, empty where a column has no value; a
     column that comes later is added to all rows. A resumed run drops the rows that lie after
-    its checkpoint, for it will write them again. Raise OSError where a file cannot be written.
+    its checkpoint, for it will write them again. steps: None where the clock
+    ends the training. Raise OSError where a file cannot be written.
     """
 
-    def __init__(self, run: Path, first_step: int, steps: int) -> None:
+    def __init__(self, run: Path, first_step: int, steps: int | None) -> None:
         run.mkdir(parents=True, exist_ok=True)
         self._tables = {n: _Table(run / f"{n}.csv", first_step) for n in ("losses", "scores")}
         self._board = SummaryWriter(run / "tensorboard", purge_step=first_step or None)
@@ -44,8 +46,9 @@ class TrainingLog:
         """Count one step."""
         self._bar.update()
 
-    def losses(self, step: int, values: Mapping[str, float]) -> None:
+    def losses(self, step: int, values: Mapping[str, Tensor | float]) -> None:
         """Record the losses (and the learning rate) after a number of steps."""
+        values = {k: float(v) for k, v in values.items()}
         shown = {k: f"{v:.3f}" for k, v in values.items() if k != "lr"}
         self._bar.set_postfix(shown, refresh=False)
         self._write("losses", step, values)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,8 @@ from panoptic_ros.training.train_state import load_state, save_state
 
 # fp16's loss scale halves at each of them; from 2^16 this many leave it at 1.
 UNUSABLE_LIMIT = 16
+# Of a training that ends by the clock: more than any will see.
+ENDLESS_STEPS = 1 << 40
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,8 @@ def train(task: Task, run: Path) -> Outcome:
     """Train a task to its last step, from the run's last checkpoint where there is one.
 
     A step's samples, learning rate and random numbers depend on its number alone, so an
-    interrupted and resumed training equals one that was never interrupted.
+    interrupted and resumed training equals one that was never interrupted. With
+    `minutes`, the learning rate and the end depend on the clock.
     """
     config = task.config
     accelerator = _accelerator(task)
@@ -50,21 +55,22 @@ def train(task: Task, run: Path) -> Outcome:
         raise ValueError(f"batch_size {config.batch_size} is no multiple of {processes} processes")
     state = load_state(run)
     optimizer = make_optimizer(task.trainee, config.optimizer)
-    first = 0
+    first, seconds = 0, 0.0
     if state is not None:
         task.trainee.load_state_dict(state["trainee"])
         optimizer.load_state_dict(state["optimizer"])
-        first = min(state["step"], config.steps)
+        first = state["step"] if config.minutes else min(state["step"], config.steps)
+        seconds = state.get("seconds", 0.0)
     loader = _loader(task, first)
     trainee, optimizer, loader = accelerator.prepare(task.trainee, optimizer, loader)
     if accelerator.scaler is not None and state is not None:
         accelerator.scaler.load_state_dict(state["scaler"])
-    session = _Session(accelerator, task, trainee, optimizer, run)
+    session = _Session(accelerator, task, trainee, optimizer, run, Schedule(config, seconds))
     scores = session.loop(loader, first)
     outcome = Outcome(
         trainee=accelerator.unwrap_model(trainee).cpu().eval(),
         scores=scores,
-        steps=config.steps,
+        steps=session.done,
         device=_device_name(accelerator.device),
         processes=processes,
         is_main=accelerator.is_main_process,
@@ -75,21 +81,53 @@ def train(task: Task, run: Path) -> Outcome:
     return outcome
 
 
-def make_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """Return the optimiser; biases and normalisation parameters are not decayed."""
-    trained = [p for p in module.parameters() if p.requires_grad]
+class Schedule:
+    """Say how far a training is: by its steps, or by the minutes that it has run.
+
+    seconds: what it has run before it was interrupted.
+    """
+
+    def __init__(self, config: TrainingConfig, seconds: float = 0.0) -> None:
+        self._minutes = config.minutes
+        self._began = time.monotonic() - seconds
+        self.steps = math.inf if config.minutes else config.steps
+
+    @property
+    def seconds(self) -> float:
+        """Time that the training has run."""
+        return time.monotonic() - self._began
+
+    def share(self, step: int) -> float:
+        """Return the share of the training that is done before a step, 1 or more at its end."""
+        return self.seconds / 60 / self._minutes if self._minutes else step / self.steps
+
+
+def make_optimizer(trainee: Trainee, config: OptimizerConfig) -> torch.optim.Optimizer:
+    """Return the optimiser; biases and normalisation parameters are not decayed.
+
+    Each group has an `lr_factor`: `backbone_lr` for the backbone's parameters, else 1.
+    """
+    backbone = set() if trainee.backbone is None else set(trainee.backbone.parameters())
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for parameter in filter(lambda p: p.requires_grad, trainee.parameters()):
+        decay = config.weight_decay if parameter.ndim > 1 else 0.0
+        factor = config.backbone_lr if parameter in backbone else 1.0
+        groups.setdefault((decay, factor), []).append(parameter)
     groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": parameters, "weight_decay": decay, "lr_factor": factor}
+        for (decay, factor), parameters in groups.items()
     ]
     if config.name == "sgd":
         return torch.optim.SGD(groups, lr=config.lr, momentum=0.9)
     return torch.optim.AdamW(groups, lr=config.lr)
 
 
-def learning_rate(step: int, steps: int, config: OptimizerConfig) -> float:
-    """Return the learning rate of a step: linear warm-up times polynomial decay."""
-    return config.lr * min(1.0, (step + 1) / config.warmup) * (1 - step / steps) ** config.power
+def learning_rate(step: int, share: float, config: OptimizerConfig) -> float:
+    """Return the learning rate of a step: linear warm-up times polynomial decay.
+
+    share: of the training that is done before it, [0, 1[.
+    """
+    return config.lr * min(1.0, (step + 1) / config.warmup) * (1 - share) ** config.power
 
 
 class _Session:
@@ -102,6 +140,7 @@ class _Session:
         trainee: nn.Module,
         optimizer: torch.optim.Optimizer,
         run: Path,
+        schedule: Schedule,
     ) -> None:
         self.accelerator = accelerator
         self.task = task
@@ -109,14 +148,16 @@ class _Session:
         self.trainee = trainee
         self.optimizer = optimizer
         self.run = run
+        self.schedule = schedule
+        self.done = 0
         self._unusable = 0
 
     def loop(self, loader: DataLoader, first: int) -> Mapping[str, float]:
         """Run the steps from `first` on; return the last validation's scores."""
-        config, main = self.config, self.accelerator.is_main_process
-        if not main:
+        if not self.accelerator.is_main_process:
             return self._steps(loader, first, None)
-        with TrainingLog(self.run, first, config.steps) as log:
+        steps = None if self.config.minutes else self.config.steps
+        with TrainingLog(self.run, first, steps) as log:
             return self._steps(loader, first, log)
 
     def _steps(
@@ -124,24 +165,43 @@ class _Session:
     ) -> Mapping[str, float]:
         config = self.config
         self.trainee.train()
+        done = first
+        values: dict[str, Tensor | float] = {}
         for step, batch in enumerate(loader, first):
-            losses, lr = self._step(step, batch)
+            share = self._share(step)
+            if share >= 1:
+                break
+            values = self._step(step, share, batch)
             done = step + 1
             if log:
                 log.advance()
-            if log and (done % config.log_interval == 0 or done == config.steps):
-                log.losses(done, {**{k: v.item() for k, v in losses.items()}, "lr": lr})
-            if done % config.validation_interval == 0 and done < config.steps:
+            if log and done % config.log_interval == 0:
+                log.losses(done, values)
+            if done % config.validation_interval == 0 and done < self.schedule.steps:
                 self._validate(done, log)
-            if done % config.checkpoint_interval == 0 or done == config.steps:
+            if done % config.checkpoint_interval == 0 and done < self.schedule.steps:
                 self._save(done)
-        return self._validate(config.steps, log)
+        self.done = done
+        if log and values and done % config.log_interval:
+            log.losses(done, values)
+        if done > first:
+            self._save(done)
+        return self._validate(done, log)
 
-    def _step(self, step: int, batch: object) -> tuple[dict[str, Tensor], float]:
+    def _share(self, step: int) -> float:
+        """Return the schedule's share, the same in all processes."""
+        share = self.schedule.share(step)
+        if not self.config.minutes:
+            return share
+        shared = torch.tensor(share, device=self.accelerator.device)
+        return self.accelerator.reduce(shared, "mean").item()
+
+    def _step(self, step: int, share: float, batch: object) -> dict[str, Tensor | float]:
+        """Take a step; return its losses and its learning rate `lr`."""
         config = self.config
-        lr = learning_rate(step, config.steps, config.optimizer)
+        lr = learning_rate(step, share, config.optimizer)
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group["lr_factor"]
         # Dropout and Mask R-CNN's sampling draw from torch's generator: seed it by step.
         rank = self.accelerator.process_index
         set_seed(config.seed + step * self.accelerator.num_processes + rank)
@@ -155,7 +215,7 @@ class _Session:
         if self._unusable == 0 or self.accelerator.scaler is not None:
             self.optimizer.step()
         self.optimizer.zero_grad()
-        return {k: v.detach() for k, v in losses.items()}, lr
+        return {**{k: v.detach() for k, v in losses.items()}, "lr": lr}
 
     def _check(self, step: int, losses: Mapping[str, Tensor], usable: bool) -> None:
         """Count successive gradients that are not finite; raise where they do not end.
@@ -181,6 +241,7 @@ class _Session:
             self.run,
             {
                 "step": step,
+                "seconds": self.schedule.seconds,
                 "trainee": self.accelerator.unwrap_model(self.trainee).state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "scaler": scaler.state_dict() if scaler is not None else {},
@@ -219,10 +280,11 @@ def _accelerator(task: Task) -> Accelerator:
 
 def _loader(task: Task, first_step: int) -> DataLoader:
     config = task.config
+    last_step = ENDLESS_STEPS if config.minutes else config.steps
     return DataLoader(
         task.samples,
         batch_size=config.batch_size,
-        sampler=range(first_step * config.batch_size, config.steps * config.batch_size),
+        sampler=range(first_step * config.batch_size, last_step * config.batch_size),
         num_workers=config.workers,
         collate_fn=task.collate,
         pin_memory=torch.cuda.is_available(),

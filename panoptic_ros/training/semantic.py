@@ -56,6 +56,11 @@ class SemanticTrainee(Trainee):
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1))
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1))
 
+    @property
+    def backbone(self) -> nn.Module:
+        """Return MobileNetV2, without the decoder."""
+        return self.network.backbone
+
     def forward(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         """Return the cross-entropy of uint8 [B, 3, H, W] images, int64 [B, H, W] targets."""
         images, target = batch
@@ -78,16 +83,16 @@ class SemanticTask(Task):
         pixels = torch.from_numpy(class_pixels(train, self.labels).sum(axis=0))
         torch.manual_seed(config.seed)
         network = build(config.architecture)
-        warm_start(network, config.initialize)
-        self.trainee = SemanticTrainee(
-            network, class_weights(pixels, config.largest_class_weight), config.hard_fraction
-        )
         self.samples = FrameSamples(
             train,
             Order(np.ones(len(train)), config.seed),
             Augmentation(config.augmentation),
             partial(semantic_target, labels=self.labels),
             config.seed,
+        )
+        self.notes = warm_start(network, config.initialize, self.samples)
+        self.trainee = SemanticTrainee(
+            network, class_weights(pixels, config.largest_class_weight), config.hard_fraction
         )
         self._val = val
 

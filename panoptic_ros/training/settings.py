@@ -19,11 +19,14 @@ class OptimizerConfig:
     """Set the optimiser and its polynomial schedule with linear warm-up.
 
     lr at step s: lr * min(1, (s + 1) / warmup) * (1 - s / steps) ** power
-    (Chen et al. 2018, DeepLabv3+, power 0.9). clip_norm: largest gradient norm.
+    (Chen et al. 2018, DeepLabv3+, power 0.9). With TrainingConfig.minutes the share of the
+    time takes the place of s / steps. backbone_lr: factor on it for the backbone, where the
+    network has one. clip_norm: largest gradient norm.
     """
 
     name: str = "adamw"
     lr: float = 1e-3
+    backbone_lr: float = 1.0
     weight_decay: float = 1e-2
     warmup: int = 100
     power: float = 0.9
@@ -32,7 +35,7 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         if self.name not in OPTIMIZERS:
             raise ValueError(f"name is {self.name!r}; known: {', '.join(OPTIMIZERS)}")
-        for name in ("lr", "clip_norm", "warmup"):
+        for name in ("lr", "backbone_lr", "clip_norm", "warmup"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be > 0")
 
@@ -68,8 +71,9 @@ class TrainingConfig:
     batch_size: frames per step over all processes together; steps: optimiser steps;
     intervals: steps between checkpoints and between validations; validation_frames: at
     most so many frames per validation (0: all); workers: loader processes per training
-    process; initialize: weights to start from, a path without suffix, matched by name and
-    shape; log_interval: steps between log lines.
+    process; initialize: weights to start from (`warm_start`); log_interval: steps between
+    log lines; minutes: if not 0, training ends after so long instead of after `steps`, by
+    the clock while it runs; reading labels before and the last validation come on top.
     """
 
     architecture: dict[str, Any]
@@ -80,6 +84,7 @@ class TrainingConfig:
     seed: int = 0
     batch_size: int = 8
     steps: int = 1000
+    minutes: float = 0.0
     mixed_precision: str = "no"
     workers: int = 2
     log_interval: int = 10
@@ -90,6 +95,8 @@ class TrainingConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
     def __post_init__(self) -> None:
+        if self.minutes < 0:
+            raise ValueError(f"minutes is {self.minutes}; it must be >= 0")
         if self.mixed_precision not in PRECISIONS:
             known = ", ".join(PRECISIONS)
             raise ValueError(f"mixed_precision is {self.mixed_precision!r}; known: {known}")

@@ -19,6 +19,11 @@ class Trainee(nn.Module, ABC):
 
     network: nn.Module
 
+    @property
+    def backbone(self) -> nn.Module | None:
+        """Return the part that `optimizer.backbone_lr` is for; None: there is none."""
+        return None
+
     @abstractmethod
     def forward(self, batch: Any) -> dict[str, Tensor]:
         """Return the losses of a collated batch, scalars; their sum is minimised."""

@@ -2,31 +2,109 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
+from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
 from panoptic_ros.checkpoints import load
 from panoptic_ros.networks import DeepLabV3Plus, MaskRCNNDetector
+from panoptic_ros.predictors import IMAGENET_MEAN, IMAGENET_STD
+from panoptic_ros.training.folded_mobilenet import read_folded, rescaled, unfold
+
+IMAGENET = "imagenet"
+PUBLISHED = {
+    "origin": "torchvision MobileNet_V2_Weights.IMAGENET1K_V1 (pytorch/vision), ImageNet",
+    "licence": "BSD-3-Clause",
+}
+# Files without a side file of their own, by SHA-256.
+KNOWN = {
+    "bddc7ee87163256054eeab75dd13cf7b929691fa2dfbe5f83d790f643a5d7c57": {
+        "origin": "MobileNetV2 1.0 224, ImageNet: tf2_mobilenet_v2_1.0_224_ptq.tflite of "
+        "google-coral/test_data, dequantised",
+        "licence": "Apache-2.0",
+    }
+}
+# So many training samples measure what the batch norms see.
+MEASURED_SAMPLES = 16
 
 
-def warm_start(network: nn.Module, path: str) -> None:
-    """Copy the tensors of a checkpoint that fit into a network.
+def warm_start(
+    network: nn.Module, initialize: str, samples: Dataset | None = None
+) -> dict[str, Any]:
+    """Set a network from weights that fit; return what they are, for its own side file.
 
-    path: without suffix; empty changes nothing. Between networks of one kind, those of the
-    same name and shape (a last layer for other classes stays random). From a semantic
-    network to a detector: the MobileNetV2 backbone. Raise ValueError where nothing fits.
+    initialize: our weights, a path without suffix: of a network of the same kind, all of
+    the same name and shape (a last layer for other classes stays random), of a semantic
+    network for a detector, the MobileNetV2 backbone; or a folded MobileNetV2, a path
+    with .safetensors (`folded_mobilenet`); or `imagenet`, torchvision's MobileNetV2; empty
+    changes nothing. samples: training samples, uint8 [3, H, W] first, which a folded file's
+    batch norms are measured on. Raise ValueError where nothing fits, OSError for what is
+    not there.
     """
-    if not path:
-        return
-    source, _ = load(path)
+    if not initialize:
+        return {}
+    if initialize == IMAGENET:
+        backbone = _backbone(network, initialize)
+        _check(_copy_backbone(_published(), backbone), initialize, "MobileNetV2", network)
+        return {"initial": PUBLISHED}
+    if initialize.endswith(".safetensors"):
+        return {"initial": _start_folded(network, Path(initialize).expanduser(), samples)}
+    return {"initial": _start_own(network, initialize)}
+
+
+def _start_own(network: nn.Module, path: str) -> dict[str, Any]:
+    source, side = load(path)
     if isinstance(source, DeepLabV3Plus) and isinstance(network, MaskRCNNDetector):
         copied = _copy_backbone(source.backbone, network.backbone.body)
     else:
         copied = _copy_same(source, network)
-    if not copied:
-        raise ValueError(
-            f"initialize: nothing in {path} fits: "
-            f"{type(source).__name__} to {type(network).__name__}"
-        )
+    _check(copied, path, type(source).__name__, network)
+    return {
+        "origin": f"weights of this package, {Path(path).name}: {side.get('command')}",
+        "sha256": side["sha256"],
+        **({"initial": side["initial"]} if "initial" in side else {}),
+    }
+
+
+def _start_folded(network: nn.Module, path: Path, samples: Dataset | None) -> dict[str, Any]:
+    folded = read_folded(path)
+    backbone = _backbone(network, str(path))
+    pixels = torch.stack([samples[i][0] for i in range(MEASURED_SAMPLES)]).float() / 255
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+    unfold(backbone, rescaled(folded), (pixels - mean) / std)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    known = KNOWN.get(digest, {"origin": path.name, "licence": "unknown"})
+    return {**known, "sha256": digest}
+
+
+def _published() -> nn.Module:
+    """Return torchvision's features of MobileNetV2 without the classifier's convolution."""
+    weights = MobileNet_V2_Weights.IMAGENET1K_V1
+    try:
+        state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except OSError as error:
+        folder = Path(torch.hub.get_dir()) / "checkpoints"
+        raise OSError(
+            f"initialize={IMAGENET}: {weights.url} cannot be fetched ({error}); without a "
+            f"network, put that file into {folder}, or set initialize to a folded MobileNetV2 "
+            "as a file (docs/training.md)"
+        ) from error
+    network = mobilenet_v2()
+    network.load_state_dict(state)
+    return network.features[:-1]
+
+
+def _backbone(network: nn.Module, what: str) -> nn.Module:
+    if isinstance(network, DeepLabV3Plus):
+        return network.backbone
+    if isinstance(network, MaskRCNNDetector):
+        return network.backbone.body
+    raise ValueError(f"initialize: {type(network).__name__} has no backbone for {what}")
 
 
 def _copy_same(source: nn.Module, target: nn.Module) -> int:
@@ -41,10 +119,19 @@ def _copy_same(source: nn.Module, target: nn.Module) -> int:
 
 
 def _copy_backbone(source: nn.Module, target: nn.Module) -> int:
-    """Copy MobileNetV2's tensors in order: both networks name them differently."""
-    have: dict[str, Tensor] = source.state_dict()
-    want: dict[str, Tensor] = target.state_dict()
+    """Copy MobileNetV2's tensors in order: the networks name them differently."""
+    have, want = _tensors(source), _tensors(target)
     if [t.shape for t in have.values()] != [t.shape for t in want.values()]:
         return 0
-    target.load_state_dict(dict(zip(want, have.values(), strict=True)))
+    target.load_state_dict(dict(zip(want, have.values(), strict=True)), strict=False)
     return len(want)
+
+
+def _tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Return the tensors without the norms' step counters, which frozen norms lack."""
+    return {name: t for name, t in module.state_dict().items() if t.ndim}
+
+
+def _check(copied: int, path: str, source: str, target: nn.Module) -> None:
+    if not copied:
+        raise ValueError(f"initialize: nothing in {path} fits: {source} to {type(target).__name__}")
