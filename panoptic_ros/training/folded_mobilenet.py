@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from panoptic_ros.predictors import IMAGENET_MEAN, IMAGENET_STD
+from panoptic_ros.model.predictors import IMAGENET_MEAN, IMAGENET_STD
 
 Folded = list[tuple[Tensor, Tensor]]
 # Of `mobilenet_v2().features` without the last convolution, which serves the classifier.

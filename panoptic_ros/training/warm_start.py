@@ -12,8 +12,8 @@ from torch.utils.data import Dataset
 from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
 from panoptic_ros.checkpoints import load
+from panoptic_ros.model.predictors import IMAGENET_MEAN, IMAGENET_STD
 from panoptic_ros.networks import DeepLabV3Plus, MaskRCNNDetector
-from panoptic_ros.predictors import IMAGENET_MEAN, IMAGENET_STD
 from panoptic_ros.training.folded_mobilenet import read_folded, rescaled, unfold
 
 IMAGENET = "imagenet"

@@ -19,6 +19,10 @@ class LinearTrainee(Trainee):
         super().__init__()
         self.network = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.2), nn.Linear(4, 1))
 
+    @property
+    def backbone(self):
+        return self.network[0]
+
     def forward(self, batch):
         x, y = batch
         return {"square": (self.network(x)[:, 0] - y).square().mean()}
@@ -31,13 +35,14 @@ class LinearSamples(torch.utils.data.Dataset):
 
 
 class LinearTask(Task):
-    def __init__(self, dropout=0.2, **settings):
+    def __init__(self, dropout=0.2, warmup=2, backbone_lr=1.0, **settings):
         settings = {"steps": 8, "checkpoint_interval": 3, "log_interval": 1, **settings}
+        self.notes = {}
         self.config = TrainingConfig(
             architecture={},
             batch_size=4,
             workers=0,
-            optimizer=OptimizerConfig(lr=0.05, warmup=2),
+            optimizer=OptimizerConfig(lr=0.05, warmup=warmup, backbone_lr=backbone_lr),
             **settings,
         )
         torch.manual_seed(0)

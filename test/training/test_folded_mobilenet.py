@@ -1,59 +1,39 @@
 import copy
 from pathlib import Path
 
+import folded_file
 import pytest
 import safetensors.torch
 import torch
 from torch import nn
 
+from panoptic_ros.model.predictors import IMAGENET_MEAN, IMAGENET_STD
 from panoptic_ros.networks import build
-from panoptic_ros.predictors import IMAGENET_MEAN, IMAGENET_STD
 from panoptic_ros.training.folded_mobilenet import read_folded, rescaled, unfold
 
 SHARED = Path(__file__).parents[3] / "shared" / "pretrained"
-SEMANTIC = {"name": "deeplabv3plus_mobilenetv2", "num_classes": 19, "decoder_channels": 8}
-DETECTOR = {
-    "name": "mask_rcnn",
-    "backbone": "mobilenet_v2_fpn",
-    "num_classes": 8,
-    "fpn_channels": 8,
-    "box_channels": 8,
-    "mask_channels": [8],
-}
 
 
 def _backbone(norm):
     if norm == "semantic":
-        return build(SEMANTIC).backbone
-    return build({**DETECTOR, "norm": norm}).backbone.body
-
-
-def write(path):
-    """Write a random folded MobileNetV2, scaled so that activations stay in ReLU6's range."""
-    torch.manual_seed(4)
-    tensors = {}
-    for i, conv in enumerate(m for m in _backbone("batch").modules() if type(m) is nn.Conv2d):
-        fan_in = conv.weight[0].numel()
-        tensors[f"{i:02d}w"] = (torch.randn_like(conv.weight) * (2 / fan_in) ** 0.5).half()
-        tensors[f"{i:02d}b"] = torch.randn(conv.out_channels).half() / 2
-    safetensors.torch.save_file(tensors, path)
-    return path
+        return build(folded_file.SEMANTIC).backbone
+    return build({**folded_file.DETECTOR, "norm": norm}).backbone.body
 
 
 @pytest.fixture(scope="module", params=["random", "shared"])
 def file(request, tmp_path_factory):
     if request.param == "random":
-        return write(tmp_path_factory.mktemp("folded") / "mobilenet.safetensors")
+        return folded_file.write(tmp_path_factory.mktemp("folded") / "mobilenet.safetensors")
     shared = SHARED / "mobilenet_v2_imagenet.safetensors"
     if not shared.is_file():
         pytest.skip(f"{shared} is not there")
     return shared
 
 
-def _plain(backbone, folded):
+def _plain(backbone, layers):
     """Return the backbone with the file's convolutions, bias included, and no norms."""
     plain = copy.deepcopy(backbone)
-    pairs = iter(folded)
+    pairs = iter(layers)
     for name, layer in list(plain.named_modules()):
         if isinstance(layer, nn.Conv2d):
             weight, bias = next(pairs)
@@ -74,11 +54,11 @@ def _outputs(backbone, images):
 def test_the_network_with_norms_computes_what_the_folded_one_does(file, kind):
     torch.manual_seed(5)
     backbone = _backbone(kind)
-    folded = read_folded(file)
-    unfold(backbone, folded, torch.randn(2, 3, 64, 64))
+    layers = read_folded(file)
+    unfold(backbone, layers, torch.randn(2, 3, 64, 64))
     images = torch.randn(1, 3, 64, 96)
     for ours, theirs in zip(
-        _outputs(backbone.eval(), images), _outputs(_plain(backbone, folded), images), strict=True
+        _outputs(backbone.eval(), images), _outputs(_plain(backbone, layers), images), strict=True
     ):
         assert theirs.std() > 0.01
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3 * float(theirs.std()))
@@ -98,17 +78,17 @@ def test_norms_in_training_see_on_these_images_what_they_expect(file):
 
 @torch.no_grad()
 def test_the_stem_takes_pixels_normalised_by_imagenet(file):
-    folded = read_folded(file)
+    layers = read_folded(file)
     pixels = torch.rand(1, 3, 8, 8)
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
-    (weight, bias), (ours, our_bias) = folded[0], rescaled(folded)[0]
+    (weight, bias), (ours, our_bias) = layers[0], rescaled(layers)[0]
     expected = nn.functional.conv2d(2 * pixels - 1, weight, bias)
     found = nn.functional.conv2d((pixels - mean) / std, ours, our_bias)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_another_backbone_is_refused(file):
-    body = build({**DETECTOR, "backbone": "resnet50_fpn"}).backbone.body
+    body = build({**folded_file.DETECTOR, "backbone": "resnet50_fpn"}).backbone.body
     with pytest.raises(ValueError, match="the backbone is no MobileNetV2"):
         unfold(body, read_folded(file), torch.zeros(1, 3, 32, 32))
 

@@ -49,6 +49,13 @@ def test_a_batch_gives_the_five_losses_and_gradients_everywhere(task):
     assert all(p.grad is not None for p in task.trainee.parameters())
 
 
+def test_the_backbone_is_mobilenet_without_the_pyramid(task):
+    network = task.trainee.network
+    inside = {id(p) for p in task.trainee.backbone.parameters()}
+    assert {id(p) for p in network.backbone.body.parameters()} == inside
+    assert not inside & {id(p) for p in network.backbone.fpn.parameters()}
+
+
 def test_validation_counts_found_spurious_and_missed(task, monkeypatch):
     # What is found in each of both frames: a car where it is, and a person on the sky.
     def perfect_car(network, labels):

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from linear import VALIDATION_FRAMES, LinearSamples, LinearTask
+from linear import VALIDATION_FRAMES, LinearSamples, LinearTask, LinearTrainee
 
-from panoptic_ros.training.loop import learning_rate, train
-from panoptic_ros.training.settings import OptimizerConfig
+from panoptic_ros.training.loop import Schedule, learning_rate, make_optimizer, train
+from panoptic_ros.training.settings import OptimizerConfig, TrainingConfig
 from panoptic_ros.training.train_state import load_state
 
 TEST = Path(__file__).parents[1]
@@ -129,3 +129,55 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path, monkeypatch):
 def test_the_learning_rate_warms_up_and_decays(step, expected):
     config = OptimizerConfig(lr=0.05, warmup=2, power=1.0)
     assert learning_rate(step, step / 10, config) == pytest.approx(expected)
+
+
+def test_the_backbone_learns_at_its_own_rate(tmp_path):
+    task = LinearTask(dropout=0.0, steps=1, warmup=1, backbone_lr=1e-3)
+    before = {k: v.clone() for k, v in task.trainee.state_dict().items()}
+    after = train(task, tmp_path).trainee.state_dict()
+    # AdamW's first step is the learning rate (0.05) against the gradient's sign.
+    moved = {k: float((after[k] - before[k]).abs().max()) for k in before}
+    assert moved["network.0.weight"] == pytest.approx(0.05e-3, rel=0.1)
+    assert moved["network.2.bias"] == pytest.approx(0.05, rel=0.1)
+
+
+def test_a_network_without_a_backbone_has_one_rate():
+    task = LinearTask()
+    task.trainee.__class__ = type("Whole", (LinearTrainee,), {"backbone": None})
+    groups = make_optimizer(task.trainee, OptimizerConfig(backbone_lr=0.1)).param_groups
+    assert [(g["weight_decay"], g["lr_factor"]) for g in groups] == [(1e-2, 1.0), (0.0, 1.0)]
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Let each look at the clock take a second."""
+    seconds = iter(range(10**6))
+    monkeypatch.setattr("panoptic_ros.training.loop.time.monotonic", lambda: next(seconds))
+
+
+def test_minutes_end_the_training_and_the_schedule(tmp_path, clock):
+    outcome = train(LinearTask(minutes=0.5, steps=1, checkpoint_interval=10**6), tmp_path)
+    # The first look is the start; the one that shows 30 s ends it.
+    assert outcome.steps == 29
+    with (tmp_path / "losses.csv").open() as file:
+        rates = [float(row["lr"]) for row in csv.DictReader(file)]
+    config = LinearTask().config.optimizer
+    expected = [learning_rate(s, (s + 1) / 30, config) for s in range(29)]
+    assert rates == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_interrupted_training_of_minutes_runs_on_for_the_rest(tmp_path, clock):
+    task = LinearTask(minutes=0.5, checkpoint_interval=10)
+    task.samples = _Interrupted(last=80)
+    with pytest.raises(KeyboardInterrupt):
+        train(task, tmp_path)
+    state = load_state(tmp_path)
+    # Ten steps, and a look when saving.
+    assert (state["step"], state["seconds"]) == (10, 11)
+    outcome = train(LinearTask(minutes=0.5, checkpoint_interval=10**6), tmp_path)
+    assert outcome.steps == 10 + 18
+    assert train(LinearTask(minutes=0.5), tmp_path).steps == 28
+
+
+def test_a_schedule_of_steps_ignores_the_clock(clock):
+    assert Schedule(TrainingConfig(architecture={}, steps=8)).share(2) == 0.25

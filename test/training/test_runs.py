@@ -6,12 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import folded_file
 import pytest
 import toy
 import yaml
 from waiting import wait_for
 
-from panoptic_ros.checkpoints import load
+from panoptic_ros.checkpoints import load, read_side_file
 from panoptic_ros.resources import share_dir
 from panoptic_ros.training.runs import start
 from panoptic_ros.training.train_state import LAST, load_state
@@ -55,6 +56,15 @@ def test_weights_and_side_file_say_what_was_done(data, tmp_path):
     assert side["scores"]["mIoU"] == pytest.approx(scores["mIoU"], abs=1e-3)
     assert side["settings"]["augmentation"]["crop"] == [64, 64]
     assert yaml.safe_load(_config("semantic").read_text()).keys() <= side["settings"].keys()
+
+
+def test_the_side_file_names_the_initial_weights(data, tmp_path):
+    start_from = folded_file.write(tmp_path / "mobilenet.safetensors")
+    _start(data, tmp_path / "first", [*SMALL, "steps=1", f"initialize={start_from}"])
+    _start(data, tmp_path / "next", [*SMALL, "steps=1", f"initialize={tmp_path}/first/out"])
+    initial = read_side_file(tmp_path / "next" / "out")["initial"]
+    assert initial["sha256"] == read_side_file(tmp_path / "first" / "out")["sha256"]
+    assert initial["initial"]["origin"] == "mobilenet.safetensors"
 
 
 def _command(data, run, steps):

@@ -43,6 +43,8 @@ def test_overrides_reach_into_groups_and_keep_the_rest(file):
         ("steps=true", "steps is True; it must be a whole number"),
         ("optimizer.lr=fast", "optimizer: lr is 'fast'; it must be a number"),
         ("optimizer.lr=-1", "optimizer: lr is -1.0; it must be > 0"),
+        ("optimizer.backbone_lr=0", "optimizer: backbone_lr is 0.0; it must be > 0"),
+        ("minutes=-1", "minutes is -1.0; it must be >= 0"),
         ("optimizer.name=adam", "known: adamw, sgd"),
         ("mixed_precision=fp8", "known: no, bf16, fp16"),
         ("augmentation.crop=[1]", "must be a list of 2 values"),

@@ -1,19 +1,17 @@
+import hashlib
+
+import folded_file
 import pytest
 import torch
+from folded_file import DETECTOR, SEMANTIC
+from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
-from panoptic_ros.checkpoints import save
+from panoptic_ros.checkpoints import read_side_file, save
 from panoptic_ros.networks import build
+from panoptic_ros.training.folded_mobilenet import read_folded
 from panoptic_ros.training.warm_start import warm_start
 
-SEMANTIC = {"name": "deeplabv3plus_mobilenetv2", "num_classes": 19, "decoder_channels": 8}
-DETECTOR = {
-    "name": "mask_rcnn",
-    "backbone": "mobilenet_v2_fpn",
-    "num_classes": 8,
-    "fpn_channels": 8,
-    "box_channels": 8,
-    "mask_channels": [8],
-}
+SAMPLES = [(torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8), None) for _ in range(16)]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +24,7 @@ def semantic(tmp_path_factory):
         path,
         architecture=SEMANTIC,
         label_set="cityscapes",
-        command="",
+        command="the command",
         data="",
         seed=1,
         scores={},
@@ -49,7 +47,9 @@ def test_a_network_for_other_classes_takes_all_but_its_last_layer(semantic):
 def test_a_detector_takes_the_semantic_network_s_backbone(semantic):
     source, path = semantic
     target = build(DETECTOR)
-    warm_start(target, path)
+    notes = warm_start(target, path)
+    assert notes["initial"]["origin"] == "weights of this package, semantic: the command"
+    assert notes["initial"]["sha256"] == read_side_file(path)["sha256"]
     ours = list(target.backbone.body.state_dict().values())
     theirs = list(source.backbone.state_dict().values())
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
@@ -65,5 +65,53 @@ def test_another_backbone_takes_nothing_and_says_so(semantic):
 def test_no_path_changes_nothing():
     network = torch.nn.Linear(2, 2)
     before = network.weight.clone()
-    warm_start(network, "")
+    assert warm_start(network, "") == {}
     assert torch.equal(network.weight, before)
+
+
+@pytest.mark.parametrize("architecture", [SEMANTIC, DETECTOR])
+def test_a_folded_file_goes_into_the_backbone_and_is_named(architecture, tmp_path):
+    path = folded_file.write(tmp_path / "mobilenet.safetensors")
+    network = build(architecture)
+    notes = warm_start(network, str(path), SAMPLES)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert notes["initial"] == {
+        "origin": "mobilenet.safetensors",
+        "licence": "unknown",
+        "sha256": digest,
+    }
+    weights = [t for name, t in network.state_dict().items() if name.startswith("backbone.")]
+    # The second convolution; the stem's is scaled.
+    expected = read_folded(path)[1][0]
+    assert any(w.shape == expected.shape and torch.equal(w, expected) for w in weights)
+
+
+def test_imagenet_takes_what_torchvision_publishes(monkeypatch):
+    torch.manual_seed(2)
+    published = mobilenet_v2()
+    monkeypatch.setattr(
+        MobileNet_V2_Weights, "get_state_dict", lambda self, **_: published.state_dict()
+    )
+    network = build({**DETECTOR, "norm": "frozen"})
+    notes = warm_start(network, "imagenet")
+    assert notes["initial"]["licence"] == "BSD-3-Clause"
+    theirs = published.features.state_dict()
+    ours = network.backbone.body.state_dict()
+    assert torch.equal(ours["17.conv.3.running_var"], theirs["17.conv.3.running_var"])
+    assert torch.equal(ours["0.0.weight"], theirs["0.0.weight"])
+    assert "18.0.weight" not in ours
+
+
+def test_imagenet_without_a_network_says_what_to_give(monkeypatch):
+    def fail(self, **_):
+        raise OSError("unreachable")
+
+    monkeypatch.setattr(MobileNet_V2_Weights, "get_state_dict", fail)
+    with pytest.raises(OSError, match=r"(?s)mobilenet_v2-.*\.pth cannot be .*as a file"):
+        warm_start(build(SEMANTIC), "imagenet")
+
+
+def test_a_network_without_a_backbone_takes_no_imagenet(tmp_path):
+    path = folded_file.write(tmp_path / "mobilenet.safetensors")
+    with pytest.raises(ValueError, match="Linear has no backbone"):
+        warm_start(torch.nn.Linear(2, 2), str(path))
