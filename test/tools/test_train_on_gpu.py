@@ -1,0 +1,90 @@
+"""The script's order of work, with a python3 that only notes what it is asked for."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PYTHON = """#!/bin/bash
+echo "$*" >> "$CALLS"
+[ "$1" != -c ] || exit 1
+[[ "$*" != *"$FAILS"* ]] || exit 1
+while [ $# -gt 0 ]; do
+    case "$1" in
+        --output) head -c "${SIZE:-9}" /dev/zero > "$2.safetensors" ;;
+        --out) mkdir -p "$2"; echo '{}' > "$2/results.json" ;;
+    esac
+    shift
+done
+"""
+
+
+@pytest.fixture
+def script(tmp_path):
+    """Return a function that runs the script and gives its result and what Python was asked."""
+    binaries = tmp_path / "bin"
+    binaries.mkdir()
+    (binaries / "python3").write_text(PYTHON)
+    (binaries / "python3").chmod(0o755)
+    calls = tmp_path / "calls"
+
+    def run(*arguments, fails="nothing fails", size=9):
+        calls.write_text("")
+        path = f"{binaries}{os.pathsep}{os.environ['PATH']}"
+        done = subprocess.run(
+            [ROOT / "scripts" / "train_on_gpu.sh", *arguments],
+            env={
+                **os.environ,
+                "PATH": path,
+                "CALLS": str(calls),
+                "FAILS": fails,
+                "SIZE": str(size),
+            },
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done, [c for c in calls.read_text().splitlines() if not c.startswith("-c")]
+
+    return run
+
+
+def test_it_renders_trains_and_scores_once(script, tmp_path):
+    command = ["--minutes", "10", "--out", "out", "--initialize", "net.safetensors"]
+    done, calls = script(*command)
+    assert done.returncode == 0, done.stderr
+    verbs = [" ".join(c.split()[2:4]) for c in calls]
+    assert verbs[:3] == ["town --out"] * 3
+    assert sorted(verbs[3:5]) == ["train instance", "train semantic"]
+    assert verbs[5:] == ["train head", "evaluate --dataset"]
+    for call in calls[3:5]:
+        assert "--minutes 4.2 " in call
+        assert "--set initialize=net.safetensors --set optimizer.backbone_lr=0.25" in call
+    assert "weights: ./instance" in (tmp_path / "out" / "town.yaml").read_text()
+    assert (tmp_path / "out" / "results.json").is_file()
+    assert script(*command)[1] == []
+
+
+def test_what_failed_is_said_and_done_again(script):
+    command = ["--minutes", "1", "--out", "out"]
+    done, _ = script(*command, fails="train instance")
+    assert done.returncode == 1
+    assert "instance failed" in done.stderr
+    done, calls = script(*command)
+    assert done.returncode == 0
+    assert calls[0].startswith("-m panoptic_ros train instance ")
+
+
+def test_weights_that_are_too_large_to_carry_are_refused(script):
+    done, _ = script("--minutes", "1", "--out", "out", size=17 * 1024 * 1024)
+    assert done.returncode == 1
+    assert "larger than 16 MB: out/" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["--minutes", "7"], ["--hours", "1"]])
+def test_bad_arguments_are_refused(script, arguments):
+    done, calls = script(*arguments)
+    assert (done.returncode, calls) == (2, [])
