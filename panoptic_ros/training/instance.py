@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from panoptic_ros.fusion.masks import on_host, pasted
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet, label_set
@@ -52,11 +52,6 @@ class InstanceTrainee(Trainee):
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
         self.network.roi_heads.fg_bg_sampler.batch_size_per_image = regions
-
-    @property
-    def backbone(self) -> nn.Module:
-        """Return the classifier's layers, without the pyramid."""
-        return self.network.backbone.body
 
     def forward(self, batch: tuple[Tensor, list[Target]]) -> dict[str, Tensor]:
         """Return the losses of uint8 [B, 3, H, W] images and their targets."""

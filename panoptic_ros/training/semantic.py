@@ -56,11 +56,6 @@ class SemanticTrainee(Trainee):
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1))
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1))
 
-    @property
-    def backbone(self) -> nn.Module:
-        """Return MobileNetV2, without the decoder."""
-        return self.network.backbone
-
     def forward(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         """Return the cross-entropy of uint8 [B, 3, H, W] images, int64 [B, H, W] targets."""
         images, target = batch

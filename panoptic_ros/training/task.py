@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from panoptic_ros.training.settings import TrainingConfig
+from panoptic_ros.training.warm_start import find_backbone
 
 
 class Trainee(nn.Module, ABC):
@@ -22,7 +23,7 @@ class Trainee(nn.Module, ABC):
     @property
     def backbone(self) -> nn.Module | None:
         """Return the part that `optimizer.backbone_lr` is for; None: there is none."""
-        return None
+        return find_backbone(self.network)
 
     @abstractmethod
     def forward(self, batch: Any) -> dict[str, Tensor]:

@@ -57,10 +57,16 @@ def warm_start(
     return {"initial": _start_own(network, initialize)}
 
 
+def find_backbone(network: nn.Module) -> nn.Module | None:
+    """Return a network's `backbone`, of a feature pyramid its `body`; None: it has none."""
+    backbone = getattr(network, "backbone", None)
+    return getattr(backbone, "body", backbone)
+
+
 def _start_own(network: nn.Module, path: str) -> dict[str, Any]:
     source, side = load(path)
     if isinstance(source, DeepLabV3Plus) and isinstance(network, MaskRCNNDetector):
-        copied = _copy_backbone(source.backbone, network.backbone.body)
+        copied = _copy_backbone(source.backbone, find_backbone(network))
     else:
         copied = _copy_same(source, network)
     _check(copied, path, type(source).__name__, network)
@@ -100,11 +106,10 @@ def _published() -> nn.Module:
 
 
 def _backbone(network: nn.Module, what: str) -> nn.Module:
-    if isinstance(network, DeepLabV3Plus):
-        return network.backbone
-    if isinstance(network, MaskRCNNDetector):
-        return network.backbone.body
-    raise ValueError(f"initialize: {type(network).__name__} has no backbone for {what}")
+    backbone = find_backbone(network)
+    if backbone is None:
+        raise ValueError(f"initialize: {type(network).__name__} has no backbone for {what}")
+    return backbone
 
 
 def _copy_same(source: nn.Module, target: nn.Module) -> int:
