@@ -103,16 +103,16 @@ class PanopticTask(Task):
                 f"architecture.name is {config.architecture.get('name')!r}; "
                 "train panoptic needs shared_panoptic"
             )
-        warm_start(network, config.initialize)
-        self.trainee = PanopticTrainee(
-            network, class_weights(pixels, config.largest_class_weight), config
-        )
         self.samples = FrameSamples(
             train,
             Order(weights, config.seed),
             Augmentation(config.augmentation),
             self._target,
             config.seed,
+        )
+        self.notes = warm_start(network, config.initialize, self.samples)
+        self.trainee = PanopticTrainee(
+            network, class_weights(pixels, config.largest_class_weight), config
         )
         self._val = val
 

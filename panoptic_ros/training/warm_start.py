@@ -13,7 +13,7 @@ from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
 from panoptic_ros.checkpoints import load
 from panoptic_ros.model.predictors import IMAGENET_MEAN, IMAGENET_STD
-from panoptic_ros.networks import DeepLabV3Plus, MaskRCNNDetector
+from panoptic_ros.networks import DeepLabV3Plus
 from panoptic_ros.training.folded_mobilenet import read_folded, rescaled, unfold
 
 IMAGENET = "imagenet"
@@ -40,7 +40,7 @@ def warm_start(
 
     initialize: our weights, a path without suffix: of a network of the same kind, all of
     the same name and shape (a last layer for other classes stays random), of a semantic
-    network for a detector, the MobileNetV2 backbone; or a folded MobileNetV2, a path
+    network for another kind, the MobileNetV2 backbone; or a folded MobileNetV2, a path
     with .safetensors (`folded_mobilenet`); or `imagenet`, torchvision's MobileNetV2; empty
     changes nothing. samples: training samples, uint8 [3, H, W] first, which a folded file's
     batch norms are measured on. Raise ValueError where nothing fits, OSError for what is
@@ -65,8 +65,8 @@ def find_backbone(network: nn.Module) -> nn.Module | None:
 
 def _start_own(network: nn.Module, path: str) -> dict[str, Any]:
     source, side = load(path)
-    if isinstance(source, DeepLabV3Plus) and isinstance(network, MaskRCNNDetector):
-        copied = _copy_backbone(source.backbone, find_backbone(network))
+    if isinstance(source, DeepLabV3Plus) and not isinstance(network, DeepLabV3Plus):
+        copied = _copy_backbone(source.backbone, _backbone(network, path))
     else:
         copied = _copy_same(source, network)
     _check(copied, path, type(source).__name__, network)

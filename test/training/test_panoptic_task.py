@@ -1,9 +1,11 @@
+import folded_file
 import numpy as np
 import pytest
 import torch
 import toy
 
 from panoptic_ros.datasets import open_dataset
+from panoptic_ros.training.folded_mobilenet import read_folded
 from panoptic_ros.training.panoptic import PanopticConfig, PanopticTask
 from panoptic_ros.training.settings import AugmentationConfig
 
@@ -37,6 +39,14 @@ def make_task(tmp_path_factory):
         return PanopticTask(config, *frames)
 
     return make
+
+
+def test_a_shared_network_starts_from_a_folded_backbone(make_task, tmp_path):
+    path = folded_file.write(tmp_path / "mobilenet.safetensors")
+    task = make_task(REGIONS, initialize=str(path))
+    assert task.notes["initial"]["origin"] == path.name
+    second = read_folded(path)[1][0]
+    assert any(torch.equal(p, second) for p in task.trainee.backbone.parameters())
 
 
 @pytest.mark.parametrize("instances", [REGIONS, ONE_STAGE], ids=["mask_rcnn", "yolact"])
