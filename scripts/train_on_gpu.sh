@@ -32,7 +32,7 @@ cores=$(nproc)
 share() { awk "BEGIN { print $minutes * $1 }"; }
 panoptic() { python3 -m panoptic_ros "$@"; }
 
-# once NAME COMMAND...: what is done is not done again.
+# once NAME COMMAND...: what is done is not done again. (Within it `set -e` is off.)
 once() {
     local name=$1 began=$SECONDS
     shift
@@ -42,15 +42,17 @@ once() {
     echo "$name: $((SECONDS - began)) s"
 }
 
-# render SHARE SPLIT FIRST_SEED COUNT FRAMES STRIDE: as many as the time allows.
-render() {
-    local status=0
-    OMP_NUM_THREADS=1 timeout -s INT -k 20 "$(share "60 * $1")" python3 -m panoptic_ros town \
-        --out "$work/town" --split "$2" --first-seed "$3" --count "$4" --frames "$5" \
-        --stride "$6" --workers "$cores" || status=$?
-    # 124: the time was over.
-    [ $status -eq 0 ] || [ $status -eq 124 ]
-}
+# render SHARE SPLIT FIRST_SEED COUNT FRAMES STRIDE: two seeds, and more while the time allows.
+render() (
+    local part=$1 first=$3 status=0
+    local town=(-m panoptic_ros town --out "$work/town" --split "$2" --frames "$5" --stride "$6")
+    export OMP_NUM_THREADS=1
+    python3 "${town[@]}" --first-seed "$first" --count 2 || exit 1
+    timeout -s INT -k 20 "$(share "60 * $part")" python3 "${town[@]}" --workers "$cores" \
+        --first-seed $((first + 2)) --count $(($4 - 2)) || status=$?
+    # 124: the time was over; 137: and it would not end.
+    [ $status -eq 0 ] || [ $status -eq 124 ] || [ $status -eq 137 ]
+)
 
 # train SHARE KIND SETTING...
 train() {
@@ -82,8 +84,8 @@ write_model() {
 
 evaluate() {
     panoptic evaluate --dataset town --data "$work/town" --split val --weights "$out/town.yaml" \
-        --fusion stack conv_head --workers "$cores" --limit 200 --out "$work/evaluation"
-    cp "$work/evaluation/results.json" "$out/results.json"
+        --fusion stack conv_head --workers "$cores" --limit 200 --out "$work/evaluation" &&
+        cp "$work/evaluation/results.json" "$out/results.json"
 }
 
 once render_val render 0.04 val 900000 100 2 40

@@ -57,10 +57,11 @@ def test_it_renders_trains_and_scores_once(script, tmp_path):
     done, calls = script(*command)
     assert done.returncode == 0, done.stderr
     verbs = [" ".join(c.split()[2:4]) for c in calls]
-    assert verbs[:3] == ["town --out"] * 3
-    assert sorted(verbs[3:5]) == ["train instance", "train semantic"]
-    assert verbs[5:] == ["train head", "evaluate --dataset"]
-    for call in calls[3:5]:
+    # Of each split two seeds, then as many as the time allows.
+    assert verbs[:6] == ["town --out"] * 6
+    assert sorted(verbs[6:8]) == ["train instance", "train semantic"]
+    assert verbs[8:] == ["train head", "evaluate --dataset"]
+    for call in calls[6:8]:
         assert "--minutes 4.2 " in call
         assert "--set initialize=net.safetensors --set optimizer.backbone_lr=0.25" in call
     assert "weights: ./instance" in (tmp_path / "out" / "town.yaml").read_text()
