@@ -77,14 +77,23 @@ networks() {
     wait $other
 }
 
+# A detector of a few steps finds nothing: then there is no head.
+train_head() {
+    train 0.05 head train_split=head "semantic=$out/semantic" "instance=$out/instance" ||
+        grep -q 'find no instance' "$work/head.log"
+}
+
 # The weights of a model file are seen from its folder.
 write_model() {
-    sed 's|weights: town/|weights: ./|' "$root/config/models/town.yaml" > "$out/town.yaml"
+    local without_head=()
+    [ -e "$out/head.json" ] || without_head=(-e '/^head:/,/weights/d' -e 's/conv_head/stack/')
+    sed -e 's|weights: town/|weights: ./|' "${without_head[@]}" "$root/config/models/town.yaml" \
+        > "$out/town.yaml"
 }
 
 evaluate() {
     panoptic evaluate --dataset town --data "$work/town" --split val --weights "$out/town.yaml" \
-        --fusion stack conv_head --workers "$cores" --limit 200 --out "$work/evaluation" &&
+        --workers "$cores" --limit 200 --out "$work/evaluation" &&
         cp "$work/evaluation/results.json" "$out/results.json"
 }
 
@@ -92,7 +101,7 @@ once render_val render 0.04 val 900000 100 2 40
 once render_head render 0.04 head 600 100 3 25
 once render_train render 0.17 train 0 600 3 25
 networks
-once head train 0.05 head train_split=head "semantic=$out/semantic" "instance=$out/instance"
+once head train_head
 once model write_model
 once evaluate evaluate
 grep -A 12 -m 1 'PQ' "$work/evaluate.log" || true

@@ -10,10 +10,10 @@ ROOT = Path(__file__).parents[2]
 PYTHON = """#!/bin/bash
 echo "$*" >> "$CALLS"
 [ "$1" != -c ] || exit 1
-[[ "$*" != *"$FAILS"* ]] || exit 1
+[[ "$*" != *"$FAILS"* ]] || { echo "$SAYS"; exit 1; }
 while [ $# -gt 0 ]; do
     case "$1" in
-        --output) head -c "${SIZE:-9}" /dev/zero > "$2.safetensors" ;;
+        --output) echo > "$2.json"; head -c "$SIZE" /dev/zero > "$2.safetensors" ;;
         --out) mkdir -p "$2"; echo '{}' > "$2/results.json" ;;
     esac
     shift
@@ -30,7 +30,7 @@ def script(tmp_path):
     (binaries / "python3").chmod(0o755)
     calls = tmp_path / "calls"
 
-    def run(*arguments, fails="nothing fails", size=9):
+    def run(*arguments, fails="nothing fails", says="", size=9):
         calls.write_text("")
         path = f"{binaries}{os.pathsep}{os.environ['PATH']}"
         done = subprocess.run(
@@ -40,6 +40,7 @@ def script(tmp_path):
                 "PATH": path,
                 "CALLS": str(calls),
                 "FAILS": fails,
+                "SAYS": says,
                 "SIZE": str(size),
             },
             cwd=tmp_path,
@@ -77,6 +78,16 @@ def test_what_failed_is_said_and_done_again(script):
     done, calls = script(*command)
     assert done.returncode == 0
     assert calls[0].startswith("-m panoptic_ros train instance ")
+
+
+def test_a_detector_that_finds_nothing_has_no_head(script, tmp_path):
+    command = ["--minutes", "1", "--out", "out"]
+    assert script(*command, fails="train head")[0].returncode == 1
+    done, _ = script(*command, fails="train head", says="the networks find no instance in it")
+    assert done.returncode == 0, done.stderr
+    model = (tmp_path / "out" / "town.yaml").read_text()
+    assert "head" not in model
+    assert "fusion: stack" in model
 
 
 def test_weights_that_are_too_large_to_carry_are_refused(script):
