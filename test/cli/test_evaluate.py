@@ -84,7 +84,7 @@ def write_held_out(root):
         for path, image in (
             (f"leftImg8bit/val/town/{name}_leftImg8bit.png", rng.integers(0, 256, (64, 96, 3))),
             (f"gtFine/val/town/{name}_gtFine_instanceIds.png", labels),
-            (f"gtFine/val/town/{name}_gtFine_labelIds.png", class_ids(labels)),
+            (f"gtFine/val/town/{name}_gtFine_labelIds.png", np.uint8(class_ids(labels))),
         ):
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(root / path), image)

@@ -9,6 +9,7 @@ import pytest
 from panoptic_ros.datasets.town import Town
 from panoptic_ros.evaluation.town_drive import bag_drive, files_drive
 from panoptic_ros.geometry.poses import optical_pose
+from panoptic_ros.labels import class_ids
 from panoptic_ros.resources import share_dir
 
 SAMPLE = share_dir() / "sample" / "town_drive"
@@ -62,7 +63,7 @@ def test_frames_from_files(tmp_path):
         files = {
             f"leftImg8bit/drives/town/{name}_leftImg8bit.png": np.full((2, 3, 3), k, np.uint8),
             f"gtFine/drives/town/{name}_gtFine_instanceIds.png": truth,
-            f"gtFine/drives/town/{name}_gtFine_labelIds.png": truth.astype(np.uint8),
+            f"gtFine/drives/town/{name}_gtFine_labelIds.png": class_ids(truth).astype(np.uint8),
         }
         for path, array in files.items():
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ import json
 import cv2
 import numpy as np
 
+from panoptic_ros.labels import class_ids
 from panoptic_ros.synthetic.ground_plan import (
     RESOLUTION,
     X_RANGE,
@@ -34,7 +35,7 @@ def write_frame(root, split, seed, index):
         return folder / f"{name}_{suffix}"
 
     cv2.imwrite(str(path("gtFine", "gtFine_instanceIds.png")), labels)
-    cv2.imwrite(str(path("gtFine", "gtFine_labelIds.png")), np.uint8(labels % 1000))
+    cv2.imwrite(str(path("gtFine", "gtFine_labelIds.png")), class_ids(labels).astype(np.uint8))
     cv2.imwrite(str(path("depth", "depth.png")), encode_depth(depth))
     # The picture carries the label: a perfect network reads it from there.
     picture = np.dstack([labels % 256, labels // 256, labels * 0]).astype(np.uint8)
