@@ -10,8 +10,8 @@ PYTHON ?= python3
 RUN := source ./env.sh &&
 # Types are checked against the pinned packages; an installed ROS 2 brings others.
 TYPES := $(if $(ROS_DISTRO),,&& mypy)
-# Many tests wait for a node: two processes, each with a DDS domain of its own, halve the time.
-WORKERS := --numprocesses 2 --dist loadfile
+# One process for the tests that wait for nodes, one for those that compute (test/conftest.py).
+WORKERS := --numprocesses 2 --dist loadgroup
 MODEL := $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(DEVICE),--device "$(DEVICE)")
 
 .PHONY: help setup demo test bench clean

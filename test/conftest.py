@@ -26,7 +26,15 @@ def pytest_pycollect_makemodule(module_path, parent):
     return None
 
 
+# Folders whose tests run nodes. They share one of `make test`'s processes: side by side they would
+# take each other's processor time, and wait for one another's nodes.
+WITH_NODES = {"demo", "launch", "replay", "ros"}
+
+
 def pytest_collection_modifyitems(items):
+    for item in items:
+        has_nodes = item.path.parent.name in WITH_NODES
+        item.add_marker(pytest.mark.xdist_group("nodes" if has_nodes else str(item.path)))
     if torch.cuda.is_available():
         return
     for item in items:

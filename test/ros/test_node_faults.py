@@ -194,8 +194,13 @@ def test_whatever_a_network_raises_is_told_and_the_next_frame_taken(
 
     with monkeypatch.context() as patch:
         patch.setattr(host.pipeline, "run", fail)
-        health = health_while_sending(client, lambda level, *_: level == ERROR)
-    assert f"{kind}: {type(error).__name__}" in health[1]
+        # On a busy machine the frame before may be slow enough to be called hanging first.
+        health = health_while_sending(
+            client,
+            lambda level, message, _: (
+                level == ERROR and f"{kind}: {type(error).__name__}" in message
+            ),
+        )
     assert int(health[2][f"refused_{kind}"]) > 0
     answered(client, labels)
     client.wait_for_health(lambda level, *_: level != ERROR)
