@@ -11,7 +11,7 @@ RUN := source ./env.sh &&
 # Types are checked against the pinned packages; an installed ROS 2 brings others.
 TYPES := $(if $(ROS_DISTRO),,&& mypy)
 # One process for the tests that wait for nodes, one for those that compute (test/conftest.py).
-WORKERS := --numprocesses 2 --dist loadgroup
+WORKERS := --numprocesses 2
 MODEL := $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(DEVICE),--device "$(DEVICE)")
 
 .PHONY: help setup demo test bench clean

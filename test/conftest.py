@@ -31,10 +31,19 @@ def pytest_pycollect_makemodule(module_path, parent):
 WITH_NODES = {"demo", "launch", "replay", "ros"}
 
 
+@pytest.hookimpl(optionalhook=True)  # where xdist is installed
+def pytest_xdist_make_scheduler(config, log):
+    from xdist.scheduler import LoadScopeScheduling
+
+    class OneProcessForNodes(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.split("::")[0]
+            return "nodes" if file.split("/")[1] in WITH_NODES else file
+
+    return OneProcessForNodes(config, log)
+
+
 def pytest_collection_modifyitems(items):
-    for item in items:
-        has_nodes = item.path.parent.name in WITH_NODES
-        item.add_marker(pytest.mark.xdist_group("nodes" if has_nodes else str(item.path)))
     if torch.cuda.is_available():
         return
     for item in items:

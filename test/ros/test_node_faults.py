@@ -133,7 +133,7 @@ def test_an_inference_that_hangs_is_an_error_until_it_returns(hung, client, labe
     _, message, values = health_while_sending(client, lambda level, *_: level == ERROR)
     assert "inference hangs" in message
     assert "stall_timeout 0.5 s" in message
-    assert float(values["work_s"]) > 0.5
+    assert float(values["work_s"]) >= 0.5
     found = counts(values)
     assert found["in"] == found["out"] + found["dropped"] + found["refused"] + found["waiting"]
     assert client.set("stall_timeout", 600.0) == (True, "")
