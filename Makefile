@@ -10,8 +10,6 @@ PYTHON ?= python3
 RUN := source ./env.sh &&
 # Types are checked against the pinned packages; an installed ROS 2 brings others.
 TYPES := $(if $(ROS_DISTRO),,&& mypy)
-# One process for the tests that wait for nodes, one for those that compute (test/conftest.py).
-WORKERS := --numprocesses 2
 MODEL := $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(DEVICE),--device "$(DEVICE)")
 
 .PHONY: help setup demo test bench clean
@@ -30,7 +28,7 @@ demo: setup
 	@$(RUN) python -m panoptic_ros demo $(if $(VIDEO),--video "$(VIDEO)") $(MODEL)
 
 test: setup
-	@$(RUN) ruff check . && ruff format --check . && lint-imports --no-logo $(TYPES) && python -m pytest $(WORKERS)
+	@$(RUN) ruff check . && ruff format --check . && lint-imports --no-logo $(TYPES) && python -m pytest
 
 bench: setup
 	@$(RUN) python benchmarks/run.py $(if $(DEVICE),--device "$(DEVICE)")

@@ -26,23 +26,6 @@ def pytest_pycollect_makemodule(module_path, parent):
     return None
 
 
-# Folders whose tests run nodes. They share one of `make test`'s processes: side by side they would
-# take each other's processor time, and wait for one another's nodes.
-WITH_NODES = {"demo", "launch", "replay", "ros"}
-
-
-@pytest.hookimpl(optionalhook=True)  # where xdist is installed
-def pytest_xdist_make_scheduler(config, log):
-    from xdist.scheduler import LoadScopeScheduling
-
-    class OneProcessForNodes(LoadScopeScheduling):
-        def _split_scope(self, nodeid):
-            file = nodeid.split("::")[0]
-            return "nodes" if file.split("/")[1] in WITH_NODES else file
-
-    return OneProcessForNodes(config, log)
-
-
 def pytest_collection_modifyitems(items):
     if torch.cuda.is_available():
         return

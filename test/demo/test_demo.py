@@ -28,7 +28,7 @@ def start(*arguments):
 def test_pictures_page_and_figures_that_add_up(tmp_path):
     small_model = model_file.write_untrained(tmp_path / "small.yaml")
     process = start("--weights", small_model, "--device", "cpu", "--frames", 4, "--out", tmp_path)
-    output, errors = process.communicate(timeout=TIMEOUT)
+    output, errors = process.communicate(timeout=3 * TIMEOUT)
     assert process.returncode == 0, errors
     summary = json.loads((tmp_path / "summary.json").read_text())
     frames = {k.removeprefix("frames_"): v for k, v in summary.items() if k.startswith("frames_")}
@@ -65,7 +65,7 @@ def test_missing_weights_are_named_and_nothing_takes_their_place(tmp_path):
         "instances: {weights: ./nowhere/instance}\n"
     )
     process = start("--weights", model, "--out", tmp_path / "out")
-    _, errors = process.communicate(timeout=TIMEOUT)
+    _, errors = process.communicate(timeout=3 * TIMEOUT)
     assert process.returncode == 1
     assert "nowhere/semantic" in errors
     assert "`random` runs untrained networks" in errors
@@ -82,7 +82,7 @@ def test_an_interrupt_ends_everything(tmp_path, number, code):
     wait_for(lambda: len(demo.children(recursive=True)) == 2, "the demo's processes")
     children = demo.children(recursive=True)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=TIMEOUT)
+    _, errors = process.communicate(timeout=3 * TIMEOUT)
     assert process.returncode == code
     assert "Traceback" not in errors
     assert not any(child.is_running() for child in children)
