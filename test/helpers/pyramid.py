@@ -1,4 +1,4 @@
-"""Feature pyramids of random numbers, and a picture that a head can learn."""
+"""Feature pyramids of random numbers, and which parameters no gradient has reached."""
 
 import torch
 
