@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
 from panoptic_ros.checkpoints import load
 from panoptic_ros.model.predictors import IMAGENET_MEAN, IMAGENET_STD
-from panoptic_ros.networks import DeepLabV3Plus
+from panoptic_ros.networks import DeepLabV3Plus, MaskRCNNDetector, SharedPanopticNetwork
 from panoptic_ros.training.folded_mobilenet import read_folded, rescaled, unfold
 
 IMAGENET = "imagenet"
@@ -29,6 +30,7 @@ KNOWN = {
         "licence": "Apache-2.0",
     }
 }
+REGION_STAGES = re.compile(r"^(rpn|roi_heads)\b")
 # So many training samples measure what the batch norms see.
 MEASURED_SAMPLES = 16
 
@@ -39,8 +41,9 @@ def warm_start(
     """Set a network from weights that fit; return what they are, for its own side file.
 
     initialize: our weights, a path without suffix: of a network of the same kind, all of
-    the same name and shape (a last layer for other classes stays random), of a semantic
-    network for another kind, the MobileNetV2 backbone; or a folded MobileNetV2, a path
+    the same name and shape (a last layer for other classes stays random), of a Mask R-CNN
+    for a shared network, the same, or of a semantic network for another kind, the
+    MobileNetV2 backbone; or a folded MobileNetV2, a path
     with .safetensors (`folded_mobilenet`); or `imagenet`, torchvision's MobileNetV2; empty
     changes nothing. samples: training samples, uint8 [3, H, W] first, which a folded file's
     batch norms are measured on. Raise ValueError where nothing fits, OSError for what is
@@ -113,10 +116,13 @@ def _backbone(network: nn.Module, what: str) -> nn.Module:
 
 
 def _copy_same(source: nn.Module, target: nn.Module) -> int:
-    own = target.state_dict()
+    own, given = target.state_dict(), source.state_dict()
+    if isinstance(source, MaskRCNNDetector) and isinstance(target, SharedPanopticNetwork):
+        # A shared network has a detector's two stages below one name, beside the semantic head.
+        given = {REGION_STAGES.sub(r"instances.\g<0>", name): t for name, t in given.items()}
     fitting = {
         name: tensor
-        for name, tensor in source.state_dict().items()
+        for name, tensor in given.items()
         if name in own and own[name].shape == tensor.shape
     }
     target.load_state_dict(fitting, strict=False)

@@ -14,15 +14,14 @@ from panoptic_ros.training.warm_start import warm_start
 SAMPLES = [(torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8), None) for _ in range(16)]
 
 
-@pytest.fixture(scope="module")
-def semantic(tmp_path_factory):
+def saved(architecture, path):
+    """Return a random network and the path without suffix that it was saved to."""
     torch.manual_seed(1)
-    network = build(SEMANTIC)
-    path = tmp_path_factory.mktemp("weights") / "semantic"
+    network = build(architecture)
     save(
         network,
         path,
-        architecture=SEMANTIC,
+        architecture=architecture,
         label_set="cityscapes",
         command="the command",
         data="",
@@ -30,6 +29,11 @@ def semantic(tmp_path_factory):
         scores={},
     )
     return network, str(path)
+
+
+@pytest.fixture(scope="module")
+def semantic(tmp_path_factory):
+    return saved(SEMANTIC, tmp_path_factory.mktemp("weights") / "semantic")
 
 
 def test_a_network_for_other_classes_takes_all_but_its_last_layer(semantic):
@@ -53,6 +57,27 @@ def test_a_detector_takes_the_semantic_network_s_backbone(semantic):
     ours = list(target.backbone.body.state_dict().values())
     theirs = list(source.backbone.state_dict().values())
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_a_shared_network_takes_all_of_a_detector(tmp_path):
+    source, path = saved(DETECTOR, tmp_path / "instance")
+    settings = {k: v for k, v in DETECTOR.items() if k not in ("num_classes", "fpn_channels")}
+    shared = {
+        "name": "shared_panoptic",
+        "num_classes": 19,
+        "num_things": DETECTOR["num_classes"],
+        "backbone": settings.pop("backbone"),
+        "fpn_channels": DETECTOR["fpn_channels"],
+        "semantic": {"name": "fpn_branch", "channels": 32},
+        "instances": settings,
+    }
+    target = build(shared)
+    warm_start(target, path)
+    for part in ("backbone", "rpn", "roi_heads"):
+        owner = target if part == "backbone" else target.instances
+        ours, theirs = (getattr(n, part).state_dict() for n in (owner, source))
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[k], theirs[k]) for k in ours)
 
 
 def test_another_backbone_takes_nothing_and_says_so(semantic):
