@@ -37,15 +37,17 @@ from panoptic_ros.training.warm_start import warm_start
 class HeadConfig(TrainingConfig):
     """Add the head's inputs to the common settings.
 
-    model: a model file (name or path) whose two networks are frozen, with the sizes of image
-    and the rules that they run with; or semantic, instance: their checkpoints (names of
-    weights, or paths without suffix) or ONNX descriptions (.yaml), at the frames' own size;
+    model: a model file (name or path) whose networks are frozen, with the sizes of image
+    and the rules that they run with; or, at the frames' own size, network: the checkpoint of
+    a shared one (a name of weights, or a path without suffix), or semantic, instance: those
+    of two, or their ONNX descriptions (.yaml);
     least_score: detections below it are no training samples, 0..1; window: longest side of
     a training crop in pixels; selection_stride: every n-th training frame, n this number, is not
     trained on, but decides which state of each class's CNN is kept.
     """
 
     model: str = ""
+    network: str = ""
     semantic: str = ""
     instance: str = ""
     least_score: float = 0.5
@@ -54,12 +56,13 @@ class HeadConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.model and (self.semantic or self.instance):
-            raise ValueError("set model, or semantic and instance, not both")
+        if sum(map(bool, (self.model, self.network, self.semantic or self.instance))) > 1:
+            raise ValueError("set model, or network, or semantic and instance: one of them")
         for name in ("semantic", "instance"):
-            if not self.model and not getattr(self, name):
+            if not (self.model or self.network or getattr(self, name)):
                 raise ValueError(
-                    f"set {name}: the checkpoint of the frozen {name} network (or set model)"
+                    f"set {name}: the checkpoint of the frozen {name} network "
+                    "(or set model, or network)"
                 )
         if self.selection_stride < 2:
             raise ValueError(f"selection_stride is {self.selection_stride}; it must be >= 2")
@@ -162,11 +165,11 @@ class HeadTask(Task):
                     f"the head for {self.labels.name!r}"
                 )
             return model
-        semantic, instances = (
-            NetworkConfig(str(find(name) or Path(name).expanduser()))
-            for name in (self.config.semantic, self.config.instance)
+        semantic, instances, network = (
+            NetworkConfig(str(find(name) or Path(name).expanduser())) if name else None
+            for name in (self.config.semantic, self.config.instance, self.config.network)
         )
-        return ModelConfig("frozen", self.labels, semantic, instances)
+        return ModelConfig("frozen", self.labels, semantic, instances, network)
 
     def collate(self, samples: list[HeadSample]) -> list[tuple[Tensor, Tensor, int]]:
         """Return stacked masks, target and class of each sample: sizes differ."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
@@ -57,6 +58,11 @@ class TrainingLog:
         """Record validation scores, in percent, after a number of steps."""
         self._bar.write(f"step {step}: " + ", ".join(f"{k} {v:.2f}" for k, v in values.items()))
         self._write("scores", step, values)
+
+    def pictures(self, step: int, pictures: Mapping[str, np.ndarray]) -> None:
+        """Show pictures, uint8 [H, W, 3], RGB, after a number of steps; in TensorBoard only."""
+        for name, picture in pictures.items():
+            self._board.add_image(f"samples/{name}", picture, step, dataformats="HWC")
 
     def _write(self, name: str, step: int, values: Mapping[str, float]) -> None:
         for key, value in values.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -31,14 +31,28 @@ ENDLESS_STEPS = 1 << 40
 
 @dataclass(frozen=True)
 class Outcome:
-    """Hold the end of a training: its module on the CPU, scores in percent, where it ran."""
+    """Hold the result of a training: a module on the CPU, its scores in percent, where it ran.
+
+    steps: all that were taken; best_step: the one after which the module was as it is, None
+    for the last.
+    """
 
     trainee: Trainee
     scores: Mapping[str, float]
     steps: int
+    best_step: int | None
     device: str
     processes: int
     is_main: bool
+
+
+@dataclass(frozen=True)
+class Best:
+    """Hold the best validated state so far: after which step, its scores, its tensors."""
+
+    step: int
+    scores: dict[str, float]
+    trainee: dict[str, Tensor]
 
 
 def train(task: Task, run: Path) -> Outcome:
@@ -61,16 +75,22 @@ def train(task: Task, run: Path) -> Outcome:
         optimizer.load_state_dict(state["optimizer"])
         first = state["step"] if config.minutes else min(state["step"], config.steps)
         seconds = state.get("seconds", 0.0)
+    best = Best(**state["best"]) if state is not None and state.get("best") else None
     loader = _loader(task, first)
     trainee, optimizer, loader = accelerator.prepare(task.trainee, optimizer, loader)
     if accelerator.scaler is not None and state is not None:
         accelerator.scaler.load_state_dict(state["scaler"])
-    session = _Session(accelerator, task, trainee, optimizer, run, Schedule(config, seconds))
+    session = _Session(accelerator, task, trainee, optimizer, run, Schedule(config, seconds), best)
     scores = session.loop(loader, first)
+    trained: Trainee = accelerator.unwrap_model(trainee).cpu().eval()
+    best = session.best
+    if best is not None:
+        trained.load_state_dict(best.trainee)
     outcome = Outcome(
-        trainee=accelerator.unwrap_model(trainee).cpu().eval(),
-        scores=scores,
+        trainee=trained,
+        scores=scores if best is None else best.scores,
         steps=session.done,
+        best_step=None if best is None else best.step,
         device=_device_name(accelerator.device),
         processes=processes,
         is_main=accelerator.is_main_process,
@@ -141,6 +161,7 @@ class _Session:
         optimizer: torch.optim.Optimizer,
         run: Path,
         schedule: Schedule,
+        best: Best | None,
     ) -> None:
         self.accelerator = accelerator
         self.task = task
@@ -149,6 +170,7 @@ class _Session:
         self.optimizer = optimizer
         self.run = run
         self.schedule = schedule
+        self.best = best
         self.done = 0
         self._unusable = 0
 
@@ -245,6 +267,7 @@ class _Session:
                 "trainee": self.accelerator.unwrap_model(self.trainee).state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "scaler": scaler.state_dict() if scaler is not None else {},
+                "best": None if self.best is None else asdict(self.best),
             },
         )
 
@@ -258,10 +281,20 @@ class _Session:
             )
         total = accelerator.reduce(torch.from_numpy(counts).to(accelerator.device), "sum")
         scores = self.task.scores(trainee, total.cpu().numpy())
-        trainee.train()
         if log:
             log.scores(step, scores)
+            with torch.no_grad(), accelerator.autocast():
+                log.pictures(step, self.task.pictures(trainee))
+        self._keep_best(step, scores, trainee)
+        trainee.train()
         return scores
+
+    def _keep_best(self, step: int, scores: Mapping[str, float], trainee: Trainee) -> None:
+        """Keep a state that is better than all before; the same one in all processes."""
+        key = self.task.chosen_by
+        if key and (self.best is None or scores[key] > self.best.scores[key]):
+            tensors = {n: t.detach().cpu().clone() for n, t in trainee.state_dict().items()}
+            self.best = Best(step, dict(scores), tensors)
 
 
 def _accelerator(task: Task) -> Accelerator:

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from panoptic_ros.datasets import Sample
 from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.fusion.stack import stack
 from panoptic_ros.labels import LabelSet, label_set
 from panoptic_ros.model.shared_predictor import SharedPredictor
 from panoptic_ros.networks import SharedPanopticNetwork, build
 from panoptic_ros.networks.panoptic.shared import RegionHead
+from panoptic_ros.prediction import PanopticPrediction
 from panoptic_ros.scores.panoptic_quality import PanopticQuality
 from panoptic_ros.scores.segments import label_image_segments
 from panoptic_ros.training.augment import Augmentation
@@ -27,8 +29,10 @@ from panoptic_ros.training.settings import AugmentationConfig, TrainingConfig
 from panoptic_ros.training.targets import instance_target, semantic_target
 from panoptic_ros.training.task import Task, Trainee
 from panoptic_ros.training.warm_start import warm_start
+from panoptic_ros.visualization import colorize
 
 Target = tuple[Tensor, dict[str, Tensor]]
+SHOWN_FRAMES = 2
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,8 @@ class PanopticTrainee(Trainee):
 class PanopticTask(Task):
     """Hold everything that training a shared network needs."""
 
+    chosen_by = "PQ"
+
     def __init__(self, config: PanopticConfig, train: Frames, val: Frames) -> None:
         self.config = config
         self.labels: LabelSet = label_set(config.label_set)
@@ -115,6 +121,7 @@ class PanopticTask(Task):
             network, class_weights(pixels, config.largest_class_weight), config
         )
         self._val = val
+        self._options = FusionOptions(stuff_area_limit=config.stuff_area_limit)
 
     def _target(self, ids: np.ndarray) -> Target:
         return (
@@ -133,10 +140,9 @@ class PanopticTask(Task):
     def validate(self, trainee: Trainee, share: tuple[int, int]) -> np.ndarray:
         """Return per class the summed IoU, found, spurious and missed, float64 [4, C]."""
         predict = SharedPredictor(trainee.network, self.labels)
-        options = FusionOptions(stuff_area_limit=self.config.stuff_area_limit)
         quality = PanopticQuality.of(self.labels)
         for frame in validation_frames(self._val, self.config, share):
-            merged = stack(*predict(frame.load_image()), options)
+            merged = stack(*predict(frame.load_image()), self._options)
             truth = frame.load_instance_ids()
             quality.add(*label_image_segments(truth, merged.labels, self.labels))
         return np.stack([quality.iou, quality.tp, quality.fp, quality.fn]).astype(float)
@@ -157,3 +163,18 @@ class PanopticTask(Task):
             "PQ stuff": 100 * results["stuff"]["pq"],
             **{f"PQ {self.labels[i].name}": 100 * c["pq"] for i, c in occurring.items()},
         }
+
+    def pictures(self, trainee: Trainee) -> Mapping[str, np.ndarray]:
+        """Return two validation frames: camera, semantic classes and merged labels of each."""
+        predict = SharedPredictor(trainee.network, self.labels)
+        frames = validation_frames(self._val, self.config, (0, 1))
+        shown = frames[:: max(1, len(frames) - 1)][:SHOWN_FRAMES]
+        return {frame.name: self._picture(predict, frame) for frame in shown}
+
+    def _picture(self, predict: SharedPredictor, frame: Sample) -> np.ndarray:
+        image = frame.load_image()
+        semantic, instances = predict(image)
+        merged = stack(semantic, instances, self._options)
+        classes = PanopticPrediction(self.labels.ids[semantic.channels.cpu().numpy()])
+        colors = (colorize(labels, self.labels) for labels in (classes, merged))
+        return np.concatenate([image, *colors])

@@ -85,6 +85,7 @@ def _export(task: Task, outcome: Outcome, output: Path, command: str, data: dict
         scores={name: round(value, 3) for name, value in outcome.scores.items()},
         half_precision=True,
         steps=outcome.steps,
+        **({} if outcome.best_step is None else {"best_step": outcome.best_step}),
         device=outcome.device,
         processes=outcome.processes,
         torch=torch.__version__,

@@ -35,13 +35,16 @@ class Task(ABC):
 
     config: its settings; trainee: the module that is trained; samples: the data set of
     training samples, indexed by sample number without end; unused_parameters: whether a
-    step may leave parameters without a gradient; notes: more for the side file.
+    step may leave parameters without a gradient; chosen_by: the score whose highest value
+    says which validated state is the result, empty: the last one is; notes: more for the
+    side file.
     """
 
     config: TrainingConfig
     trainee: Trainee
     samples: Dataset
     unused_parameters = False
+    chosen_by = ""
     notes: Mapping[str, Any] = MappingProxyType({})
 
     @abstractmethod
@@ -58,3 +61,7 @@ class Task(ABC):
     @abstractmethod
     def scores(self, trainee: Trainee, counts: np.ndarray) -> Mapping[str, float]:
         """Return scores in percent from the counts of the whole validation set."""
+
+    def pictures(self, trainee: Trainee) -> Mapping[str, np.ndarray]:
+        """Return pictures of what is learned, uint8 [H, W, 3], RGB, by name; here none."""
+        return {}

@@ -6,15 +6,18 @@ import torch
 import toy
 from model_file import write
 
+from panoptic_ros.checkpoints import read_side_file, save
 from panoptic_ros.datasets import open_dataset
 from panoptic_ros.labels import CITYSCAPES, INSTANCE_DIVISOR, class_ids
-from panoptic_ros.networks import PanopticHead
+from panoptic_ros.networks import PanopticHead, build
+from panoptic_ros.pipeline import PanopticPipeline
 from panoptic_ros.prediction import InstancePrediction, SemanticPrediction
 from panoptic_ros.resources import share_dir
 from panoptic_ros.training import head as head_module
 from panoptic_ros.training.head import HeadConfig, HeadTask
 from panoptic_ros.training.head_inputs import HeadInputs, prepare
 from panoptic_ros.training.loop import train
+from panoptic_ros.training.runs import start
 from panoptic_ros.training.settings import read
 
 PERSON, CAR = 24, 26
@@ -178,8 +181,56 @@ def test_any_model_gives_the_frozen_networks(splits, tmp_path):
     assert stored["logits"].shape[0] == len(CITYSCAPES)
 
 
-def test_a_model_and_a_pair_of_networks_exclude_each_other():
-    with pytest.raises(ValueError, match="set model, or semantic and instance, not both"):
-        _config("model=cityscapes")
-    with pytest.raises(ValueError, match=r"set instance: .* \(or set model\)"):
-        read(HeadConfig, HEAD_SETTINGS, ["semantic=s"])
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["semantic=s", "instance=i", "model=m"], "set model, or network, or semantic and"),
+        (["semantic=s", "network=n"], "set model, or network, or semantic and instance: one"),
+        (["model=m", "network=n"], "set model, or network, or semantic and instance: one"),
+        (["semantic=s"], r"set instance: .* \(or set model, or network\)"),
+        ([], r"set semantic: .* \(or set model, or network\)"),
+    ],
+)
+def test_what_is_frozen_is_said_once(settings, words):
+    with pytest.raises(ValueError, match=words):
+        read(HeadConfig, HEAD_SETTINGS, settings)
+
+
+def test_a_head_trains_on_a_shared_network_and_runs_on_it(splits, oracle, tmp_path):
+    network = save_shared(tmp_path / "panoptic")
+    data = splits[0][0].image.parents[3]
+    small = ["workers=0", "batch_size=2", "steps=1", "selection_stride=3", f"network={network}"]
+    start("head", HEAD_SETTINGS, small, data, tmp_path / "run", tmp_path / "head", "")
+    digest = read_side_file(network)["sha256"]
+    assert read_side_file(tmp_path / "head")["trained_for"] == {"network": digest}
+    model = tmp_path / "shared.yaml"
+    model.write_text(
+        "label_set: cityscapes\nfusion: conv_head\n"
+        "network: {weights: ./panoptic}\nhead: {weights: ./head}\n"
+    )
+    pipeline = PanopticPipeline.load(str(model), device="cpu")
+    assert pipeline.fusion_name == "conv_head"
+    image = splits[1][0].load_image()
+    assert pipeline(image).labels.shape == image.shape[:2]
+
+
+def save_shared(path):
+    architecture = {
+        "name": "shared_panoptic",
+        "num_classes": 19,
+        "num_things": 8,
+        "fpn_channels": 32,
+        "semantic": {"name": "fpn_branch", "channels": 32},
+        "instances": {"name": "yolact", "channels": 32},
+    }
+    save(
+        build(architecture),
+        path,
+        architecture=architecture,
+        label_set="cityscapes",
+        command="",
+        data={},
+        seed=0,
+        scores={},
+    )
+    return path

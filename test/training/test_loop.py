@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from linear import VALIDATION_FRAMES, LinearSamples, LinearTask, LinearTrainee
@@ -177,6 +178,66 @@ def test_an_interrupted_training_of_minutes_runs_on_for_the_rest(tmp_path, clock
     outcome = train(LinearTask(minutes=0.5, checkpoint_interval=10**6), tmp_path)
     assert outcome.steps == 10 + 18
     assert train(LinearTask(minutes=0.5), tmp_path).steps == 28
+
+
+class _Judged(LinearTask):
+    """Validate after steps 2, 4, 6 and 8, with the PQ that is given for each."""
+
+    chosen_by = "PQ"
+
+    def __init__(self, given, last=10**6):
+        super().__init__(validation_interval=2)
+        self.samples = _Interrupted(last)
+        self.seen = {}
+        self._left = iter(given.items())
+
+    def scores(self, trainee, counts):
+        step, quality = next(self._left)
+        self.seen[step] = {k: v.clone() for k, v in trainee.state_dict().items()}
+        return {"PQ": quality, "mIoU": 50.0}
+
+
+@pytest.mark.parametrize(
+    ("given", "best"),
+    [
+        ({2: 10.0, 4: 30.0, 6: 20.0, 8: 25.0}, 4),
+        ({2: 1.0, 4: 2.0, 6: 3.0, 8: 4.0}, 8),
+        ({2: 0.0, 4: 0.0, 6: 0.0, 8: 0.0}, 2),
+    ],
+    ids=["in between", "the last", "the first of equals"],
+)
+def test_the_best_validated_state_is_the_result(tmp_path, given, best):
+    task = _Judged(given)
+    outcome = train(task, tmp_path)
+    assert (outcome.steps, outcome.best_step) == (8, best)
+    assert outcome.scores == {"PQ": given[best], "mIoU": 50.0}
+    assert _equal(outcome.trainee.state_dict(), task.seen[best])
+
+
+def test_the_best_state_outlives_an_interruption(tmp_path):
+    later = {4: 10.0, 6: 20.0, 8: 25.0}
+    whole = train(_Judged({2: 30.0, **later}), tmp_path / "whole")
+    # The checkpoint is of step 3: what was best after step 2 is in it.
+    with pytest.raises(KeyboardInterrupt):
+        train(_Judged({2: 30.0}, last=16), tmp_path / "parts")
+    resumed = train(_Judged(later), tmp_path / "parts")
+    assert (resumed.best_step, resumed.scores) == (2, whole.scores)
+    assert _equal(resumed.trainee.state_dict(), whole.trainee.state_dict())
+    # What is trained on is the last state, not the best.
+    last = [load_state(tmp_path / run)["trainee"] for run in ("whole", "parts")]
+    assert _equal(*last)
+    assert not _equal(last[0], whole.trainee.state_dict())
+
+
+def test_pictures_of_a_validation_are_logged(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    task = LinearTask(steps=4, validation_interval=2)
+    task.pictures = lambda trainee: {"frame": np.full((4, 6, 3), 9, np.uint8)}
+    train(task, tmp_path)
+    board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    shown = board.Images("samples/frame")
+    assert [(p.step, p.height, p.width) for p in shown] == [(2, 4, 6), (4, 4, 6)]
 
 
 def test_a_schedule_of_steps_ignores_the_clock(clock):

@@ -89,6 +89,17 @@ def test_validation_counts_add_up_over_processes(make_task):
     assert whole[1, car] + whole[3, car] == 4
 
 
+def test_pictures_show_two_frames_and_what_is_made_of_them(make_task):
+    task = make_task(ONE_STAGE)
+    task.trainee.eval()
+    pictures = task.pictures(task.trainee)
+    assert list(pictures) == [f"toytown_00100{i}_000000" for i in (0, 1)]
+    for name, picture in pictures.items():
+        assert (picture.shape, picture.dtype) == ((3 * 128, 256, 3), np.uint8)
+        image, _ = toy.frame(int(name.split("_")[1]))
+        assert np.array_equal(picture[:128], image)
+
+
 def test_scores_are_panoptic_quality(make_task):
     task = make_task(ONE_STAGE)
     counts = np.zeros((4, 19))

@@ -58,6 +58,24 @@ def test_weights_and_side_file_say_what_was_done(data, tmp_path):
     assert yaml.safe_load(_config("semantic").read_text()).keys() <= side["settings"].keys()
 
 
+def test_a_shared_network_is_the_best_validated_and_says_after_which_step(data, tmp_path):
+    small = [
+        "architecture.fpn_channels=32",
+        "architecture.semantic.channels=32",
+        "architecture.instances={name: yolact, channels: 32}",
+        "augmentation.crop=[64, 64]",
+    ]
+    steps = ["steps=3", "validation_interval=1", "validation_frames=1", *SMALL[2:]]
+    start("panoptic", _config("panoptic"), [*small, *steps], data, tmp_path, tmp_path / "out", "")
+    side = read_side_file(tmp_path / "out")
+    with (tmp_path / "scores.csv").open() as file:
+        scores = {int(row["step"]): float(row["PQ"]) for row in csv.DictReader(file)}
+    assert set(scores) == {1, 2, 3}
+    best = max(scores, key=scores.__getitem__)
+    assert (side["steps"], side["best_step"]) == (3, best)
+    assert side["scores"]["PQ"] == pytest.approx(scores[best], abs=1e-3)
+
+
 def test_the_side_file_names_the_initial_weights(data, tmp_path):
     start_from = folded_file.write(tmp_path / "mobilenet.safetensors")
     _start(data, tmp_path / "first", [*SMALL, "steps=1", f"initialize={start_from}"])
