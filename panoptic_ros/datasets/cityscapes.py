@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from panoptic_ros.datasets.classes import check_cityscapes_classes
+from panoptic_ros.datasets.classes import WANTED_IDS, check_cityscapes_classes, hold_train_ids
 from panoptic_ros.datasets.picture_files import (
     PICTURES,
     first_file,
@@ -20,16 +20,15 @@ from panoptic_ros.datasets.picture_files import (
     unique_names,
 )
 from panoptic_ros.documents import make, read_json
-from panoptic_ros.labels import CITYSCAPES, INSTANCE_DIVISOR, LabelSet, class_ids, encode
+from panoptic_ros.labels import CITYSCAPES, LabelSet, class_ids, encode
 from panoptic_ros.messages.images import MAX_PIXELS
 
 LAYOUT = (
     "ROOT/leftImg8bit/SPLIT/CITY/*_leftImg8bit.png (or .jpg, or without CITY) with "
     "ROOT/gtFine/SPLIT/CITY/*_gtFine_instanceIds.png and *_gtFine_labelIds.png"
 )
-_WANTED = "needed are label ids (road 7 ... bicycle 33), as *_gtFine_labelIds.png holds them"
-# Void of train ids, and a number plate's (id -1) in a file of label ids.
-_TRAIN_VOID = 255
+# A number plate's (id -1) in a file of label ids.
+_PLATE = 255
 # Share of pixels in which both files may be of two minds.
 LARGEST_DIFFERENCE = 1e-3
 
@@ -70,8 +69,8 @@ class Sample:
         if self.instance_ids.suffix == ".json":
             return draw_polygons(self.instance_ids)
         instances = read_labels(self.instance_ids, np.uint16)
-        if _hold_train_ids(instances):
-            raise ValueError(f"{self.instance_ids} looks like train ids (0..18); {_WANTED}")
+        if hold_train_ids(instances):
+            raise ValueError(f"{self.instance_ids} looks like train ids (0..18); {WANTED_IDS}")
         self._check(class_ids(instances), self.load_label_ids())
         return instances
 
@@ -83,28 +82,19 @@ class Sample:
                 f"{self.label_ids.name} {list(labels.shape)}"
             )
         # Number plates, id -1, are 255 in one file and 65535 in the other.
-        differ = (classes != labels) & (labels != _TRAIN_VOID)
+        differ = (classes != labels) & (labels != _PLATE)
         if np.count_nonzero(differ) <= LARGEST_DIFFERENCE * differ.size:
             return
         known = np.isin(classes, CITYSCAPES.ids)
         train_ids = np.searchsorted(CITYSCAPES.ids, classes[known])
         if known.any() and np.mean(train_ids == labels[known]) > 1 - LARGEST_DIFFERENCE:
-            raise ValueError(f"{self.label_ids} looks like train ids (0..18); {_WANTED}")
+            raise ValueError(f"{self.label_ids} looks like train ids (0..18); {WANTED_IDS}")
         y, x = np.argwhere(differ)[0]
         raise ValueError(
             f"{self.label_ids} and {self.instance_ids} disagree at {np.count_nonzero(differ)} "
             f"pixels: at row {y}, column {x} one says class {labels[y, x]}, the other "
             f"{classes[y, x]}; make both from the same annotation"
         )
-
-
-def _hold_train_ids(instances: np.ndarray) -> bool:
-    """Say whether instance ids are made of train ids, of which 11..18 are things, 255 is void."""
-    values = np.unique(instances)
-    classes = class_ids(values)
-    is_telling = (values == _TRAIN_VOID) | ((values >= INSTANCE_DIVISOR) & (classes >= 11))
-    fits = (classes < len(CITYSCAPES)) | (values == _TRAIN_VOID)
-    return bool(is_telling.any() and fits.all())
 
 
 class Cityscapes(Sequence[Sample]):

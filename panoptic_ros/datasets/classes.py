@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
 from panoptic_ros.datasets.coco_files import Category
-from panoptic_ros.labels import CITYSCAPES, UNLABELED, LabelSet
+from panoptic_ros.labels import CITYSCAPES, INSTANCE_DIVISOR, UNLABELED, LabelSet, class_ids
+
+TRAIN_VOID = 255
+WANTED_IDS = "needed are label ids (road 7 ... bicycle 33), as *_gtFine_labelIds.png holds them"
 
 # COCO-panoptic's names -> Cityscapes'. Rider, pole, traffic sign but for the stop sign, and
 # with them all that Cityscapes splits finer than COCO, have no counterpart.
@@ -66,3 +71,15 @@ def check_cityscapes_classes(labels: LabelSet) -> None:
             f"{labels.name!r} has other classes ({', '.join(other[:5])}); "
             "choose a model with label set 'cityscapes'"
         )
+
+
+def hold_train_ids(instances: np.ndarray) -> bool:
+    """Say whether a label image is made of train ids, of which 11..18 are things, 255 is void.
+
+    instances: integer [H, W], class_id or class_id * 1000 + n.
+    """
+    values = np.unique(instances)
+    classes = class_ids(values)
+    is_telling = (values == TRAIN_VOID) | ((values >= INSTANCE_DIVISOR) & (classes >= 11))
+    fits = (classes < len(CITYSCAPES)) | (values == TRAIN_VOID)
+    return bool(is_telling.any() and fits.all())

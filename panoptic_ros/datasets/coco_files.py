@@ -42,12 +42,14 @@ class Category:
 class Annotation:
     """Hold one image's entry: the PNG's name and its segments as the JSON lists them.
 
-    infos: segment id -> its `segments_info`; of an id listed twice, the last.
+    infos: segment id -> its `segments_info`; of an id listed twice, the last; repeated: how
+    many entries name an id that an earlier one named.
     """
 
     image_id: int | str
     file_name: str
     infos: dict[int, Mapping[str, Any]]
+    repeated: int = 0
 
     def column(self, key: str, default: int = 0) -> np.ndarray:
         """Return one integer field of every segment, int64 [S]."""
@@ -90,15 +92,17 @@ def read_file(path: Path) -> PanopticFile:
 
 
 def _annotation(entry: _Fields) -> Annotation:
-    infos = {}
-    for info in entry.entries("segments_info"):
+    infos: dict[int, Mapping[str, Any]] = {}
+    listed = list(entry.entries("segments_info"))
+    for info in listed:
         segment_id = info.whole("id", LARGEST_ID)
         fields = {"id": segment_id, "category_id": info.whole("category_id")}
         for key, largest in (("area", LARGEST), ("iscrowd", 1)):
             if key in info.content:
                 fields[key] = info.whole(key, largest)
         infos[segment_id] = fields
-    return Annotation(entry.name("image_id"), entry.path("file_name"), infos)
+    repeated = len(listed) - len(infos)
+    return Annotation(entry.name("image_id"), entry.path("file_name"), infos, repeated)
 
 
 def _category(entry: _Fields) -> Category:
@@ -182,6 +186,31 @@ def true_segments(annotation: Annotation, pairs: Overlaps) -> Segments:
     areas = annotation.column("area", default=-1)
     areas = np.where(areas < 0, _areas(ids, pairs.truth, pairs.pixels), areas)
     return Segments(ids, annotation.column("category_id"), areas, annotation.column("iscrowd") == 1)
+
+
+def truth_faults(
+    annotation: Annotation, pairs: Overlaps, classes: Iterable[int]
+) -> dict[str, list[int]]:
+    """Return what is doubtful in a truth entry, in words, and the segment ids that it is true of.
+
+    classes: the category ids that the file lists. Faults without segments are left out.
+    """
+    ids = np.array(list(annotation.infos), dtype=np.int64)
+    areas = annotation.column("area", default=-1)
+    counted = _areas(ids, pairs.truth, pairs.pixels)
+    present = np.unique(pairs.truth)
+    faults = {
+        "segments whose area is not that of their pixels; the file's counts, as in the "
+        "official scripts": ids[(areas >= 0) & (areas != counted) & (counted > 0)],
+        "segments without a pixel, which nothing can match": ids[counted == 0],
+        "ids of pixels that segments_info does not list, scored as no class": np.setdiff1d(
+            present[present != VOID], ids
+        ),
+        "segments of a category that the file does not list, not scored": ids[
+            ~np.isin(annotation.column("category_id"), list(classes))
+        ],
+    }
+    return {words: found.tolist() for words, found in faults.items() if len(found)}
 
 
 def predicted_segments(annotation: Annotation, pairs: Overlaps, classes: Iterable[int]) -> Segments:

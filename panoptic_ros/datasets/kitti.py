@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from panoptic_ros.datasets.classes import check_cityscapes_classes
+from panoptic_ros.datasets.classes import WANTED_IDS, check_cityscapes_classes, hold_train_ids
 from panoptic_ros.datasets.picture_files import PICTURES, read_labels, read_picture
 from panoptic_ros.labels import CITYSCAPES, INSTANCE_DIVISOR, LabelSet
 
@@ -37,9 +37,9 @@ class KittiSample:
         """Return label ids, uint16 [H, W]: class_id, or class_id * 1000 + n for things.
 
         KITTI's instance 0 marks pixels of a thing class that are not separated into instances;
-        they become the class's group. Raise ValueError for a broken file.
+        they become the class's group. Raise ValueError for a broken file or other ids.
         """
-        return from_kitti(read_labels(self.instance_ids, np.uint16))
+        return from_kitti(_label_ids(self.instance_ids))
 
 
 class Kitti(Sequence[KittiSample]):
@@ -87,6 +87,15 @@ class Kitti(Sequence[KittiSample]):
                 f"{folder} is missing (splits that are there: {splits}); expected {LAYOUT}"
             )
         return folder
+
+
+def _label_ids(path: Path) -> np.ndarray:
+    """Return KITTI's label_id * 256 + n, uint16 [H, W]."""
+    values = read_labels(path, np.uint16)
+    found, numbers = np.divmod(np.unique(values).astype(np.int64), KITTI_DIVISOR)
+    if hold_train_ids(np.where(numbers > 0, found * INSTANCE_DIVISOR + numbers, found)):
+        raise ValueError(f"{path} looks like train ids (0..18) * 256 + n; {WANTED_IDS}")
+    return values
 
 
 def from_kitti(values: np.ndarray) -> np.ndarray:

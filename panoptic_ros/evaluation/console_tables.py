@@ -42,5 +42,6 @@ def quality_table(results: Mapping[str, Any], names: Mapping[int, str]) -> str:
     )
 
 
-def _percentages(entry: Mapping[str, float]) -> list[str]:
-    return [f"{100 * entry[key]:.1f}" for key in _SCORES]
+def _percentages(entry: Mapping[str, float | None]) -> list[str]:
+    scores = [entry[key] for key in _SCORES]
+    return ["-" if score is None else f"{100 * score:.1f}" for score in scores]

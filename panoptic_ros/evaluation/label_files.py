@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -20,12 +22,15 @@ from panoptic_ros.datasets.coco_files import (
     read_annotations,
     read_colors,
     true_segments,
+    truth_faults,
 )
+from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.scores.overlaps import Overlaps, overlaps
-from panoptic_ros.scores.panoptic_quality import PanopticQuality
+from panoptic_ros.scores.panoptic_quality import PanopticQuality, without_scores
 from panoptic_ros.scores.segments import Segments
 
 Comparison = tuple[Overlaps, Segments, Segments]
+Faults = dict[str, list[int]]
 
 
 @dataclass
@@ -35,6 +40,8 @@ class FileScore:
     missing: image ids without a prediction, scored as empty; unused: image ids of predictions
     without truth; broken: one line per file that cannot be used, its path first. An image
     whose prediction is broken is scored as empty, one whose truth is broken not at all.
+    warnings: one line per kind of fault that changes no score, with how often it is there;
+    unscorable: why nothing could be scored, None where something was.
     """
 
     quality: PanopticQuality
@@ -42,6 +49,13 @@ class FileScore:
     missing: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    unscorable: str | None = None
+
+    def results(self) -> dict[str, Any]:
+        """Return `PanopticQuality.results`, its scores None where nothing could be scored."""
+        results = self.quality.results()
+        return without_scores(results) if self.unscorable else results
 
 
 def score_files(
@@ -57,22 +71,90 @@ def score_files(
     truths, categories = read_annotations(truth_json)
     if not categories:
         raise BrokenFile(f"{truth_json}: has no categories, so there are no classes to score")
-    predictions = {a.image_id: a for a in read_annotations(prediction_json)[0]}
+    listed, _ = read_annotations(prediction_json)
+    predictions = {a.image_id: a for a in listed}
     score = FileScore(PanopticQuality({c.id: c.is_thing for c in categories}), categories)
     known = {a.image_id for a in truths}
     score.missing = [str(a.image_id) for a in truths if a.image_id not in predictions]
     score.unused = [str(i) for i in predictions if i not in known]
+    score.warnings += _repeated(truth_json, truths, "each is scored")
+    score.warnings += _repeated(prediction_json, listed, "the last is scored")
+    score.warnings += _train_ids(prediction_json, listed, score.quality.is_thing)
     compare = partial(
         _compare_image, predictions, truth_dir, prediction_dir, score.quality.is_thing
     )
+    faults: dict[str, list[str]] = {}
     # Decoding and most of the counting release Python's lock, so threads are enough.
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        for comparison, broken in tqdm(pool.map(compare, truths), "scoring", len(truths)):
+        found = tqdm(pool.map(compare, truths), "scoring", len(truths))
+        for truth, (comparison, broken, doubtful) in zip(truths, found, strict=True):
             if broken:
                 score.broken.append(broken)
             if comparison:
                 score.quality.add(*comparison)
+            for words, ids in doubtful.items():
+                faults.setdefault(words, []).extend(f"{i} of image {truth.image_id}" for i in ids)
+    score.warnings += [
+        f"{truth_json}: {len(ids)} {words} (the first: {ids[0]})" for words, ids in faults.items()
+    ]
+    score.unscorable = _unscorable(score, truth_json, prediction_json, known, predictions)
     return score
+
+
+def _repeated(path: Path, annotations: Iterable[Annotation], which: str) -> list[str]:
+    """Return a line for images and one for segment ids that are listed more than once."""
+    images = [i for i, count in Counter(a.image_id for a in annotations).items() if count > 1]
+    segments = [a for a in annotations if a.repeated]
+    lines = []
+    if images:
+        lines.append(
+            f"{path}: {len(images)} image ids are listed more than once, {which} "
+            f"(the first: {images[0]!r})"
+        )
+    if segments:
+        count = sum(a.repeated for a in segments)
+        lines.append(
+            f"{path}: {count} segment ids are listed more than once in their image, the last "
+            f"entry counts (the first: in image {segments[0].image_id!r})"
+        )
+    return lines
+
+
+def _train_ids(
+    path: Path, annotations: Iterable[Annotation], classes: Collection[int]
+) -> list[str]:
+    """Return a line where the categories look like train ids and the truth's do not."""
+    used = {int(i) for a in annotations for i in a.column("category_id")}
+    if not used - set(classes) or max(used) >= len(CITYSCAPES) or max(classes) < len(CITYSCAPES):
+        return []
+    return [
+        f"{path}: category ids look like train ids (0..18), the truth's are label ids "
+        f"({min(classes)}..{max(classes)}); write label ids"
+    ]
+
+
+def _unscorable(
+    score: FileScore,
+    truth_json: Path,
+    prediction_json: Path,
+    known: Collection[int | str],
+    predictions: Collection[int | str],
+) -> str | None:
+    if not known:
+        return f"{truth_json} lists no image"
+    if predictions and not any(i in known for i in predictions):
+        return (
+            f"no image id of {prediction_json} ({_some(predictions)}) is in {truth_json} "
+            f"({_some(known)})"
+        )
+    if not score.quality.results()["all"]["n"]:
+        return f"{truth_json} holds no segment to score: all of it is void, groups or broken"
+    return None
+
+
+def _some(ids: Collection[int | str]) -> str:
+    shown = ", ".join(repr(i) for i in list(ids)[:3])
+    return shown if len(ids) <= 3 else f"{shown}, ..."
 
 
 def _compare_image(
@@ -81,24 +163,26 @@ def _compare_image(
     prediction_dir: Path,
     classes: Collection[int],
     truth: Annotation,
-) -> tuple[Comparison | None, str | None]:
-    """Return what `PanopticQuality.add` takes, if the truth can be read, and what is broken."""
+) -> tuple[Comparison | None, str | None, Faults]:
+    """Return what `PanopticQuality.add` takes, if the truth can be read, what is broken, faults."""
     try:
         true_colors = read_colors(truth_dir / truth.file_name)
     except BrokenFile as error:
-        return None, str(error)
-    broken = None
-    if truth.image_id in predictions:
-        prediction = predictions[truth.image_id]
+        return None, str(error), {}
+    prediction = predictions.get(truth.image_id)
+    comparison, broken = None, None
+    if prediction:
         path = prediction_dir / prediction.file_name
         try:
-            return _compare(truth, true_colors, prediction, read_colors(path), classes), None
+            comparison = _compare(truth, true_colors, prediction, read_colors(path), classes)
         except BrokenFile as error:
             broken = str(error)
         except ValueError as error:
             broken = f"{path}: {error}"
-    empty = Annotation(truth.image_id, "", {})
-    return _compare(truth, true_colors, empty, np.zeros_like(true_colors), classes), broken
+    if comparison is None:
+        empty = Annotation(truth.image_id, "", {})
+        comparison = _compare(truth, true_colors, empty, np.zeros_like(true_colors), classes)
+    return comparison, broken, truth_faults(truth, comparison[0], classes)
 
 
 def _compare(

@@ -14,7 +14,7 @@ from panoptic_ros.labels import LabelSet
 from panoptic_ros.scores.cityscapes_ap import cityscapes_average_precision
 from panoptic_ros.scores.confusion import ConfusionMatrix
 from panoptic_ros.scores.mask_ap import MaskFrame, average_precision
-from panoptic_ros.scores.panoptic_quality import PanopticQuality
+from panoptic_ros.scores.panoptic_quality import PanopticQuality, known_scores
 
 VERSION = 1
 
@@ -66,7 +66,7 @@ def frame_pq(frame: FrameScores, strategy: str, labels: LabelSet) -> float | Non
 def _fusion(frames: Sequence[FrameScores], name: str, labels: LabelSet) -> dict[str, Any]:
     scores = [f.fusion[name] for f in frames]
     return {
-        "panoptic": _text_keys(_quality(scores, labels).results(), "per_class"),
+        "panoptic": _text_keys(known_scores(_quality(scores, labels).results()), "per_class"),
         "semantic": _semantic((s.confusion for s in scores), labels),
         "instance_iou": _instance_iou(frames, scores, labels),
         "ap": _mask_ap([MaskFrame(f.truth, f.fusion[name].detections) for f in frames], labels),

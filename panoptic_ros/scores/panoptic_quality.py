@@ -109,6 +109,23 @@ class PanopticQuality:
         return results
 
 
+def known_scores(results: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `PanopticQuality.results` with None for every score where no class occurs at all.
+
+    There 0 would read as a verdict on predictions of which nothing is known.
+    """
+    return dict(results) if results["all"]["n"] else without_scores(results)
+
+
+def without_scores(results: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `PanopticQuality.results` with None in place of every PQ, SQ and RQ."""
+    nothing = dict.fromkeys(("pq", "sq", "rq"))
+    return {
+        **{name: {**results[name], **nothing} for name in ("all", "things", "stuff")},
+        "per_class": {i: {**entry, **nothing} for i, entry in results["per_class"].items()},
+    }
+
+
 def _find(ids: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Return each value's index in ids (distinct, in any order), -1 where it is not there."""
     if not len(ids):

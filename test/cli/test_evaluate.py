@@ -76,6 +76,15 @@ def test_files_without_truth_says_so(files, tmp_path, capsys):
     assert str(tmp_path / "truth.json") in capsys.readouterr().err
 
 
+def test_files_without_an_image_in_common_writes_null_and_fails(files, tmp_path, capsys):
+    path = tmp_path / "prediction.json"
+    path.write_text(path.read_text().replace('"image_id": "frame"', '"image_id": 7'))
+    assert main(["evaluate", "files", *files]) == 2
+    assert "nothing could be scored: no image id of" in capsys.readouterr().err
+    results = json.loads((tmp_path / "new" / "out.json").read_text())
+    assert results["all"]["pq"] is results["per_class"]["26"]["sq"] is None
+
+
 def write_held_out(root):
     rng = np.random.default_rng(0)
     labels = np.full((64, 96), 7, np.uint16)

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from street_files import truth, write_cityscapes, write_model
+from street_files import SIZE, truth, write_cityscapes, write_model
 from waiting import TIMEOUT, wait_for
 
 from panoptic_ros.__main__ import main
@@ -94,6 +94,17 @@ def test_broken_files_are_told_by_name_and_exit_code(folder, tmp_path, capsys):
     assert f"broken: {image} is not an image" in err
     assert "1 broken frames were skipped" in err
     assert (tmp_path / "out" / "results.json").is_file()
+
+
+def test_a_truth_of_void_alone_is_no_zero(tmp_path, capsys):
+    write_cityscapes(tmp_path / "data", 1)
+    for path in (tmp_path / "data" / "gtFine" / "val" / "aachen").iterdir():
+        kind = np.uint8 if "labelIds" in path.name else np.uint16
+        cv2.imwrite(str(path), np.zeros(SIZE, kind))
+    write_model(tmp_path)
+    assert main(words(tmp_path, tmp_path / "out", "--workers", "0")) == 2
+    assert "nothing could be scored: 1 frames of" in capsys.readouterr().err
+    assert quality(tmp_path / "out")["fusion"]["stack"]["panoptic"]["all"]["pq"] is None
 
 
 @pytest.mark.parametrize(

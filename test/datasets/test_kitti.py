@@ -82,3 +82,12 @@ def test_a_model_of_other_classes_is_refused(root):
     other = LabelSet("indoor", (*CITYSCAPES.classes, LabelClass(40, "sofa", True, (0, 0, 0))))
     with pytest.raises(ValueError, match=r"'indoor'.*sofa.*'cityscapes'"):
         Kitti(root, labels=other)
+
+
+def test_train_ids_are_told(root):
+    path = root / "training" / "instance" / "000000_10.png"
+    values = np.full((4, 6), 255 * 256, np.uint16)
+    values[:2] = 13 * 256 + 1
+    cv2.imwrite(str(path), values)
+    with pytest.raises(ValueError, match=rf"{path} looks like train ids .*road 7"):
+        Kitti(root)[0].load_instance_ids()

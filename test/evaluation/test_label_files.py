@@ -157,3 +157,48 @@ def test_an_empty_file_is_no_png(tmp_path):
     path.touch()
     with pytest.raises(BrokenFile, match="truncated or no image"):
         read_colors(path)
+
+
+def in_truth(content):
+    return content["annotations"][0]["segments_info"]
+
+
+@pytest.mark.parametrize(
+    ("side", "change", "words"),
+    [
+        (0, lambda c: in_truth(c)[0].update(area=15), "1 segments whose area .*1 of image a"),
+        (0, lambda c: in_truth(c).append(segment(9, 26)), "1 segments without a pixel.*9 of im"),
+        (0, lambda c: in_truth(c).pop(), "1 ids of pixels that segments_info does not list"),
+        (0, lambda c: in_truth(c)[0].update(category_id=77), "1 segments of a category that the"),
+        (0, lambda c: in_truth(c).append(in_truth(c)[0]), "1 segment ids are listed more than on"),
+        (0, lambda c: c["annotations"].append(c["annotations"][0]), "1 image ids .* each is .*'a'"),
+        (1, lambda c: c["annotations"].append(c["annotations"][0]), "1 image ids .* the last is"),
+        (1, lambda c: in_truth(c)[0].update(category_id=13), "look like train ids .*7..26"),
+    ],
+)
+def test_what_is_doubtful_is_one_warning_with_its_count(side, change, words, sides):
+    edit(sides[side], change)
+    (line,) = score(*sides)[0].warnings
+    assert re.search(f"^{sides[side].json}: .*{words}", line)
+
+
+def test_no_image_id_in_common_is_no_zero(sides):
+    def rename(content):
+        for i, annotation in enumerate(content["annotations"]):
+            annotation["image_id"] = i
+
+    edit(sides[1], rename)
+    found, _ = score(*sides)
+    assert re.search(r"no image id of .*prediction.json \(0, 1\) .*\('a', 'b'\)", found.unscorable)
+    assert found.results()["all"] == {"pq": None, "sq": None, "rq": None, "n": 1}
+    assert found.results()["per_class"][26]["pq"] is None
+
+
+@pytest.mark.parametrize("segments", [[], [segment(1, 26, iscrowd=1)]])
+def test_a_truth_of_void_or_groups_alone_is_no_zero(segments, tmp_path):
+    ids = np.ones((4, 4)) if segments else np.zeros((4, 4))
+    truth = write_side(tmp_path, "truth", {"a": (ids, segments)})
+    prediction = write_side(tmp_path, "prediction", {"a": CAR})
+    found, _ = score(truth, prediction)
+    assert "holds no segment to score" in found.unscorable
+    assert found.results()["all"]["pq"] is None

@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Score, print the tables, write results and report; return 1 if a frame was broken.
 
-    2: what scoring needs is not installed.
+    2: nothing could be scored, or what scoring needs is not installed.
     """
     missing = [f"--{name}" for name in _REQUIRED if getattr(args, name) is None]
     if missing:
@@ -75,5 +75,11 @@ def run(args: argparse.Namespace) -> int:
     print(f"Written: {args.out / 'results.json'}, {args.out / 'report.html'}")
     if outcome.broken:
         print(f"{len(outcome.broken)} broken frames were skipped", file=sys.stderr)
-        return EXIT_BROKEN_FILES
-    return 0
+    if all(f["panoptic"]["all"]["pq"] is None for f in outcome.results["fusion"].values()):
+        print(
+            f"nothing could be scored: {len(evaluation.dataset)} frames of {args.data} are broken "
+            "or all void",
+            file=sys.stderr,
+        )
+        return EXIT_CANNOT_RUN
+    return EXIT_BROKEN_FILES if outcome.broken else 0
