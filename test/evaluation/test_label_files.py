@@ -173,13 +173,23 @@ def in_truth(content):
         (0, lambda c: in_truth(c).append(in_truth(c)[0]), "1 segment ids are listed more than on"),
         (0, lambda c: c["annotations"].append(c["annotations"][0]), "1 image ids .* each is .*'a'"),
         (1, lambda c: c["annotations"].append(c["annotations"][0]), "1 image ids .* the last is"),
-        (1, lambda c: in_truth(c)[0].update(category_id=13), "look like train ids .*7..26"),
     ],
 )
 def test_what_is_doubtful_is_one_warning_with_its_count(side, change, words, sides):
     edit(sides[side], change)
     (line,) = score(*sides)[0].warnings
     assert re.search(f"^{sides[side].json}: .*{words}", line)
+
+
+def test_train_ids_in_a_prediction_are_told(sides):
+    def renumber(content):
+        for annotation in content["annotations"]:
+            annotation["segments_info"][0]["category_id"] = 13
+
+    edit(sides[1], renumber)
+    found, _ = score(*sides)
+    assert len(found.broken) == 2
+    assert re.search("category ids look like train ids .*7..26", found.warnings[0])
 
 
 def test_no_image_id_in_common_is_no_zero(sides):
