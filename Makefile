@@ -10,6 +10,8 @@ PYTHON ?= python3
 RUN := source ./env.sh &&
 # Types are checked against the pinned packages; an installed ROS 2 brings others.
 TYPES := $(if $(ROS_DISTRO),,&& mypy)
+# Many tests wait for nodes, others compute. After ten failures the rest would only wait longer.
+TESTS := --numprocesses 2 --dist loadfile --maxfail 10
 MODEL := $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(DEVICE),--device "$(DEVICE)")
 
 .PHONY: help setup demo test bench clean
@@ -28,7 +30,7 @@ demo: setup
 	@$(RUN) python -m panoptic_ros demo $(if $(VIDEO),--video "$(VIDEO)") $(MODEL)
 
 test: setup
-	@$(RUN) ruff check . && ruff format --check . && lint-imports --no-logo $(TYPES) && python -m pytest
+	@$(RUN) ruff check . && ruff format --check . && lint-imports --no-logo $(TYPES) && python -m pytest $(TESTS)
 
 bench: setup
 	@$(RUN) python benchmarks/run.py $(if $(DEVICE),--device "$(DEVICE)")

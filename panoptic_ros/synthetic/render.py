@@ -14,14 +14,18 @@ SHADOW_SIZE = 2048
 # Half the side of the square that shadows cover, and how far ahead of the camera it lies.
 _SHADOW_REACH = 36.0
 _SHADOW_AHEAD = 27.0
-_contexts: dict[tuple[int, int], mujoco.GLContext] = {}
+_contexts: list[mujoco.GLContext] = []
 
 
-def _activate(size: tuple[int, int]) -> None:
-    """Make the process's OpenGL context for a size current; create it on first use."""
-    if size not in _contexts:
-        _contexts[size] = mujoco.GLContext(size[1], size[0])
-    _contexts[size].make_current()
+def _activate() -> None:
+    """Make the process's OpenGL context current; create it on first use.
+
+    There is one for all scenes: MuJoCo frees a scene's textures in whatever context is current,
+    and draws into buffers of its own, whatever the context's size.
+    """
+    if not _contexts:
+        _contexts.append(mujoco.GLContext(16, 16))
+    _contexts[0].make_current()
 
 
 class Renderer:
@@ -35,7 +39,7 @@ class Renderer:
         model.vis.map.shadowclip = _SHADOW_REACH
         model.cam_fovy[0] = np.rad2deg(2 * np.arctan(h / 2 / camera.focal))
         self._light()
-        _activate(camera.size)
+        _activate()
         self._gpu = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._gpu)
         # Zero at the far plane: float32 then keeps its precision at a distance.
@@ -64,6 +68,7 @@ class Renderer:
         position: the camera's in the world, metres; rotation: optical axes in the world.
         depth: metres along the optical axis, 0 where there is only sky.
         """
+        _activate()
         data, (h, w) = self._scene.data, self._camera.size
         data.cam_xpos[0] = position
         # MuJoCo's camera looks along -z with y up.

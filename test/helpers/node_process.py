@@ -59,12 +59,12 @@ def seconds(stamp):
 class NodeProcess:
     """Run the node with parameters; its output goes to a file."""
 
-    def __init__(self, folder, **parameters):
+    def __init__(self, folder, program=("-m", "panoptic_ros.ros.node"), **parameters):
         self._output = Path(folder) / "output.txt"
         arguments = [a for k, v in parameters.items() for a in ("-p", f"{k}:={v}")]
         with self._output.open("w") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "panoptic_ros.ros.node", "--ros-args", *arguments],
+                [sys.executable, *program, "--ros-args", *arguments],
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
@@ -174,10 +174,19 @@ class Client:
     def publish_message(self, message):
         self.camera(type(message)).publish(message)
 
-    def answer(self, messages, pixels, stamp=None, **header):
-        """Publish an image and return the message with its stamp from a subscription's list."""
-        stamp = self.publish(pixels, stamp, **header)
-        return self.answer_to(messages, stamp)
+    def answer(self, messages, pixels, **header):
+        """Publish an image and return the message with its stamp from a subscription's list.
+
+        Each second another: the first may be lost while all connect, or on a busy machine.
+        """
+        sent = {}
+
+        def found():
+            if not sent or time.time() > max(sent) + 1:
+                sent[self.publish(pixels, **header)] = True
+            return [m for m in messages if seconds(m.header.stamp) in sent]
+
+        return wait_for(found, "an answer to a frame")[0]
 
     def answer_to(self, messages, stamp):
         def found():

@@ -1,17 +1,12 @@
 """What goes wrong in and around the node: it says so, goes on, and answers meanwhile."""
 
-import dataclasses
-import gc
-import threading
 import time
-import weakref
 
 import pytest
-import torch
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
-import rclpy
+import faults
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 from nav_msgs.msg import Odometry
@@ -20,75 +15,52 @@ from panoptic_ros.msg import PanopticInstances
 from rcl_interfaces.msg import Parameter as ParameterMessage
 from rcl_interfaces.msg import ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
-from rclpy.context import Context
-from rclpy.parameter import Parameter
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_srvs.srv import Trigger
-
-from panoptic_ros.ros.lifecycle import PanopticNode
-from panoptic_ros.ros.node import _spin
+from waiting import TIMEOUT
 
 ERROR, WARN, OK = DiagnosticStatus.ERROR, DiagnosticStatus.WARN, DiagnosticStatus.OK
 PIXELS = random_pixels()
 LARGE = random_pixels(720, 1280)
-
-
-class Host:
-    """Run a node in this process as its program does, so that a test can break its parts."""
-
-    def __init__(self, **parameters):
-        self.context = Context()
-        rclpy.init(context=self.context)
-        overrides = [Parameter(name, value=value) for name, value in parameters.items()]
-        self.node = PanopticNode(context=self.context, parameter_overrides=overrides)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=_spin, args=(self.node, self._stop), daemon=True)
-        self._thread.start()
-
-    @property
-    def pipeline(self):
-        return self.node.session.pipeline
-
-    def close(self):
-        self._stop.set()
-        self._thread.join()
-        # Each test has networks of its own: their memory must not wait for a collection.
-        if self.node.session is not None:
-            self.node.trigger_shutdown()
-        self.node.close(0)
-        self.node.destroy_node()
-        rclpy.shutdown(context=self.context)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def without_tcp(domain):
-    """Keep off TCP, which LARGE_DATA uses: taking down many participants of a process hangs."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-        yield
+NEXT_LIFE = ("deactivate", "cleanup", "configure", "activate")
 
 
 @pytest.fixture(scope="module")
-def client(without_tcp):
-    client = Client()
-    yield client
-    client.close()
+def nodes():
+    """Return a list for the node that the tests share until one of them fails."""
+    nodes = []
+    yield nodes
+    for node in nodes:
+        node.kill()
 
 
 @pytest.fixture
-def host(client, tiny_model):
-    host = Host(weights=tiny_model, device="cpu", stall_timeout=0.5)
+def host(request, client, nodes, tiny_model, tmp_path_factory):
+    """Return an active node that nothing has happened to in this life."""
+    if not nodes:
+        parameters = {"weights": tiny_model, "device": "cpu", "stall_timeout": 0.5}
+        nodes.append(faults.BreakableNode(tmp_path_factory.mktemp("node"), **parameters))
     client.wait_until_heard()
-    yield host
-    host.close()
+    failed, reborn = request.session.testsfailed, False
+    yield nodes[0]
+    try:
+        nodes[0].do(faults.mend)
+        reborn = request.session.testsfailed == failed and all(map(client.transition, NEXT_LIFE))
+    finally:
+        if not reborn:
+            nodes.pop().kill()
+
+
+@pytest.fixture(scope="module")
+def heard(client):
+    return client.subscribe("~/labels", Image)
 
 
 @pytest.fixture
-def labels(client, host):
-    labels = client.subscribe("~/labels", Image)
-    answered(client, labels)
-    return labels
+def labels(client, host, heard):
+    answered(client, heard)
+    return heard
 
 
 def answered(client, labels):
@@ -119,17 +91,8 @@ def health_while_sending(client, condition):
 # ---- the network
 
 
-@pytest.fixture
-def hung(host, client, labels, monkeypatch):
-    """Let the inference hang until the event that is returned."""
-    go_on = threading.Event()
-    run = host.pipeline.run
-    monkeypatch.setattr(host.pipeline, "run", lambda image: (go_on.wait(), run(image))[1])
-    yield go_on
-    go_on.set()
-
-
-def test_an_inference_that_hangs_is_an_error_until_it_returns(hung, client, labels):
+def test_an_inference_that_hangs_is_an_error_until_it_returns(host, client, labels):
+    host.do(faults.hang)
     _, message, values = health_while_sending(client, lambda level, *_: level == ERROR)
     assert "inference hangs" in message
     assert "stall_timeout 0.5 s" in message
@@ -139,14 +102,15 @@ def test_an_inference_that_hangs_is_an_error_until_it_returns(hung, client, labe
     assert client.set("stall_timeout", 600.0) == (True, "")
     client.wait_for_health(lambda level, *_: level != ERROR)
     assert client.set("stall_timeout", 0.5) == (True, "")
-    hung.set()
+    host.do(faults.mend)
     answered(client, labels)
     client.wait_for_health(lambda level, message, _: (level, message) == (OK, "active"))
 
 
-def test_a_network_that_hangs_holds_up_no_service(hung, host, client, labels):
+def test_a_network_that_hangs_holds_up_no_service(host, client, labels):
+    host.do(faults.hang)
     health_while_sending(client, lambda level, *_: level == ERROR)
-    first = weakref.ref(host.node.session)
+    host.do(faults.remember_session)
     start = time.monotonic()
     for transition in ("deactivate", "cleanup"):
         assert client.transition(transition)
@@ -164,13 +128,14 @@ def test_a_network_that_hangs_holds_up_no_service(hung, host, client, labels):
     client.wait_until_heard()
     answered(client, labels)
     assert float(client.health()[2]["busy_s"]) > 0
-    assert first() is not None
-    hung.set()
+    assert not host.do(faults.session_is_gone)
+    host.do(faults.mend)
     client.wait_for_health(lambda _l, _m, now: now["busy_s"] == "0.0")
-    assert wait_for(lambda: gc.collect() >= 0 and first() is None, "the first session's end")
+    wait_for(lambda: host.do(faults.session_is_gone), "the first session's end")
 
 
-def test_shutdown_does_not_wait_for_a_network_that_hangs(hung, client):
+def test_shutdown_does_not_wait_for_a_network_that_hangs(host, client):
+    host.do(faults.hang)
     health_while_sending(client, lambda level, *_: level == ERROR)
     assert client.transition("shutdown")
     assert client.state() == "finalized"
@@ -187,58 +152,37 @@ def test_shutdown_does_not_wait_for_a_network_that_hangs(hung, client):
     ],
 )
 def test_whatever_a_network_raises_is_told_and_the_next_frame_taken(
-    host, client, labels, monkeypatch, error, kind
+    host, client, labels, error, kind
 ):
-    def fail(image):
-        raise error
-
-    with monkeypatch.context() as patch:
-        patch.setattr(host.pipeline, "run", fail)
-        # On a busy machine the frame before may be slow enough to be called hanging first.
-        health = health_while_sending(
-            client,
-            lambda level, message, _: (
-                level == ERROR and f"{kind}: {type(error).__name__}" in message
-            ),
-        )
+    host.do(faults.fail, error)
+    # On a busy machine the frame before may be slow enough to be called hanging first.
+    health = health_while_sending(
+        client,
+        lambda level, message, _: level == ERROR and f"{kind}: {type(error).__name__}" in message,
+    )
+    host.do(faults.mend)
     assert int(health[2][f"refused_{kind}"]) > 0
     answered(client, labels)
     client.wait_for_health(lambda level, *_: level != ERROR)
 
 
 @pytest.mark.parametrize(("part", "value"), [(0, float("nan")), (1, float("inf"))])
-def test_networks_that_give_no_numbers_publish_nothing(
-    host, client, labels, monkeypatch, part, value
-):
-    networks = host.pipeline.networks
-
-    class Broken:
-        def __call__(self, *args):
-            found = list(networks(*args))
-            field = dataclasses.fields(found[part])[0].name
-            broken = torch.full_like(getattr(found[part], field), value)
-            found[part] = dataclasses.replace(found[part], **{field: broken})
-            return found
-
-        def __getattr__(self, name):
-            return getattr(networks, name)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(host.pipeline, "networks", Broken())
-        wait_for(lambda: client.health()[2]["frames_waiting"] == "0", "the frames before")
-        labels.clear()
-        health = health_while_sending(client, lambda level, *_: level == ERROR)
-        assert "not finite" in health[1]
-        assert int(health[2]["refused_inference"]) > 0
-        assert labels == []
+def test_networks_that_give_no_numbers_publish_nothing(host, client, labels, part, value):
+    host.do(faults.give_no_numbers, part, value)
+    wait_for(lambda: client.health()[2]["frames_waiting"] == "0", "the frames before")
+    labels.clear()
+    health = health_while_sending(client, lambda level, *_: level == ERROR)
+    assert "not finite" in health[1]
+    assert int(health[2]["refused_inference"]) > 0
+    assert labels == []
+    host.do(faults.mend)
     answered(client, labels)
 
 
 def test_an_inference_thread_that_ended_is_an_error(host, client, labels):
-    host.node.session.worker.stop()
+    host.do(faults.end_worker)
     assert "thread has ended" in client.wait_for_health(lambda level, *_: level == ERROR)[1]
-    for transition in ("deactivate", "cleanup", "configure", "activate"):
-        assert client.transition(transition)
+    assert all(map(client.transition, NEXT_LIFE))
     client.wait_until_heard()
     answered(client, labels)
 
@@ -255,15 +199,11 @@ def test_a_large_image_is_refused_by_a_limit_that_can_be_set(host, client, label
 
 
 @pytest.mark.parametrize("error", [ValueError("bad"), SystemExit(1)])
-def test_a_callback_that_fails_is_named_and_the_node_goes_on(
-    host, client, labels, monkeypatch, error
-):
-    def fail(message):
-        raise error
-
-    with monkeypatch.context() as patch:
-        patch.setattr(host.node.session, "_on_image", fail)
-        health = health_while_sending(client, lambda *h: h[2]["callback_errors"] != "0")
+def test_a_callback_that_fails_is_named_and_the_node_goes_on(host, client, labels, error):
+    before = client.health()[2]["callback_errors"]
+    host.do(faults.fail_callback, error)
+    health = health_while_sending(client, lambda *h: h[2]["callback_errors"] != before)
+    host.do(faults.mend)
     assert health[0] == WARN
     assert f"a callback of /image failed: {type(error).__name__}" in health[1]
     assert "/image" in health[2]["last_callback_error"]
@@ -271,15 +211,11 @@ def test_a_callback_that_fails_is_named_and_the_node_goes_on(
 
 
 def test_timers_and_services_are_callbacks_too(host, client, labels):
-    def fail(*_):
-        raise LookupError("nothing")
-
-    timer = host.node.create_timer(0.01, fail)
+    host.do(faults.add_failing_timer)
     client.wait_for_health(lambda *h: "Timer failed: LookupError" in h[2]["last_callback_error"])
-    timer.cancel()
-    host.node.create_service(Trigger, "broken", fail)
+    host.do(faults.add_failing_service)
     ask = client.node.create_client(Trigger, "broken")
-    assert ask.wait_for_service(60)
+    assert ask.wait_for_service(TIMEOUT)
     ask.call_async(Trigger.Request())
     client.wait_for_health(lambda *h: "/broken failed: LookupError" in h[2]["last_callback_error"])
     answered(client, labels)
@@ -306,6 +242,7 @@ def spoiled(message):
 
 def test_frames_that_are_no_text_disturb_nobody(host, client, labels):
     others = {"camera_info": CameraInfo, "odom": Odometry, "depth": Image, "points": PointCloud2}
+    errors = client.health()[2]["callback_errors"]
     sent = [(client.camera(), spoiled(image_message(PIXELS)))]
     for topic, kind in others.items():
         sent.append((client.node.create_publisher(kind, topic, 1), spoiled(kind())))
@@ -316,7 +253,7 @@ def test_frames_that_are_no_text_disturb_nobody(host, client, labels):
             publisher.publish(data)
         time.sleep(0.02)
     answered(client, labels)
-    assert client.health()[2]["callback_errors"] == "0"
+    assert client.health()[2]["callback_errors"] == errors
     for publisher, _ in sent[1:]:
         client.node.destroy_publisher(publisher)
 
@@ -341,9 +278,14 @@ def no_time_is_told(client, publisher, message, key, reason):
 def test_an_image_whose_stamp_is_no_time_is_refused(host, client, labels):
     message = image_message(PIXELS)
     no_time_is_told(client, client.camera(), message, "refused_stamp", "last_refusal")
-    level, words, values = client.health()
+
+    def warned():
+        client.publish_message(message)
+        health = client.health()
+        return health if "is no time" in health[1] else None
+
+    level, _, values = wait_for(warned, "the warning")
     assert level == WARN
-    assert "is no time" in words
     found = counts(values)
     assert found["in"] == found["out"] + found["dropped"] + found["refused"] + found["waiting"]
     answered(client, labels)
@@ -353,6 +295,7 @@ def test_an_image_whose_stamp_is_no_time_is_refused(host, client, labels):
     ("topic", "kind"), [("odom", Odometry), ("depth", Image), ("points", PointCloud2)]
 )
 def test_another_sensors_stamp_that_is_no_time_is_left_out(host, client, labels, topic, kind):
+    errors = client.health()[2]["callback_errors"]
     message = kind()
     if kind is Odometry:
         message.pose.pose.orientation.w = 1.0
@@ -360,7 +303,7 @@ def test_another_sensors_stamp_that_is_no_time_is_left_out(host, client, labels,
     publisher = client.node.create_publisher(kind, topic, 1)
     no_time_is_told(client, publisher, message, f"left_out_{topic}", "last_left_out")
     client.node.destroy_publisher(publisher)
-    assert client.health()[2]["callback_errors"] == "0"
+    assert client.health()[2]["callback_errors"] == errors
     answered(client, labels)
 
 
@@ -399,11 +342,11 @@ def test_frames_that_are_overtaken_are_told(host, client, labels):
         time.sleep(0.02)
         client.publish(PIXELS, now + 9.5)
         health = client.health()
-        return health if health[2]["frames_overtaken"] != "0" else None
+        return health if "an image on /image is 0.500 s behind a newer" in health[1] else None
 
-    level, message, _ = wait_for(told, "the warning")
+    level, _, values = wait_for(told, "the warning")
     assert level == WARN
-    assert "an image on /image is 0.500 s behind a newer" in message
+    assert values["frames_overtaken"] != "0"
 
 
 def test_a_latency_that_cannot_be_is_unknown_and_says_why(host, client, labels):
@@ -440,6 +383,10 @@ def test_the_size_is_of_the_last_frame(host, client, labels):
 # ---- the middleware
 
 
+# Best effort promises no single frame, least of all on a busy machine.
+MOST = 0.8
+
+
 def publish_for_a_while(client, pixels, frames=20):
     for _ in range(frames):
         client.publish(pixels)
@@ -466,16 +413,15 @@ def test_large_images_arrive_or_the_reason_is_told(
             sent += 20
             health = client.health()
             if discovery_range == "SUBNET":
-                return health if int(health[2]["frames_in"]) == sent else None
+                return health if int(health[2]["frames_in"]) >= MOST * sent else None
             return health if health[0] == WARN else None
 
-        _, message, values = wait_for(told, "all frames, or the warning")
+        _, message, values = wait_for(told, "the frames, or the warning")
     finally:
         node.kill()
         client.close()
-    if discovery_range == "SUBNET":
-        assert values["frames_lost"] == "0"
-    else:
+    assert int(values["frames_in"]) + int(values["frames_lost"]) <= sent
+    if discovery_range == "LOCALHOST":
         assert int(values["frames_in"]) < sent / 2
         assert "ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST" in message
         assert "set FASTDDS" not in message
@@ -490,13 +436,14 @@ def test_what_a_full_queue_drops_is_counted_as_lost(host, client, labels):
     answered(client, labels)
     wait_for(lambda: client.health()[2]["frames_waiting"] == "0", "all frames")
     before = counts(client.health()[2])["in"] + int(client.health()[2]["frames_lost"])
-    busy, go_on = threading.Event(), threading.Event()
-    timer = host.node.create_timer(0.0, lambda: (timer.cancel(), busy.set(), go_on.wait(60)))
-    assert busy.wait(60)
+    host.do(faults.block_callbacks)
     for _ in range(10):
         client.publish(PIXELS)
     time.sleep(0.5)
-    go_on.set()
+    host.do(faults.mend)
     answered(client, labels)
     _, _, values = client.wait_for_health(lambda *h: int(h[2]["frames_lost"]) > 0)
     assert int(values["frames_in"]) + int(values["frames_lost"]) >= before + 11
+    assert client.transition("deactivate")
+    assert client.set("qos.depth", 5) == (True, "")
+    assert client.transition("activate")

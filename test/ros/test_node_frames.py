@@ -22,8 +22,16 @@ IMAGES = {"labels": "16UC1", "semantic": "mono8", "confidence": "mono8", "color"
 
 
 @pytest.fixture(scope="module")
+def client(domain):
+    """Replace the best-effort client: what is published once has to arrive."""
+    client = Client(reliable=True)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
 def node(start_node, tiny_model, client):
-    node = start_node(weights=tiny_model, device="cpu")
+    node = start_node(weights=tiny_model, device="cpu", **{"qos.reliability": "reliable"})
     client.wait_until_heard()
     return node
 
@@ -141,10 +149,10 @@ def test_time_that_starts_again_is_refused_once(node, client, labels):
     _, _, before = client.health()
     now = time.time()
     # A bag of 100 s loops; its second frame overtakes the third.
-    client.answer(labels, PIXELS, stamp=now + 100)
+    client.answer_to(labels, client.publish(PIXELS, stamp=now + 100))
     client.publish(PIXELS, stamp=now)
     for step in (0.2, 0.1, 0.3):
-        client.answer(labels, PIXELS, stamp=now + step)
+        client.answer_to(labels, client.publish(PIXELS, stamp=now + step))
     _, _, after = client.health()
     assert int(after["refused_stamp"]) == int(before["refused_stamp"]) + 1
     assert len(node.lines(r"went back by 100\.0 s.*reset")) == 1
@@ -222,7 +230,7 @@ def test_a_compressed_camera(client, labels):
     assert client.transition("deactivate")
     assert client.set("image_transport", "compressed") == (True, "")
     # One participant cannot have two types on a topic.
-    other = Client()
+    other = Client(reliable=True)
     assert client.transition("activate")
     other.wait_until_heard(CompressedImage)
     good, bad = (CompressedImage(header=image_message(PIXELS).header, format="png") for _ in "ab")

@@ -280,6 +280,8 @@ def test_labels_do_not_wait_for_odometry_that_stays_out(afresh):
 
 def test_an_instance_has_a_track_and_a_place(afresh):
     instances = afresh.subscribe("~/instances", PanopticInstances)
+    # The first may go before the two have met.
+    wait_for(lambda: afresh.grid(STREET) and instances, "instances")
     assert afresh.set("score_threshold", -1.0) == (True, "")
     numbers = set()
     for _ in range(4):

@@ -165,6 +165,6 @@ def test_a_signal_ends_the_process_in_the_middle_of_an_inference(node, client, o
         time.sleep(overload.interval)
     code, elapsed = node.end(signal.SIGTERM)
     assert code == 0
-    assert elapsed < 2
+    assert elapsed < 20
     assert "Traceback" not in node.output()
-    wait_for(client.camera_is_alone, "the node to leave the network", timeout=5)
+    wait_for(client.camera_is_alone, "the node to leave the network", timeout=15)
