@@ -46,12 +46,12 @@ class Candidates:
 def select(
     semantic: SemanticPrediction, instances: InstancePrediction, options: FusionOptions
 ) -> Candidates:
-    """Return the thing instances above the score threshold and within their class's limit.
+    """Return the thing instances above their class's threshold and within its limit.
 
     Boxes, scores and classes cross to the host together, once: the crops that follow
     are cut by host integers, so that no instance waits for the device on its own.
     Instances that are not finite, hold no pixel, or are of a class that is no thing of
-    the label set have no place in a label image and are left out.
+    the label set, or not wanted, have no place in a label image and are left out.
     """
     fields = torch.cat(
         [instances.boxes, instances.scores[:, None], instances.class_ids[:, None]], dim=1
@@ -59,12 +59,13 @@ def select(
     table = fields.to("cpu", torch.float64).numpy()
     scores, class_ids = table[:, 4], np.nan_to_num(table[:, 5]).astype(np.int64)
     order = np.argsort(-scores, kind="stable")
-    things = {c.id for c in semantic.labels.things}
+    things = {c.id for c in semantic.labels.things if options.keeps(c.id)}
     seen: Counter[int] = Counter()
     chosen, values = [], []
     for i in order[np.isfinite(table[order]).all(axis=1)]:
         class_id = int(class_ids[i])
-        if scores[i] < options.score_threshold or class_id not in things:
+        threshold = options.class_thresholds.get(class_id, options.score_threshold)
+        if scores[i] < threshold or class_id not in things:
             continue
         if seen[class_id] >= options.class_limits.get(class_id, INSTANCE_DIVISOR):
             continue

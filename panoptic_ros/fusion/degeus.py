@@ -44,7 +44,8 @@ def degeus(
     boxes = [pixel_box(box, semantic.image_size) for box in candidates.boxes]
     things = _surest_instances(semantic, candidates, boxes, options)
     stuff = _stuff(semantic, things == 0, options)
-    return describe(torch.where(things > 0, things, stuff), candidates, boxes, semantic.labels)
+    labels = torch.where(things > 0, things, stuff)
+    return describe(labels, candidates, boxes, semantic.labels, options)
 
 
 def grow_to_components(semantic: SemanticPrediction, candidates: Candidates) -> Candidates:

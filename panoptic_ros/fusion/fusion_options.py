@@ -14,6 +14,9 @@ class FusionOptions:
     """Hold the thresholds of the merge; names and defaults follow panoptic FPN.
 
     class_limits: most instances of a class (label id), 0..1000; the best ones are taken.
+    class_thresholds: `score_threshold` of the classes (label ids) that have one of their own.
+    classes: label ids of the classes that there are to be, none: all. Pixels of other stuff are
+    unlabeled, instances of other things take no part.
 
     Raise ValueError that names the field and its range.
     Source: Kirillov et al. 2019, "Panoptic Segmentation", section 7, and the COMBINE
@@ -34,6 +37,8 @@ class FusionOptions:
         "An instance holds the pixels where its mask reaches this probability (not 0 or 1).",
     )
     class_limits: Mapping[int, int] = field(default_factory=dict)
+    class_thresholds: Mapping[int, float] = field(default_factory=dict)
+    classes: tuple[int, ...] = ()
     semantic_veto: float = number(
         1.0,
         0.0,
@@ -57,3 +62,12 @@ class FusionOptions:
                     f"class_limits: {limit} for class {class_id}; "
                     f"it must be in 0..{INSTANCE_DIVISOR}"
                 )
+        for class_id, threshold in self.class_thresholds.items():
+            if not 0 <= threshold <= 1:
+                raise ValueError(
+                    f"class_thresholds: {threshold} for class {class_id}; it must be in 0..1"
+                )
+
+    def keeps(self, class_id: int) -> bool:
+        """Return whether a class (label id) is one of `classes`."""
+        return not self.classes or class_id in self.classes

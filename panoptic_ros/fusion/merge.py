@@ -34,17 +34,26 @@ def merge(
     """
     canvas = _lay_instances(semantic, candidates, crops, options)
     labels = torch.where(canvas > 0, canvas, _stuff(semantic, canvas == 0, options))
-    panoptic = describe(labels, candidates, [crop.box for crop in crops], semantic.labels)
+    boxes = [crop.box for crop in crops]
+    panoptic = describe(labels, candidates, boxes, semantic.labels, options)
     return replace(panoptic, masks=list(crops))
 
 
 def describe(
-    labels: Tensor, candidates: Candidates, boxes: Sequence[Box], label_set: LabelSet
+    labels: Tensor,
+    candidates: Candidates,
+    boxes: Sequence[Box],
+    label_set: LabelSet,
+    options: FusionOptions,
 ) -> PanopticPrediction:
     """Return a label image, integer [H, W] on any device, with the list of its segments.
 
     boxes: one per candidate, beyond which the image does not hold the candidate's value.
+    Stuff that is not among the options' classes becomes unlabeled.
     """
+    if unwanted := [c.id for c in label_set.stuff if not options.keeps(c.id)]:
+        ids = torch.tensor(unwanted, dtype=labels.dtype, device=labels.device)
+        labels = labels.masked_fill(torch.isin(labels, ids), UNLABELED)
     image = _to_host(labels, label_set)
     return PanopticPrediction(image, _segments(image, candidates, boxes, label_set))
 

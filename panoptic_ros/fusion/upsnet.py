@@ -56,7 +56,7 @@ def upsnet(
         covered = torch.where(covered.isfinite(), covered, 0)
         values.masked_fill_(logits[is_thing].amax(0) - covered > best, 0)
     _drop_small_stuff(values, semantic, options)
-    return describe(values, candidates, boxes, semantic.labels)
+    return describe(values, candidates, boxes, semantic.labels, options)
 
 
 def _best_stuff(

@@ -13,13 +13,15 @@ from panoptic_ros.grid.costs import COSTS, LETHAL
 from panoptic_ros.grid.grid_options import ProjectionOptions, SemanticGridOptions
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.ground_stage import GroundOptions
-from panoptic_ros.labels import CITYSCAPES
+from panoptic_ros.labels import CITYSCAPES, LabelClass, LabelSet
 from panoptic_ros.options import Option, number, options_of
 from panoptic_ros.ros.parameter_spec import Change, as_yaml, choice, group, parameter
 from panoptic_ros.ros.transforms import is_available
 from panoptic_ros.tracking.tracking_options import TrackingOptions
 
 MODEL_DEFAULT = -1
+# A class and its score.
+_ENTRY = r"[^=,]*[^=,\s]\s*=\s*(0?\.\d+|0|1|0\.|1\.0*)\s*"
 # Options of the merge that the model has, and that a parameter can replace.
 THRESHOLDS = dict(options_of(FusionOptions))
 _HEADER = """\
@@ -257,6 +259,21 @@ class Parameters:
     stuff_area_limit: int = _threshold("stuff_area_limit")
     mask_threshold: float = _threshold("mask_threshold")
     semantic_veto: float = _threshold("semantic_veto")
+    class_thresholds: str = parameter(
+        "",
+        "score_threshold of the classes that have one of their own, as in 'person=0.3, car=0.6'; "
+        "'': the model's own.",
+        pattern=rf"\s*|{_ENTRY}(,{_ENTRY})*",
+        allowed="CLASS=SCORE, with commas between several, each SCORE in 0..1, or ''",
+    )
+    classes: str = parameter(
+        "",
+        "The classes that there are to be, as in 'road, traffic light, person'; '': the model's "
+        "own, which is all of them if it does not say. Pixels of other stuff are unlabeled, other "
+        "things are not there at all. The grid needs the ground's classes.",
+        pattern=r"[^=]*",
+        allowed="names of classes, with commas between several, or ''",
+    )
     max_pixels: int = _or_models_own(
         Option(
             "Images of more pixels are refused before anything is computed: the memory that a "
@@ -281,13 +298,46 @@ class Parameters:
         self.fusion_options(FusionOptions())
         self.ground.options()
 
-    def fusion_options(self, model: FusionOptions) -> FusionOptions:
-        """Return the model's thresholds, replaced where a parameter sets its own.
+    def fusion_options(self, model: FusionOptions, labels: LabelSet | None = None) -> FusionOptions:
+        """Return the model's thresholds and classes, replaced where a parameter sets its own.
 
-        Raise ValueError that names the threshold and its range.
+        labels: the model's, None while there is none: classes are then left as they are. Raise
+        ValueError that names the parameter and what it can be.
         """
-        own = {name: getattr(self, name) for name in THRESHOLDS}
-        return replace(model, **{k: v for k, v in own.items() if v != MODEL_DEFAULT})
+        thresholds = {name: getattr(self, name) for name in THRESHOLDS}
+        own: dict[str, Any] = {k: v for k, v in thresholds.items() if v != MODEL_DEFAULT}
+        if labels is not None and (scores := _entries(self.class_thresholds)):
+            own["class_thresholds"] = _class_thresholds(scores, labels)
+        if labels is not None and (names := _entries(self.classes)):
+            own["classes"] = tuple(_class("classes", name, labels).id for name in names)
+        return replace(model, **own)
+
+
+def _entries(text: str) -> list[str]:
+    return [entry.strip() for entry in text.split(",") if entry.strip()]
+
+
+def _class_thresholds(entries: list[str], labels: LabelSet) -> dict[int, float]:
+    found = {}
+    for entry in entries:
+        name, _, score = entry.partition("=")
+        described = _class("class_thresholds", name.strip(), labels)
+        if not described.is_thing:
+            raise ValueError(
+                f"class_thresholds names {described.name!r}, which is stuff and has no score; "
+                f"it must name some of {[c.name for c in labels.things]}"
+            )
+        found[described.id] = float(score)
+    return found
+
+
+def _class(parameter_name: str, name: str, labels: LabelSet) -> LabelClass:
+    if name not in labels.by_name:
+        raise ValueError(
+            f"{parameter_name} names {name!r}, which the model does not know; "
+            f"it must name some of {list(labels.by_name)}"
+        )
+    return labels.by_name[name]
 
 
 if __name__ == "__main__":

@@ -142,7 +142,8 @@ class Session:
     def use(self, chosen: Parameters) -> None:
         """Do as the parameters say from the next frame on; raise ValueError if impossible."""
         name, options, max_pixels = self._model
-        self.pipeline.set_fusion(chosen.fusion or name, chosen.fusion_options(options))
+        thresholds = chosen.fusion_options(options, self.pipeline.labels)
+        self.pipeline.set_fusion(chosen.fusion or name, thresholds)
         own = chosen.max_pixels != MODEL_DEFAULT
         self.pipeline.max_pixels = chosen.max_pixels if own else max_pixels
 

@@ -15,6 +15,7 @@ from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.grid.grid_options import ProjectionOptions
 from panoptic_ros.grid.semantic_grid import SemanticGridOptions
 from panoptic_ros.grid.window import GridWindow
+from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.resources import share_dir
 from panoptic_ros.ros import parameters
 from panoptic_ros.ros.parameter_spec import declare, leaves, updated
@@ -103,6 +104,10 @@ def test_a_change_touches_only_what_it_names():
         ({"score_threshold": -0.01}, "or -1: the model's own"),
         ({"stuff_area_limit": -2}, "stuff_area_limit"),
         ({"mask_threshold": 0.0}, "mask_threshold"),
+        ({"class_thresholds": "person"}, "class_thresholds is 'person'; it must be CLASS=SCORE"),
+        ({"class_thresholds": "person=0.5, car=1.1"}, "each SCORE in 0..1"),
+        ({"class_thresholds": "=0.5"}, "class_thresholds"),
+        ({"classes": "car=0.5"}, "classes"),
         ({"qos.depth": 0}, "qos.depth"),
         ({"qos.reliability": "sometimes"}, "'best_effort', 'reliable'"),
         ({"image_transport": "theora"}, "'raw', 'compressed'"),
@@ -164,6 +169,21 @@ def test_thresholds_replace_the_models():
     assert Parameters().fusion_options(model) == model
     chosen = Parameters(score_threshold=0.0, stuff_area_limit=0)
     assert chosen.fusion_options(model) == replace(model, score_threshold=0.0, stuff_area_limit=0)
+
+
+def test_classes_replace_the_models():
+    model = FusionOptions(class_thresholds={26: 0.1}, classes=(7,))
+    assert Parameters().fusion_options(model, CITYSCAPES) == model
+    chosen = Parameters(
+        class_thresholds=" person = 0.25,traffic light=1", classes="traffic light , person"
+    )
+    with pytest.raises(ValueError, match="'traffic light', which is stuff"):
+        chosen.fusion_options(model, CITYSCAPES)
+    chosen = replace(chosen, class_thresholds="person = .25,car=1,bus=0.")
+    found = chosen.fusion_options(model, CITYSCAPES)
+    assert found.class_thresholds == {24: 0.25, 26: 1.0, 28: 0.0}
+    assert found.classes == (19, 24)
+    assert chosen.fusion_options(model) == model
 
 
 def test_options_of_the_ground():

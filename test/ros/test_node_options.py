@@ -1,0 +1,111 @@
+"""One active node that sees colours: what users choose of classes, outputs, pictures and rates."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
+pytest.importorskip("onnxruntime", reason="needs onnxruntime, for networks that see colours")
+pytest.importorskip("onnx", reason="needs onnx, to write networks that see colours")
+
+from node_process import Client, wait_for
+from painted_model import paint, write_model
+from panoptic_ros.msg import PanopticInstances
+from sensor_msgs.msg import Image
+
+SHAPE = (64, 96)
+CAR = slice(32, 48), slice(8, 24)
+# Sky over road, with a car.
+PICTURE = paint(SHAPE, "road", ("sky", slice(0, 32), slice(None)), ("car", *CAR))
+
+
+@pytest.fixture(scope="module")
+def client(domain):
+    client = Client(reliable=True)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def node(start_node, client, tmp_path_factory):
+    rows, columns = CAR
+    box = (columns.start, rows.start, columns.stop, rows.stop)
+    model = write_model(tmp_path_factory.mktemp("painted"), SHAPE, box)
+    node = start_node(weights=model, device="cpu", **{"qos.reliability": "reliable"})
+    client.wait_until_heard()
+    return node
+
+
+@pytest.fixture(scope="module")
+def labels(node, client):
+    labels = client.subscribe("~/labels", Image)
+    wait_for(lambda: client.publish(PICTURE) and labels, "labels")
+    return labels
+
+
+@pytest.fixture(scope="module")
+def instances(labels, client):
+    instances = client.subscribe("~/instances", PanopticInstances)
+    wait_for(lambda: client.publish(PICTURE) and instances, "instances")
+    return instances
+
+
+def array_of(message, dtype=np.uint16):
+    return np.frombuffer(message.data, dtype).reshape(message.height, message.width)
+
+
+def values_of(client, labels):
+    """Return the values in the label image of the picture."""
+    stamp = client.publish(PICTURE)
+    return set(np.unique(array_of(client.answer_to(labels, stamp))).tolist())
+
+
+def names_of(client, instances):
+    """Return the names of the picture's instances."""
+    stamp = client.publish(PICTURE)
+    return [i.class_name for i in client.answer_to(instances, stamp).instances]
+
+
+def test_a_class_has_a_threshold_of_its_own_from_the_next_frame_on(client, labels, instances):
+    assert names_of(client, instances) == ["car"]
+    assert client.set("class_thresholds", "person=0.1, car=0.95") == (True, "")
+    assert names_of(client, instances) == []
+    assert client.set("score_threshold", 1.0) == (True, "")
+    assert client.set("class_thresholds", "car=0.85") == (True, "")
+    assert names_of(client, instances) == ["car"]
+    assert client.set("score_threshold", -1.0) == (True, "")
+    assert client.set("class_thresholds", "") == (True, "")
+
+
+@pytest.mark.parametrize(
+    ("classes", "values"),
+    [
+        ("road, car", {0, 7, 26000}),
+        ("sky,road", {0, 7, 23}),
+        ("car", {0, 26000}),
+        ("", {7, 23, 26000}),
+    ],
+)
+def test_other_classes_are_not_there_from_the_next_frame_on(client, labels, classes, values):
+    assert client.set("classes", classes) == (True, "")
+    assert values_of(client, labels) == values
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("class_thresholds", "person=1.5", "CLASS=SCORE"),
+        ("class_thresholds", "road=0.5", "stuff and has no score"),
+        ("class_thresholds", "dog=0.5", "must name some of ['road', 'sidewalk'"),
+        ("classes", "road, dog", "classes names 'dog', which the model does not know"),
+        ("classes", ["road"], "type"),
+    ],
+)
+def test_a_choice_that_cannot_be_is_refused_and_the_old_one_stays(
+    client, labels, name, value, reason
+):
+    old = client.get(name)
+    successful, words = client.set(name, value)
+    assert not successful
+    assert reason in words
+    assert client.get(name) == old
+    assert values_of(client, labels) == {7, 23, 26000}
