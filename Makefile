@@ -2,7 +2,8 @@
 #
 #   VIDEO=file     input of `make demo` (default: sample/town_drive)
 #   WEIGHTS=name   a model file of config/models (demo)
-#   DEVICE=name    auto, cpu or cuda (demo, bench)
+#   DEVICE=name    auto, cpu or cuda (demo, bench); `make bench DEVICE=cuda` needs neither ROS nor
+#                  a network
 #   PYTHON=path    the interpreter to build on (setup; default: python3)
 
 SHELL := /bin/bash
@@ -32,8 +33,14 @@ demo: setup
 test: setup
 	@$(RUN) ruff check . && ruff format --check . && lint-imports --no-logo $(TYPES) && python -m pytest $(TESTS)
 
-bench: setup
+# A machine with a GPU often has neither ROS nor a network: there nothing is set up.
+ON_CUDA := $(filter cuda%,$(DEVICE))
+bench: $(if $(ON_CUDA),,setup)
+ifeq ($(ON_CUDA),)
 	@$(RUN) python benchmarks/run.py $(if $(DEVICE),--device "$(DEVICE)")
+else
+	@PYTHON="$(or $(wildcard .venv/bin/python),$(PYTHON))" benchmarks/gpu.sh
+endif
 
 clean:
 	rm -rf build install log demo_out bench_out *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis

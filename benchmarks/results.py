@@ -12,12 +12,15 @@ import torch
 
 @dataclass(frozen=True)
 class Result:
-    """Hold one figure; milliseconds: the absolute times behind it; about: what was measured."""
+    """Hold one figure; milliseconds: the absolute times behind it; about: what was measured.
+
+    goal: None where there is none.
+    """
 
     name: str
     value: float
     unit: str
-    goal: float
+    goal: float | None
     higher_is_better: bool
     milliseconds: Mapping[str, float]
     about: str
@@ -25,6 +28,8 @@ class Result:
     @property
     def meets_goal(self) -> bool:
         """Whether the figure is as good as its goal, or better."""
+        if self.goal is None:
+            return True
         return self.value >= self.goal if self.higher_is_better else self.value <= self.goal
 
 

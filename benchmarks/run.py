@@ -1,4 +1,4 @@
-"""Run every bench of this folder, print a table and write bench_out/bench.json.
+"""Run every bench of this folder, print a table and write bench_out/bench.json and bench.md.
 
 A bench is a file bench_NAME.py with run(device) -> list[Result].
 """
@@ -11,11 +11,15 @@ import json
 import os
 import platform
 import sys
+import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import torch
+import torchvision
 from results import Result
 
 from panoptic_ros.pipeline import torch_device
@@ -29,10 +33,18 @@ def main() -> int:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="benches to run")
     parser.add_argument("--out", type=Path, default=Path("bench_out"), help="folder to write")
+    parser.add_argument("--name", default="bench", help="of the files (default: bench)")
+    parser.add_argument("--seconds", type=float, help="begin no bench after this time")
+    parser.add_argument("--tests", type=Path, metavar="XML", help="pytest's report, to count in")
     args = parser.parse_args()
     device = torch_device(args.device)
-    results, failures = [], {}
+    results: list[Result] = []
+    failures: dict[str, str] = {}
+    start = time.monotonic()
     for name in args.only:
+        if args.seconds is not None and time.monotonic() - start > args.seconds:
+            failures[name] = f"left out: {args.seconds:g} s were over"
+            continue
         try:
             new = importlib.import_module(f"bench_{name}").run(device)
         except Exception as error:  # One bench that cannot measure must not cost the others.
@@ -40,26 +52,72 @@ def main() -> int:
             print(f"bench {name} failed: {failures[name]}", file=sys.stderr, flush=True)
             continue
         print(*map(_row, new), sep="\n", flush=True)
-        results += map(_entry, new)
-    args.out.mkdir(parents=True, exist_ok=True)
-    report = {"machine": _machine(device), "results": results, "failures": failures}
-    (args.out / "bench.json").write_text(json.dumps(report, indent=2) + "\n")
-    print(f"{report['machine']}\nwritten to {args.out / 'bench.json'}")
+        results += new
+        # Written each time: what is killed for taking too long leaves what it had.
+        _write(args, device, results, failures)
+    _write(args, device, results, failures)
+    print(f"{_machine(device)}\nwritten to {args.out}: {args.name}.json, {args.name}.md")
     return 1 if failures else 0
 
 
+def _write(
+    args: argparse.Namespace,
+    device: torch.device,
+    results: Sequence[Result],
+    failures: dict[str, str],
+) -> None:
+    report = {
+        "machine": _machine(device),
+        "tests": _tests(args.tests),
+        "results": [{**asdict(r), "meets_goal": r.meets_goal} for r in results],
+        "failures": failures,
+    }
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / f"{args.name}.json").write_text(json.dumps(report, indent=2) + "\n")
+    (args.out / f"{args.name}.md").write_text(_page(report, results))
+
+
 def _row(result: Result) -> str:
-    relation = ">=" if result.higher_is_better else "<="
-    times = ", ".join(f"{name} {ms:.2f} ms" for name, ms in result.milliseconds.items())
-    verdict = "met" if result.meets_goal else "MISSED"
     return (
-        f"{result.name:<36}{result.value:>8.1f} {result.unit}, "
-        f"goal {relation} {result.goal:g}: {verdict}\n    {times}\n    {result.about}"
+        f"{result.name:<36}{result.value:>8.1f} {result.unit}{_goal(result)}\n"
+        f"    {_times(result)}\n    {result.about}"
     )
 
 
-def _entry(result: Result) -> dict[str, Any]:
-    return {**asdict(result), "meets_goal": result.meets_goal}
+def _goal(result: Result) -> str:
+    if result.goal is None:
+        return ""
+    relation = ">=" if result.higher_is_better else "<="
+    verdict = "met" if result.meets_goal else "MISSED"
+    return f", goal {relation} {result.goal:g}: {verdict}"
+
+
+def _times(result: Result) -> str:
+    return ", ".join(f"{name} {ms:.2f} ms" for name, ms in result.milliseconds.items())
+
+
+def _page(report: dict[str, Any], results: Sequence[Result]) -> str:
+    """Return the figures as a table in Markdown, for docs/performance.md."""
+    lines = [", ".join(f"{key} {value}" for key, value in report["machine"].items()), ""]
+    lines += ["| what | figure | times | of |", "|---|---|---|---|"]
+    lines += [
+        f"| {r.name} | {r.value:.1f} {r.unit}{_goal(r)} | {_times(r)} | {r.about} |"
+        for r in results
+    ]
+    if report["tests"]:
+        counts = ", ".join(f"{value} {key}" for key, value in report["tests"].items())
+        lines += ["", f"GPU tests: {counts}"]
+    lines += [f"\n{name} gave no figure: {why}" for name, why in report["failures"].items()]
+    return "\n".join(lines) + "\n"
+
+
+def _tests(report: Path | None) -> dict[str, int] | None:
+    """Return how many tests there were, and failed, by pytest's report; None without one."""
+    if report is None or not report.is_file():
+        return None
+    suite = ElementTree.parse(report).getroot().find("testsuite")
+    assert suite is not None
+    return {key: int(suite.get(key, 0)) for key in ("tests", "failures", "errors", "skipped")}
 
 
 def _machine(device: torch.device) -> dict[str, Any]:
@@ -71,6 +129,7 @@ def _machine(device: torch.device) -> dict[str, Any]:
         "load": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
         "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
         "device": torch.cuda.get_device_name(device) if is_cuda else "cpu",
     }
 

@@ -1,0 +1,182 @@
+"""A whole frame against the way of the report, and how its time grows."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import cv2
+import numpy as np
+import torch
+from results import Result, interleaved
+from scenes import street
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
+
+from panoptic_ros.fusion import FusionOptions
+from panoptic_ros.fusion.conv_head import ConvHead
+from panoptic_ros.fusion.stack import stack
+from panoptic_ros.labels import CITYSCAPES
+from panoptic_ros.model.predictors import IMAGENET_MEAN, IMAGENET_STD
+from panoptic_ros.networks.panoptic_head import PanopticHead
+from panoptic_ros.pipeline import PanopticPipeline
+
+# Untrained, so that it needs no files: it finds the most instances that it may, 50.
+_MODEL = "random"
+_SIDES = (512, 1024)
+_SIZES = ((256, 512), (512, 1024), (1024, 2048))
+_COUNTS = (10, 30, 60)
+_REPEATS = 5
+
+
+class ReportsWay:
+    """Run networks of the same size as the report did: eager, each mask pasted to the frame.
+
+    torchvision's Mask R-CNN and a DeepLabV3+, each with its own copy of the image; the scores
+    are brought to the image's size before the best is taken; a loop over the instances merges.
+    """
+
+    def __init__(self, pipeline: PanopticPipeline) -> None:
+        self._device = pipeline.device
+        self._options = pipeline.options
+        semantic, detector = pipeline.networks.semantic.network, pipeline.networks.instances.network
+        self._semantic = _copy(semantic, self._device)
+        transform = GeneralizedRCNNTransform(*_SIDES, list(IMAGENET_MEAN), list(IMAGENET_STD))
+        parts = _copy(detector, self._device)
+        self._detector = GeneralizedRCNN(parts.backbone, parts.rpn, parts.roi_heads, transform)
+        self._detector.eval()
+        self._mean, self._std = (
+            torch.tensor(v, device=self._device).view(3, 1, 1)
+            for v in (IMAGENET_MEAN, IMAGENET_STD)
+        )
+
+    @torch.inference_mode()
+    def semantic(self, image: np.ndarray) -> Tensor:
+        """Return the best channel of each pixel, [H, W]."""
+        pixels = self._pixels(image)
+        logits = self._semantic(((pixels - self._mean) / self._std)[None])
+        return F.interpolate(logits, image.shape[:2], mode="bilinear")[0].argmax(0)
+
+    @torch.inference_mode()
+    def instances(self, image: np.ndarray) -> dict[str, Tensor]:
+        """Return the detections, their masks as large as the image, [N, 1, H, W]."""
+        return self._detector([self._pixels(image)])[0]
+
+    @torch.inference_mode()
+    def merge(self, best: Tensor, found: dict[str, Tensor]) -> np.ndarray:
+        """Return the label image, int32 [H, W]."""
+        canvas = torch.zeros_like(best, dtype=torch.int32)
+        things = [c.id for c in CITYSCAPES.things]
+        for i, (mask, label) in enumerate(zip(found["masks"], found["labels"], strict=True)):
+            if found["scores"][i].item() < self._options.score_threshold:
+                continue
+            mask = mask[0] >= self._options.mask_threshold
+            visible = mask & (canvas == 0)
+            if mask.sum().item() - visible.sum().item() <= 0.5 * mask.sum().item():
+                canvas[visible] = things[label.item() - 1] * 1000 + i
+        for channel, label in enumerate(CITYSCAPES.classes):
+            held = (canvas == 0) & (best == channel)
+            if not label.is_thing and held.sum().item() >= self._options.stuff_area_limit:
+                canvas[held] = label.id
+        return canvas.cpu().numpy()
+
+    def _pixels(self, image: np.ndarray) -> Tensor:
+        return torch.from_numpy(image).to(self._device).permute(2, 0, 1).float() / 255
+
+
+def run(device: torch.device) -> list[Result]:
+    pipeline = PanopticPipeline.load(_MODEL, device=str(device), fusion="stack")
+    return [_against_the_report(pipeline), _with_pixels(pipeline), *_with_instances(device)]
+
+
+def picture(height: int, width: int) -> np.ndarray:
+    """Return an image of coloured blobs, uint8 [H, W, 3]."""
+    blobs = np.random.default_rng(0).integers(0, 256, (9, 16, 3), np.uint8)
+    return cv2.resize(blobs, (width, height))
+
+
+def _against_the_report(pipeline: PanopticPipeline) -> Result:
+    image, report = picture(*_SIDES), ReportsWay(pipeline)
+    best, found = report.semantic(image), report.instances(image)
+    inference = pipeline.infer(image)
+    networks = pipeline.networks
+    times = interleaved(
+        {
+            "report": lambda: report.merge(report.semantic(image), report.instances(image)),
+            "ours": lambda: pipeline.run(image),
+            "report semantic": lambda: report.semantic(image),
+            "ours semantic": lambda: networks.semantic(image),
+            "report instances": lambda: report.instances(image),
+            "ours instances": lambda: networks.instances(image),
+            "report merge": lambda: report.merge(best, found),
+            "ours merge": lambda: pipeline.merge(inference),
+        },
+        _REPEATS,
+    )
+    return Result(
+        "frame: ours against the report's way",
+        times["report"] / times["ours"],
+        "times faster",
+        1,
+        True,
+        times,
+        f"{_SIDES[1]}x{_SIDES[0]}, model {_MODEL}, {len(inference.instances)} instances, "
+        f"merge {pipeline.fusion_name}",
+    )
+
+
+def _with_pixels(pipeline: PanopticPipeline) -> Result:
+    """Give the networks frames of other sizes, at their own size."""
+    networks = (pipeline.networks.semantic, pipeline.networks.instances)
+    limits = [(n.short_side, n.long_side) for n in networks]
+    for network in networks:
+        network.short_side, network.long_side = 0, 0
+    images = {f"{width}x{height}": picture(height, width) for height, width in _SIZES}
+    functions = {name: lambda i=image: pipeline.run(i) for name, image in images.items()}
+    try:
+        times = interleaved(functions, 3)
+    finally:
+        for network, (short, long) in zip(networks, limits, strict=True):
+            network.short_side, network.long_side = short, long
+    first, *_, last = times.values()
+    return Result(
+        "frame: growth with pixels",
+        last / first,
+        "times for 16 times the pixels",
+        None,
+        False,
+        times,
+        "the networks at the frame's own size; 16 is proportional",
+    )
+
+
+@torch.inference_mode()
+def _with_instances(device: torch.device) -> list[Result]:
+    options = FusionOptions()
+    head = PanopticHead([c.id for c in CITYSCAPES.things]).to(device)
+    results = []
+    for name, strategy in (("stack", stack), ("conv_head", ConvHead(head))):
+        scenes = {f"{count} instances": street(count, device) for count in _COUNTS}
+        times = interleaved(
+            {k: lambda s=scene, f=strategy: f(*s, options) for k, scene in scenes.items()},
+            _REPEATS,
+        )
+        first, *_, last = times.values()
+        results.append(
+            Result(
+                f"merge: growth with instances, {name}",
+                (last - first) / (_COUNTS[-1] - _COUNTS[0]),
+                "ms an instance",
+                None,
+                False,
+                times,
+                f"{_SIDES[1]}x{_SIDES[0]}",
+            )
+        )
+    return results
+
+
+def _copy(network: torch.nn.Module, device: torch.device) -> torch.nn.Module:
+    """Return a network of the same architecture and weights, laid out as torch does by itself."""
+    return deepcopy(network).to(device, memory_format=torch.contiguous_format).eval()
