@@ -81,7 +81,7 @@ KNOWN_ENCODINGS = tuple(_LAYOUTS)
 def decode_image(msg: RawImage, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Return the picture in a sensor_msgs/Image as uint8 [H, W, 3], RGB.
 
-    Rows may be padded (step >= row size); a step of 0 stands for rows without padding. 16-bit
+    Rows may be padded (step >= row size); data of exactly the pixels has no padding. 16-bit
     values keep their upper byte; alpha is dropped. For nv12 and nv21, `height` is the
     picture's and `data` holds height * 3 / 2 rows. An rgb8 image without padding is a view of
     `msg.data`.
@@ -152,10 +152,11 @@ def check_pixels(what: str, width: int, height: int, max_pixels: int) -> None:
 def unpadded_rows(msg: RawImage, count: int, row_size: int) -> np.ndarray:
     """Return a view of a message's rows without their padding, uint8 [count, row_size].
 
-    A step of 0 was not filled in: rows without padding. Raise ImageRefused for
-    a step or a length of data that does not fit.
+    Where `data` holds exactly the pixels, `step` says nothing new and is not read: some drivers
+    leave it at 0, or count pixels. Raise ImageRefused for a step or a length of data that does
+    not fit.
     """
-    step = int(msg.step) or row_size
+    step = row_size if len(msg.data) == count * row_size else int(msg.step) or row_size
     if step < row_size:
         raise ImageRefused(
             f"step {step} is less than a row of {row_size} bytes "

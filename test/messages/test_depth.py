@@ -24,9 +24,16 @@ def test_millimetres(order, padding):
     np.testing.assert_allclose(found, np.array(MILLIMETRES) / 1000, rtol=1e-6)
 
 
-@pytest.mark.parametrize(("encoding", "step"), [("mono16", 6), ("mono16", 0), ("16UC1", 0)])
+@pytest.mark.parametrize(
+    ("encoding", "step"),
+    [
+        ("mono16", 6),
+        ("mono16", 0),
+        *(("16UC1", step) for step in (0, 3, 5, 12, 2**32 - 1)),
+    ],
+)
 def test_what_older_drivers_call_millimetres(encoding, step):
-    """mono16 is what cameras said before REP-118, a step of 0 one that nobody filled in."""
+    """mono16 is what cameras said before REP-118; a step is often not filled in, or wrong."""
     found = decode_depth(message(np.array(MILLIMETRES, "<u2"), encoding, step=step))
     np.testing.assert_allclose(found, np.array(MILLIMETRES) / 1000, rtol=1e-6)
 
@@ -58,11 +65,11 @@ def test_metres_and_where_there_are_none(order):
     [
         ({"encoding": "mono8"}, "32FC1"),
         ({"width": 0}, "zero size"),
-        ({"step": 5}, "step 5"),
+        ({"step": 5, "data": bytes(10)}, "step 5"),
         ({"step": 0, "data": bytes(13)}, "13 bytes"),
         ({"width": 60000, "height": 60000}, "beyond the limit of"),
         ({"width": 2**32 - 1, "height": 1}, "beyond the limit of"),
-        ({"step": 2**32 - 1}, "expected 8589934590"),
+        ({"step": 2**32 - 1, "data": bytes(13)}, "expected 8589934590"),
         ({"data": bytes(11)}, "11 bytes"),
     ],
 )

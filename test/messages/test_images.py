@@ -178,12 +178,14 @@ def test_refuses_with_a_reason(encoding, size, step, length, reason):
 @pytest.mark.parametrize(
     ("encoding", "step", "length"), [("rgb8", 12, 24), ("mono16", 8, 16), ("nv12", 4, 12)]
 )
-def test_a_step_that_nobody_filled_in(encoding, step, length):
-    filled, empty = (
+@pytest.mark.parametrize("wrong", [0, 4, 100, 2**32 - 1])
+def test_a_step_that_is_wrong_beside_data_of_exactly_the_pixels(encoding, step, length, wrong):
+    """Drivers leave it at 0, or give pixels, or the size of the whole picture."""
+    right, other = (
         message(encoding, (4, 2), np.zeros((1, 1), np.uint8), step=s, data=bytes(range(length)))
-        for s in (step, 0)
+        for s in (step, wrong)
     )
-    np.testing.assert_array_equal(decode_image(empty), decode_image(filled))
+    np.testing.assert_array_equal(decode_image(other), decode_image(right))
 
 
 def test_a_limit_of_pixels():
