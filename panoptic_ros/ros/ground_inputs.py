@@ -8,8 +8,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 from nav_msgs.msg import Odometry
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.qos import qos_profile_sensor_data
+from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from panoptic_ros.geometry.camera_model import CameraModel
@@ -26,6 +28,9 @@ T = TypeVar("T", bound=Any)
 
 # How often what is waited for is looked for: well below a camera's period.
 _POLL_SECONDS = 0.002
+# How often calibrations that are kept for late subscribers are looked for.
+_LOOK_SECONDS = 0.2
+_LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 # As a time of TF: the newest that it has. As a deadline: try once.
 _NEWEST = 0
 _AT_ONCE = 0.0
@@ -59,20 +64,27 @@ class GroundInputs:
         self.odom_frame = settings.odom_frame
         self._depth: StampMatch[Image] = StampMatch()
         self._points: StampMatch[PointCloud2] = StampMatch()
+        self._infos = {"camera_info": self._on_info, "depth_camera_info": self._on_depth_info}
         self._subscriptions = {
             topic: node.create_subscription(kind, topic, callback, qos_profile_sensor_data)
             for topic, kind, callback in (
-                ("camera_info", CameraInfo, self._on_info),
-                ("depth_camera_info", CameraInfo, self._on_depth_info),
+                *((topic, CameraInfo, callback) for topic, callback in self._infos.items()),
                 ("odom", Odometry, self._on_odometry),
                 ("depth", Image, lambda m: self._keep(self._depth, "depth", m)),
                 ("points", PointCloud2, lambda m: self._keep(self._points, "points", m)),
             )
         }
+        self._latched: dict[str, Subscription] = {}
+        self._hear_latched()
+        # On a steady clock: simulated time may stand still.
+        self._timer = node.create_timer(
+            _LOOK_SECONDS, self._hear_latched, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
 
     def close(self) -> None:
         """Stop subscribing."""
-        for subscription in self._subscriptions.values():
+        self._node.destroy_timer(self._timer)
+        for subscription in (*self._subscriptions.values(), *self._latched.values()):
             self._node.destroy_subscription(subscription)
         if self._transforms is not None:
             self._transforms.close()
@@ -113,6 +125,19 @@ class GroundInputs:
         return GroundView(camera, mounting, pose, depth, points)
 
     # ---- messages
+
+    def _hear_latched(self) -> None:
+        """Subscribe to calibrations that were sent before, where a publisher keeps them.
+
+        It takes a second subscription: a volatile one gets nothing of before, and a transient
+        local one gets nothing from a volatile publisher, and each end would warn of the other.
+        """
+        for topic, callback in self._infos.items():
+            publishers = self._node.get_publishers_info_by_topic(topic)
+            is_kept = any(p.qos_profile.durability == _LATCHED.durability for p in publishers)
+            if is_kept and topic not in self._latched:
+                create = self._node.create_subscription
+                self._latched[topic] = create(CameraInfo, topic, callback, _LATCHED)
 
     def _on_info(self, message: CameraInfo) -> None:
         self._info = message
@@ -158,8 +183,7 @@ class GroundInputs:
             topic = self._node.resolve_topic_name("camera_info")
             raise ViewMissing(
                 f"no calibration on {topic} ({self._node.count_publishers(topic)} publishers); "
-                "publish it with each image: this subscription's durability is volatile, so that "
-                "it does not get one that was sent before, latched or not"
+                "publish it with each image, or once as transient local (latched)"
             )
         if self._camera is None or self._camera[0] is not info or self._camera[1] != size:
             self._camera = (info, size, _calibrated(info, size))

@@ -38,6 +38,15 @@ class Node:
     def destroy_subscription(self, topic):
         del self.callbacks[topic]
 
+    def get_publishers_info_by_topic(self, topic):
+        return []
+
+    def create_timer(self, seconds, callback, clock):
+        return None
+
+    def destroy_timer(self, timer):
+        pass
+
     def resolve_topic_name(self, topic):
         return f"/{topic}"
 

@@ -10,6 +10,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 pytest.importorskip("onnxruntime", reason="needs onnxruntime, for networks that see colours")
 pytest.importorskip("onnx", reason="needs onnx, to write networks that see colours")
 
+from diagnostic_msgs.msg import DiagnosticStatus
 from driven_car import (
     CAR,
     CENTER,
@@ -36,7 +37,7 @@ from nav_msgs.msg import OccupancyGrid
 from node_process import LATCHED, seconds, wait_for
 from painted_model import paint
 from panoptic_ros.msg import PanopticInstances, SemanticGrid
-from sensor_msgs.msg import Image, PointCloud2, PointField
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from visualization_msgs.msg import Marker, MarkerArray
 
 from panoptic_ros.labels import CITYSCAPES
@@ -173,62 +174,90 @@ def send(publisher, message):
         time.sleep(0.1)
 
 
-def test_depth_places_obstacles(afresh):
-    publisher = afresh.node.create_publisher(Image, "depth", 5)
-    wait_for(lambda: publisher.get_subscription_count() == 1, "the listener of depth")
+@pytest.fixture
+def sensor(afresh):
+    """Return a function that sends a message of another sensor, of now, and then a picture.
+
+    It returns the grid.
+    """
+    publishers = []
+
+    def grid(topic, message):
+        publisher = afresh.node.create_publisher(type(message), topic, 5)
+        publishers.append(publisher)
+        wait_for(lambda: publisher.get_subscription_count() == 1, f"the listener of {topic}")
+        stamp = time.time()
+        message.header = header(stamp, message.header.frame_id)
+        send(publisher, message)
+        return cells(afresh.grid(STREET, stamp=stamp))
+
+    yield grid
+    for publisher in publishers:
+        afresh.node.destroy_publisher(publisher)
+
+
+def depth(**changes):
+    """Return a depth image in which the wall is 6 m away."""
     metres = np.zeros(SHAPE, np.uint16)
     metres[ROWS, WALL] = 6000
-    stamp = time.time()
-    data = array.array("B", metres.tobytes())
     height, width = SHAPE
-    send(
-        publisher,
-        Image(
-            header=header(stamp),
-            height=height,
-            width=width,
-            encoding="16UC1",
-            step=2 * width,
-            data=data,
-        ),
-    )
-    grid = cells(afresh.grid(STREET, stamp=stamp))
-    afresh.node.destroy_publisher(publisher)
-    _, columns = np.nonzero(grid > 50)
+    fields = {"encoding": "16UC1", "step": 2 * width, "data": array.array("B", metres.tobytes())}
+    message = Image(height=height, width=width, **fields | changes)
+    message.header.frame_id = "camera_optical"
+    return message
+
+
+def points(**changes):
+    """Return a cloud 7 m ahead, on the lines of sight to the wall."""
+    y = np.arange(-2.0, -1.4, 0.05)
+    places = np.stack([np.full_like(y, 7.0), y, np.full_like(y, 1.0)], axis=1).astype(np.float32)
+    axes = [
+        PointField(name=n, offset=4 * i, datatype=PointField.FLOAT32, count=1)
+        for i, n in enumerate("xyz")
+    ]
+    data = array.array("B", places.tobytes())
+    fields = {"fields": axes, "point_step": 12, "row_step": len(data), "data": data}
+    message = PointCloud2(height=1, width=len(places), **fields | changes)
+    message.header.frame_id = "base_link"
+    return message
+
+
+@pytest.mark.parametrize("changes", [{}, {"encoding": "mono16"}, {"step": 0}])
+def test_depth_places_obstacles(sensor, changes):
+    _, columns = np.nonzero(sensor("depth", depth(**changes)) > 50)
     x = X_MIN + (columns + 0.5) * RESOLUTION
     assert len(x) > 0
     assert np.abs(x - 6.0).max() < 0.75
 
 
-def test_points_place_obstacles(afresh):
-    publisher = afresh.node.create_publisher(PointCloud2, "points", 5)
-    wait_for(lambda: publisher.get_subscription_count() == 1, "the listener of points")
-    # 7 m ahead, on the lines of sight to the wall.
-    y = np.arange(-2.0, -1.4, 0.05)
-    points = np.stack([np.full_like(y, 7.0), y, np.full_like(y, 1.0)], axis=1).astype(np.float32)
-    stamp = time.time()
-    names = ("x", "y", "z")
-    send(
-        publisher,
-        PointCloud2(
-            header=header(stamp - 0.01, "base_link"),
-            height=1,
-            width=len(points),
-            fields=[
-                PointField(name=n, offset=4 * i, datatype=PointField.FLOAT32, count=1)
-                for i, n in enumerate(names)
-            ],
-            point_step=12,
-            row_step=12 * len(points),
-            data=array.array("B", points.tobytes()),
-        ),
-    )
-    grid = cells(afresh.grid(STREET, stamp=stamp))
-    afresh.node.destroy_publisher(publisher)
-    rows, columns = np.nonzero(grid > 50)
+@pytest.mark.parametrize("changes", [{}, {"row_step": 0}])
+def test_points_place_obstacles(sensor, changes):
+    rows, columns = np.nonzero(sensor("points", points(**changes)) > 50)
     assert len(rows) > 0
     assert np.abs(X_MIN + (columns + 0.5) * RESOLUTION - 7.0).max() <= 2 * RESOLUTION
     assert np.abs(Y_MIN + (rows + 0.5) * RESOLUTION + 1.7).max() < 0.75
+
+
+@pytest.mark.parametrize(
+    ("topic", "message", "reason"),
+    [
+        ("depth", depth(encoding="mono8"), "its encoding is 'mono8'"),
+        ("depth", depth(data=array.array("B", bytes(10))), "data has 10 bytes"),
+        ("points", points(row_step=0, data=array.array("B", bytes(13))), "row_step 0 and 13"),
+        ("points", points(point_step=8), "'z' has 4 bytes at offset 8"),
+    ],
+)
+def test_what_cannot_be_used_is_counted_and_a_warning(sensor, car, topic, message, reason):
+    """The obstacles' lower edges place them, 10 m away, as without the sensor."""
+    before = int(car.health()[2][f"left_out_{topic}"])
+    _, columns = np.nonzero(sensor(topic, message) > 50)
+    assert np.abs(X_MIN + (columns + 0.5) * RESOLUTION - DISTANCE).max() < 0.75
+    level, _, values = car.wait_for_health(
+        lambda *health: int(health[2][f"left_out_{topic}"]) == before + 1
+    )
+    assert level == DiagnosticStatus.WARN
+    assert values["last_left_out"].startswith(f"{topic} left out: ")
+    assert reason in values["last_left_out"]
 
 
 def test_another_calibration_counts_at_once(afresh):
@@ -238,6 +267,28 @@ def test_another_calibration_counts_at_once(afresh):
     afresh.info = calibration()
     _, columns = np.nonzero(grid > 50)
     assert np.abs(X_MIN + (columns + 0.5) * RESOLUTION - DISTANCE / 2).max() < 0.75
+
+
+def test_a_calibration_that_was_sent_once_before_the_node_came_counts(car):
+    assert car.transition("deactivate")
+    once = car.node.create_publisher(CameraInfo, "camera_info", LATCHED)
+    once.publish(calibration(focal=FOCAL / 2))
+    assert car.transition("activate")
+    car.wait_until_heard()
+    car.info = None
+    wait_for(lambda: car.drive(STREET, x=50.0) and once.get_subscription_count(), "its listener")
+    now = time.time()
+    wait_for(
+        lambda: car.drive(STREET, x=50.0) and seconds(car.grids[-1].header.stamp) > now, "a grid"
+    )
+    _, columns = np.nonzero(cells(car.grids[-1]) > 50)
+    assert np.abs(X_MIN + (columns + 0.5) * RESOLUTION - DISTANCE / 2).max() < 0.75
+    # One that is sent with each image is heard beside it.
+    car.info = calibration()
+    car.grid(paint(SHAPE, "sky"), x=100.0)
+    _, columns = np.nonzero(cells(car.grid(STREET, x=100.0)) > 50)
+    assert np.abs(X_MIN + (columns + 0.5) * RESOLUTION - DISTANCE).max() < 0.75
+    car.node.destroy_publisher(once)
 
 
 def test_a_calibration_of_half_the_size_is_scaled(afresh):
