@@ -24,6 +24,7 @@ from panoptic_ros.bags import (
 from panoptic_ros.geometry.camera_model import CameraModel
 from panoptic_ros.geometry.depth_registration import register_depth, resized_depth
 from panoptic_ros.geometry.ground_plane import GroundView
+from panoptic_ros.geometry.mounting import Mounting
 from panoptic_ros.geometry.poses import Pose2D, planar_pose
 from panoptic_ros.messages import decode_depth, decode_points
 from panoptic_ros.replay.transform_tree import TransformTree
@@ -40,7 +41,8 @@ class GroundViews:
     """Look up calibration, mounting, ego motion, depth and points by a frame's stamp.
 
     Topics: the camera's CameraInfo, TF, the only Odometry (else TF from `odom` to `base_link`),
-    the only depth image or PointCloud2. odom_frame: of the ego motion.
+    the only depth image or PointCloud2. Where no TF leads to the camera it is mounted as the
+    node's parameters say by default. odom_frame: of the ego motion.
     """
 
     def __init__(self, bag: BagReader, camera: str) -> None:
@@ -67,12 +69,17 @@ class GroundViews:
             name = frame.message.header.frame_id or info.header.frame_id
             view = GroundView(
                 CameraModel.from_camera_info(info).of_pictures(size),
-                self._transforms.lookup(BASE_FRAME, name, stamp),
-                self._pose(stamp),
+                self._base_from(name, name, stamp),
+                self._pose(name, stamp),
             )
         except (LookupError, ValueError) as error:
             self.miss(f"cannot be placed on the ground: {_reason(error)}")
             return None
+        if not self._transforms.connects(BASE_FRAME, name):
+            self.miss(
+                f"are placed by the default of the node's parameters, {Mounting()}: no TF leads "
+                f"from {name!r} to {BASE_FRAME!r}"
+            )
         try:
             return replace(view, **self._measured(frame, view.camera, name, stamp))
         except (LookupError, ValueError) as error:
@@ -131,12 +138,20 @@ class GroundViews:
         behind = bisect_right(self._calibrations, time, key=lambda entry: entry[0])
         return self._calibrations[max(behind - 1, 0)][1]
 
-    def _pose(self, stamp: int) -> Pose2D | None:
+    def _base_from(self, frame: str, camera: str, stamp: int) -> np.ndarray:
+        """Return base_link from a frame, float64 [4, 4]; camera: the image's frame."""
+        tree = self._transforms
+        is_cameras = frame.lstrip("/") == camera.lstrip("/")
+        if is_cameras and not tree.connects(BASE_FRAME, frame):
+            return Mounting().base_from_optical()
+        return tree.lookup(BASE_FRAME, frame, stamp)
+
+    def _pose(self, camera: str, stamp: int) -> Pose2D | None:
         """Return base_link in odom; None if the bag has no ego motion."""
         if self._moving_frame:
             moved = self._motion.lookup(self.odom_frame, self._moving_frame, stamp)
             if self._moving_frame != BASE_FRAME:
-                moved = moved @ self._transforms.lookup(self._moving_frame, BASE_FRAME, stamp)
+                moved = moved @ np.linalg.inv(self._base_from(self._moving_frame, camera, stamp))
         else:
             try:
                 moved = self._transforms.lookup(ODOM_FRAME, BASE_FRAME, stamp)
@@ -156,8 +171,8 @@ class GroundViews:
         cloud = self._points.of(stamp, frame.time).message
         measured = stamp_ns(cloud.header)
         # From the cloud's frame then to base_link now.
-        matrix = self._transforms.lookup(BASE_FRAME, cloud.header.frame_id, measured)
-        then, now = self._pose(measured), self._pose(stamp)
+        matrix = self._base_from(cloud.header.frame_id, name, measured)
+        then, now = self._pose(name, measured), self._pose(name, stamp)
         points = decode_points(cloud) @ matrix[:3, :3].T + matrix[:3, 3]
         if then is not None and now is not None:
             points[:, :2] = now.inverse().compose(then).apply(points[:, :2])

@@ -39,28 +39,34 @@ class TransformTree:
             edge = self._edges[child] = _Edge(parent)
         edge.add(time_ns, pose)
 
+    def connects(self, target: str, source: str) -> bool:
+        """Return whether transforms lead from one frame to the other, at any time."""
+        return self._common(target, source) is not None
+
     def lookup(self, target: str, source: str, time_ns: int) -> np.ndarray:
         """Return target_from_source at a time, float64 [4, 4]; raise LookupError."""
-        above_source = self._above(source.lstrip("/"))
-        above_target = self._above(target.lstrip("/"))
-        common = next((frame for frame in above_source if frame in above_target), None)
+        common = self._common(target, source)
         if common is None:
             raise LookupError(f"no transform from {source!r} to {target!r}")
-        up = self._chain(above_source[: above_source.index(common)], time_ns)
-        down = self._chain(above_target[: above_target.index(common)], time_ns)
+        up, down = (self._chain(self._above(f), common, time_ns) for f in (source, target))
         return np.linalg.inv(down) @ up
+
+    def _common(self, target: str, source: str) -> str | None:
+        """Return the nearest frame above both."""
+        above_target = self._above(target)
+        return next((frame for frame in self._above(source) if frame in above_target), None)
 
     def _above(self, frame: str) -> list[str]:
         """Return a frame and those above it."""
-        frames = [frame]
+        frames = [frame.lstrip("/")]
         while (edge := self._edges.get(frames[-1])) and len(frames) < _MOST_FRAMES:
             frames.append(edge.parent)
         return frames
 
-    def _chain(self, frames: list[str], time_ns: int) -> np.ndarray:
-        """Return the transform from the first of some frames to the parent of the last."""
+    def _chain(self, frames: list[str], last: str, time_ns: int) -> np.ndarray:
+        """Return the transform from the first of some frames, each above the one before, to one."""
         matrix = np.eye(4)
-        for frame in frames:
+        for frame in frames[: frames.index(last)]:
             try:
                 matrix = self._edges[frame].at(time_ns) @ matrix
             except LookupError as error:

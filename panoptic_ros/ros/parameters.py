@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, make_dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from panoptic_ros.fusion import STRATEGIES, FusionOptions
-from panoptic_ros.geometry.poses import optical_pose
+from panoptic_ros.geometry.mounting import Mounting
 from panoptic_ros.grid.costs import COSTS, LETHAL
 from panoptic_ros.grid.grid_options import ProjectionOptions, SemanticGridOptions
 from panoptic_ros.grid.window import GridWindow
@@ -97,25 +95,15 @@ class OutputParameters:
 
 
 @dataclass(frozen=True)
-class CameraParameters:
+class CameraParameters(Mounting):
     """Say where the camera is."""
 
     source: str = choice(
         "auto",
-        "Where the camera's pose comes from: tf, parameters (x ... yaw below), or auto: tf where "
+        "Where the camera's pose comes from: tf, parameters (x ... yaw), or auto: tf where "
         "tf2_ros is installed, else the parameters.",
         ("auto", "tf", "parameters"),
     )
-    x: float = number(1.7, -100.0, 100.0, "Camera in base_frame, metres ahead.")
-    y: float = number(0.0, -100.0, 100.0, "Camera in base_frame, metres to the left.")
-    z: float = number(1.22, 0.01, 100.0, "Camera above the ground, metres.")
-    roll: float = number(0.0, -3.2, 3.2, "Rotation about x, radians.")
-    pitch: float = number(0.038, -3.2, 3.2, "Rotation about y, radians; positive looks down.")
-    yaw: float = number(0.0, -3.2, 3.2, "Rotation about z, radians; positive looks left.")
-
-    def base_from_optical(self) -> np.ndarray:
-        """Return the pose that the parameters describe, float [4, 4]."""
-        return optical_pose(self.x, self.y, self.z, self.roll, self.pitch, self.yaw)
 
 
 _COST = "Cost of the class in ~/cost_grid, 0 (drive there) to 100 (never)."

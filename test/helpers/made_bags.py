@@ -116,10 +116,12 @@ def drive(
     truth: bool = True,
     placed: bool = False,
 ) -> Path:
-    """Write a bag of a camera with calibration and truth.
+    """Write a bag of a camera with truth; its calibration is not filled in.
 
-    focals: one per frame; placed: with the camera's place and odometry, a metre per frame.
+    focals: one per frame; placed: with calibration, the camera's place, and odometry, a metre
+    per frame.
     """
+    focals = focals or (80.0 if placed else 0.0,) * frames
     messages: list[tuple[str, int, Any]] = []
     if placed:
         messages.append(("/tf_static", START, static_tf()))
@@ -127,7 +129,7 @@ def drive(
         time = START + i * STEP
         if placed:
             messages.append(("/odom", time, odometry(time, float(i))))
-        messages.append((INFO, time, info(time, focals[i] if focals else 80.0)))
+        messages.append((INFO, time, info(time, focals[i])))
         messages.append((CAMERA, time, image(time, picture(i))))
         if truth:
             labels = np.full(SIZE, 7, np.uint16)

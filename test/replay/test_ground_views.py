@@ -77,7 +77,6 @@ def test_odometry_of_another_frame_is_moved_to_base_link(view):
     ("messages", "reason"),
     [
         ([FRAME, PLACE], "the bag has no CameraInfo of the camera"),
-        ([FRAME, CALIBRATION], "no transform from 'camera' to 'base_link'"),
         ([FRAME, CALIBRATION, PLACE, DRIVE[0]], "no transform from 'base_link': .* is outside"),
         ([FRAME, (INFO, MIDDLE, info(MIDDLE, 0.0)), PLACE], "no positive focal lengths"),
     ],
@@ -86,6 +85,25 @@ def test_what_keeps_a_frame_from_its_place_is_told(view, messages, reason):
     found, (line,), _ = view(*messages)
     assert found is None
     assert re.match(f"1 frames cannot be placed on the ground: .*{reason}", line)
+
+
+@pytest.mark.parametrize("other", [[], [("/tf_static", START, static_tf(child="lidar"))]])
+def test_without_tf_the_camera_is_where_the_nodes_parameters_say(view, other):
+    found, (line,), _ = view(FRAME, CALIBRATION, *other)
+    mounted = optical_pose(1.7, 0, 1.22, 0, 0.038, 0)
+    np.testing.assert_allclose(found.base_from_optical, mounted)
+    assert line.startswith("1 frames are placed by the default of the node's parameters, Mounting(")
+    assert line.endswith("no TF leads from 'camera' to 'base_link'")
+
+
+def test_without_tf_odometry_and_points_of_the_camera_follow_the_parameters(view):
+    moved = [(t, time, odometry(time, 5.0, 0.0, "camera")) for t, time, _ in DRIVE]
+    points = ("/points", MIDDLE, cloud(MIDDLE, [[0.0, 0.0, 2.0]], "camera"))
+    found, (_,), _ = view(FRAME, CALIBRATION, points, *moved)
+    mounted = optical_pose(1.7, 0, 1.22, 0, 0.038, 0)
+    np.testing.assert_allclose(found.points, [(mounted @ [0, 0, 2, 1])[:3]], rtol=1e-6)
+    place = np.linalg.inv(mounted)[:2, 3]
+    assert (found.pose.x, found.pose.y) == pytest.approx((5 + place[0], place[1]))
 
 
 def test_a_calibration_of_another_shape_is_not_the_cameras(view):

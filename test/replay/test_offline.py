@@ -75,7 +75,7 @@ def test_every_frame_in_order_with_the_nodes_topics_at_its_stamp(
     code, out, _ = replay(drive(tmp_path / "bag", 3, plugin, image))
     assert code == 0
     messages = read(out / "bag")
-    # Nothing in this bag tells where the camera is: no grids.
+    # The camera is not calibrated: no grids.
     names = OUTPUT_KINDS.keys() - GRID_OUTPUTS.keys()
     assert {f"/panoptic/{name}" for name in names} | {INFO} == set(messages)
     pipeline = PanopticPipeline.load(str(model), device="cpu")
@@ -91,6 +91,14 @@ def test_every_frame_in_order_with_the_nodes_topics_at_its_stamp(
     assert len(meaning.classes) == 19
     color = messages["/panoptic/color"][0][1]
     assert (color.encoding, color.height, color.width) == ("rgb8", *SIZE)
+
+
+def test_a_bag_without_tf_has_grids_by_the_nodes_parameters_and_a_note(replay, tmp_path):
+    code, out, said = replay(drive(tmp_path / "bag", 2, focals=(80.0, 80.0)))
+    assert code == 0
+    assert len(read(out / "bag")["/panoptic/grid"]) == 2
+    (note,) = [line for line in said.err.splitlines() if "parameters" in line]
+    assert note.startswith("note: 2 frames are placed by the default of the node's parameters")
 
 
 def test_the_report_has_scores_and_a_timeline(replay, tmp_path):
