@@ -9,6 +9,8 @@ import numpy as np
 
 UNLABELED = 0
 INSTANCE_DIVISOR = 1000
+# Bits of the instance's number where class and instance share 32 bits.
+SHIFT = 16
 # 65 * 1000 + 535 is the last value that a uint16 holds.
 LARGEST_UINT16_CLASS = 65
 
@@ -105,6 +107,19 @@ def class_ids(labels: np.ndarray) -> np.ndarray:
     return np.where(labels >= INSTANCE_DIVISOR, labels // INSTANCE_DIVISOR, labels).astype(
         labels.dtype, copy=False
     )
+
+
+def shifted(values: np.ndarray) -> np.ndarray:
+    """Return a label image's values as class_id << 16 | n, int32, same shape.
+
+    n counts a class's things from 1 on and is 0 for stuff.
+    The format of instance images in MIT-SPARK's semantic_inference, which Khronos takes.
+    """
+    table = np.arange(int(values.max(initial=0)) + 1)
+    is_thing = table >= INSTANCE_DIVISOR
+    number = np.where(is_thing, table % INSTANCE_DIVISOR + 1, 0)
+    packed = class_ids(table) << SHIFT | number
+    return packed.astype(np.int32)[values]
 
 
 def _stuff(id_: int, name: str, red: int, green: int, blue: int) -> LabelClass:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from panoptic_ros.grid.layers import GridLayers
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.ground_stage import GroundResult
+from panoptic_ros.label_map import LabelMap
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.messages.grids import (
     GRID_KIND,
@@ -20,24 +22,44 @@ from panoptic_ros.messages.grids import (
     MarkerMessages,
 )
 from panoptic_ros.messages.panoptic import (
+    AUTO,
     IMAGE_KIND,
     INSTANCES_KIND,
     LABEL_INFO_KIND,
     MessageBuilder,
 )
 from panoptic_ros.pipeline import PanopticResult
+from panoptic_ros.prediction import PanopticPrediction
 from panoptic_ros.tracking.markers import track_markers
+from panoptic_ros.tracking.track import Track
 from panoptic_ros.visualization import overlay
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Hold what the pipeline made of a frame: header of the input, uint8 [H, W, 3] RGB, result."""
+    """Hold what the pipeline made of a frame, and how it is to be shown.
+
+    header: of the input; image: uint8 [H, W, 3], RGB; labels: the model's; label_map: to the
+    outputs' classes, None: they are the model's; labels_encoding: of the label image, see
+    `MessageBuilder.labels`.
+    """
 
     header: Any
     image: np.ndarray
     result: PanopticResult
     labels: LabelSet
+    label_map: LabelMap | None = None
+    labels_encoding: str = AUTO
+
+    @cached_property
+    def map(self) -> LabelMap:
+        """The map to the outputs' classes."""
+        return self.label_map or LabelMap.identity(self.labels)
+
+    @cached_property
+    def shown(self) -> tuple[PanopticPrediction, dict[int, int]]:
+        """The prediction in the outputs' classes, and the new value of each old one."""
+        return self.map.prediction(self.result.panoptic)
 
 
 @dataclass(frozen=True)
@@ -85,13 +107,18 @@ class OutputMessages:
         return self._header(stamp=placed.answer.header.stamp, frame_id=frame)
 
 
+def _labels(make: OutputMessages, answer: Answer) -> Any:
+    return make.build.labels(answer.shown[0], answer.header, answer.labels_encoding)
+
+
 def _color(make: OutputMessages, answer: Answer) -> Any:
-    colors = overlay(answer.image, answer.result.panoptic, answer.labels)
+    colors = overlay(answer.image, answer.shown[0], answer.map.labels)
     return make.build.image(colors, "rgb8", answer.header)
 
 
 def _semantic(make: OutputMessages, answer: Answer) -> Any:
-    return make.build.image(answer.result.semantic.class_map(), "mono8", answer.header)
+    classes = answer.map.classes(answer.result.semantic.class_map())
+    return make.build.image(classes, "mono8", answer.header)
 
 
 def _confidence(make: OutputMessages, answer: Answer) -> Any:
@@ -100,19 +127,29 @@ def _confidence(make: OutputMessages, answer: Answer) -> Any:
 
 def _instances(make: OutputMessages, placed: Placed) -> Any:
     answer, ground = placed.answer, placed.ground
+    panoptic, value = answer.shown
     return make.build.instances(
-        answer.result.panoptic,
-        answer.labels,
+        panoptic,
+        answer.map.labels,
         answer.header,
-        track_ids=ground.track_ids,
-        positions={i: (*g.position, g.elevation) for i, g in ground.instances.items()},
+        track_ids={value[i]: track for i, track in ground.track_ids.items()},
+        positions={value[i]: (*g.position, g.elevation) for i, g in ground.instances.items()},
         position_frame=ground.base_frame,
+        labels_encoding=answer.labels_encoding,
     )
 
 
 def _markers(make: OutputMessages, placed: Placed) -> Any:
-    shown = track_markers(placed.ground.tracks, placed.answer.labels)
+    shown = track_markers(_tracks(placed), placed.answer.map.labels)
     return make.markers.message(shown, make.header(placed, placed.odom_frame))
+
+
+def _tracks(placed: Placed) -> list[Track]:
+    """Return the tracks in the outputs' classes, without those that are no things there."""
+    shown = placed.answer.map
+    things = {c.id for c in shown.labels.things}
+    tracks = [replace(t, class_id=int(shown.ids[t.class_id])) for t in placed.ground.tracks]
+    return [track for track in tracks if track.class_id in things]
 
 
 def _grid(make: OutputMessages, placed: Placed) -> Any:
@@ -122,7 +159,8 @@ def _grid(make: OutputMessages, placed: Placed) -> Any:
 
 def _class_grid(make: OutputMessages, placed: Placed) -> Any:
     header = make.header(placed, placed.ground.base_frame)
-    return make.grids.class_grid(_layers(placed).classes, placed.window, header)
+    classes = placed.answer.map.classes(_layers(placed).classes)
+    return make.grids.class_grid(classes, placed.window, header)
 
 
 def _cost_grid(make: OutputMessages, placed: Placed) -> Any:
@@ -131,13 +169,13 @@ def _cost_grid(make: OutputMessages, placed: Placed) -> Any:
 
 
 def _grid_layers(make: OutputMessages, placed: Placed) -> Any:
-    layers = _layers(placed)
+    layers, answer = _layers(placed), placed.answer
     assert layers.class_probabilities is not None, "the stage was not asked for them"
     return make.grids.layers(
         layers.occupancy,
         layers.probability,
-        layers.class_probabilities,
-        placed.answer.labels.ids,
+        answer.map.probabilities(layers.class_probabilities, answer.labels),
+        answer.map.labels.ids,
         placed.window,
         make.header(placed, placed.ground.base_frame),
     )
@@ -151,7 +189,7 @@ def _layers(placed: Placed) -> GridLayers:
 # Topic below the node's name -> message type, conversion. Those of the first kind leave with the
 # label image, the others once a frame is placed on the ground.
 IMAGE_OUTPUTS: dict[str, tuple[str, Callable[[OutputMessages, Answer], Any]]] = {
-    "labels": (IMAGE_KIND, lambda make, a: make.build.labels(a.result.panoptic, a.header)),
+    "labels": (IMAGE_KIND, _labels),
     "semantic": (IMAGE_KIND, _semantic),
     "confidence": (IMAGE_KIND, _confidence),
     "color": (IMAGE_KIND, _color),

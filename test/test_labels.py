@@ -9,6 +9,7 @@ from panoptic_ros.labels import (
     class_ids,
     encode,
     label_set,
+    shifted,
 )
 
 
@@ -53,6 +54,15 @@ def test_class_ids_of_stuff_groups_and_things():
     ids = class_ids(labels)
     assert ids.dtype == np.uint16
     assert ids.tolist() == [[0, 7, 26, 26], [26, 33, 999, 1]]
+
+
+def test_class_and_instance_share_32_bits():
+    values = np.array([[0, 7, 23], [24000, 24999, 33005]], np.uint16)
+    found = shifted(values)
+    assert found.dtype == np.int32
+    assert (found >> 16).tolist() == [[0, 7, 23], [24, 24, 33]]
+    assert (found & 0xFFFF).tolist() == [[0, 0, 0], [1, 1000, 6]]
+    assert shifted(np.zeros((0, 3), np.int32)).shape == (0, 3)
 
 
 @pytest.mark.parametrize(("largest", "dtype"), [(65, np.uint16), (66, np.int32)])

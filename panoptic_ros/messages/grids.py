@@ -14,7 +14,7 @@ LAYERS_KIND = "panoptic_ros/msg/SemanticGrid"
 MARKERS_KIND = "visualization_msgs/msg/MarkerArray"
 
 _UNKNOWN_CELL = -1
-_LARGEST_CELL = np.iinfo(np.int8).max
+LARGEST_CELL = np.iinfo(np.int8).max
 # An arrow as long as the way of one second.
 _ARROW_SECONDS = 1.0
 _ARROW_SIZES = (0.15, 0.35, 0.4)
@@ -83,7 +83,7 @@ class GridMessages:
         Raise ValueError for an id above 127: an OccupancyGrid's cell holds no more.
         """
         largest = int(classes.max())
-        if largest > _LARGEST_CELL:
+        if largest > LARGEST_CELL:
             raise ValueError(f"class id {largest} does not fit into ~/class_grid (at most 127)")
         return self.grid(np.where(classes == 0, _UNKNOWN_CELL, classes), window, header)
 

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from panoptic_ros.labels import INSTANCE_DIVISOR, UNLABELED, LabelSet
+from panoptic_ros.labels import INSTANCE_DIVISOR, SHIFT, UNLABELED, LabelSet, shifted
 from panoptic_ros.prediction import PanopticPrediction, Segment
 
 NOT_TRACKED = -1
+# Encodings of the label image: the smallest that holds class_id * 1000 + n, or class_id << 16 | n.
+AUTO, SHIFTED = "auto", "32SC1"
 
 IMAGE_KIND = "sensor_msgs/msg/Image"
 INSTANCES_KIND = "panoptic_ros/msg/PanopticInstances"
@@ -48,8 +50,14 @@ class MessageBuilder:
             data=self._pack(data),
         )
 
-    def labels(self, panoptic: PanopticPrediction, header: Any) -> Any:
-        """Return the label image as Image, 16UC1 (32SC1 where the pixels are int32)."""
+    def labels(self, panoptic: PanopticPrediction, header: Any, labels_encoding: str = AUTO) -> Any:
+        """Return the label image as Image.
+
+        labels_encoding: AUTO is 16UC1, or 32SC1 where the pixels are int32; SHIFTED is 32SC1
+        with class_id << 16 | n.
+        """
+        if labels_encoding == SHIFTED:
+            return self.image(shifted(panoptic.labels), "32SC1", header)
         encoding = "16UC1" if panoptic.labels.dtype == np.uint16 else "32SC1"
         return self.image(panoptic.labels, encoding, header)
 
@@ -62,30 +70,35 @@ class MessageBuilder:
         track_ids: Mapping[int, int] | None = None,
         positions: Mapping[int, tuple[float, float, float]] | None = None,
         position_frame: str = "",
+        labels_encoding: str = AUTO,
     ) -> Any:
         """Return the things of a frame as PanopticInstances, by falling score.
 
-        track_ids, positions (x, y, z in metres, in position_frame): by value in the label image,
-        of those that have one.
+        track_ids, positions (x, y, z in metres, in position_frame): by the segment's id, of those
+        that have one; labels_encoding: of the label image, and so of the message's ids.
         """
         things = sorted((s for s in panoptic.segments if s.is_thing), key=lambda s: -s.score)
+        ids = np.array([s.id for s in things], np.int64)
+        if labels_encoding == SHIFTED:
+            ids = shifted(ids)
         return self._type(INSTANCES_KIND)(
             header=header,
             instances=[
                 self._instance(
                     panoptic,
                     segment,
+                    value,
                     labels,
                     header,
                     (track_ids or {}).get(segment.id, NOT_TRACKED),
                     (positions or {}).get(segment.id),
                 )
-                for segment in things
+                for segment, value in zip(things, ids.tolist(), strict=True)
             ],
             position_frame=position_frame if positions else "",
         )
 
-    def label_info(self, labels: LabelSet, stamp: Any) -> Any:
+    def label_info(self, labels: LabelSet, stamp: Any, labels_encoding: str = AUTO) -> Any:
         """Return what the values of the label image mean, as LabelInfo."""
         classes = [
             self._type("panoptic_ros/msg/LabelClass")(
@@ -97,7 +110,7 @@ class MessageBuilder:
             header=self._type("std_msgs/msg/Header")(stamp=stamp, frame_id=""),
             label_set=labels.name,
             unlabeled=UNLABELED,
-            instance_divisor=INSTANCE_DIVISOR,
+            instance_divisor=1 << SHIFT if labels_encoding == SHIFTED else INSTANCE_DIVISOR,
             classes=classes,
         )
 
@@ -105,6 +118,7 @@ class MessageBuilder:
         self,
         panoptic: PanopticPrediction,
         segment: Segment,
+        value: int,
         labels: LabelSet,
         header: Any,
         track_id: int,
@@ -114,7 +128,7 @@ class MessageBuilder:
         mask = panoptic.mask(segment).view(np.uint8) * np.uint8(255)
         x, y, z = map(float, place) if place else (math.nan,) * 3
         return self._type("panoptic_ros/msg/PanopticInstance")(
-            id=segment.id,
+            id=value,
             track_id=track_id,
             class_id=segment.class_id,
             class_name=labels[segment.class_id].name,

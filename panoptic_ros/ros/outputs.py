@@ -46,10 +46,10 @@ class Outputs:
         }
         self._messages = OutputMessages(message_type, packed)
 
-    def publish_label_info(self, labels: LabelSet) -> None:
+    def publish_label_info(self, labels: LabelSet, labels_encoding: str) -> None:
         """Publish the meaning of the values; late subscribers get it too."""
         stamp = self._node.get_clock().now().to_msg()
-        message = self._messages.build.label_info(labels, stamp)
+        message = self._messages.build.label_info(labels, stamp, labels_encoding)
         self._publishers[LABEL_INFO].publish(message)
 
     def wanted(self, names: Iterable[str], enabled: OutputParameters) -> set[str]:

@@ -12,6 +12,8 @@ from panoptic_ros.grid.grid_options import ProjectionOptions, SemanticGridOption
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.ground_stage import GroundOptions
 from panoptic_ros.labels import CITYSCAPES, LabelClass, LabelSet
+from panoptic_ros.messages.grids import LARGEST_CELL
+from panoptic_ros.messages.panoptic import AUTO, SHIFTED
 from panoptic_ros.options import Option, number, options_of
 from panoptic_ros.ros.parameter_spec import Change, as_yaml, choice, group, parameter
 from panoptic_ros.ros.transforms import is_available
@@ -262,6 +264,22 @@ class Parameters:
         pattern=r"[^=]*",
         allowed="names of classes, with commas between several, or ''",
     )
+    label_map: str = parameter(
+        "",
+        "File (YAML) that gives the classes other ids and names in every output, see "
+        "docs/node.md; '': they keep their own. Read when it is set, and by configure.",
+        Change.NOT_ACTIVE,
+        pattern=r".*",
+        allowed="a path, or ''",
+    )
+    labels_encoding: str = choice(
+        AUTO,
+        "Values of ~/labels, and ids of ~/instances. auto: class_id * 1000 + n, 16UC1 or, where a "
+        "class id is above 65, 32SC1; 32SC1: class_id << 16 | n with n from 1 on, 0 for stuff, "
+        "as Khronos takes it.",
+        (AUTO, SHIFTED),
+        Change.NOT_ACTIVE,
+    )
     max_pixels: int = _or_models_own(
         Option(
             "Images of more pixels are refused before anything is computed: the memory that a "
@@ -285,6 +303,15 @@ class Parameters:
     def __post_init__(self) -> None:
         self.fusion_options(FusionOptions())
         self.ground.options()
+
+    def check_outputs(self, labels: LabelSet) -> None:
+        """Raise ValueError for an output that cannot hold the ids of a label set."""
+        largest = int(labels.ids.max())
+        if self.outputs.class_grid and largest > LARGEST_CELL:
+            raise ValueError(
+                f"label_map has id {largest}, which ~/class_grid does not hold (at most "
+                f"{LARGEST_CELL}): set outputs.class_grid to false first, or choose smaller ids"
+            )
 
     def fusion_options(self, model: FusionOptions, labels: LabelSet | None = None) -> FusionOptions:
         """Return the model's thresholds and classes, replaced where a parameter sets its own.

@@ -16,6 +16,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
+from panoptic_ros.label_map import LabelMap
 from panoptic_ros.messages import ImageRefused, decode_compressed
 from panoptic_ros.messages.refusal import one_line
 from panoptic_ros.output_messages import Answer
@@ -85,6 +86,7 @@ class Session:
             self.pipeline.options,
             self.pipeline.max_pixels,
         )
+        self._label_map, self._label_map_file = LabelMap.identity(self.pipeline.labels), ""
         fusion = fusion_or_stack(chosen.fusion, self.pipeline.head, chosen.weights)
         self.use(replace(chosen, fusion=fusion))
         self._outputs = Outputs(node)
@@ -105,7 +107,8 @@ class Session:
 
     def start(self) -> None:
         """Subscribe to the camera and the ground's inputs, without a memory of earlier frames."""
-        self._outputs.publish_label_info(self.pipeline.labels)
+        encoding = self._settings().labels_encoding
+        self._outputs.publish_label_info(self._label_map.labels, encoding)
         self._ground.start(self.pipeline.labels)
         self._stamps.reset()
         self.health.restart()
@@ -142,10 +145,20 @@ class Session:
     def use(self, chosen: Parameters) -> None:
         """Do as the parameters say from the next frame on; raise ValueError if impossible."""
         name, options, max_pixels = self._model
-        thresholds = chosen.fusion_options(options, self.pipeline.labels)
+        labels = self.pipeline.labels
+        label_map = self._read_label_map(chosen.label_map)
+        chosen.check_outputs(label_map.labels)
+        thresholds = chosen.fusion_options(options, labels)
         self.pipeline.set_fusion(chosen.fusion or name, thresholds)
         own = chosen.max_pixels != MODEL_DEFAULT
         self.pipeline.max_pixels = chosen.max_pixels if own else max_pixels
+        self._label_map, self._label_map_file = label_map, chosen.label_map
+
+    def _read_label_map(self, file: str) -> LabelMap:
+        if file == self._label_map_file:
+            return self._label_map
+        labels = self.pipeline.labels
+        return LabelMap.read(file, labels) if file else LabelMap.identity(labels)
 
     def status(self, state: str) -> Status:
         """Return a snapshot; called in the reporter's thread."""
@@ -280,8 +293,16 @@ class Session:
     ) -> None:
         start = time.monotonic()
         self._note_size(f"{image.shape[1]}x{image.shape[0]}")
-        answer = Answer(frame.message.header, image, result, self.pipeline.labels)
-        self._outputs.publish(answer, self._settings().outputs)
+        settings = self._settings()
+        answer = Answer(
+            frame.message.header,
+            image,
+            result,
+            self.pipeline.labels,
+            self._label_map.only(self.pipeline.options.classes),
+            settings.labels_encoding,
+        )
+        self._outputs.publish(answer, settings.outputs)
         self._ground.offer(answer)
         done = time.monotonic()
         times |= {

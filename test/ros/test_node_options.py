@@ -7,9 +7,10 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 pytest.importorskip("onnxruntime", reason="needs onnxruntime, for networks that see colours")
 pytest.importorskip("onnx", reason="needs onnx, to write networks that see colours")
 
-from node_process import Client, wait_for
+import yaml
+from node_process import LATCHED, Client, wait_for
 from painted_model import paint, write_model
-from panoptic_ros.msg import PanopticInstances
+from panoptic_ros.msg import LabelInfo, PanopticInstances
 from sensor_msgs.msg import Image
 
 SHAPE = (64, 96)
@@ -108,4 +109,68 @@ def test_a_choice_that_cannot_be_is_refused_and_the_old_one_stays(
     assert not successful
     assert reason in words
     assert client.get(name) == old
+    assert values_of(client, labels) == {7, 23, 26000}
+
+
+@pytest.fixture
+def set_inactive(client):
+    """Return a function that sets parameters of an inactive node and makes it active again."""
+    taken_back = {}
+
+    def change(**values):
+        assert client.transition("deactivate")
+        for name, value in values.items():
+            taken_back.setdefault(name, client.get(name))
+            assert client.set(name, value) == (True, "")
+        assert client.transition("activate")
+        client.wait_until_heard()
+
+    yield change
+    change(**dict(taken_back))
+
+
+def test_other_classes_and_values_in_the_outputs(client, labels, instances, set_inactive, tmp_path):
+    file = tmp_path / "yard.yaml"
+    vehicle = {"id": 5, "name": "vehicle", "of": ["truck", "car"], "color": [255, 0, 0]}
+    file.write_text(
+        yaml.safe_dump({"classes": [{"id": 100, "name": "ground", "of": ["road"]}, vehicle]})
+    )
+    semantic = client.subscribe("~/semantic", Image)
+    set_inactive(label_map=str(file), labels_encoding="32SC1")
+    infos = client.subscribe("~/label_info", LabelInfo, LATCHED)
+    wait_for(lambda: client.publish(PICTURE) and semantic, "semantic")
+
+    stamp = client.publish(PICTURE)
+    shown = client.answer_to(labels, stamp)
+    assert shown.encoding == "32SC1"
+    values = array_of(shown, np.int32)
+    assert set(np.unique(values).tolist()) == {0, 100 << 16, 5 << 16 | 1}
+    assert (values[CAR] == (5 << 16 | 1)).all()
+    [instance] = client.answer_to(instances, stamp).instances
+    assert (instance.id, instance.class_id) == (5 << 16 | 1, 5)
+    assert (instance.class_name, instance.area) == ("vehicle", 256)
+    classes = array_of(client.answer_to(semantic, stamp), np.uint8)
+    assert (classes[0, 0], classes[-1, 0], classes[CAR].max()) == (0, 100, 5)
+    info = wait_for(lambda: infos, "label info")[-1]
+    assert (info.label_set, info.instance_divisor) == ("yard", 1 << 16)
+    assert [(c.id, c.name, c.is_thing) for c in info.classes] == [
+        (5, "vehicle", True),
+        (100, "ground", False),
+    ]
+    assert (info.classes[0].color.r, info.classes[0].color.b) == (1.0, 0.0)
+
+
+def test_a_label_map_that_cannot_be_is_refused(client, labels, set_inactive, tmp_path):
+    file = tmp_path / "yard.yaml"
+    file.write_text("classes: [{id: 200, name: ground, of: [road]}]")
+    assert client.set("label_map", str(file)) == (
+        False,
+        "label_map cannot change while active: deactivate first",
+    )
+    assert client.transition("deactivate")
+    assert "which ~/class_grid does not hold" in client.set("label_map", str(file))[1]
+    assert "there is no file" in client.set("label_map", str(tmp_path / "none.yaml"))[1]
+    assert client.get("label_map") == ""
+    assert client.transition("activate")
+    client.wait_until_heard()
     assert values_of(client, labels) == {7, 23, 26000}
