@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from panoptic_ros.fusion import FusionOptions, make_strategy
+from panoptic_ros.fusion import HEADS, FusionOptions, make_strategy, possible
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.messages.images import MAX_PIXELS
 from panoptic_ros.model.build import build_predictors
 from panoptic_ros.model.config import load_model_config
 from panoptic_ros.model.predictors import SeparatePredictors
 from panoptic_ros.model.shared_predictor import SharedPredictor
-from panoptic_ros.networks.panoptic_head import PanopticHead
+from panoptic_ros.networks import MergeNetwork
 from panoptic_ros.prediction import (
     InstancePrediction,
     NonFinitePrediction,
@@ -85,7 +85,7 @@ class PanopticPipeline:
     def __init__(
         self,
         networks: SeparatePredictors | SharedPredictor,
-        head: PanopticHead | None = None,
+        head: MergeNetwork | None = None,
         *,
         fusion: str = "stack",
         options: FusionOptions | None = None,
@@ -210,14 +210,14 @@ class PanopticPipeline:
             )
 
 
-def fusion_or_stack(fusion: str, head: PanopticHead | None, model: str) -> str:
+def fusion_or_stack(fusion: str, head: MergeNetwork | None, model: str) -> str:
     """Return a strategy's name; stack, with a warning, where it needs a head and there is none."""
-    if fusion != "conv_head" or head is not None:
+    if fusion in possible(head):
         return fusion
     _log.warning(
-        "model %r has no panoptic head for its networks: merging with stack; "
+        "model %r has no %s for its networks: merging with stack; "
         "docs/weights.md tells how to train one",
-        model,
+        *(model, HEADS[fusion][1].removeprefix("a ")),
     )
     return "stack"
 

@@ -1,4 +1,4 @@
-"""Train a network: `python -m panoptic_ros train semantic|instance|panoptic|head`."""
+"""Train a network: `python -m panoptic_ros train semantic|instance|panoptic|head|ranking`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 
 from panoptic_ros.resources import share_dir
 
-HELP = "train the semantic network, the detector, both on one backbone, or the panoptic head"
+HELP = "train the semantic network, the detector, both on one backbone, or what merges them"
+KINDS = ("semantic", "instance", "panoptic", "head", "ranking")
 EPILOG = """\
 Settings come from config/training/KIND.yaml and can be changed one by one:
   train semantic --data DIR --run runs/semantic --set steps=20000 --set optimizer.lr=5e-4
@@ -24,9 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to a parser."""
     parser.epilog = EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument(
-        "kind", choices=("semantic", "instance", "panoptic", "head"), help="what to train"
-    )
+    parser.add_argument("kind", choices=KINDS, help="what to train")
     parser.add_argument(
         "--data",
         type=Path,

@@ -19,7 +19,7 @@ from panoptic_ros.evaluation.report.pictures import Rank, ReportFrame
 from panoptic_ros.evaluation.results import build_results
 from panoptic_ros.evaluation.run_state import RunState, fingerprint
 from panoptic_ros.evaluation.timing import peak_memory, timed
-from panoptic_ros.fusion import make_strategy, possible
+from panoptic_ros.fusion import HEADS, make_strategy, possible
 from panoptic_ros.model.config import ModelConfig, load_model_config
 from panoptic_ros.pipeline import ImageTooLarge, Inference, PanopticPipeline
 from panoptic_ros.prediction import NonFinitePrediction, PanopticPrediction
@@ -40,7 +40,7 @@ class RunOptions:
     dataset: a name of `datasets.DATASETS`; data: its folder; split: None for the one to
     evaluate on; names: of the only frames to score, in their order, none: all; weights: model
     name or file; fusion: strategies, `all` alone: all that the model can run, none: stack, and
-    conv_head where there is a head; workers: threads that read; limit: first frames only;
+    what the model's head is for; workers: threads that read; limit: first frames only;
     predictions: write label images.
     """
 
@@ -80,7 +80,7 @@ class DatasetRun:
             options.dataset, options.data, options.split, config.labels
         )
         self.pipeline = PanopticPipeline.load(options.weights, device=options.device)
-        self.strategies = list(options.fusion) or _strategies(config)
+        self.strategies = list(options.fusion) or self._default_strategies()
         if self.strategies == [ALL]:
             self.strategies = possible(self.pipeline.head)
         for name in self.strategies:
@@ -117,6 +117,10 @@ class DatasetRun:
         )
         write_json(self.options.out / "results.json", results)
         return RunOutcome(results, broken)
+
+    def _default_strategies(self) -> list[str]:
+        """Return stack, and the strategy that the model's head is for."""
+        return ["stack", *(n for n in possible(self.pipeline.head) if n in HEADS)]
 
     def _frames(self) -> list[LabeledFrame]:
         frames: list[LabeledFrame] = list(self.dataset)
@@ -246,11 +250,6 @@ def extremes(
     best = order[::-1][: min(count, -(-len(order) // 2))]
     worst = [n for n in order if n not in best][:count]
     return ("best", {n: known[n] for n in best}), ("worst", {n: known[n] for n in worst})
-
-
-def _strategies(config: ModelConfig) -> list[str]:
-    """Return the strategies that a model can run."""
-    return ["stack"] if config.head is None else ["stack", "conv_head"]
 
 
 def _device_name(device: torch.device) -> str:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from panoptic_ros.fusion.candidates import Candidates, select
 from panoptic_ros.fusion.fusion_options import FusionOptions
-from panoptic_ros.fusion.masks import MaskCrop
 from panoptic_ros.fusion.merge import merge
 from panoptic_ros.fusion.stack import detector_masks
 from panoptic_ros.networks.panoptic.spatial_ranking import SpatialRanking
-from panoptic_ros.prediction import InstancePrediction, PanopticPrediction, SemanticPrediction
+from panoptic_ros.prediction import (
+    InstancePrediction,
+    MaskCrop,
+    PanopticPrediction,
+    SemanticPrediction,
+)
 
 
 class RankedStack:
-    """Merge as `stack`, but by falling rank in place of falling score.
-
-    Source: Liu et al. 2019, "An End-to-End Network for Panoptic Segmentation", equation 5: an
-    instance's rank is the mean, over its mask, of its class's channel of the score map.
-    """
+    """Merge as `stack`, but by falling rank in place of falling score."""
 
     def __init__(self, ranking: SpatialRanking) -> None:
         self.ranking = ranking
@@ -36,37 +39,60 @@ class RankedStack:
         options = options or FusionOptions()
         candidates = select(semantic, instances, options)
         crops = detector_masks(semantic, candidates, options)
-        if not crops:
-            return merge(semantic, candidates, crops, options)
-        ranks = self._ranks(candidates, crops, semantic.image_size)
-        order = np.argsort(-ranks.cpu().numpy(), kind="stable")
-        return merge(semantic, candidates[order], [crops[i] for i in order], options)
+        order = falling_ranks(self.ranking, candidates, crops, semantic.image_size)
+        panoptic = merge(semantic, candidates[order], [crops[i] for i in order], options)
+        return replace(panoptic, masks=crops)
 
-    def _ranks(
-        self, candidates: Candidates, crops: list[MaskCrop], image_size: tuple[int, int]
-    ) -> Tensor:
-        """Return each candidate's rank, float [N]; minus infinity for an empty mask."""
-        channels = self._channels(candidates)
-        occupied = crops[0].mask.new_zeros(
-            (1, len(self.ranking.class_ids), *image_size), dtype=torch.float32
+
+@torch.inference_mode()
+def falling_ranks(
+    ranking: SpatialRanking,
+    candidates: Candidates,
+    crops: Sequence[MaskCrop],
+    image_size: tuple[int, int],
+) -> np.ndarray:
+    """Return the candidates' order by falling rank, int64 [N]; empty masks come last.
+
+    crops: their masks, bool. Raise ValueError for a class without a channel.
+    Source: Liu et al. 2019, "An End-to-End Network for Panoptic Segmentation", equation 5: an
+    instance's rank is the mean, over its mask, of its class's channel of the score map.
+    """
+    if not crops:
+        return np.zeros(0, np.int64)
+    channels = _channels(ranking, candidates)
+    scores = ranking(occupied(ranking, candidates, crops, image_size)[None])[0].softmax(0)
+    ranks = []
+    for channel, crop in zip(channels, crops, strict=True):
+        x0, y0, x1, y1 = crop.box
+        area = crop.mask.sum()
+        total = (scores[channel, y0:y1, x0:x1] * crop.mask).sum()
+        ranks.append(torch.where(area > 0, total / area, -torch.inf))
+    return np.argsort(-torch.stack(ranks).cpu().numpy(), kind="stable")
+
+
+def occupied(
+    ranking: SpatialRanking,
+    candidates: Candidates,
+    crops: Sequence[MaskCrop],
+    image_size: tuple[int, int],
+) -> Tensor:
+    """Return where instances of each class are, 0 or 1: what the module sees, float [K, H, W].
+
+    Raise ValueError for a class without a channel.
+    """
+    device = next(ranking.parameters()).device
+    found = torch.zeros((len(ranking.class_ids), *image_size), device=device)
+    for channel, crop in zip(_channels(ranking, candidates), crops, strict=True):
+        x0, y0, x1, y1 = crop.box
+        found[channel, y0:y1, x0:x1].masked_fill_(crop.mask, 1)
+    return found
+
+
+def _channels(ranking: SpatialRanking, candidates: Candidates) -> list[int]:
+    known = {class_id: i for i, class_id in enumerate(ranking.class_ids)}
+    if unknown := set(candidates.class_ids.tolist()) - set(known):
+        raise ValueError(
+            f"the ranking module has no channel for classes {sorted(unknown)}; "
+            f"it has {ranking.class_ids}"
         )
-        for channel, crop in zip(channels, crops, strict=True):
-            x0, y0, x1, y1 = crop.box
-            occupied[0, channel, y0:y1, x0:x1].masked_fill_(crop.mask, 1)
-        scores = self.ranking(occupied)[0].softmax(0)
-        ranks = []
-        for channel, crop in zip(channels, crops, strict=True):
-            x0, y0, x1, y1 = crop.box
-            area = crop.mask.sum()
-            total = (scores[channel, y0:y1, x0:x1] * crop.mask).sum()
-            ranks.append(torch.where(area > 0, total / area, -torch.inf))
-        return torch.stack(ranks)
-
-    def _channels(self, candidates: Candidates) -> list[int]:
-        known = {class_id: i for i, class_id in enumerate(self.ranking.class_ids)}
-        if unknown := set(candidates.class_ids.tolist()) - set(known):
-            raise ValueError(
-                f"the ranking module has no channel for classes {sorted(unknown)}; "
-                f"it has {self.ranking.class_ids}"
-            )
-        return [known[class_id] for class_id in candidates.class_ids.tolist()]
+    return [known[class_id] for class_id in candidates.class_ids.tolist()]

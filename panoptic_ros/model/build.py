@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import nn
@@ -24,8 +24,10 @@ from panoptic_ros.model.shared_predictor import SharedPredictor
 from panoptic_ros.networks import (
     DeepLabV3Plus,
     MaskRCNNDetector,
+    MergeNetwork,
     PanopticHead,
     SharedPanopticNetwork,
+    SpatialRanking,
     build,
 )
 
@@ -35,7 +37,7 @@ T = TypeVar("T")
 
 def build_predictors(
     config: ModelConfig, device: torch.device | str
-) -> tuple[SeparatePredictors | SharedPredictor, PanopticHead | None]:
+) -> tuple[SeparatePredictors | SharedPredictor, MergeNetwork | None]:
     """Return the networks of a model on a device, ready for images, and its head if any.
 
     A head that was trained for other networks is left out, with a warning.
@@ -46,13 +48,14 @@ def build_predictors(
     networks = build_networks(config, device)
     if config.head is None:
         return networks, None
-    head = _network(config, "head", PanopticHead, device)
-    things = {c.id for c in config.labels.things}
-    if set(head.class_ids) != things or head.num_semantic != len(config.labels):
+    head = cast(MergeNetwork, _network(config, "head", device, PanopticHead, SpatialRanking))
+    things, known = {c.id for c in config.labels.things}, len(config.labels)
+    # A ranking sees no semantic classes.
+    among = head.num_semantic if isinstance(head, PanopticHead) else known
+    if set(head.class_ids) != things or among != known:
         raise ValueError(
             f"model {config.name!r}: the head is for classes {head.class_ids} among "
-            f"{head.num_semantic}, label set {config.labels.name!r} has {sorted(things)} "
-            f"among {len(config.labels)}"
+            f"{among}, label set {config.labels.name!r} has {sorted(things)} among {known}"
         )
     return networks, head if _suits(config) else None
 
@@ -101,7 +104,7 @@ def build_networks(
     entry = config.network
     if entry is None:
         return SeparatePredictors(_semantic(config, device), _instances(config, device))
-    network = _network(config, "network", SharedPanopticNetwork, device)
+    network = _network(config, "network", device, SharedPanopticNetwork)
     where = f"model {config.name!r}, network"
     sides = (entry.short_side, entry.long_side)
     return named(where, lambda: SharedPredictor(network, config.labels, *sides))
@@ -114,7 +117,7 @@ def _semantic(config: ModelConfig, device: torch.device | str) -> SemanticPredic
         from panoptic_ros.model.onnx import OnnxSemanticPredictor
 
         return _onnx(config, "semantic", "semantic", OnnxSemanticPredictor, device)
-    network = _network(config, "semantic", DeepLabV3Plus, device)
+    network = _network(config, "semantic", device, DeepLabV3Plus)
     return SemanticPredictor(network, config.labels, entry.short_side, entry.long_side)
 
 
@@ -127,7 +130,7 @@ def _instances(config: ModelConfig, device: torch.device | str) -> InstancePredi
         make = partial(OnnxInstancePredictor, finds_riders=entry.find_riders)
         return _onnx(config, "instances", "instance", make, device)
     return InstancePredictor(
-        _network(config, "instances", MaskRCNNDetector, device),
+        _network(config, "instances", device, MaskRCNNDetector),
         config.labels,
         entry.short_side,
         entry.long_side,
@@ -154,8 +157,8 @@ def is_onnx(weights: str) -> bool:
     return Path(weights).suffix in (".yaml", ".yml")
 
 
-def _network(config: ModelConfig, part: str, kind: type[T], device: torch.device | str) -> T:
-    """Build one of a model's networks and check that it is what the part needs."""
+def _network(config: ModelConfig, part: str, device: torch.device | str, *kinds: type[T]) -> T:
+    """Build one of a model's networks and check that it is of a kind that the part takes."""
     entry: NetworkConfig = getattr(config, part)
     where = f"model {config.name!r}, {part}"
     if entry.weights == RANDOM:
@@ -174,8 +177,9 @@ def _network(config: ModelConfig, part: str, kind: type[T], device: torch.device
                 f"{where}: {entry.weights} was trained for label set {side['label_set']!r}, "
                 f"the model's is {config.labels.name!r}"
             )
-    if not isinstance(network, kind):
-        raise ValueError(f"{where}: needs a {kind.__name__}, not a {type(network).__name__}")
+    if not isinstance(network, kinds):
+        names = " or a ".join(kind.__name__ for kind in kinds)
+        raise ValueError(f"{where}: needs a {names}, not a {type(network).__name__}")
     return network
 
 

@@ -12,22 +12,29 @@ from torch import nn
 from panoptic_ros.networks.deeplab import DeepLabV3Plus
 from panoptic_ros.networks.mask_rcnn import MaskRCNNDetector
 from panoptic_ros.networks.panoptic.shared import SharedPanopticNetwork
+from panoptic_ros.networks.panoptic.spatial_ranking import SpatialRanking
 from panoptic_ros.networks.panoptic_head import PanopticHead
 
 __all__ = [
     "NETWORKS",
     "DeepLabV3Plus",
     "MaskRCNNDetector",
+    "MergeNetwork",
     "PanopticHead",
     "SharedPanopticNetwork",
+    "SpatialRanking",
     "build",
 ]
+
+# What a model's `head` may be: the trained part of a merge.
+MergeNetwork = PanopticHead | SpatialRanking
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "deeplabv3plus_mobilenetv2": DeepLabV3Plus,
     "mask_rcnn": MaskRCNNDetector,
     "panoptic_head": PanopticHead,
     "shared_panoptic": SharedPanopticNetwork,
+    "spatial_ranking": SpatialRanking,
 }
 
 MOST_PARAMETERS = 2_000_000_000

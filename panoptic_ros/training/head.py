@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,60 +9,39 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from panoptic_ros.checkpoints import find
 from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.fusion.conv_head import ConvHead
 from panoptic_ros.fusion.masks import on_host
 from panoptic_ros.fusion.stack import detector_masks
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet, label_set
-from panoptic_ros.model.build import build_networks, identities
-from panoptic_ros.model.config import ModelConfig, NetworkConfig, load_model_config
 from panoptic_ros.networks import PanopticHead, build
 from panoptic_ros.scores.instance_iou import mask_iou
 from panoptic_ros.training.frames import Frames
-from panoptic_ros.training.head_inputs import INDEX, Entry, HeadInputs, HeadSample, prepare
+from panoptic_ros.training.frozen import FrozenConfig, predict_once
+from panoptic_ros.training.head_inputs import Entry, HeadInputs, HeadSample
 from panoptic_ros.training.sampling import Order
-from panoptic_ros.training.settings import TrainingConfig
 from panoptic_ros.training.task import Task, Trainee
 from panoptic_ros.training.warm_start import warm_start
 
 
 @dataclass(frozen=True)
-class HeadConfig(TrainingConfig):
-    """Add the head's inputs to the common settings.
+class HeadConfig(FrozenConfig):
+    """Add the head's samples to the frozen networks.
 
-    model: a model file (name or path) whose networks are frozen, with the sizes of image
-    and the rules that they run with; or, at the frames' own size, network: the checkpoint of
-    a shared one (a name of weights, or a path without suffix), or semantic, instance: those
-    of two, or their ONNX descriptions (.yaml);
-    least_score: detections below it are no training samples, 0..1; window: longest side of
-    a training crop in pixels; selection_stride: every n-th training frame, n this number, is not
-    trained on, but decides which state of each class's CNN is kept.
+    window: longest side of a training crop in pixels; selection_stride: every n-th training
+    frame, n this number, is not trained on, but decides which state of each class's CNN is
+    kept.
     """
 
-    model: str = ""
-    network: str = ""
-    semantic: str = ""
-    instance: str = ""
-    least_score: float = 0.5
     window: int = 192
     selection_stride: int = 5
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if sum(map(bool, (self.model, self.network, self.semantic or self.instance))) > 1:
-            raise ValueError("set model, or network, or semantic and instance: one of them")
-        for name in ("semantic", "instance"):
-            if not (self.model or self.network or getattr(self, name)):
-                raise ValueError(
-                    f"set {name}: the checkpoint of the frozen {name} network "
-                    "(or set model, or network)"
-                )
         if self.selection_stride < 2:
             raise ValueError(f"selection_stride is {self.selection_stride}; it must be >= 2")
 
@@ -132,13 +110,9 @@ class HeadTask(Task):
         head = build(config.architecture)
         self.notes = warm_start(head, config.initialize)
         self.trainee = HeadTrainee(head)
-        folders = {"train": run / "inputs" / "train", "val": run / "inputs" / "val"}
-        state = PartialState(cpu=not torch.cuda.is_available())
-        with state.local_main_process_first():
-            if not all((folder / INDEX).is_file() for folder in folders.values()):
-                self._prepare(folders, {"train": train, "val": val}, state.device)
-        with contextlib.suppress(FileNotFoundError):  # inputs of a former run may outlive them
-            self.notes |= {"trained_for": identities(self._frozen())}
+        splits = {"train": train, "val": val}
+        folders, trained_for = predict_once(config, self.labels, splits, run)
+        self.notes |= trained_for
         inputs = HeadInputs(folders["train"], train, self.labels, head.radius)
         stride = config.selection_stride
         trained = [e for e in inputs.entries if e.frame % stride]
@@ -147,29 +121,6 @@ class HeadTask(Task):
         val_inputs = HeadInputs(folders["val"], val, self.labels, head.radius)
         judged = sorted({e.frame for e in val_inputs.entries})
         self._judged = ((inputs, selecting), (val_inputs, judged))
-
-    def _prepare(
-        self, folders: Mapping[str, Path], frames: Mapping[str, Frames], device: torch.device
-    ) -> None:
-        networks = build_networks(self._frozen(), device)
-        for split, folder in folders.items():
-            prepare(folder, frames[split], networks, self.config.least_score)
-
-    def _frozen(self) -> ModelConfig:
-        """Return the frozen networks as the halves of a model."""
-        if self.config.model:
-            model = load_model_config(self.config.model)
-            if model.labels.name != self.labels.name:
-                raise ValueError(
-                    f"model {model.name!r} is for label set {model.labels.name!r}, "
-                    f"the head for {self.labels.name!r}"
-                )
-            return model
-        semantic, instances, network = (
-            NetworkConfig(str(find(name) or Path(name).expanduser())) if name else None
-            for name in (self.config.semantic, self.config.instance, self.config.network)
-        )
-        return ModelConfig("frozen", self.labels, semantic, instances, network)
 
     def collate(self, samples: list[HeadSample]) -> list[tuple[Tensor, Tensor, int]]:
         """Return stacked masks, target and class of each sample: sizes differ."""

@@ -11,10 +11,12 @@ from torch import nn
 from panoptic_ros.checkpoints import save
 from panoptic_ros.datasets import open_dataset
 from panoptic_ros.training.frames import Frames
+from panoptic_ros.training.frozen import FrozenConfig
 from panoptic_ros.training.head import HeadConfig, HeadTask, HeadTrainee
 from panoptic_ros.training.instance import InstanceConfig, InstanceTask
 from panoptic_ros.training.loop import Outcome, train
 from panoptic_ros.training.panoptic import PanopticConfig, PanopticTask
+from panoptic_ros.training.ranking import RankingTask
 from panoptic_ros.training.semantic import SemanticConfig, SemanticTask
 from panoptic_ros.training.settings import TrainingConfig, plain, read
 from panoptic_ros.training.task import Task
@@ -24,6 +26,7 @@ CONFIGS: dict[str, type[TrainingConfig]] = {
     "instance": InstanceConfig,
     "panoptic": PanopticConfig,
     "head": HeadConfig,
+    "ranking": FrozenConfig,
 }
 
 
@@ -68,7 +71,10 @@ def _task(config: TrainingConfig, train_frames: Frames, val_frames: Frames, run:
         return InstanceTask(config, train_frames, val_frames)
     if isinstance(config, PanopticConfig):
         return PanopticTask(config, train_frames, val_frames)
-    return HeadTask(config, train_frames, val_frames, run)
+    if isinstance(config, HeadConfig):
+        return HeadTask(config, train_frames, val_frames, run)
+    assert isinstance(config, FrozenConfig)  # of CONFIGS the only one left
+    return RankingTask(config, train_frames, val_frames, run)
 
 
 def _export(task: Task, outcome: Outcome, output: Path, command: str, data: dict) -> None:

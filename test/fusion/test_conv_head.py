@@ -129,7 +129,7 @@ def test_strategies_by_name():
     assert isinstance(make_strategy("conv_head", PanopticHead(THINGS)), ConvHead)
     with pytest.raises(ValueError, match="head"):
         make_strategy("conv_head")
-    with pytest.raises(ValueError, match="'unet'; known: conv_head, degeus, panoptic_fpn, stack"):
+    with pytest.raises(ValueError, match="'unet'; known: conv_head, degeus, panoptic_fpn, spatial"):
         make_strategy("unet")
 
 

@@ -5,15 +5,15 @@ import pytest
 import torch
 import toy
 from model_file import write
+from oracle import Oracle
 
 from panoptic_ros.checkpoints import read_side_file, save
 from panoptic_ros.datasets import open_dataset
-from panoptic_ros.labels import CITYSCAPES, INSTANCE_DIVISOR, class_ids
+from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.networks import PanopticHead, build
 from panoptic_ros.pipeline import PanopticPipeline
-from panoptic_ros.prediction import InstancePrediction, SemanticPrediction
 from panoptic_ros.resources import share_dir
-from panoptic_ros.training import head as head_module
+from panoptic_ros.training import frozen
 from panoptic_ros.training.head import HeadConfig, HeadTask
 from panoptic_ros.training.head_inputs import HeadInputs, prepare
 from panoptic_ros.training.loop import train
@@ -21,44 +21,6 @@ from panoptic_ros.training.runs import start
 from panoptic_ros.training.settings import read
 
 PERSON, CAR = 24, 26
-
-
-class Oracle:
-    """Stand for frozen networks on toy frames: right classes, but masks that fill their boxes
-    grown by a quarter. What the head can learn is to trust the semantic masks."""
-
-    def __init__(self, frames):
-        self._ids = {s.load_image().tobytes(): s.load_instance_ids() for s in frames}
-
-    def __call__(self, image):
-        return self._semantic(image), self._instances(image)
-
-    def _semantic(self, image):
-        channels = np.searchsorted(CITYSCAPES.ids, class_ids(self._ids[image.tobytes()]))
-        logits = torch.nn.functional.one_hot(torch.from_numpy(channels.astype(np.int64)), 19)
-        return SemanticPrediction(logits.permute(2, 0, 1) * 12.0, image.shape[:2], CITYSCAPES)
-
-    def _instances(self, image):
-        ids = self._ids[image.tobytes()]
-        values = [v for v in np.unique(ids).tolist() if v >= INSTANCE_DIVISOR]
-        boxes = []
-        for value in values:
-            rows, columns = np.nonzero(ids == value)
-            grow_x, grow_y = np.ptp(columns) // 8, np.ptp(rows) // 8
-            boxes.append(
-                [
-                    max(columns.min() - grow_x, 0),
-                    max(rows.min() - grow_y, 0),
-                    min(columns.max() + 1 + grow_x, ids.shape[1]),
-                    min(rows.max() + 1 + grow_y, ids.shape[0]),
-                ]
-            )
-        return InstancePrediction(
-            torch.tensor(np.array(boxes), dtype=torch.float32),
-            torch.tensor([v // INSTANCE_DIVISOR for v in values]),
-            torch.full((len(values),), 0.9),
-            torch.ones(len(values), 28, 28),
-        )
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +32,7 @@ def splits(tmp_path_factory):
 @pytest.fixture
 def oracle(splits, monkeypatch):
     oracle = Oracle([*splits[0], *splits[1]])
-    monkeypatch.setattr(head_module, "build_networks", lambda config, device: oracle)
+    monkeypatch.setattr(frozen, "build_networks", lambda config, device: oracle)
     return oracle
 
 
@@ -196,20 +158,26 @@ def test_what_is_frozen_is_said_once(settings, words):
         read(HeadConfig, HEAD_SETTINGS, settings)
 
 
-def test_a_head_trains_on_a_shared_network_and_runs_on_it(splits, oracle, tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "fusion"), [("head", "conv_head"), ("ranking", "spatial_ranking")]
+)
+def test_what_merges_trains_on_a_shared_network_and_runs_on_it(
+    kind, fusion, splits, oracle, tmp_path
+):
     network = save_shared(tmp_path / "panoptic")
     data = splits[0][0].image.parents[3]
-    small = ["workers=0", "batch_size=2", "steps=1", "selection_stride=3", f"network={network}"]
-    start("head", HEAD_SETTINGS, small, data, tmp_path / "run", tmp_path / "head", "")
+    small = ["workers=0", "batch_size=2", "steps=1", f"network={network}"]
+    settings = HEAD_SETTINGS.with_name(f"{kind}.yaml")
+    start(kind, settings, small, data, tmp_path / "run", tmp_path / "head", "")
     digest = read_side_file(network)["sha256"]
     assert read_side_file(tmp_path / "head")["trained_for"] == {"network": digest}
     model = tmp_path / "shared.yaml"
     model.write_text(
-        "label_set: cityscapes\nfusion: conv_head\n"
+        f"label_set: cityscapes\nfusion: {fusion}\n"
         "network: {weights: ./panoptic}\nhead: {weights: ./head}\n"
     )
     pipeline = PanopticPipeline.load(str(model), device="cpu")
-    assert pipeline.fusion_name == "conv_head"
+    assert pipeline.fusion_name == fusion
     image = splits[1][0].load_image()
     assert pipeline(image).labels.shape == image.shape[:2]
 

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME",
         help="merging strategies, one or several, or all; the networks run once (default: stack, "
-        "and conv_head where the model has a head)",
+        "and what the model's head is for)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
