@@ -212,7 +212,8 @@ class PanopticPipeline:
 
 def fusion_or_stack(fusion: str, head: MergeNetwork | None, model: str) -> str:
     """Return a strategy's name; stack, with a warning, where it needs a head and there is none."""
-    if fusion in possible(head):
+    # Other names, and none, are for the caller to judge.
+    if fusion not in HEADS or fusion in possible(head):
         return fusion
     _log.warning(
         "model %r has no %s for its networks: merging with stack; "
