@@ -39,7 +39,7 @@ class KittiSample:
         KITTI's instance 0 marks pixels of a thing class that are not separated into instances;
         they become the class's group. Raise ValueError for a broken file or other ids.
         """
-        return from_kitti(_label_ids(self.instance_ids))
+        return read_kitti(self.instance_ids)
 
 
 class Kitti(Sequence[KittiSample]):
@@ -89,13 +89,16 @@ class Kitti(Sequence[KittiSample]):
         return folder
 
 
-def _label_ids(path: Path) -> np.ndarray:
-    """Return KITTI's label_id * 256 + n, uint16 [H, W]."""
+def read_kitti(path: Path) -> np.ndarray:
+    """Return a KITTI file of instances as a label image, uint16 [H, W], see `from_kitti`.
+
+    Raise ValueError for a broken file and for train ids.
+    """
     values = read_labels(path, np.uint16)
     found, numbers = np.divmod(np.unique(values).astype(np.int64), KITTI_DIVISOR)
     if hold_train_ids(np.where(numbers > 0, found * INSTANCE_DIVISOR + numbers, found)):
         raise ValueError(f"{path} looks like train ids (0..18) * 256 + n; {WANTED_IDS}")
-    return values
+    return from_kitti(values)
 
 
 def from_kitti(values: np.ndarray) -> np.ndarray:

@@ -13,9 +13,10 @@ from tqdm import tqdm
 
 from panoptic_ros.datasets import Dataset, LabeledFrame, open_dataset
 from panoptic_ros.datasets.coco_panoptic_writer import PanopticWriter
+from panoptic_ros.datasets.exports import Export, make_export
 from panoptic_ros.evaluation.frame_scores import FrameScorer, FrameScores
 from panoptic_ros.evaluation.read_ahead import LoadedFrame, load, read_ahead
-from panoptic_ros.evaluation.report.pictures import Rank, ReportFrame
+from panoptic_ros.evaluation.report.pictures import ReportFrame, extremes
 from panoptic_ros.evaluation.results import build_results
 from panoptic_ros.evaluation.run_state import RunState, fingerprint
 from panoptic_ros.evaluation.timing import peak_memory, timed
@@ -27,7 +28,6 @@ from panoptic_ros.whole_files import write_json
 
 # The first frames on a device pay for libraries that load and kernels that are chosen.
 WARMUP_FRAMES = 2
-SHOWN_FRAMES = 4
 TRUTH = "truth"
 # In place of strategies: every one that the model can run.
 ALL = "all"
@@ -41,7 +41,7 @@ class RunOptions:
     evaluate on; names: of the only frames to score, in their order, none: all; weights: model
     name or file; fusion: strategies, `all` alone: all that the model can run, none: stack, and
     what the model's head is for; workers: threads that read; limit: first frames only;
-    predictions: write label images.
+    predictions: write label images; export: formats of `datasets.exports` to write.
     """
 
     dataset: str
@@ -55,6 +55,7 @@ class RunOptions:
     workers: int = 2
     limit: int | None = None
     predictions: bool = False
+    export: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,11 @@ class DatasetRun:
         self._warmup_left = WARMUP_FRAMES
         self._settings = self._all_settings(config)
         self._writers = self._make_writers() if options.predictions else {}
+        self._exports: dict[str, tuple[str, Export]] = {
+            f"{kind}/{name}": (name, make_export(kind, options.out / "exports", name, self.labels))
+            for kind in options.export
+            for name in self.strategies
+        }
 
     def __call__(self) -> RunOutcome:
         """Score what is not scored yet and gather all; KeyboardInterrupt keeps what is done."""
@@ -101,6 +107,8 @@ class DatasetRun:
         scores = [FrameScores.from_json(r["scores"]) for r in records]
         for name, writer in self._writers.items():
             writer.finish([r["annotations"][name] for r in records])
+        for place, (_, export) in self._exports.items():
+            export.finish([r["exports"][place] for r in records])
         results = build_results(
             scores,
             self.labels,
@@ -183,6 +191,10 @@ class DatasetRun:
                 name: writer.write(frame.name, frame.image_id, label_images[name])
                 for name, writer in self._writers.items()
             },
+            "exports": {
+                place: export.write(frame.name, frame.image_id, merged[name])
+                for place, (name, export) in self._exports.items()
+            },
         }
 
     def shown(self, results: dict[str, Any]) -> list[ReportFrame]:
@@ -222,6 +234,8 @@ class DatasetRun:
             "fusion": self.strategies,
             "device": _device_name(self.pipeline.device),
             "predictions": self.options.predictions,
+            # None as in the state of runs that knew no exports.
+            "export": list(self.options.export) or None,
         }
 
     def _make_writers(self) -> dict[str, PanopticWriter]:
@@ -236,20 +250,6 @@ class DatasetRun:
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
         }
-
-
-def extremes(
-    quality: Mapping[str, float | None], count: int = SHOWN_FRAMES
-) -> tuple[tuple[Rank, dict[str, float]], ...]:
-    """Return ("best", frames, best first) and ("worst", frames, worst first): name -> quality.
-
-    At most `count` each, no frame twice; frames without a quality are left out.
-    """
-    known = {name: q for name, q in quality.items() if q is not None}
-    order = sorted(known, key=known.__getitem__)
-    best = order[::-1][: min(count, -(-len(order) // 2))]
-    worst = [n for n in order if n not in best][:count]
-    return ("best", {n: known[n] for n in best}), ("worst", {n: known[n] for n in worst})
 
 
 def _device_name(device: torch.device) -> str:

@@ -1,4 +1,4 @@
-"""Panoptic quality of COCO-panoptic files of any origin."""
+"""Scores of label files of any origin: no network runs."""
 
 from __future__ import annotations
 
@@ -19,18 +19,40 @@ from panoptic_ros.datasets.coco_files import (
     BrokenFile,
     Category,
     predicted_segments,
-    read_annotations,
-    read_colors,
     true_segments,
     truth_faults,
 )
-from panoptic_ros.labels import CITYSCAPES
+from panoptic_ros.datasets.panoptic_sources import (
+    COCO,
+    PanopticImage,
+    PanopticSource,
+    SourceEntry,
+    open_source,
+)
+from panoptic_ros.labels import CITYSCAPES, LabelSet
+from panoptic_ros.scores.confusion import ConfusionMatrix
 from panoptic_ros.scores.overlaps import Overlaps, overlaps
 from panoptic_ros.scores.panoptic_quality import PanopticQuality, without_scores
-from panoptic_ros.scores.segments import Segments
+from panoptic_ros.scores.segments import VOID, Segments
 
 Comparison = tuple[Overlaps, Segments, Segments]
 Faults = dict[str, list[int]]
+# A confusion matrix of so many takes 32 MB.
+MOST_CATEGORIES = 2000
+
+
+@dataclass(frozen=True)
+class FrameQuality:
+    """Hold what one frame adds.
+
+    intersection, union: pixels of each class in truth and prediction, int64 [C].
+    """
+
+    entry: SourceEntry
+    prediction: SourceEntry | None
+    quality: PanopticQuality
+    intersection: np.ndarray
+    union: np.ndarray
 
 
 @dataclass
@@ -41,11 +63,15 @@ class FileScore:
     without truth; broken: one line per file that cannot be used, its path first. An image
     whose prediction is broken is scored as empty, one whose truth is broken not at all.
     warnings: one line per kind of fault that changes no score, with how often it is there;
-    unscorable: why nothing could be scored, None where something was.
+    unscorable: why nothing could be scored, None where something was; frames: in the order of
+    the truth.
     """
 
     quality: PanopticQuality
+    confusion: ConfusionMatrix
     categories: list[Category]
+    labels: LabelSet
+    frames: list[FrameQuality] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
@@ -61,44 +87,60 @@ class FileScore:
 def score_files(
     truth_json: Path, truth_dir: Path, prediction_json: Path, prediction_dir: Path
 ) -> FileScore:
-    """Score COCO-panoptic predictions against COCO-panoptic truth.
+    """Score COCO-panoptic predictions against COCO-panoptic truth; errors as `open_source`'s."""
+    truth = open_source(truth_json, truth_dir, COCO)
+    return score_sources(truth, open_source(prediction_json, prediction_dir, COCO))
 
-    Raise BrokenFile or OSError where a JSON file or folder as a whole is not usable.
+
+def score_sources(truth: PanopticSource, prediction: PanopticSource) -> FileScore:
+    """Score predictions against the truth, frame by frame.
+
+    Frames are found by image id in two COCO-panoptic files, by their names otherwise.
+    Raise BrokenFile for a truth without categories, or with more than MOST_CATEGORIES.
     """
-    for folder in (truth_dir, prediction_dir):
-        if not folder.is_dir():
-            raise NotADirectoryError(f"{folder}: no such folder; it should hold the PNG files")
-    truths, categories = read_annotations(truth_json)
-    if not categories:
-        raise BrokenFile(f"{truth_json}: has no categories, so there are no classes to score")
-    listed, _ = read_annotations(prediction_json)
-    predictions = {a.image_id: a for a in listed}
-    score = FileScore(PanopticQuality({c.id: c.is_thing for c in categories}), categories)
-    known = {a.image_id for a in truths}
-    score.missing = [str(a.image_id) for a in truths if a.image_id not in predictions]
+    if not truth.categories:
+        raise BrokenFile(f"{truth.path}: has no categories, so there are no classes to score")
+    key = _image_id if truth.kind == prediction.kind == COCO else _name
+    predictions = {key(e): e for e in prediction.entries}
+    known = dict.fromkeys(map(key, truth.entries))
+    labels = truth.labels
+    if len(labels) > MOST_CATEGORIES:
+        raise BrokenFile(
+            f"{truth.path}: lists {len(labels)} categories, more than {MOST_CATEGORIES}"
+        )
+    score = FileScore(PanopticQuality.of(labels), ConfusionMatrix(labels), truth.categories, labels)
+    score.missing = [str(key(e)) for e in truth.entries if key(e) not in predictions]
     score.unused = [str(i) for i in predictions if i not in known]
-    score.warnings += _repeated(truth_json, truths, "each is scored")
-    score.warnings += _repeated(prediction_json, listed, "the last is scored")
-    score.warnings += _train_ids(prediction_json, listed, score.quality.is_thing)
-    compare = partial(
-        _compare_image, predictions, truth_dir, prediction_dir, score.quality.is_thing
-    )
+    score.warnings += _repeated(truth.path, truth.listed, "each is scored")
+    score.warnings += _repeated(prediction.path, prediction.listed, "the last is scored")
+    score.warnings += _train_ids(prediction.path, prediction.listed, score.quality.is_thing)
+    pairs = [(e, predictions.get(key(e))) for e in truth.entries]
     faults: dict[str, list[str]] = {}
     # Decoding and most of the counting release Python's lock, so threads are enough.
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        found = tqdm(pool.map(compare, truths), "scoring", len(truths))
-        for truth, (comparison, broken, doubtful) in zip(truths, found, strict=True):
+        found = tqdm(pool.map(partial(_score_frame, labels), pairs), "scoring", len(pairs))
+        for (entry, _), (frame, counts, broken, doubtful) in zip(pairs, found, strict=True):
             if broken:
                 score.broken.append(broken)
-            if comparison:
-                score.quality.add(*comparison)
+            if frame:
+                score.frames.append(frame)
+                score.quality.add_counts(frame.quality)
+                score.confusion.counts += counts
             for words, ids in doubtful.items():
-                faults.setdefault(words, []).extend(f"{i} of image {truth.image_id}" for i in ids)
+                faults.setdefault(words, []).extend(f"{i} of image {entry.image_id}" for i in ids)
     score.warnings += [
-        f"{truth_json}: {len(ids)} {words} (the first: {ids[0]})" for words, ids in faults.items()
+        f"{truth.path}: {len(ids)} {words} (the first: {ids[0]})" for words, ids in faults.items()
     ]
-    score.unscorable = _unscorable(score, truth_json, prediction_json, known, predictions)
+    score.unscorable = _unscorable(score, truth.path, prediction.path, known, predictions)
     return score
+
+
+def _image_id(entry: SourceEntry) -> int | str:
+    return entry.image_id
+
+
+def _name(entry: SourceEntry) -> str:
+    return entry.name
 
 
 def _repeated(path: Path, annotations: Iterable[Annotation], which: str) -> list[str]:
@@ -135,20 +177,17 @@ def _train_ids(
 
 def _unscorable(
     score: FileScore,
-    truth_json: Path,
-    prediction_json: Path,
+    truth: Path,
+    prediction: Path,
     known: Collection[int | str],
     predictions: Collection[int | str],
 ) -> str | None:
     if not known:
-        return f"{truth_json} lists no image"
+        return f"{truth} lists no image"
     if predictions and not any(i in known for i in predictions):
-        return (
-            f"no image id of {prediction_json} ({_some(predictions)}) is in {truth_json} "
-            f"({_some(known)})"
-        )
+        return f"no image id of {prediction} ({_some(predictions)}) is in {truth} ({_some(known)})"
     if not score.quality.results()["all"]["n"]:
-        return f"{truth_json} holds no segment to score: all of it is void, groups or broken"
+        return f"{truth} holds no segment to score: all of it is void, groups or broken"
     return None
 
 
@@ -157,40 +196,63 @@ def _some(ids: Collection[int | str]) -> str:
     return shown if len(ids) <= 3 else f"{shown}, ..."
 
 
-def _compare_image(
-    predictions: Mapping[int | str, Annotation],
-    truth_dir: Path,
-    prediction_dir: Path,
-    classes: Collection[int],
-    truth: Annotation,
-) -> tuple[Comparison | None, str | None, Faults]:
-    """Return what `PanopticQuality.add` takes, if the truth can be read, what is broken, faults."""
+def _score_frame(
+    labels: LabelSet, entries: tuple[SourceEntry, SourceEntry | None]
+) -> tuple[FrameQuality | None, np.ndarray, str | None, Faults]:
+    """Return a frame's score, if the truth can be read, and its part of the confusion matrix.
+
+    Then what is broken, and the truth's faults.
+    """
+    entry, predicted = entries
     try:
-        true_colors = read_colors(truth_dir / truth.file_name)
-    except BrokenFile as error:
-        return None, str(error), {}
-    prediction = predictions.get(truth.image_id)
+        truth = entry.read()
+    except (OSError, ValueError) as error:
+        return None, np.zeros(0), _with_path(entry, error), {}
     comparison, broken = None, None
-    if prediction:
-        path = prediction_dir / prediction.file_name
+    classes = set(labels.by_id)
+    if predicted:
         try:
-            comparison = _compare(truth, true_colors, prediction, read_colors(path), classes)
-        except BrokenFile as error:
-            broken = str(error)
-        except ValueError as error:
-            broken = f"{path}: {error}"
+            comparison = _compare(truth, predicted.read(), classes)
+        except (OSError, ValueError) as error:
+            broken = _with_path(predicted, error)
     if comparison is None:
-        empty = Annotation(truth.image_id, "", {})
-        comparison = _compare(truth, true_colors, empty, np.zeros_like(true_colors), classes)
-    return comparison, broken, truth_faults(truth, comparison[0], classes)
+        nothing = np.zeros_like(truth.pixels)
+        empty = Annotation(entry.image_id, "", {})
+        comparison = _compare(truth, PanopticImage(nothing, empty), classes)
+    quality, confusion = PanopticQuality.of(labels), ConfusionMatrix(labels)
+    quality.add(*comparison)
+    confusion.add_classes(*_pixel_classes(*comparison))
+    frame = FrameQuality(entry, predicted, quality, *confusion.areas())
+    return frame, confusion.counts, broken, truth_faults(truth.annotation, comparison[0], classes)
+
+
+def _with_path(entry: SourceEntry, error: Exception) -> str:
+    words = str(error)
+    return words if str(entry.path) in words else f"{entry.path}: {words}"
 
 
 def _compare(
-    truth: Annotation,
-    true_colors: np.ndarray,
-    prediction: Annotation,
-    predicted_colors: np.ndarray,
-    classes: Collection[int],
+    truth: PanopticImage, prediction: PanopticImage, classes: Collection[int]
 ) -> Comparison:
-    pairs = overlaps(true_colors, predicted_colors)
-    return pairs, true_segments(truth, pairs), predicted_segments(prediction, pairs, classes)
+    are_alike = truth.pixels.ndim == prediction.pixels.ndim
+    images = (truth.pixels, prediction.pixels) if are_alike else (truth.ids(), prediction.ids())
+    pairs = overlaps(*images)
+    return (
+        pairs,
+        true_segments(truth.annotation, pairs),
+        predicted_segments(prediction.annotation, pairs, classes),
+    )
+
+
+def _pixel_classes(
+    pairs: Overlaps, truth: Segments, prediction: Segments
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return true and predicted class of each pair, -1 for none, and its pixels, int64 [K]."""
+
+    def of(segments: Segments, ids: np.ndarray) -> np.ndarray:
+        table: Mapping[int, int] = dict(
+            zip(segments.ids.tolist(), segments.class_ids.tolist(), strict=True)
+        )
+        return np.array([-1 if i == VOID else table.get(i, -1) for i in ids.tolist()], np.int64)
+
+    return of(truth, pairs.truth), of(prediction, pairs.prediction), pairs.pixels

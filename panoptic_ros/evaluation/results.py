@@ -35,10 +35,7 @@ def build_results(
     return {
         "version": VERSION,
         "label_set": labels.name,
-        "classes": [
-            {"id": c.id, "name": c.name, "is_thing": c.is_thing, "color": list(c.color)}
-            for c in labels.classes
-        ],
+        "classes": class_list(labels),
         "dataset": {**dataset, "frames": len(frames)},
         "model": model,
         "semantic": _semantic((f.confusion for f in frames), labels),
@@ -66,7 +63,7 @@ def frame_pq(frame: FrameScores, strategy: str, labels: LabelSet) -> float | Non
 def _fusion(frames: Sequence[FrameScores], name: str, labels: LabelSet) -> dict[str, Any]:
     scores = [f.fusion[name] for f in frames]
     return {
-        "panoptic": _text_keys(known_scores(_quality(scores, labels).results()), "per_class"),
+        "panoptic": text_keys(known_scores(_quality(scores, labels).results()), "per_class"),
         "semantic": _semantic((s.confusion for s in scores), labels),
         "instance_iou": _instance_iou(frames, scores, labels),
         "ap": _mask_ap([MaskFrame(f.truth, f.fusion[name].detections) for f in frames], labels),
@@ -75,8 +72,8 @@ def _fusion(frames: Sequence[FrameScores], name: str, labels: LabelSet) -> dict[
 
 def _mask_ap(frames: Sequence[MaskFrame], labels: LabelSet) -> dict[str, Any]:
     """Return COCO's average precision and, below `cityscapes`, Cityscapes' own."""
-    own = _text_keys(cityscapes_average_precision(frames, labels))
-    return {**_text_keys(average_precision(frames, labels)), "cityscapes": own}
+    own = text_keys(cityscapes_average_precision(frames, labels))
+    return {**text_keys(average_precision(frames, labels)), "cityscapes": own}
 
 
 def _quality(scores: Iterable[FusionScores], labels: LabelSet) -> PanopticQuality:
@@ -89,11 +86,24 @@ def _quality(scores: Iterable[FusionScores], labels: LabelSet) -> PanopticQualit
     return quality
 
 
+def class_list(labels: LabelSet) -> list[dict[str, Any]]:
+    """Return a label set's classes as results.json has them."""
+    return [
+        {"id": c.id, "name": c.name, "is_thing": c.is_thing, "color": list(c.color)}
+        for c in labels.classes
+    ]
+
+
 def _semantic(counts: Iterable[list[list[int]]], labels: LabelSet) -> dict[str, Any]:
     confusion = ConfusionMatrix(labels)
     for count in counts:
         confusion.counts += np.array(count)
-    iou = zip(labels.ids.tolist(), confusion.iou(), strict=True)
+    return confusion_results(confusion)
+
+
+def confusion_results(confusion: ConfusionMatrix) -> dict[str, Any]:
+    """Return the entry `semantic` of results.json."""
+    iou = zip(confusion.labels.ids.tolist(), confusion.iou(), strict=True)
     return {
         "miou": _known(confusion.mean_iou()),
         "iou": {str(class_id): _known(value) for class_id, value in iou},
@@ -140,7 +150,7 @@ def _timing(
     }
 
 
-def _text_keys(scores: dict[str, Any], key: str = "classes") -> dict[str, Any]:
+def text_keys(scores: dict[str, Any], key: str = "classes") -> dict[str, Any]:
     """Return scores with class ids as JSON has them, as text."""
     return {**scores, key: {str(class_id): v for class_id, v in scores[key].items()}}
 

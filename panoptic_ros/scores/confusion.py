@@ -26,25 +26,31 @@ class ConfusionMatrix:
 
     def add_overlaps(self, pairs: Overlaps) -> None:
         """Count one image by the overlaps of its two label images."""
-        rows, columns = self._channels(pairs.truth), self._channels(pairs.prediction)
-        known = rows < len(self.labels)
-        np.add.at(self.counts, (rows[known], columns[known]), pairs.pixels[known])
+        self.add_classes(class_ids(pairs.truth), class_ids(pairs.prediction), pairs.pixels)
 
-    def _channels(self, values: np.ndarray) -> np.ndarray:
-        """Return the channel of each label-image value, C where the set has no such class."""
+    def add_classes(self, truth: np.ndarray, prediction: np.ndarray, pixels: np.ndarray) -> None:
+        """Count pairs of label ids, int64 [K] each, and how many pixels have them."""
+        rows, columns = self._channels(truth), self._channels(prediction)
+        known = rows < len(self.labels)
+        np.add.at(self.counts, (rows[known], columns[known]), pixels[known])
+
+    def _channels(self, ids: np.ndarray) -> np.ndarray:
+        """Return the channel of each label id, C where the set has no such class."""
         position = {int(class_id): i for i, class_id in enumerate(self.labels.ids)}
         outside = len(self.labels)
-        return np.array(
-            [position.get(c, outside) for c in class_ids(values).tolist()], dtype=np.int64
-        )
+        return np.array([position.get(c, outside) for c in ids.tolist()], dtype=np.int64)
+
+    def areas(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return each class's intersection and union of truth and prediction, int64 [C] both."""
+        hits = np.diag(self.counts)
+        return hits, self.counts.sum(1) + self.counts[:, :-1].sum(0) - hits
 
     def iou(self) -> np.ndarray:
         """Return the IoU of each class, float64 [C], 0..1; NaN where it occurs nowhere.
 
         TP / (TP + FP + FN), Cordts et al. 2016; unlabeled pixels of a class are misses.
         """
-        hits = np.diag(self.counts)
-        union = self.counts.sum(1) + self.counts[:, :-1].sum(0) - hits
+        hits, union = self.areas()
         return np.divide(hits, union, out=np.full(len(hits), np.nan), where=union > 0)
 
     def mean_iou(self) -> float:

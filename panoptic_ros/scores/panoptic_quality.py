@@ -71,6 +71,13 @@ class PanopticQuality:
         wrong[columns[hit]] = False
         self._count(self.fp, prediction.class_ids[wrong])
 
+    def add_counts(self, other: PanopticQuality) -> None:
+        """Add what another score of the same classes has counted."""
+        self.iou += other.iou
+        self.tp += other.tp
+        self.fp += other.fp
+        self.fn += other.fn
+
     def _count(
         self, totals: np.ndarray, class_ids: np.ndarray, weights: np.ndarray | None = None
     ) -> None:

@@ -85,6 +85,30 @@ def test_files_without_an_image_in_common_writes_null_and_fails(files, tmp_path,
     assert results["all"]["pq"] is results["per_class"]["26"]["sq"] is None
 
 
+def test_files_takes_folders_and_writes_a_report(tmp_path, capsys):
+    labels = np.full((16, 24), 7, np.uint16)
+    labels[4:12, 4:12] = 26000
+    for side, pixels in (("truth", labels), ("found", np.roll(labels, 2, axis=1))):
+        (tmp_path / side).mkdir()
+        cv2.imwrite(str(tmp_path / side / "a_gtFine_instanceIds.png"), pixels)
+        cv2.imwrite(str(tmp_path / side / "b_gtFine_instanceIds.png"), labels)
+    (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "a.jpg"), np.zeros((16, 24, 3), np.uint8))
+    words = ["--truth", tmp_path / "truth", "--prediction", tmp_path / "found"]
+    words += ["--out", tmp_path / "out", "--images", tmp_path / "images"]
+    assert main(["evaluate", "files", *map(str, words)]) == 0
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    own = {frame["name"]: frame["pq"]["prediction"] for frame in results["frames"]}
+    assert own["b"] == 1.0
+    assert own["a"] == pytest.approx((48 / 80 + (320 - 16) / (320 + 16)) / 2)
+    counts = {f["name"]: f["classes"]["prediction"]["26"] for f in results["frames"]}
+    assert counts == {"a": [0.6, 1, 0, 0, 48, 80], "b": [1.0, 1, 0, 0, 64, 64]}
+    miou = (112 / 144 + (640 - 16) / (640 + 16)) / 2
+    assert results["fusion"]["prediction"]["semantic"]["miou"] == pytest.approx(miou)
+    assert f"mIoU, %: {100 * miou:.1f}" in capsys.readouterr().out
+    assert (tmp_path / "out" / "report.html").read_text().count("<img") == 8
+
+
 def write_held_out(root):
     rng = np.random.default_rng(0)
     labels = np.full((64, 96), 7, np.uint16)

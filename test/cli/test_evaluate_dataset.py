@@ -13,6 +13,8 @@ from street_files import SIZE, truth, write_cityscapes, write_model
 from waiting import TIMEOUT, wait_for
 
 from panoptic_ros.__main__ import main
+from panoptic_ros.cli.evaluate.dataset import EXPORT_FORMATS
+from panoptic_ros.datasets.exports import EXPORTS
 
 # Enough that a process is stopped in their midst.
 FRAMES = 30
@@ -192,3 +194,43 @@ def as_kitti(labels):
     labels = labels.astype(int)
     things = labels // 1000 * 256 + labels % 1000 + 1
     return np.where(labels >= 1000, things, labels * 256).astype(np.uint16)
+
+
+def test_predict_labels_pictures_that_have_no_truth(folder, tmp_path, capsys):
+    broken = tmp_path / "images" / "b.jpg"
+    broken.parent.mkdir()
+    broken.write_bytes(b"no picture")
+    picture = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "images" / "a.png"), picture)
+    model = ["--weights", str(folder / "quick.yaml"), "--device", "cpu"]
+    places = ["--images", str(tmp_path / "images"), "--out", str(tmp_path / "out")]
+    assert main(["evaluate", "predict", *places, *model, "--export", "coco", "kitti"]) == 1
+    assert f"broken: {broken} is not an image" in capsys.readouterr().err
+    for path in ("labels/a.png", "overlay/a.png", "exports/kitti/stack/pred_list/a.txt"):
+        assert (tmp_path / "out" / path).is_file()
+    (entry,) = json.loads((tmp_path / "out/exports/coco/stack.json").read_text())["annotations"]
+    assert entry["image_id"] == "a"
+    assert json.loads((tmp_path / "out/results.json").read_text())["labeled"] == 1
+
+
+def test_predict_without_a_picture_says_so(folder, tmp_path, capsys):
+    model = ["--weights", str(folder / "quick.yaml"), "--device", "cpu"]
+    words = ["--images", str(tmp_path), "--out", str(tmp_path / "out"), *model]
+    assert main(["evaluate", "predict", *words]) == 2
+    assert f"{tmp_path}: no picture (.png, .jpg, .jpeg) below it" in capsys.readouterr().err
+
+
+def test_exports_stand_for_every_frame_after_a_resumed_run(folder, tmp_path):
+    formats = ["--export", "coco", "cityscapes_instances", "--workers", "0"]
+    for limit in ("1", "2"):
+        assert main(words(folder, tmp_path, *formats, "--limit", limit)) == 0
+    content = json.loads((tmp_path / "exports/coco/stack.json").read_text())
+    assert [a["image_id"] for a in content["annotations"]] == [
+        "aachen_000000_000000", "aachen_000000_000001",
+    ]  # fmt: skip
+    lists = tmp_path / "exports/cityscapes_instances/stack/instances"
+    assert len(list(lists.glob("*.txt"))) == 2
+
+
+def test_the_formats_to_choose_from_are_those_that_can_be_written():
+    assert EXPORT_FORMATS == EXPORTS

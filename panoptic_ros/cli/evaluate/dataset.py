@@ -11,6 +11,8 @@ from panoptic_ros.cli import count, positive
 
 EXIT_BROKEN_FILES = 1
 EXIT_CANNOT_RUN = 2
+# Those of datasets.exports, which is imported when they are written.
+EXPORT_FORMATS = ("coco", "cityscapes_panoptic", "cityscapes_instances", "kitti")
 _REQUIRED = ("dataset", "data", "out")
 
 
@@ -39,7 +41,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--predictions", action="store_true", help="write label images as COCO-panoptic files"
     )
+    add_export_argument(parser)
     parser.set_defaults(refuse=parser.error)
+
+
+def add_export_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --export to a parser."""
+    parser.add_argument(
+        "--export",
+        nargs="+",
+        default=[],
+        choices=EXPORT_FORMATS,
+        metavar="FORMAT",
+        help=f"also write OUT/exports/FORMAT, for upload: {', '.join(EXPORT_FORMATS)}",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -57,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
     known = {field.name for field in dataclasses.fields(RunOptions)}
     options = {name: value for name, value in vars(args).items() if name in known}
     options["fusion"] = tuple(dict.fromkeys(args.fusion))
+    options["export"] = tuple(dict.fromkeys(args.export))
     evaluation = DatasetRun(RunOptions(**options))
     if evaluation.dataset.mapped_to_void:
         names = ", ".join(evaluation.dataset.mapped_to_void)

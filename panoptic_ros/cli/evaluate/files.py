@@ -1,39 +1,89 @@
-"""`evaluate files`: score COCO-panoptic predictions of any origin."""
+"""`evaluate files`: score predictions of any origin, COCO-panoptic files or label images."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from panoptic_ros.cli.evaluate.dataset import EXIT_BROKEN_FILES, EXIT_CANNOT_RUN
 
-HELP = "panoptic quality of COCO-panoptic prediction files; no network is run"
+if TYPE_CHECKING:
+    from panoptic_ros.datasets.panoptic_sources import PanopticSource
+    from panoptic_ros.evaluation.label_files import FileScore
+
+HELP = "score predictions that are files, of any origin; no network is run"
+_KINDS = ("coco", "cityscapes", "kitti", "kitti_step", "labels")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to a parser."""
     for name, what in (("truth", "ground truth"), ("prediction", "predictions")):
         parser.add_argument(
-            f"--{name}", type=Path, required=True, metavar="JSON", help=f"{what}: the JSON file"
+            f"--{name}",
+            type=Path,
+            required=True,
+            metavar="PATH",
+            help=f"{what}: a COCO-panoptic JSON file, or a folder of label images",
         )
         parser.add_argument(
-            f"--{name}-dir", type=Path, required=True, metavar="DIR", help=f"{what}: its PNG files"
+            f"--{name}-dir",
+            type=Path,
+            metavar="DIR",
+            help=f"{what}: the JSON's PNG files (default: the folder of its name beside it)",
+        )
+        parser.add_argument(
+            f"--{name}-layout",
+            choices=_KINDS,
+            help=f"{what}: what the files are (default: found from them)",
         )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the scores, as fractions")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="write results.json and report.html there"
+    )
+    parser.add_argument(
+        "--images", type=Path, metavar="DIR", help="the camera's pictures, for the report"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Print and write the scores; return 1 if a file was broken, 2 if nothing could be scored."""
+    from panoptic_ros.datasets.panoptic_sources import open_source
     from panoptic_ros.evaluation.console_tables import quality_table
-    from panoptic_ros.evaluation.label_files import score_files
+    from panoptic_ros.evaluation.label_files import score_sources
     from panoptic_ros.whole_files import write_json
 
-    score = score_files(args.truth, args.truth_dir, args.prediction, args.prediction_dir)
+    truth = open_source(args.truth, args.truth_dir, args.truth_layout)
+    prediction = open_source(
+        args.prediction, args.prediction_dir, args.prediction_layout, truth.labels
+    )
+    score = score_sources(truth, prediction)
     results = score.results()
     print(quality_table(results, {c.id: c.name for c in score.categories}))
+    print(f"\nmIoU, %: {100 * score.confusion.mean_iou():.1f}")
     if args.json:
         write_json(args.json, results, indent=2)
+    if args.out:
+        _write_run(args, score, truth, prediction)
+    return _tell(score)
+
+
+def _write_run(
+    args: argparse.Namespace, score: FileScore, truth: PanopticSource, prediction: PanopticSource
+) -> None:
+    from panoptic_ros.evaluation.file_results import file_results, shown_frames
+    from panoptic_ros.evaluation.report import write_report
+    from panoptic_ros.whole_files import write_json
+
+    results = file_results(score, truth, prediction)
+    write_json(args.out / "results.json", results)
+    write_report(results, shown_frames(score, args.images), args.out / "report.html")
+    print(f"Written: {args.out / 'results.json'}, {args.out / 'report.html'}")
+
+
+def _tell(score: FileScore) -> int:
+    """Say on stderr what was wrong; return the exit code."""
     for image_id in score.missing:
         print(f"no prediction for image {image_id}: counted as empty", file=sys.stderr)
     if score.unused:
@@ -47,6 +97,4 @@ def run(args: argparse.Namespace) -> int:
     if score.unscorable:
         print(f"nothing could be scored: {score.unscorable}", file=sys.stderr)
         return EXIT_CANNOT_RUN
-    if score.broken:
-        return EXIT_BROKEN_FILES
-    return 0
+    return EXIT_BROKEN_FILES if score.broken else 0

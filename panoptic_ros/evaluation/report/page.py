@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from panoptic_ros.evaluation.report import figures, pictures, tables
 from panoptic_ros.evaluation.report.pictures import ReportFrame
-from panoptic_ros.labels import label_set
+from panoptic_ros.labels import LabelClass, LabelSet
 from panoptic_ros.whole_files import write_file
 
 
@@ -20,8 +20,8 @@ def write_report(results: Mapping[str, Any], frames: Iterable[ReportFrame], path
 
     results: content of results.json, of which each part may be missing, and two more keys:
     "title" and "sections" (docs/report.md); frames: the best and worst frames to show; path:
-    the file, whose folder is made. Raise ValueError for a label set that is not known and for
-    a section's picture that is none, OSError where a file cannot be read or written.
+    the file, whose folder is made. Raise ValueError for a section's picture
+    that is none, OSError where a file cannot be read or written.
     """
     write_file(path, render(results, frames))
 
@@ -138,7 +138,7 @@ def _frames(results: Mapping[str, Any], frames: Iterable[ReportFrame]) -> list[d
     frames = list(frames)
     if not frames:
         return []
-    labels = label_set(results["label_set"])
+    labels = _labels(results)
     return [
         {
             "title": f"{frame.rank}: {frame.name}",
@@ -147,6 +147,16 @@ def _frames(results: Mapping[str, Any], frames: Iterable[ReportFrame]) -> list[d
         }
         for frame in frames
     ]
+
+
+def _labels(results: Mapping[str, Any]) -> LabelSet:
+    return LabelSet(
+        results.get("label_set") or "",
+        tuple(
+            LabelClass(c["id"], c["name"], c["is_thing"], tuple(c["color"]))
+            for c in results["classes"]
+        ),
+    )
 
 
 def _section(content: Mapping[str, Any]) -> dict[str, Any]:

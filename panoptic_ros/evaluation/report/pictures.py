@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,6 +24,7 @@ NOT_SCORED = (110, 110, 150)
 _WIDTH = 640
 _SECTION_WIDTH = 1200
 _JPEG_QUALITY = 80
+SHOWN_FRAMES = 4
 Rank = Literal["best", "worst"]
 
 
@@ -44,12 +46,28 @@ class ReportFrame:
     prediction: np.ndarray
 
 
+def extremes(
+    quality: Mapping[str, float | None], count: int = SHOWN_FRAMES
+) -> tuple[tuple[Rank, dict[str, float]], ...]:
+    """Return ("best", frames, best first) and ("worst", frames, worst first): name -> quality.
+
+    At most `count` each, no frame twice; frames without a quality are left out.
+    """
+    known = {name: q for name, q in quality.items() if q is not None}
+    order = sorted(known, key=known.__getitem__)
+    best = order[::-1][: min(count, -(-len(order) // 2))]
+    worst = [n for n in order if n not in best][:count]
+    return ("best", {n: known[n] for n in best}), ("worst", {n: known[n] for n in worst})
+
+
 def frame_pictures(frame: ReportFrame, labels: LabelSet) -> dict[str, str]:
     """Return the data addresses of a frame's four pictures: camera, truth, prediction, error."""
     return {
         "camera": _jpeg(_shrunk(frame.image, _WIDTH, cv2.INTER_AREA)),
-        "truth": _png(_shrunk(_colors(frame.truth, labels), _WIDTH, cv2.INTER_NEAREST)),
-        "prediction": _png(_shrunk(_colors(frame.prediction, labels), _WIDTH, cv2.INTER_NEAREST)),
+        "truth": _png(_shrunk(label_colors(frame.truth, labels), _WIDTH, cv2.INTER_NEAREST)),
+        "prediction": _png(
+            _shrunk(label_colors(frame.prediction, labels), _WIDTH, cv2.INTER_NEAREST)
+        ),
         "error": _jpeg(_shrunk(error_picture(frame, labels), _WIDTH, cv2.INTER_AREA)),
     }
 
@@ -107,7 +125,7 @@ def _matched(frame: ReportFrame, labels: LabelSet) -> np.ndarray:
     return np.isin(codes, ours[match] * base + theirs[match])
 
 
-def _colors(label_image: np.ndarray, labels: LabelSet) -> np.ndarray:
+def label_colors(label_image: np.ndarray, labels: LabelSet) -> np.ndarray:
     """Return a label image in colour; what is no class of the label set is black."""
     known = np.isin(class_ids(label_image), labels.ids)
     shown = np.where(known, label_image, VOID).astype(labels.dtype)

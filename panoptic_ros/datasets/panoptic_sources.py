@@ -1,0 +1,297 @@
+"""Truth or predictions on disk, without pictures: COCO-panoptic files, folders of label images."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from panoptic_ros.datasets.cityscapes import draw_polygons
+from panoptic_ros.datasets.classes import TRAIN_VOID, WANTED_IDS, hold_train_ids
+from panoptic_ros.datasets.coco_files import (
+    Annotation,
+    BrokenFile,
+    Category,
+    read_annotations,
+    read_colors,
+)
+from panoptic_ros.datasets.kitti import read_kitti
+from panoptic_ros.datasets.picture_files import decoded
+from panoptic_ros.labels import CITYSCAPES, INSTANCE_DIVISOR, LabelClass, LabelSet, class_ids
+from panoptic_ros.scores.overlaps import ids_of_colors
+from panoptic_ros.scores.segments import VOID
+
+# The benchmark STEP (Weber et al. 2021) follows people and cars; riders, trucks ... are stuff.
+KITTI_STEP = LabelSet(
+    "kitti_step",
+    tuple(
+        LabelClass(c.id, c.name, c.name in ("person", "car"), c.color) for c in CITYSCAPES.classes
+    ),
+)
+COCO = "coco"
+# What tools append to a frame's name.
+_SUFFIXES = ("_instanceIds", "_labelIds", "_panoptic", "_polygons", "_leftImg8bit", "_pred")
+_LAST_CITYSCAPES_ID = 33
+_LOOKED_AT = 8
+
+
+@dataclass(frozen=True)
+class PanopticImage:
+    """Hold one frame's segments.
+
+    pixels: segment ids, integer [H, W], or as colours uint8 [H, W, 3] as `overlaps` takes them;
+    annotation: what the segments are.
+    """
+
+    pixels: np.ndarray
+    annotation: Annotation
+
+    def ids(self) -> np.ndarray:
+        """Return the segment ids, integer [H, W]."""
+        return ids_of_colors(self.pixels) if self.pixels.ndim == 3 else self.pixels
+
+    def labels(self, thing_ids: Iterable[int]) -> np.ndarray:
+        """Return a label image, int64 [H, W]: class_id, or class_id * 1000 + n for things.
+
+        thing_ids: the classes that are things; their crowds are the plain class id.
+        """
+        ids, index = np.unique(self.ids(), return_inverse=True)
+        seen: dict[int, int] = {}
+        values = []
+        for segment_id in ids.tolist():
+            info = self.annotation.infos.get(segment_id)
+            value = int(info["category_id"]) if info else VOID
+            if info and value in thing_ids and not info.get("iscrowd"):
+                number = seen[value] = seen.get(value, -1) + 1
+                value = value * INSTANCE_DIVISOR + number % INSTANCE_DIVISOR
+            values.append(value)
+        return np.array(values, np.int64)[index].reshape(self.ids().shape)
+
+
+@dataclass(frozen=True)
+class SourceEntry:
+    """Hold one frame of a source; name: without what tools append, the same in every layout.
+
+    read: raises BrokenFile or ValueError where the file cannot be used.
+    """
+
+    image_id: int | str
+    name: str
+    path: Path
+    read: Callable[[], PanopticImage] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class PanopticSource:
+    """Hold what one side of a comparison consists of; kind: coco or a name in FOLDERS.
+
+    listed: the annotations of a COCO-panoptic file, whose own faults can be told from them.
+    """
+
+    path: Path
+    kind: str
+    entries: list[SourceEntry]
+    categories: list[Category]
+    labels: LabelSet
+    listed: list[Annotation] = field(default_factory=list)
+
+
+def open_source(
+    path: Path, folder: Path | None = None, kind: str | None = None, labels: LabelSet | None = None
+) -> PanopticSource:
+    """Open a COCO-panoptic JSON file or a folder of label images.
+
+    folder: of the JSON's PNG files, None: the folder of its name beside it; kind: coco or a
+    name in FOLDERS, None: found from the files; labels: the classes of a prediction's truth,
+    None: the path is the truth itself.
+    Raise BrokenFile or OSError where it is not usable as a whole, ValueError for train ids.
+    """
+    if kind == COCO or (kind is None and not path.is_dir()):
+        return _open_coco(path, folder or path.with_suffix(""))
+    if not path.is_dir():
+        raise NotADirectoryError(f"{path}: no such folder; it should hold label images")
+    kind = kind or _kind(path)
+    classes = labels or (KITTI_STEP if kind == "kitti_step" else CITYSCAPES)
+    names = FOLDERS[kind].names(path)
+    if not names:
+        raise FileNotFoundError(f"{path}: no {FOLDERS[kind].words} below it")
+    read = FOLDERS[kind].read
+    for file in islice(names.values(), _LOOKED_AT):
+        _refuse_train_ids(file, read)
+    entries = [
+        SourceEntry(
+            name, name, file, partial(_label_image, file, read, classes, labels is None, name)
+        )
+        for name, file in sorted(names.items())
+    ]
+    categories = [Category(c.id, c.name, c.is_thing) for c in classes.classes]
+    return PanopticSource(path, kind, entries, categories, classes)
+
+
+def labels_of(categories: Iterable[Category]) -> LabelSet:
+    """Return a label set of a file's categories, in Cityscapes' colours where it has the name."""
+    classes = []
+    for i, c in enumerate({c.id: c for c in categories}.values()):
+        known = CITYSCAPES.by_name.get(c.name)
+        # Steps of the golden ratio: neighbours differ, whatever their number.
+        shade = colorsys.hsv_to_rgb(i * 0.618 % 1, 0.45 + 0.4 * (i % 2), 0.85)
+        red, green, blue = (round(255 * part) for part in shade)
+        color = known.color if known else (red, green, blue)
+        classes.append(LabelClass(c.id, c.name, c.is_thing, color))
+    return LabelSet("categories", tuple(classes))
+
+
+def _open_coco(path: Path, folder: Path) -> PanopticSource:
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder}: no such folder; it should hold the PNG files")
+    listed, categories = read_annotations(path)
+
+    def read(annotation: Annotation) -> PanopticImage:
+        return PanopticImage(read_colors(folder / annotation.file_name), annotation)
+
+    entries = [
+        SourceEntry(
+            a.image_id,
+            frame_name(Path(a.file_name).stem),
+            folder / a.file_name,
+            partial(read, a),
+        )
+        for a in listed
+    ]
+    return PanopticSource(path, COCO, entries, categories, labels_of(categories), listed)
+
+
+def _label_image(
+    path: Path,
+    read: Callable[[Path], np.ndarray],
+    labels: LabelSet,
+    is_truth: bool,
+    name: str,
+) -> PanopticImage:
+    """Return a label image's segments; what is no class of the label set is void."""
+    pixels = read(path)
+    values = np.unique(pixels)
+    known = np.isin(class_ids(values), labels.ids)
+    strange = values[~known & (class_ids(values) > _LAST_CITYSCAPES_ID) & (values != TRAIN_VOID)]
+    if len(strange) and not is_truth:
+        raise ValueError(f"holds {strange[:10].tolist()}, of no class; {WANTED_IDS}")
+    if not known.all():
+        pixels = np.where(np.isin(pixels, values[known]), pixels, VOID)
+    infos: dict[int, Mapping[str, int]] = {}
+    for value in values[known].tolist():
+        class_id = int(class_ids(np.array(value)))
+        is_group = value < INSTANCE_DIVISOR and labels[class_id].is_thing
+        infos[value] = {"id": value, "category_id": class_id, "iscrowd": int(is_group)}
+    return PanopticImage(pixels, Annotation(name, path.name, infos))
+
+
+def _refuse_train_ids(path: Path, read: Callable[[Path], np.ndarray]) -> None:
+    try:
+        values = read(path)
+    except (OSError, ValueError):
+        return  # told when it is scored
+    if hold_train_ids(values):
+        raise ValueError(f"{path} looks like train ids (0..18); {WANTED_IDS}")
+
+
+def frame_name(stem: str) -> str:
+    """Return a file's stem without what tools append to the frame's name."""
+    for suffix in _SUFFIXES:
+        stem = stem.removesuffix(suffix)
+    return stem.removesuffix("_gtFine").removesuffix("_gtCoarse")
+
+
+def _kind(folder: Path) -> str:
+    """Tell by names and by the first PNG what kind of label images a folder holds."""
+    if _cityscapes_names(folder):
+        return "cityscapes"
+    first = next(iter(_png_names(folder).values()), None)
+    if first is None:
+        raise FileNotFoundError(f"{folder}: no PNG file of labels below it")
+    if first.parent.name in ("instance", "instances"):
+        return "kitti"
+    return "kitti_step" if _grid(first).ndim == 3 else "labels"
+
+
+def _cityscapes_names(folder: Path) -> dict[str, Path]:
+    found = list(folder.rglob("[!.]*_instanceIds.png"))
+    drawn = {frame_name(p.stem): p for p in folder.rglob("[!.]*_polygons.json")}
+    return drawn | {frame_name(p.stem): p for p in found}
+
+
+def _png_names(folder: Path) -> dict[str, Path]:
+    """Return PNG files by the frames' names, with their folder's where some share theirs."""
+    files = sorted(p for p in folder.rglob("[!.]*.png"))
+    names = {frame_name(p.stem): p for p in files}
+    if len(names) == len(files):
+        return names
+    return {f"{p.parent.name}/{frame_name(p.stem)}": p for p in files}
+
+
+def _kitti_names(folder: Path) -> dict[str, Path]:
+    inside = [p for p in folder.rglob("instance") if p.is_dir()]
+    return _png_names(inside[0] if inside else folder)
+
+
+def _step_names(folder: Path) -> dict[str, Path]:
+    """Return STEP's SEQUENCE/FRAME.png; every sequence counts its frames from 0."""
+    files = sorted(folder.rglob("[!.]*.png"))
+    return {f"{p.parent.name}/{p.stem}" if p.parent != folder else p.stem: p for p in files}
+
+
+def _grid(path: Path) -> np.ndarray:
+    try:
+        return decoded(path.read_bytes())
+    except OSError as error:
+        raise BrokenFile(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise BrokenFile(f"{path}: {error}") from error
+
+
+def _read_labels(path: Path) -> np.ndarray:
+    if path.suffix == ".json":
+        return draw_polygons(path)
+    image = _grid(path)
+    if image.ndim != 2:
+        raise BrokenFile(f"{path}: {image.ndim} dimensions; labels are one number per pixel")
+    return image.astype(np.uint16, copy=False)
+
+
+def _read_step(path: Path) -> np.ndarray:
+    """Return a STEP PNG (red: train id, 256 * green + blue: instance) as a label image, int64."""
+    image = _grid(path)
+    if image.dtype != np.uint8 or image.ndim != 3:
+        raise BrokenFile(f"{path}: {image.dtype} {list(image.shape)}; STEP's are 8-bit RGB")
+    blue, green, red = (plane.astype(np.int64) for plane in cv2.split(image)[:3])
+    table = np.zeros(256, np.int64)
+    table[: len(CITYSCAPES)] = CITYSCAPES.ids
+    classes, numbers = table[red], 256 * green + blue
+    is_numbered = (numbers > 0) & (numbers < INSTANCE_DIVISOR) & (classes > 0)
+    too_large = np.unique(numbers[(numbers >= INSTANCE_DIVISOR) & (classes > 0)])
+    if len(too_large):
+        raise BrokenFile(f"{path}: instance {too_large[0]}; at most 999 are read")
+    return np.where(is_numbered, classes * INSTANCE_DIVISOR + numbers, classes)
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """Say how a kind of folder is read; words: the files that it holds."""
+
+    words: str
+    names: Callable[[Path], dict[str, Path]]
+    read: Callable[[Path], np.ndarray]
+
+
+# Truth and predictions may be of different kinds.
+FOLDERS: dict[str, _Folder] = {
+    "cityscapes": _Folder("*_instanceIds.png or *_polygons.json", _cityscapes_names, _read_labels),
+    "kitti": _Folder("PNG file (label id * 256 + n)", _kitti_names, read_kitti),
+    "kitti_step": _Folder("PNG file (red: train id, green and blue: n)", _step_names, _read_step),
+    "labels": _Folder("PNG file (label id, or label id * 1000 + n)", _png_names, _read_labels),
+}

@@ -1,0 +1,145 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from panoptic_ros.datasets.coco_panoptic_writer import PanopticWriter
+from panoptic_ros.datasets.exports import to_kitti
+from panoptic_ros.datasets.panoptic_sources import KITTI_STEP, open_source
+from panoptic_ros.evaluation.label_files import score_sources
+from panoptic_ros.labels import CITYSCAPES, class_ids
+from panoptic_ros.scores.confusion import ConfusionMatrix
+from panoptic_ros.scores.panoptic_quality import PanopticQuality
+from panoptic_ros.scores.segments import label_image_segments
+
+NAMES = ("aachen_000000_000001", "bochum_000000_000002")
+
+
+def scene(seed, truth=True):
+    """Return road, sky, void, cars and people; without void and shifted where it is no truth."""
+    rng = np.random.default_rng(seed)
+    labels = np.full((24, 40), 7, np.uint16)
+    labels[:8] = 23
+    for value in (26000, 26001, 24000):
+        y, x = int(rng.integers(0, 14)), int(rng.integers(0, 28))
+        labels[y : y + 9, x : x + 9] = value
+    if truth:
+        labels[:, :2] = 0
+        return labels
+    return np.roll(labels, 2, axis=1)
+
+
+def write(root, layout, images):
+    """Write label images in a layout; return what `open_source` is called with."""
+    if layout == "coco":
+        writer = PanopticWriter(root, "files", CITYSCAPES)
+        writer.finish([writer.write(name, name, labels) for name, labels in images.items()])
+        return root / "files.json"
+    for name, labels in images.items():
+        for path, pixels in files(layout, name, labels).items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            assert cv2.imwrite(str(root / path), pixels)
+    return root
+
+
+def files(layout, name, labels):
+    city = name.split("_")[0]
+    if layout in ("city folders", "cityscapes"):
+        folder = f"gtFine/val/{city}/" if layout == "city folders" else ""
+        start = f"{folder}{name}_gtFine"
+        return {
+            f"{start}_instanceIds.png": labels,
+            f"{start}_labelIds.png": class_ids(labels).astype(np.uint8),
+        }
+    if layout == "kitti":
+        semantic = class_ids(labels).astype(np.uint8)
+        instances = to_kitti(labels, CITYSCAPES)
+        return {f"instance/{name}.png": instances, f"semantic/{name}.png": semantic}
+    if layout == "kitti_step":
+        classes = class_ids(labels).astype(int)
+        train = np.full(labels.shape, 255)
+        for i, class_id in enumerate(CITYSCAPES.ids):
+            train[classes == class_id] = i
+        number = np.where(labels >= 1000, labels % 1000 + 1, 0)
+        return {f"{name}.png": np.stack([number & 255, number >> 8, train], -1).astype(np.uint8)}
+    return {f"{name}.png": labels}
+
+
+LAYOUTS = ("coco", "city folders", "cityscapes", "kitti", "kitti_step", "labels")
+
+
+@pytest.fixture(scope="module")
+def sides(tmp_path_factory):
+    """Both sides in every layout."""
+    root = tmp_path_factory.mktemp("layouts")
+    found = {}
+    for side, seeds in (("truth", (0, 1)), ("prediction", (0, 1))):
+        images = {n: scene(s, side == "truth") for n, s in zip(NAMES, seeds, strict=True)}
+        for layout in LAYOUTS:
+            (root / side / layout).mkdir(parents=True)
+            found[side, layout] = write(root / side / layout, layout, images)
+    return found
+
+
+@pytest.mark.parametrize("prediction", LAYOUTS)
+@pytest.mark.parametrize("truth", LAYOUTS)
+def test_every_layout_against_every_other_gives_the_same_score(truth, prediction, sides):
+    true = open_source(sides["truth", truth])
+    score = score_sources(true, open_source(sides["prediction", prediction], labels=true.labels))
+    assert (score.broken, score.missing, score.unused, score.warnings) == ([], [], [], [])
+    quality, confusion = PanopticQuality.of(CITYSCAPES), ConfusionMatrix(CITYSCAPES)
+    for seed in (0, 1):
+        pair = scene(seed), scene(seed, truth=False)
+        quality.add(*label_image_segments(*pair, CITYSCAPES))
+        confusion.add(*pair)
+    assert score.results()["all"] == pytest.approx(quality.results()["all"])
+    assert 0.3 < score.results()["all"]["pq"] < 0.95
+    assert score.confusion.mean_iou() == pytest.approx(confusion.mean_iou())
+
+
+def test_step_knows_two_kinds_of_things(sides):
+    source = open_source(sides["truth", "kitti_step"])
+    assert (source.kind, source.labels) == ("kitti_step", KITTI_STEP)
+    assert [c.name for c in KITTI_STEP.things] == ["person", "car"]
+
+
+def test_polygons_alone_are_drawn(tmp_path):
+    shape = {"label": "road", "polygon": [[0, 0], [9, 0], [9, 5], [0, 5]]}
+    content = {"imgWidth": 10, "imgHeight": 6, "objects": [shape]}
+    (tmp_path / f"{NAMES[0]}_gtFine_polygons.json").write_text(json.dumps(content))
+    source = open_source(tmp_path)
+    assert source.kind == "cityscapes"
+    assert (source.entries[0].read().ids() == 7).all()
+
+
+def train_ids():
+    return np.where(scene(0) >= 1000, 13001, 255).astype(np.uint16)
+
+
+def test_train_ids_and_strange_ids_are_refused_by_name(tmp_path, sides):
+    path = tmp_path / f"{NAMES[0]}.png"
+    cv2.imwrite(str(path), train_ids())
+    with pytest.raises(ValueError, match=rf"{path} looks like train ids .*road 7"):
+        open_source(tmp_path)
+    truth = open_source(sides["truth", "labels"])
+    cv2.imwrite(str(path), np.full((24, 40), 60, np.uint8))
+    score = score_sources(truth, open_source(tmp_path, labels=truth.labels))
+    assert score.broken == [
+        f"{path}: holds [60], of no class; needed are label ids (road 7 ... bicycle 33), as "
+        "*_gtFine_labelIds.png holds them"
+    ]
+    assert score.missing == [NAMES[1]]
+
+
+@pytest.mark.parametrize(
+    ("layout", "words"),
+    [
+        (None, "no PNG file"),
+        ("kitti", r"no PNG file \(label id \* 256"),
+        ("cityscapes", "no .*ins"),
+    ],
+)
+def test_an_empty_folder_says_what_it_should_hold(layout, words, tmp_path):
+    with pytest.raises(FileNotFoundError, match=f"{tmp_path}: {words}"):
+        open_source(tmp_path, kind=layout)
