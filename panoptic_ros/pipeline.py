@@ -29,8 +29,8 @@ from panoptic_ros.stage_clock import StageClock
 _log = logging.getLogger(__name__)
 
 
-class ImageTooLarge(ValueError):  # noqa: N818 - what it is, not that it is an error
-    """Say that an image has more pixels than a pipeline may take."""
+class ImageUnfit(ValueError):  # noqa: N818 - what it is, not that it is an error
+    """Say why a pipeline cannot take an image: too many or few pixels, another shape or dtype."""
 
 
 @dataclass(frozen=True)
@@ -166,11 +166,14 @@ class PanopticPipeline:
     def infer(self, image: np.ndarray) -> Inference:
         """Run the networks on an image, uint8 [H, W, 3], RGB.
 
-        Raise ValueError for another shape or dtype, ImageTooLarge beyond max_pixels.
+        Raise ImageUnfit for another shape or dtype, too few pixels, or more than max_pixels.
         """
         self._check_size(image)
         clock = StageClock(self.device)
-        frame = self.networks.upload(image)
+        try:
+            frame = self.networks.upload(image)
+        except ValueError as error:
+            raise ImageUnfit(str(error)) from error
         clock.lap("upload")
         semantic, instances = self.networks(frame, clock.lap)
         finite = torch.stack([all_finite([semantic.scores]), instances.all_finite()])
@@ -204,7 +207,7 @@ class PanopticPipeline:
     def _check_size(self, image: np.ndarray) -> None:
         height, width = np.shape(image)[:2] if np.ndim(image) >= 2 else (0, 0)
         if height * width > self.max_pixels:
-            raise ImageTooLarge(
+            raise ImageUnfit(
                 f"the image is {width}x{height}, {height * width} pixels; this model takes "
                 f"{self.max_pixels} at most: raise max_pixels, or send a smaller image"
             )

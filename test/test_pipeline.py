@@ -9,7 +9,7 @@ from model_file import write
 
 from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.labels import class_ids
-from panoptic_ros.pipeline import ImageTooLarge, PanopticPipeline, torch_device
+from panoptic_ros.pipeline import ImageUnfit, PanopticPipeline, torch_device
 from panoptic_ros.prediction import InstancePrediction, NonFinitePrediction
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (96, 160, 3), np.uint8)
@@ -104,13 +104,13 @@ def test_large_images_are_refused_before_anything_is_computed(pipeline):
     limited = PanopticPipeline(pipeline.networks, max_pixels=96 * 160)
     assert limited(IMAGE).labels.shape == IMAGE.shape[:2]
     limited = PanopticPipeline(SimpleNamespace(device="cpu", upload=never), max_pixels=96 * 160)
-    with pytest.raises(ImageTooLarge, match="161x96, 15456 pixels; this model takes 15360"):
+    with pytest.raises(ImageUnfit, match="161x96, 15456 pixels; this model takes 15360"):
         limited.infer(np.zeros((96, 161, 3), np.uint8))
 
 
 def test_a_model_file_limits_its_images(tmp_path):
     model = write(tmp_path / "small.yaml", max_pixels=1000)
-    with pytest.raises(ImageTooLarge, match="raise max_pixels"):
+    with pytest.raises(ImageUnfit, match="raise max_pixels"):
         PanopticPipeline.load(str(model), device="cpu")(IMAGE)
     with pytest.raises(ValueError, match="max_pixels is 0"):
         PanopticPipeline.load(str(write(tmp_path / "none.yaml", max_pixels=0)), device="cpu")
@@ -130,12 +130,22 @@ def test_fusion_and_thresholds_change_between_frames(pipeline):
 
 @pytest.mark.parametrize(
     "image",
-    [IMAGE.astype(np.float32), IMAGE[..., 0], IMAGE[..., :2], IMAGE.tolist()],
-    ids=["float", "grey", "two-channels", "list"],
+    [IMAGE.astype(np.float32), IMAGE[..., 0], IMAGE[..., :2], IMAGE.tolist(), IMAGE[:8]],
+    ids=["float", "grey", "two-channels", "list", "small"],
 )
 def test_what_is_no_rgb_image_is_refused(pipeline, image):
-    with pytest.raises(ValueError, match="image"):
+    with pytest.raises(ImageUnfit, match="image"):
         pipeline(image)
+
+
+def test_an_error_of_a_network_is_not_the_images(pipeline, monkeypatch):
+    def fail(pixels):
+        raise ValueError("the graph does not run")
+
+    monkeypatch.setattr(pipeline.networks.semantic.network, "forward", fail)
+    with pytest.raises(ValueError, match="does not run") as error:
+        pipeline(IMAGE)
+    assert not isinstance(error.value, ImageUnfit)
 
 
 def test_a_model_without_a_head_merges_with_stack_and_says_so(tmp_path, caplog):

@@ -22,7 +22,7 @@ from panoptic_ros.evaluation.run_state import RunState, fingerprint
 from panoptic_ros.evaluation.timing import peak_memory, timed
 from panoptic_ros.fusion import HEADS, make_strategy, possible
 from panoptic_ros.model.config import ModelConfig, load_model_config
-from panoptic_ros.pipeline import ImageTooLarge, Inference, PanopticPipeline
+from panoptic_ros.pipeline import ImageUnfit, Inference, PanopticPipeline
 from panoptic_ros.prediction import NonFinitePrediction, PanopticPrediction
 from panoptic_ros.whole_files import write_json
 
@@ -162,7 +162,7 @@ class DatasetRun:
                 timed(self.pipeline, content.image, self.strategies)
                 self._warmup_left -= 1
             predicted = timed(self.pipeline, content.image, self.strategies)
-        except (ImageTooLarge, NonFinitePrediction) as error:
+        except (ImageUnfit, NonFinitePrediction) as error:
             return f"{frame.image}: {error}"
         state.add(frame.name, self._record(frame, content, *predicted))
         return None

@@ -24,6 +24,8 @@ _ASPECT_TOLERANCE = 0.01
 _CONVERGED = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 100, 1e-12)
 # Largest angle to the optical axis, radians.
 _WIDEST = np.deg2rad(89.0)
+# Pixels and coefficients beyond these are of no camera, and overflow where they are used.
+_SMALLEST_FOCAL, _LARGEST_NUMBER = 1e-3, 1e9
 _NO_TURN = np.zeros(3)
 
 
@@ -201,11 +203,14 @@ class CameraModel:
             raise ValueError(f"camera width, height {self.width}, {self.height} must be positive")
         if self.K.shape != (9,) or not np.isfinite(self.K).all():
             raise ValueError(f"camera K {self.K.tolist()} must be 9 finite numbers")
-        if self.K[0] <= 0 or self.K[4] <= 0:
+        if min(self.K[0], self.K[4]) < _SMALLEST_FOCAL:
             raise ValueError(
                 f"camera K {self.K.tolist()} has no positive focal lengths (K[0], K[4]); "
                 "is the camera calibrated, and does its driver read the calibration file?"
             )
+        for name, numbers in (("K", self.K), ("D", self.D)):
+            if np.abs(numbers).max(initial=0.0) > _LARGEST_NUMBER:
+                raise ValueError(f"camera {name} {numbers.tolist()} has numbers of no camera")
         if self.model not in _COEFFICIENTS:
             raise ValueError(
                 f"camera distortion_model {self.model!r} is unknown; known: "

@@ -69,7 +69,8 @@ def rotation_matrix(quaternion: Sequence[float]) -> np.ndarray:
     filled in has zeros.
     """
     values = np.asarray(quaternion, float)
-    length = np.linalg.norm(values)
+    # NumPy's would warn of what overflows.
+    length = math.hypot(*values)
     if not abs(length - 1) < 0.01:
         raise ValueError(f"quaternion {values.tolist()} has length {length:.3g}, not 1")
     x, y, z, w = values / length

@@ -48,7 +48,8 @@ class PixelFinder:
         here = self._pixels(xy)
         along = self._pixels(self.view.at(distance + delta, bearing)) - here
         across = self._pixels(self.view.at(distance, bearing + _DELTA)) - here
-        with np.errstate(divide="ignore"):
+        # Neighbours that fall on one point of the picture: there is no end of ground in a pixel.
+        with np.errstate(divide="ignore", over="ignore"):
             return (
                 delta / np.hypot(*along.T),
                 np.maximum(distance, _NEAREST) * _DELTA / np.hypot(*across.T),

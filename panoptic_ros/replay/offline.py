@@ -21,7 +21,7 @@ from panoptic_ros.evaluation.timing import SHARED_STAGES, fusion_stage, peak_mem
 from panoptic_ros.ground_stage import GroundStage
 from panoptic_ros.messages import ImageRefused, decode_labels
 from panoptic_ros.output_messages import Answer, Placed
-from panoptic_ros.pipeline import ImageTooLarge, PanopticPipeline, PanopticResult
+from panoptic_ros.pipeline import ImageUnfit, PanopticPipeline, PanopticResult
 from panoptic_ros.prediction import NonFinitePrediction
 from panoptic_ros.replay.ground_views import GroundViews
 from panoptic_ros.replay.output import NODE, PanopticBag
@@ -152,7 +152,7 @@ class Replay:
             image = camera_image(message)
             decode = (time.perf_counter() - begin) * 1e3
             result = self._pipeline.run(image)
-        except (ImageRefused, ImageTooLarge, NonFinitePrediction) as refusal:
+        except (ImageRefused, ImageUnfit, NonFinitePrediction) as refusal:
             outcome.timeline.append({**entry, "refused": str(refusal)})
             self.source.problems.append(f"{message.topic} at {entry['stamp']} s: {refusal}")
             return

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,9 @@ def main(args: list[str] | None = None) -> None:
     # Importing torch takes seconds. Until that is done there is nothing to clean up.
     for number in SIGNALS:
         signal.signal(number, _leave_at_once)
+    # Each text, not each line of code whenever a library touches the filters: strangers' numbers
+    # must not fill the log.
+    warnings.simplefilter("once", RuntimeWarning)
     import rclpy
     from rclpy.signals import SignalHandlerOptions
 

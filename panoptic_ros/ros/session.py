@@ -20,7 +20,7 @@ from panoptic_ros.label_map import LabelMap
 from panoptic_ros.messages import ImageRefused, decode_compressed
 from panoptic_ros.messages.refusal import one_line
 from panoptic_ros.output_messages import Answer
-from panoptic_ros.pipeline import PanopticPipeline, PanopticResult, fusion_or_stack
+from panoptic_ros.pipeline import ImageUnfit, PanopticPipeline, PanopticResult, fusion_or_stack
 from panoptic_ros.ros.conversions import image_to_rgb
 from panoptic_ros.ros.diagnostics import KINDS, STAGES, STAMP_KINDS, FrameStatus, Status
 from panoptic_ros.ros.ground import Ground
@@ -284,8 +284,7 @@ class Session:
     def _infer(self, image: np.ndarray) -> PanopticResult:
         try:
             return self.pipeline.run(image)
-        except ValueError as error:
-            # The pipeline refuses an image, such as one too small.
+        except ImageUnfit as error:
             raise ImageRefused(str(error)) from error
 
     def _publish(

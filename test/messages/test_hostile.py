@@ -12,6 +12,8 @@ from hostile import KINDS, Draw, damaged
 from panoptic_ros.geometry.camera_model import CameraModel
 from panoptic_ros.messages import decode_compressed, decode_depth, decode_image, decode_points
 
+# NumPy's warnings pass every throttle of the log.
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 SEED, MUTATIONS = 11, 50
 LONGEST_REASON = 400
 

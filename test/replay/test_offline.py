@@ -197,12 +197,18 @@ def test_a_calibration_that_changes_is_told_with_its_time(replay, tmp_path):
     assert said.err.count("calibration changes") == 1
 
 
-def test_a_broken_frame_is_named_and_the_rest_goes_on(replay, tmp_path):
+def cut_off(pixels):
+    message = compressed(START + STEP, pixels)
+    message.data = message.data[:50]
+    return message
+
+
+@pytest.mark.parametrize(
+    "broken", [cut_off, lambda pixels: compressed(START + STEP, pixels[:8])], ids=["cut", "tiny"]
+)
+def test_a_broken_frame_is_named_and_the_rest_goes_on(replay, tmp_path, broken):
     def image(time, pixels):
-        message = compressed(time, pixels)
-        if time == START + STEP:
-            message.data = message.data[:50]
-        return message
+        return broken(pixels) if time == START + STEP else compressed(time, pixels)
 
     code, out, said = replay(drive(tmp_path / "bag", 3, image=image))
     assert code == 1

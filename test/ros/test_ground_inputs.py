@@ -17,6 +17,8 @@ from panoptic_ros.ros import ground_inputs
 from panoptic_ros.ros.ground_inputs import GroundInputs, ViewMissing
 from panoptic_ros.ros.parameters import CameraParameters, GroundParameters
 
+# NumPy's warnings pass every throttle of the log.
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 STAMP = 10**18
 CAMERA = {"x": 1.7, "y": 0.0, "z": 1.2, "roll": 0.0, "pitch": 0.0, "yaw": 0.0}
 SEED, MUTATIONS = 12, 50

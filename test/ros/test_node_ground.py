@@ -329,6 +329,16 @@ def test_labels_do_not_wait_for_odometry_that_stays_out(afresh):
     afresh.grid(STREET)
 
 
+def test_an_error_of_a_graph_is_the_networks_and_not_the_images(car):
+    refused = int(car.health()[2]["refused_image"])
+    car.show(np.zeros((*SHAPE, 3), np.uint8))
+    level, message, values = car.wait_for_health(lambda *h: h[2]["refused_inference"] != "0")
+    assert level == DiagnosticStatus.ERROR
+    assert "semantic.onnx cannot run" in message
+    assert int(values["refused_image"]) == refused
+    car.grid(STREET)
+
+
 def test_an_instance_has_a_track_and_a_place(afresh):
     instances = afresh.subscribe("~/instances", PanopticInstances)
     # The first may go before the two have met.

@@ -14,6 +14,8 @@ from rclpy.context import Context
 from panoptic_ros.geometry.poses import optical_pose
 from panoptic_ros.ros.transforms import Transforms, broadcast_mounting, is_available
 
+# NumPy's warnings pass every throttle of the log.
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 SECOND = 10**9
 MOUNTING = {"x": 1.7, "y": 0.2, "z": 1.2, "roll": 0.01, "pitch": 0.04, "yaw": -0.02}
 
