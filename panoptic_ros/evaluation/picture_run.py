@@ -11,7 +11,7 @@ from panoptic_ros.datasets.exports import make_export
 from panoptic_ros.datasets.panoptic_sources import frame_name
 from panoptic_ros.datasets.picture_files import PICTURES, read_picture, unique_names, write_png
 from panoptic_ros.evaluation.timing import statistics
-from panoptic_ros.pipeline import ImageTooLarge, PanopticPipeline
+from panoptic_ros.pipeline import ImageUnfit, PanopticPipeline
 from panoptic_ros.prediction import NonFinitePrediction
 from panoptic_ros.visualization import overlay
 from panoptic_ros.whole_files import write_json
@@ -49,7 +49,7 @@ def label_pictures(
         try:
             image = read_picture(file)
             result = pipeline.run(image)
-        except (ImageTooLarge, NonFinitePrediction, OSError, ValueError) as error:
+        except (ImageUnfit, NonFinitePrediction, OSError, ValueError) as error:
             words = str(error)
             done.broken.append(words if str(file) in words else f"{file}: {words}")
             continue
