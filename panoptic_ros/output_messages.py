@@ -9,11 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.grid.layers import GridLayers
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.ground_stage import GroundResult
 from panoptic_ros.label_map import LabelMap
 from panoptic_ros.labels import LabelSet
+from panoptic_ros.messages.detections import (
+    DETECTIONS_3D_KIND,
+    DETECTIONS_KIND,
+    VISION_INFO_KIND,
+    Box3D,
+    DetectionMessages,
+)
 from panoptic_ros.messages.grids import (
     GRID_KIND,
     LAYERS_KIND,
@@ -88,6 +96,24 @@ class OutputMessages:
         self.build = MessageBuilder(message_type, pack)
         self.grids = GridMessages(message_type, pack)
         self.markers = MarkerMessages(message_type, pack)
+        self.vision = DetectionMessages(message_type)
+
+    def infos(
+        self,
+        labels: LabelSet,
+        options: FusionOptions,
+        stamp: Any,
+        wanted: Container[str],
+        labels_encoding: str = AUTO,
+    ) -> Iterator[tuple[str, Any]]:
+        """Yield name and message of what says, once, what the others mean.
+
+        labels: the outputs' classes; options: the thresholds in use.
+        """
+        if LABEL_INFO in wanted:
+            yield LABEL_INFO, self.build.label_info(labels, stamp, labels_encoding)
+        if VISION_INFO in wanted:
+            yield VISION_INFO, self.vision.label_info(labels, options.score_threshold, stamp)
 
     def images(self, answer: Answer, wanted: Container[str]) -> Iterator[tuple[str, Any]]:
         """Yield name and message of those of IMAGE_OUTPUTS that are wanted, labels first."""
@@ -123,6 +149,29 @@ def _semantic(make: OutputMessages, answer: Answer) -> Any:
 
 def _confidence(make: OutputMessages, answer: Answer) -> Any:
     return make.build.image(answer.result.semantic.confidence_map(), "mono8", answer.header)
+
+
+def _detections(make: OutputMessages, placed: Placed) -> Any:
+    panoptic, value = placed.answer.shown
+    tracks = {value[i]: track for i, track in placed.ground.track_ids.items()}
+    return make.vision.detections(panoptic, placed.answer.header, tracks)
+
+
+def _detections_3d(make: OutputMessages, placed: Placed) -> Any:
+    seen = [t for t in _tracks(placed) if t.position is not None and not t.coasting]
+    boxes = [
+        Box3D(
+            shape.track_id,
+            track.class_id,
+            track.score,
+            shape.center,
+            shape.size,
+            shape.yaw,
+            np.zeros((2, 2)) if track.covariance is None else track.covariance[:2, :2],
+        )
+        for track, shape in zip(seen, track_markers(seen, placed.answer.map.labels), strict=True)
+    ]
+    return make.vision.detections_3d(boxes, make.header(placed, placed.odom_frame))
 
 
 def _instances(make: OutputMessages, placed: Placed) -> Any:
@@ -204,12 +253,15 @@ GROUND_OUTPUTS: dict[str, tuple[str, Callable[[OutputMessages, Placed], Any]]] =
     "markers": (MARKERS_KIND, _markers),
     **GRID_OUTPUTS,
     "instances": (INSTANCES_KIND, _instances),
+    "detections": (DETECTIONS_KIND, _detections),
+    "detections_3d": (DETECTIONS_3D_KIND, _detections_3d),
 }
-LABEL_INFO = "label_info"
+LABEL_INFO, VISION_INFO = "label_info", "vision_info"
 OUTPUT_KINDS = {
     **{name: kind for name, (kind, _) in IMAGE_OUTPUTS.items()},
     **{name: kind for name, (kind, _) in GROUND_OUTPUTS.items()},
     LABEL_INFO: LABEL_INFO_KIND,
+    VISION_INFO: VISION_INFO_KIND,
 }
 # Late subscribers get the last message, too.
-LATCHED_OUTPUTS = frozenset({*GRID_OUTPUTS, LABEL_INFO})
+LATCHED_OUTPUTS = frozenset({*GRID_OUTPUTS, LABEL_INFO, VISION_INFO})

@@ -117,7 +117,7 @@ class GridMessages:
             resolution=window.resolution,
             width=columns,
             height=rows,
-            origin=_pose(self._type, (window.x_min, window.y_min, 0.0)),
+            origin=pose_message(self._type, (window.x_min, window.y_min, 0.0)),
         )
 
     def _floats(self, values: np.ndarray) -> Any:
@@ -169,15 +169,15 @@ class MarkerMessages:
             add(
                 "box",
                 kind.CUBE,
-                pose=_pose(self._type, track.center, track.yaw),
-                scale=_vector(self._type, track.size),
+                pose=pose_message(self._type, track.center, track.yaw),
+                scale=vector_message(self._type, track.size),
                 color=_color(self._type, color),
             ),
             add(
                 "name",
                 kind.TEXT_VIEW_FACING,
-                pose=_pose(self._type, above),
-                scale=_vector(self._type, (0.0, 0.0, _TEXT_METRES)),
+                pose=pose_message(self._type, above),
+                scale=vector_message(self._type, (0.0, 0.0, _TEXT_METRES)),
                 color=_color(self._type, _WHITE),
                 text=track.text,
             ),
@@ -189,7 +189,7 @@ class MarkerMessages:
                 "velocity",
                 kind.ARROW,
                 points=[_point(self._type, track.center), _point(self._type, tip)],
-                scale=_vector(self._type, _ARROW_SIZES),
+                scale=vector_message(self._type, _ARROW_SIZES),
                 color=_color(self._type, color),
             )
             markers.append(arrow)
@@ -205,8 +205,8 @@ class MarkerMessages:
         image = of("sensor_msgs/msg/CompressedImage")(header=empty, format="", data=nothing)
         common: dict[str, Any] = {
             "type": 0,
-            "pose": _pose(of, (0.0, 0.0, 0.0)),
-            "scale": _vector(of, (0.0, 0.0, 0.0)),
+            "pose": pose_message(of, (0.0, 0.0, 0.0)),
+            "scale": vector_message(of, (0.0, 0.0, 0.0)),
             "color": _color(of, _CLEAR),
             "lifetime": of("builtin_interfaces/msg/Duration")(sec=0, nanosec=0),
             "frame_locked": False,
@@ -225,7 +225,10 @@ class MarkerMessages:
         )
 
 
-def _pose(of: Callable[[str], Any], place: tuple[float, float, float], yaw: float = 0.0) -> Any:
+def pose_message(
+    of: Callable[[str], Any], place: tuple[float, float, float], yaw: float = 0.0
+) -> Any:
+    """Return a place and a turn about z, radians, as Pose; of: message_type."""
     turn = of("geometry_msgs/msg/Quaternion")(
         x=0.0, y=0.0, z=math.sin(yaw / 2), w=math.cos(yaw / 2)
     )
@@ -237,7 +240,8 @@ def _point(of: Callable[[str], Any], place: tuple[float, float, float]) -> Any:
     return of("geometry_msgs/msg/Point")(x=x, y=y, z=z)
 
 
-def _vector(of: Callable[[str], Any], sizes: tuple[float, float, float]) -> Any:
+def vector_message(of: Callable[[str], Any], sizes: tuple[float, float, float]) -> Any:
+    """Return sizes as Vector3; of: message_type."""
     x, y, z = map(float, sizes)
     return of("geometry_msgs/msg/Vector3")(x=x, y=y, z=z)
 

@@ -110,7 +110,7 @@ class Replay:
         topics = decoded | ({t.name for t in bag.topics} if self._keep else set())
         output = PanopticBag(self._out / BAG, bag.storage, bag.types, self._pipeline.labels)
         with output, tqdm(total=source.frames, desc="replaying", unit="frame") as bar:
-            output.add_label_info(bag.start)
+            output.add_infos(bag.start, self._pipeline.options)
             for entry in bag.entries(topics):
                 message = source.read(entry) if entry.topic.name in decoded else None
                 data = message.data if message else bag.raw(entry)

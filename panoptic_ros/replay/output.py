@@ -14,11 +14,9 @@ from rosbags.typesys.store import Typestore
 
 from panoptic_ros.bags import Topic
 from panoptic_ros.bags.layout import LATCHED, VERSION
+from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.output_messages import (
-    GROUND_OUTPUTS,
-    IMAGE_OUTPUTS,
-    LABEL_INFO,
     LATCHED_OUTPUTS,
     OUTPUT_KINDS,
     Answer,
@@ -48,30 +46,32 @@ class PanopticBag:
         self._types, self._labels = types, labels
         self._messages = OutputMessages(types.types.__getitem__, np.asarray)
         self._connections: dict[tuple[str, str], Any] = {}
+        # rosbags knows the types of ROS 2's core and those that the bag defines.
+        self._outputs = [name for name, kind in OUTPUT_KINDS.items() if kind in types.types]
 
     def __enter__(self) -> PanopticBag:
         with self._named():
             self._writer.open()
-            for name, kind in OUTPUT_KINDS.items():
-                self._connect(f"{NODE}/{name}", kind)
+            for name in self._outputs:
+                self._connect(f"{NODE}/{name}", OUTPUT_KINDS[name])
         return self
 
     def __exit__(self, *_: object) -> None:
         with self._named():
             self._writer.close()
 
-    def add_label_info(self, time: int) -> None:
+    def add_infos(self, time: int, options: FusionOptions) -> None:
         """Write the meaning of the labels, once, before the first frame."""
         stamp = self._types.types["builtin_interfaces/msg/Time"](*divmod(time, 10**9))
-        self._write(time, [(LABEL_INFO, self._messages.build.label_info(self._labels, stamp))])
+        self._write(time, self._messages.infos(self._labels, options, stamp, self._outputs))
 
     def add_answer(self, time: int, answer: Answer) -> None:
         """Write the images of a frame at its log time."""
-        self._write(time, self._messages.images(answer, IMAGE_OUTPUTS))
+        self._write(time, self._messages.images(answer, self._outputs))
 
     def add_placed(self, time: int, placed: Placed) -> None:
         """Write what the ground stage made of a frame, the last of it."""
-        self._write(time, self._messages.placed(placed, GROUND_OUTPUTS))
+        self._write(time, self._messages.placed(placed, self._outputs))
         self._save()
 
     def copy(self, topic: Topic, time: int, data: bytes) -> None:

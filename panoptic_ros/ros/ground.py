@@ -20,7 +20,7 @@ from panoptic_ros.stream.stamps import nanoseconds
 from panoptic_ros.stream.worker import NewestFrameWorker
 
 # What needs a place on the ground; instances have mask and track without one.
-_PLACED = frozenset({*GRID_OUTPUTS, "markers"})
+_PLACED = frozenset({*GRID_OUTPUTS, "markers", "detections_3d"})
 # ground_wait: for TF, odometry, depth, points; ground: grid and tracks; ground_publish: to
 # messages and out. Milliseconds.
 GROUND_STAGES = ("ground_wait", "ground", "ground_publish")

@@ -8,10 +8,10 @@ from typing import Any
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
+from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.output_messages import (
     IMAGE_OUTPUTS,
-    LABEL_INFO,
     LATCHED_OUTPUTS,
     OUTPUT_KINDS,
     Answer,
@@ -36,28 +36,37 @@ class Outputs:
 
     def __init__(self, node: LifecycleNode) -> None:
         self._node = node
-        self._publishers: dict[str, LifecyclePublisher] = {
-            name: node.create_lifecycle_publisher(
-                message_type(kind),
-                f"~/{name}",
-                LATCHED_QOS if name in LATCHED_OUTPUTS else OUTPUT_QOS,
-            )
-            for name, kind in OUTPUT_KINDS.items()
-        }
+        self._publishers: dict[str, LifecyclePublisher] = {}
+        for name, kind in OUTPUT_KINDS.items():
+            try:
+                message = message_type(kind)
+            except ModuleNotFoundError:
+                continue
+            qos = LATCHED_QOS if name in LATCHED_OUTPUTS else OUTPUT_QOS
+            self._publishers[name] = node.create_lifecycle_publisher(message, f"~/{name}", qos)
         self._messages = OutputMessages(message_type, packed)
 
-    def publish_label_info(self, labels: LabelSet, labels_encoding: str) -> None:
+    def absent(self) -> dict[str, list[str]]:
+        """Return the outputs whose messages are not installed, by the package that they miss."""
+        found: dict[str, list[str]] = {}
+        for name in OUTPUT_KINDS.keys() - self._publishers.keys():
+            found.setdefault(OUTPUT_KINDS[name].split("/")[0], []).append(name)
+        return found
+
+    def publish_infos(self, labels: LabelSet, options: FusionOptions, labels_encoding: str) -> None:
         """Publish the meaning of the values; late subscribers get it too."""
         stamp = self._node.get_clock().now().to_msg()
-        message = self._messages.build.label_info(labels, stamp, labels_encoding)
-        self._publishers[LABEL_INFO].publish(message)
+        make = self._messages
+        self._send(make.infos(labels, options, stamp, self._publishers, labels_encoding))
 
     def wanted(self, names: Iterable[str], enabled: OutputParameters) -> set[str]:
         """Return which of some outputs are enabled and have a subscriber."""
         return {
             name
             for name in names
-            if getattr(enabled, name) and self._publishers[name].get_subscription_count() > 0
+            if name in self._publishers
+            and getattr(enabled, name)
+            and self._publishers[name].get_subscription_count() > 0
         }
 
     def publish(self, answer: Answer, enabled: OutputParameters) -> None:

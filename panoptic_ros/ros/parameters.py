@@ -94,6 +94,8 @@ class OutputParameters:
     cost_grid: bool = _output("cost_grid")
     grid_layers: bool = _output("grid_layers")
     markers: bool = _output("markers")
+    detections: bool = _output("detections, where vision_msgs is installed")
+    detections_3d: bool = _output("detections_3d, where vision_msgs is installed")
 
 
 @dataclass(frozen=True)
@@ -291,8 +293,8 @@ class Parameters:
     outputs: OutputParameters = field(
         default_factory=OutputParameters,
         metadata=group(
-            "The outputs. To compute one of instances, grid, class_grid, cost_grid, grid_layers "
-            "and markers is to compute them all."
+            "The outputs. To compute one of instances, grid, class_grid, cost_grid, grid_layers, "
+            "markers and the detections is to compute them all."
         ),
     )
     ground: GroundParameters = field(

@@ -90,6 +90,7 @@ class Session:
         fusion = fusion_or_stack(chosen.fusion, self.pipeline.head, chosen.weights)
         self.use(replace(chosen, fusion=fusion))
         self._outputs = Outputs(node)
+        self._tell_of_absent_outputs()
         self._ground = Ground(node, self._outputs, settings, track_ids)
         self.health = HealthMonitor(STAGES, (*KINDS, *STAMP_KINDS, "lost"), _FAULTS)
         self._stamps = StampMonitor()
@@ -108,7 +109,7 @@ class Session:
     def start(self) -> None:
         """Subscribe to the camera and the ground's inputs, without a memory of earlier frames."""
         encoding = self._settings().labels_encoding
-        self._outputs.publish_label_info(self._label_map.labels, encoding)
+        self._outputs.publish_infos(self._label_map.labels, self.pipeline.options, encoding)
         self._ground.start(self.pipeline.labels)
         self._stamps.reset()
         self.health.restart()
@@ -184,6 +185,14 @@ class Session:
             ),
             ground=self._ground.status(),
         )
+
+    def _tell_of_absent_outputs(self) -> None:
+        enabled = self._settings().outputs
+        for package, names in self._outputs.absent().items():
+            wanted = sorted(f"~/{name}" for name in names if getattr(enabled, name, True))
+            if any(getattr(enabled, name, False) for name in names):
+                words = f"{package} is not installed: there is no {', '.join(wanted)}"
+                self._node.get_logger().info(words)
 
     # ---- in the executor's thread
 

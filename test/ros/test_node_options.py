@@ -1,5 +1,7 @@
 """One active node that sees colours: what users choose of classes, outputs, pictures and rates."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
@@ -8,36 +10,38 @@ pytest.importorskip("onnxruntime", reason="needs onnxruntime, for networks that 
 pytest.importorskip("onnx", reason="needs onnx, to write networks that see colours")
 
 import yaml
-from node_process import LATCHED, Client, wait_for
-from painted_model import paint, write_model
-from panoptic_ros.msg import LabelInfo, PanopticInstances
+from driven_car import CAR, LAST_ROW, STREET, Car, cells, node_parameters
+from nav_msgs.msg import OccupancyGrid
+from node_process import LATCHED, wait_for
+from panoptic_ros.msg import LabelInfo, PanopticInstances, SemanticGrid
 from sensor_msgs.msg import Image
+from visualization_msgs.msg import Marker, MarkerArray
 
-SHAPE = (64, 96)
-CAR = slice(32, 48), slice(8, 24)
-# Sky over road, with a car.
-PICTURE = paint(SHAPE, "road", ("sky", slice(0, 32), slice(None)), ("car", *CAR))
+from panoptic_ros.labels import CITYSCAPES
 
-
-@pytest.fixture(scope="module")
-def client(domain):
-    client = Client(reliable=True)
-    yield client
-    client.close()
+# Sky over road, with a wall and a car.
+CAR_BOX = slice(70, LAST_ROW + 1), CAR
+EVERYTHING = {7, 12, 23, 26000}
+PICTURE = STREET.copy()
+PICTURE[CAR_BOX] = CITYSCAPES.by_name["car"].color
 
 
 @pytest.fixture(scope="module")
-def node(start_node, client, tmp_path_factory):
-    rows, columns = CAR
-    box = (columns.start, rows.start, columns.stop, rows.stop)
-    model = write_model(tmp_path_factory.mktemp("painted"), SHAPE, box)
-    node = start_node(weights=model, device="cpu", **{"qos.reliability": "reliable"})
-    client.wait_until_heard()
-    return node
+def node(start_node, tmp_path_factory):
+    parameters = node_parameters(tmp_path_factory.mktemp("painted"))
+    return start_node(**parameters | {"score_threshold": -1.0, "qos.reliability": "reliable"})
 
 
 @pytest.fixture(scope="module")
-def labels(node, client):
+def client(node):
+    car = Car()
+    car.wait_until_heard()
+    yield car
+    car.close()
+
+
+@pytest.fixture(scope="module")
+def labels(client):
     labels = client.subscribe("~/labels", Image)
     wait_for(lambda: client.publish(PICTURE) and labels, "labels")
     return labels
@@ -48,6 +52,14 @@ def instances(labels, client):
     instances = client.subscribe("~/instances", PanopticInstances)
     wait_for(lambda: client.publish(PICTURE) and instances, "instances")
     return instances
+
+
+YARD = {
+    "classes": [
+        {"id": 100, "name": "ground", "of": ["road"]},
+        {"id": 5, "name": "vehicle", "of": ["truck", "car"], "color": [255, 0, 0]},
+    ]
+}
 
 
 def array_of(message, dtype=np.uint16):
@@ -83,7 +95,7 @@ def test_a_class_has_a_threshold_of_its_own_from_the_next_frame_on(client, label
         ("road, car", {0, 7, 26000}),
         ("sky,road", {0, 7, 23}),
         ("car", {0, 26000}),
-        ("", {7, 23, 26000}),
+        ("", EVERYTHING),
     ],
 )
 def test_other_classes_are_not_there_from_the_next_frame_on(client, labels, classes, values):
@@ -109,7 +121,7 @@ def test_a_choice_that_cannot_be_is_refused_and_the_old_one_stays(
     assert not successful
     assert reason in words
     assert client.get(name) == old
-    assert values_of(client, labels) == {7, 23, 26000}
+    assert values_of(client, labels) == EVERYTHING
 
 
 @pytest.fixture
@@ -131,10 +143,7 @@ def set_inactive(client):
 
 def test_other_classes_and_values_in_the_outputs(client, labels, instances, set_inactive, tmp_path):
     file = tmp_path / "yard.yaml"
-    vehicle = {"id": 5, "name": "vehicle", "of": ["truck", "car"], "color": [255, 0, 0]}
-    file.write_text(
-        yaml.safe_dump({"classes": [{"id": 100, "name": "ground", "of": ["road"]}, vehicle]})
-    )
+    file.write_text(yaml.safe_dump(YARD))
     semantic = client.subscribe("~/semantic", Image)
     set_inactive(label_map=str(file), labels_encoding="32SC1")
     infos = client.subscribe("~/label_info", LabelInfo, LATCHED)
@@ -145,12 +154,12 @@ def test_other_classes_and_values_in_the_outputs(client, labels, instances, set_
     assert shown.encoding == "32SC1"
     values = array_of(shown, np.int32)
     assert set(np.unique(values).tolist()) == {0, 100 << 16, 5 << 16 | 1}
-    assert (values[CAR] == (5 << 16 | 1)).all()
+    assert (values[CAR_BOX] == (5 << 16 | 1)).all()
     [instance] = client.answer_to(instances, stamp).instances
     assert (instance.id, instance.class_id) == (5 << 16 | 1, 5)
-    assert (instance.class_name, instance.area) == ("vehicle", 256)
+    assert (instance.class_name, instance.area) == ("vehicle", 21 * 13)
     classes = array_of(client.answer_to(semantic, stamp), np.uint8)
-    assert (classes[0, 0], classes[-1, 0], classes[CAR].max()) == (0, 100, 5)
+    assert (classes[0, 0], classes[-1, 0], classes[CAR_BOX].max()) == (0, 100, 5)
     info = wait_for(lambda: infos, "label info")[-1]
     assert (info.label_set, info.instance_divisor) == ("yard", 1 << 16)
     assert [(c.id, c.name, c.is_thing) for c in info.classes] == [
@@ -158,6 +167,31 @@ def test_other_classes_and_values_in_the_outputs(client, labels, instances, set_
         (100, "ground", False),
     ]
     assert (info.classes[0].color.r, info.classes[0].color.b) == (1.0, 0.0)
+
+
+def test_other_classes_in_grid_and_markers(client, labels, set_inactive, tmp_path):
+    file = tmp_path / "yard.yaml"
+    file.write_text(yaml.safe_dump(YARD))
+    set_inactive(label_map=str(file))
+    grids = client.subscribe("~/class_grid", OccupancyGrid, LATCHED)
+    layers = client.subscribe("~/grid_layers", SemanticGrid, LATCHED)
+    markers = client.subscribe("~/markers", MarkerArray)
+
+    def named():
+        client.answer_to(client.grids, client.drive(PICTURE))
+        texts = [m.text for array in markers for m in array.markers if m.action == Marker.ADD]
+        return [text for text in texts if text] and grids and layers
+
+    wait_for(named, "grids and a named track")
+    assert set(cells(grids[-1]).ravel().tolist()) == {-1, 5, 100}
+    message = layers[-1]
+    assert list(message.class_ids) == [100, 5]
+    shape = (2, message.info.height, message.info.width)
+    probability = np.array(message.class_probabilities, np.float32).reshape(shape)
+    road = cells(grids[-1]) == 100
+    assert (probability[0] > probability[1])[road].all()
+    texts = {m.text.split()[0] for array in markers for m in array.markers if m.text}
+    assert texts == {"vehicle"}
 
 
 def test_a_label_map_that_cannot_be_is_refused(client, labels, set_inactive, tmp_path):
@@ -173,4 +207,13 @@ def test_a_label_map_that_cannot_be_is_refused(client, labels, set_inactive, tmp
     assert client.get("label_map") == ""
     assert client.transition("activate")
     client.wait_until_heard()
-    assert values_of(client, labels) == {7, 23, 26000}
+    assert values_of(client, labels) == EVERYTHING
+
+
+@pytest.mark.skipif(find_spec("vision_msgs") is not None, reason="vision_msgs is installed")
+def test_outputs_whose_messages_are_not_installed_are_absent_and_said_to_be(node, client, labels):
+    [line] = node.lines("vision_msgs is not installed")
+    assert "there is no ~/detections, ~/detections_3d, ~/vision_info" in line
+    topics = {name for name, _ in client.node.get_topic_names_and_types()}
+    assert "/panoptic/labels" in topics
+    assert not topics & {f"/panoptic/{n}" for n in ("detections", "detections_3d", "vision_info")}
