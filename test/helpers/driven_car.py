@@ -74,7 +74,7 @@ class Car(Client):
         return self.publish(picture, stamp)
 
     def grid(self, picture, **place):
-        return self.answer_to(self.grids, self.drive(picture, **place))
+        return self.answered(self.grids, lambda: self.drive(picture, **place))
 
     def _publisher_of_odometry(self):
         if self._odometry is None:
@@ -123,6 +123,6 @@ def node_parameters(folder):
         "device": "cpu",
         **{f"ground.camera.{k}": v for k, v in CAMERA.items()},
         **{f"ground.window.{k}": v for k, v in WINDOW.items()},
-        "ground.timeout": 0.3,
+        "ground.timeout": 2.0,
         "score_threshold": 1.0,
     }

@@ -2,6 +2,7 @@
 
 import array
 import contextlib
+import math
 import os
 import re
 import signal
@@ -101,6 +102,10 @@ class NodeProcess:
         wait_for(lambda: library in maps.read_text(), f"{library} to be loaded")
 
     def kill(self):
+        """End the process, in order if it can: killed, it would leave the network only later."""
+        self._process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(10)
         self._process.kill()
         self._process.wait(TIMEOUT)
 
@@ -160,7 +165,8 @@ class Client:
     def wait_until_heard(self, kind=Image):
         """Wait until the node subscribes to the camera's topic."""
         camera = self.camera(kind)
-        wait_for(lambda: camera.get_subscription_count() == 1, "the node to subscribe")
+        count = camera.get_subscription_count
+        wait_for(lambda: count() == 1, "the node, and no other, to subscribe")
 
     def camera_is_alone(self):
         return self.camera().get_subscription_count() == 0
@@ -175,15 +181,21 @@ class Client:
         self.camera(type(message)).publish(message)
 
     def answer(self, messages, pixels, **header):
-        """Publish an image and return the message with its stamp from a subscription's list.
+        """Publish an image and return the message with its stamp from a subscription's list."""
+        return self.answered(messages, lambda: self.publish(pixels, **header))
 
-        Each second another: the first may be lost while all connect, or on a busy machine.
+    def answered(self, messages, send):
+        """Return the first message with a stamp that `send` returns.
+
+        It sends each second: a frame may be lost while all connect, or on a busy machine.
         """
-        sent = {}
+        sent, last = set(), -math.inf
 
         def found():
-            if not sent or time.time() > max(sent) + 1:
-                sent[self.publish(pixels, **header)] = True
+            nonlocal last
+            if time.monotonic() > last + 1:
+                sent.add(send())
+                last = time.monotonic()
             return [m for m in messages if seconds(m.header.stamp) in sent]
 
         return wait_for(found, "an answer to a frame")[0]

@@ -186,10 +186,14 @@ def sensor(afresh):
         publisher = afresh.node.create_publisher(type(message), topic, 5)
         publishers.append(publisher)
         wait_for(lambda: publisher.get_subscription_count() == 1, f"the listener of {topic}")
-        stamp = time.time()
-        message.header = header(stamp, message.header.frame_id)
-        send(publisher, message)
-        return cells(afresh.grid(STREET, stamp=stamp))
+
+        def sent():
+            stamp = time.time()
+            message.header = header(stamp, message.header.frame_id)
+            send(publisher, message)
+            return afresh.drive(STREET, stamp=stamp)
+
+        return cells(afresh.answered(afresh.grids, sent))
 
     yield grid
     for publisher in publishers:
