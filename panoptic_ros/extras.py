@@ -11,7 +11,7 @@ MODULES = {
     "train": ["accelerate", "markupsafe", "matplotlib", "pycocotools", "tensorboard"],
     "bags": ["backports", "lz4", "rosbags"],
     "synthetic": ["mujoco"],
-    "onnx": ["onnxruntime"],
+    "onnx": ["onnx", "onnxruntime"],
     "tracking": ["scipy", "supervision", "trackers"],
 }
 

@@ -14,8 +14,7 @@ from panoptic_ros.labels import LabelSet
 from panoptic_ros.messages.images import MAX_PIXELS
 from panoptic_ros.model.build import build_predictors
 from panoptic_ros.model.config import load_model_config
-from panoptic_ros.model.predictors import SeparatePredictors
-from panoptic_ros.model.shared_predictor import SharedPredictor
+from panoptic_ros.model.predictors import PanopticPredictor
 from panoptic_ros.networks import MergeNetwork
 from panoptic_ros.prediction import (
     InstancePrediction,
@@ -84,7 +83,7 @@ class PanopticPipeline:
 
     def __init__(
         self,
-        networks: SeparatePredictors | SharedPredictor,
+        networks: PanopticPredictor,
         head: MergeNetwork | None = None,
         *,
         fusion: str = "stack",

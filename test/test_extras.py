@@ -32,6 +32,7 @@ COMMANDS = {
     "evaluate grid": "(bags|train)",
     "evaluate heads --data {out}": "train",
     "evaluate tracks": "(bags|train)",
+    "export --weights random --out {out}/onnx": "onnx",
     "replay sample/town_drive --out {out}/result": "(bags|train)",
     "replay sample/town_drive --out {out}/result --live": "bags",
     "town --out {out}/town": "synthetic",

@@ -17,6 +17,7 @@ from panoptic_ros.documents import named
 from panoptic_ros.model.config import RANDOM, ModelConfig, NetworkConfig
 from panoptic_ros.model.predictors import (
     InstancePredictor,
+    PanopticPredictor,
     SemanticPredictor,
     SeparatePredictors,
 )
@@ -37,7 +38,7 @@ T = TypeVar("T")
 
 def build_predictors(
     config: ModelConfig, device: torch.device | str
-) -> tuple[SeparatePredictors | SharedPredictor, MergeNetwork | None]:
+) -> tuple[PanopticPredictor, MergeNetwork | None]:
     """Return the networks of a model on a device, ready for images, and its head if any.
 
     A head that was trained for other networks is left out, with a warning.
@@ -61,7 +62,15 @@ def build_predictors(
 
 
 def identities(config: ModelConfig) -> dict[str, str]:
-    """Return what tells a model's networks from others, by part: the SHA-256 of the weights."""
+    """Return what tells a model's networks from others, by part: the SHA-256 of the weights.
+
+    A network that was exported from weights of ours is known by those.
+    """
+    if config.network is not None and is_onnx(config.network.weights):
+        from panoptic_ros.model.onnx import exported_from
+
+        if origin := exported_from(Path(config.network.weights)):
+            return dict(origin)
     parts = {part: getattr(config, part) for part in ("semantic", "instances", "network")}
     return {part: _identity(entry.weights) for part, entry in parts.items() if entry is not None}
 
@@ -86,8 +95,9 @@ def _suits(config: ModelConfig) -> bool:
         return True
     known = checkpoints.read_side_file(config.head.weights).get("trained_for") or {}
     for part, found in identities(config).items():
-        weights = getattr(config, part).weights
-        if known.get(part, found) != found or (part not in known and is_onnx(weights)):
+        weights = (getattr(config, part) or config.network).weights
+        foreign = is_onnx(weights) and getattr(config, part) is not None
+        if known.get(part, found) != found or (part not in known and foreign):
             _log.warning(
                 "model %r: head %s was not trained for the %s network %s: it is left out; "
                 "docs/weights.md tells how to train one",
@@ -97,13 +107,16 @@ def _suits(config: ModelConfig) -> bool:
     return True
 
 
-def build_networks(
-    config: ModelConfig, device: torch.device | str
-) -> SeparatePredictors | SharedPredictor:
+def build_networks(config: ModelConfig, device: torch.device | str) -> PanopticPredictor:
     """Return the networks whose answer is merged; raise as `build_predictors` does."""
     entry = config.network
     if entry is None:
         return SeparatePredictors(_semantic(config, device), _instances(config, device))
+    if is_onnx(entry.weights):
+        from panoptic_ros.model.onnx import OnnxPanopticPredictor
+
+        make = partial(OnnxPanopticPredictor, finds_riders=entry.find_riders)
+        return _onnx(config, "network", "panoptic", make, device)
     network = _network(config, "network", device, SharedPanopticNetwork)
     where = f"model {config.name!r}, network"
     sides = (entry.short_side, entry.long_side)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -107,7 +107,7 @@ class InstancePredictor(Predictor):
         self.finds_riders = finds_riders
         class_ids = _class_ids(network, labels)
         # The detector's label 0 is the background, which it never returns.
-        self._class_ids = torch.tensor([0, *class_ids], device=self.device)
+        self.class_ids = torch.tensor([0, *class_ids], device=self.device)
 
     @torch.inference_mode()
     def __call__(self, image: np.ndarray | Tensor) -> InstancePrediction:
@@ -125,7 +125,7 @@ class InstancePredictor(Predictor):
         boxes[:, 1::2] *= height / pixels.shape[1]
         boxes[:, 0::2].clamp_(0, width)
         boxes[:, 1::2].clamp_(0, height)
-        class_ids = self._class_ids[found["labels"]]
+        class_ids = self.class_ids[found["labels"]]
         instances = InstancePrediction(
             boxes, class_ids, found["scores"], found["masks"][:, 0], all_finite(answers)
         )
@@ -153,6 +153,24 @@ def answers_of(layers: Iterable[nn.Module]) -> Iterator[list[Tensor]]:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+class PanopticPredictor(Protocol):
+    """Give both predictions of an image, from one network or two."""
+
+    labels: LabelSet
+
+    @property
+    def device(self) -> torch.device:
+        """Device that predictions lie on."""
+
+    def upload(self, image: np.ndarray | Tensor) -> Tensor:
+        """Return an image as uint8 [3, H, W] on the device; see `upload` below."""
+
+    def __call__(
+        self, image: np.ndarray | Tensor, lap: Callable[[str], None] = ...
+    ) -> tuple[SemanticPrediction, InstancePrediction]:
+        """Return both predictions of an image; lap: told when `semantic`, `instances` are done."""
 
 
 class SeparatePredictors:

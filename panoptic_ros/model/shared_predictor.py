@@ -38,7 +38,7 @@ class SharedPredictor(Predictor):
                 f"the network has {network.num_classes} classes, {network.num_things} of them "
                 f"things; label set {labels.name!r} has {wanted[0]} and {wanted[1]}"
             )
-        self._class_ids = torch.tensor([0, *(c.id for c in labels.things)], device=self.device)
+        self.class_ids = torch.tensor([0, *(c.id for c in labels.things)], device=self.device)
 
     @torch.inference_mode()
     def __call__(
@@ -65,7 +65,7 @@ class SharedPredictor(Predictor):
         boxes = torch.minimum((found["boxes"] * scale).clamp(min=0), limit)
         instances = InstancePrediction(
             boxes,
-            self._class_ids[found["labels"]],
+            self.class_ids[found["labels"]],
             found["scores"],
             found["masks"],
             all_finite(answers),

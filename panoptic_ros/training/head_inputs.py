@@ -14,8 +14,7 @@ from panoptic_ros.documents import read_json
 from panoptic_ros.fusion.candidates import Candidates
 from panoptic_ros.fusion.conv_head import instance_mask, region, softmax_masks
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet
-from panoptic_ros.model.predictors import SeparatePredictors
-from panoptic_ros.model.shared_predictor import SharedPredictor
+from panoptic_ros.model.predictors import PanopticPredictor
 from panoptic_ros.prediction import SemanticPrediction
 from panoptic_ros.training.frames import Frames
 from panoptic_ros.training.instance import matches
@@ -119,7 +118,7 @@ class HeadInputs:
 def prepare(
     folder: Path,
     frames: Frames,
-    networks: SeparatePredictors | SharedPredictor,
+    networks: PanopticPredictor,
     least_score: float,
 ) -> None:
     """Write the predictions on every frame to a folder, unless a former run did.

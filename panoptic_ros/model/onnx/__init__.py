@@ -1,12 +1,23 @@
-"""Networks given as ONNX files, as the semantic or the instance half of the pipeline."""
+"""Networks given as ONNX files, as a half of the pipeline or all of it."""
 
-from panoptic_ros.model.onnx.description import OnnxDescription, described_file, load_description
-from panoptic_ros.model.onnx.onnx_predictors import OnnxInstancePredictor, OnnxSemanticPredictor
+from panoptic_ros.model.onnx.description import (
+    OnnxDescription,
+    described_file,
+    exported_from,
+    load_description,
+)
+from panoptic_ros.model.onnx.onnx_predictors import (
+    OnnxInstancePredictor,
+    OnnxPanopticPredictor,
+    OnnxSemanticPredictor,
+)
 
 __all__ = [
     "OnnxDescription",
     "OnnxInstancePredictor",
+    "OnnxPanopticPredictor",
     "OnnxSemanticPredictor",
     "described_file",
+    "exported_from",
     "load_description",
 ]

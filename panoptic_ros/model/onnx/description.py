@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +121,27 @@ class RawOutput:
             raise ValueError(f"detections is {self.detections}; it must be >= 1")
 
 
-Output = SemanticOutput | InstanceOutput | RawOutput
+@dataclass(frozen=True)
+class PanopticOutput:
+    """Name the outputs of a network that gives both; each as the other two classes say."""
+
+    logits: str = "logits"
+    boxes: str = "boxes"
+    labels: str = "labels"
+    scores: str = "scores"
+    masks: str = "masks"
+    mask_frame: str = "box"
+
+    def semantic(self) -> SemanticOutput:
+        """Return what says how the semantic half reads its output."""
+        return SemanticOutput(self.logits)
+
+    def instances(self) -> InstanceOutput:
+        """Return what says how the instance half reads its outputs."""
+        return InstanceOutput(self.boxes, self.labels, self.scores, self.masks, self.mask_frame)
+
+
+Output = SemanticOutput | InstanceOutput | RawOutput | PanopticOutput
 
 
 @dataclass(frozen=True)
@@ -129,7 +149,9 @@ class OnnxDescription:
     """Describe an ONNX network.
 
     file: the .onnx; classes: a class name of the label set per index of the network's output;
-    several may have one name; None for what is no class of the set (background, other classes).
+    several may have one name; None for what is no class of the set (background, other classes);
+    things: the same for the labels of the instances, where the task is panoptic; exported_from:
+    part of a model -> SHA-256 of the weights that the file was exported from, if it was.
     """
 
     file: Path
@@ -137,6 +159,16 @@ class OnnxDescription:
     input: OnnxInput
     output: Output
     classes: tuple[str | None, ...]
+    things: tuple[str | None, ...] = ()
+    exported_from: Mapping[str, str] = field(default_factory=dict)
+
+    def halves(self) -> tuple[OnnxDescription, OnnxDescription]:
+        """Return the descriptions of the semantic and the instance half of a panoptic network."""
+        assert isinstance(self.output, PanopticOutput)
+        return (
+            replace(self, task="semantic", output=self.output.semantic()),
+            replace(self, task="instance", output=self.output.instances(), classes=self.things),
+        )
 
     def class_ids(self, labels: LabelSet) -> np.ndarray:
         """Return the label id of each output index, int64 [len(classes)], 0 for none.
@@ -167,15 +199,19 @@ class _File:
     classes: tuple[str | None, ...]
     input: OnnxInput = field(default_factory=OnnxInput)
     output: Mapping[str, Any] | None = None
+    things: tuple[str | None, ...] = ()
+    exported_from: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _one_of("task", self.task, ("semantic", "instance"))
+        _one_of("task", self.task, ("semantic", "instance", "panoptic"))
+        if any(self.things) != (self.task == "panoptic"):
+            raise ValueError("things names the classes of the instances of a panoptic network only")
         if not any(self.classes):
             raise ValueError("classes must name at least one class, null for what is none of ours")
 
 
 def load_description(path: Path, task: str) -> OnnxDescription:
-    """Read the description of a network for a task (semantic, instance).
+    """Read the description of a network for a task (semantic, instance, panoptic).
 
     Raise FileNotFoundError where it or its .onnx is missing; ValueError that names file and
     key where one is missing, unknown or impossible, or the network is for the other task.
@@ -187,12 +223,19 @@ def load_description(path: Path, task: str) -> OnnxDescription:
     if not file.is_file():
         raise FileNotFoundError(f"{path}: there is no file {file}")
     output = _output(task, dict(raw.output or {}), f"{path}: output")
-    return OnnxDescription(file, task, raw.input, output, raw.classes)
+    return OnnxDescription(
+        file, task, raw.input, output, raw.classes, raw.things, raw.exported_from
+    )
 
 
 def described_file(path: Path) -> Path:
     """Return the .onnx file of a description; raise as `load_description` does."""
     return path.parent / _read(path).file
+
+
+def exported_from(path: Path) -> Mapping[str, str]:
+    """Return what a description says of the weights behind its file, by part of a model."""
+    return _read(path).exported_from
 
 
 def _read(path: Path) -> _File:
@@ -204,6 +247,8 @@ def _read(path: Path) -> _File:
 def _output(task: str, keys: dict[str, Any], where: str) -> Output:
     if task == "semantic":
         return make(SemanticOutput, keys, where)
+    if task == "panoptic":
+        return make(PanopticOutput, keys, where)
     kind = keys.pop("kind", "instances")
     if kind not in ("instances", "yolo"):
         raise ValueError(f"{where}: kind is {kind!r}; known: instances, yolo")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -47,11 +48,12 @@ class _OnnxPredictor(ABC):
         device: torch.device,
         short_side: int = 0,
         long_side: int = 0,
+        session: OnnxSession | None = None,
     ) -> None:
         self.labels = labels
         self._class_ids = description.class_ids(labels)
-        self._session = OnnxSession(description.file, description.input, device)
-        self._outputs: list[str] = self._session.check_outputs(self._names(description))
+        self._session = session or OnnxSession(description.file, description.input, device)
+        self.outputs: list[str] = self._session.check_outputs(self._names(description))
         wanted = description.input
         fixed = self._session.size
         multiple = wanted.multiple_of
@@ -78,10 +80,13 @@ class _OnnxPredictor(ABC):
         """Return an image as uint8 [3, H, W] on the device; see `predictors.upload`."""
         return upload(image, self.device)
 
-    def _run(self, frame: Tensor) -> tuple[list[Tensor], Placement]:
-        """Return the outputs for an image, batch axes removed, and where it lay in the input."""
+    def run(self, frame: Tensor, more: Sequence[str] = ()) -> tuple[list[Tensor], Placement]:
+        """Return the outputs for an image, batch axes removed, and where it lay in the input.
+
+        more: names of outputs that are wanted after the predictor's own.
+        """
         placement = self._fit.place((frame.shape[1], frame.shape[2]))
-        found = self._session(placement.apply(frame), self._outputs)
+        found = self._session(placement.apply(frame), [*self.outputs, *more])
         return [self._first(output) for output in found], placement
 
     def _first(self, output: Tensor) -> Tensor:
@@ -104,7 +109,7 @@ class _OnnxPredictor(ABC):
             noise = torch.Generator(self.device).manual_seed(0)
             image = torch.randint(0, 256, (3, *size), generator=noise, device=self.device)
             try:
-                found = self._session(image.float(), self._outputs)
+                found = self._session(image.float(), self.outputs)
             except GraphError as error:
                 errors.append(error)
                 continue
@@ -125,11 +130,12 @@ class OnnxSemanticPredictor(_OnnxPredictor):
         device: torch.device,
         short_side: int = 0,
         long_side: int = 0,
+        session: OnnxSession | None = None,
     ) -> None:
         assert isinstance(description.output, SemanticOutput)
         self._kind = description.output.kind
         self._has_warned = False
-        super().__init__(description, labels, device, short_side, long_side)
+        super().__init__(description, labels, device, short_side, long_side, session)
         if self._kind == "labels":
             # What an index stands for that the description does not name.
             self._class_ids = np.append(self._class_ids, 0)
@@ -149,8 +155,11 @@ class OnnxSemanticPredictor(_OnnxPredictor):
         Probabilities of output channels that count as one class are added. What the network
         gives to a channel that is none of the classes is unlabeled.
         """
-        frame = self.upload(image)
-        (found,), placement = self._run(frame)
+        (found,), placement = self.run(self.upload(image))
+        return self.read(found, placement)
+
+    def read(self, found: Tensor, placement: Placement) -> SemanticPrediction:
+        """Return the class scores that an output holds."""
         scores = placement.region(self._scores(found))
         logits = scores.new_full((len(self.labels), *scores.shape[1:]), NEVER)
         for channel, sources in self._sources.items():
@@ -184,7 +193,7 @@ class OnnxSemanticPredictor(_OnnxPredictor):
         elif found.ndim == 3 and found.shape[2] == count:
             return found.permute(2, 0, 1)
         raise ValueError(
-            f"{self._session.file}: output {self._outputs[0]!r} has shape {shape}, which is no "
+            f"{self._session.file}: output {self.outputs[0]!r} has shape {shape}, which is no "
             f"{self._kind} of the {count} classes that its description names"
         )
 
@@ -223,19 +232,23 @@ class OnnxInstancePredictor(_OnnxPredictor):
         device: torch.device,
         short_side: int = 0,
         long_side: int = 0,
+        session: OnnxSession | None = None,
         *,
         finds_riders: bool = False,
     ) -> None:
-        assert not isinstance(description.output, SemanticOutput)
+        assert isinstance(description.output, InstanceOutput | RawOutput)
         self.finds_riders = finds_riders
         self._output: InstanceOutput | RawOutput = description.output
         self._ids = torch.from_numpy(description.class_ids(labels)).to(device)
-        super().__init__(description, labels, device, short_side, long_side)
+        super().__init__(description, labels, device, short_side, long_side, session)
 
     @torch.inference_mode()
     def __call__(self, image: np.ndarray | Tensor) -> InstancePrediction:
         """Return the instances in an image, by falling score, boxes in pixels of the image."""
-        found, placement = self._run(self.upload(image))
+        return self.read(*self.run(self.upload(image)))
+
+    def read(self, found: list[Tensor], placement: Placement) -> InstancePrediction:
+        """Return the instances that outputs hold."""
         detections = self._detections(found, placement)
         class_ids = self._ids[detections.labels]
         order = detections.scores.argsort(descending=True, stable=True)
@@ -269,5 +282,54 @@ class OnnxInstancePredictor(_OnnxPredictor):
                 return raw(found, self._output, self._ids, placement)
             return given(found, self._output, self._ids, placement)
         except ValueError as error:
-            shapes = {n: list(t.shape) for n, t in zip(self._outputs, found, strict=True)}
+            shapes = {n: list(t.shape) for n, t in zip(self.outputs, found, strict=True)}
             raise ValueError(f"{self._session.file}: {error}; its outputs: {shapes}") from error
+
+
+class OnnxPanopticPredictor:
+    """Score pixels and find instances with one ONNX network; raise as `_OnnxPredictor` does.
+
+    finds_riders: as for `InstancePredictor`.
+    """
+
+    def __init__(
+        self,
+        description: OnnxDescription,
+        labels: LabelSet,
+        device: torch.device,
+        short_side: int = 0,
+        long_side: int = 0,
+        *,
+        finds_riders: bool = False,
+    ) -> None:
+        session = OnnxSession(description.file, description.input, device)
+        semantic, instances = description.halves()
+        rest = (labels, device, short_side, long_side, session)
+        self._semantic = OnnxSemanticPredictor(semantic, *rest)
+        self._instances = OnnxInstancePredictor(instances, *rest, finds_riders=finds_riders)
+        self.labels = labels
+
+    @property
+    def device(self) -> torch.device:
+        """Device that predictions lie on."""
+        return self._semantic.device
+
+    def upload(self, image: np.ndarray | Tensor) -> Tensor:
+        """Return an image as uint8 [3, H, W] on the device; see `predictors.upload`."""
+        return self._semantic.upload(image)
+
+    @torch.inference_mode()
+    def __call__(
+        self, image: np.ndarray | Tensor, lap: Callable[[str], None] = lambda stage: None
+    ) -> tuple[SemanticPrediction, InstancePrediction]:
+        """Return both predictions of an image.
+
+        lap: told when `instances`, to which the whole run is counted, and `semantic` are done.
+        """
+        found, placement = self._instances.run(self.upload(image), self._semantic.outputs)
+        *of_instances, logits = found
+        instances = self._instances.read(of_instances, placement)
+        lap("instances")
+        semantic = self._semantic.read(logits, placement)
+        lap("semantic")
+        return semantic, instances

@@ -1,4 +1,4 @@
-"""Run an ONNX graph with onnxruntime, on a GPU where it can."""
+"""Run a graph on images: from pixels to its input, and its outputs back."""
 
 from __future__ import annotations
 
@@ -12,18 +12,9 @@ import torch
 from torch import Tensor
 
 from panoptic_ros.model.onnx.description import LAYOUTS, OnnxInput
+from panoptic_ros.model.onnx.runtimes import GraphInput, open_graph
 
 _log = logging.getLogger(__name__)
-GPU_PROVIDERS = ("TensorrtExecutionProvider", "CUDAExecutionProvider")
-CPU_PROVIDER = "CPUExecutionProvider"
-# onnxruntime's names of the element types that pixels can have.
-TYPES = {
-    "tensor(float)": np.float32,
-    "tensor(float16)": np.float16,
-    "tensor(double)": np.float64,
-    **{f"tensor({sign}int{bits})": np.dtype(f"{sign}int{bits}").type
-       for sign in ("", "u") for bits in (8, 16, 32, 64)},
-}  # fmt: skip
 
 
 class GraphError(ValueError):
@@ -34,37 +25,21 @@ class OnnxSession:
     """Hold a graph, ready to run on images of three channels.
 
     size: (h, w) that the graph fixes for its input, None for a side it leaves open; batch: how
-    many images it takes at once. Raise ValueError where onnxruntime is missing, and one
-    that names the file where it is no ONNX graph, has another input than `wanted` describes,
+    many images it takes at once; runtime: see `open_graph`. Raise ValueError where that is missing,
+    and one that names the file where it is no graph, has another input than `wanted` describes,
     or cannot take an RGB image.
     """
 
-    def __init__(self, file: Path, wanted: OnnxInput, device: torch.device) -> None:
-        runtime = _runtime()
+    def __init__(
+        self, file: Path, wanted: OnnxInput, device: torch.device, runtime: str = "onnx"
+    ) -> None:
         self.file, self.device = file, device
-        available = runtime.get_available_providers()
-        chosen = [p for p in GPU_PROVIDERS if p in available] if device.type == "cuda" else []
-        if device.type == "cuda" and not chosen:
-            _log.warning(
-                "%s runs on the CPU: this onnxruntime has no CUDA provider; install "
-                "onnxruntime-gpu in its place",
-                file,
-            )
-        options = runtime.SessionOptions()
-        # Graph optimisations do not belong in a vehicle's log.
-        # We raise what fails.
-        options.log_severity_level = 4
-        index = {"device_id": device.index or 0}
-        providers = [*((p, index) for p in chosen), CPU_PROVIDER]
-        try:
-            self._session = runtime.InferenceSession(str(file), options, providers=providers)
-        except Exception as error:  # onnxruntime raises classes of its own, one per status.
-            raise ValueError(f"{file} cannot be run: {error}") from error
+        self._graph = open_graph(file, device, runtime)
         graph_input = self._find_input(wanted.name)
-        self._name, shape = graph_input.name, list(graph_input.shape)
-        if graph_input.type not in TYPES:
+        self._name, shape = graph_input.name, graph_input.shape
+        if graph_input.dtype is None:
             raise ValueError(f"{file} takes {graph_input.type}, which pixels cannot be")
-        self._type: np.dtype = np.dtype(TYPES[graph_input.type])
+        self._type: np.dtype = graph_input.dtype
         self._layout = self._find_layout(shape, wanted.layout)
         # An open side is a name or None.
         sides = {a: n for a, n in zip(self._layout, shape, strict=True) if isinstance(n, int)}
@@ -80,7 +55,7 @@ class OnnxSession:
 
     def outputs(self) -> list[str]:
         """Return the names of the graph's outputs, in its order."""
-        return [output.name for output in self._session.get_outputs()]
+        return self._graph.outputs
 
     def check_outputs(self, names: Sequence[str]) -> list[str]:
         """Return names of outputs; raise ValueError for one that the graph lacks."""
@@ -96,8 +71,8 @@ class OnnxSession:
         Raise GraphError that names the file where the graph refuses the input.
         """
         try:
-            found = self._session.run(list(names), {self._name: self._prepared(pixels)})
-        except Exception as error:  # as above
+            found = self._graph.run(names, {self._name: self._prepared(pixels)})
+        except Exception as error:  # runtimes raise classes of their own
             size = "x".join(map(str, pixels.shape[1:]))
             raise GraphError(f"{self.file} cannot run an image of {size}: {error}") from error
         return [torch.from_numpy(np.ascontiguousarray(array)).to(self.device) for array in found]
@@ -130,8 +105,8 @@ class OnnxSession:
                 )
         return factor, shift
 
-    def _find_input(self, name: str) -> Any:
-        inputs = {node.name: node for node in self._session.get_inputs()}
+    def _find_input(self, name: str) -> GraphInput:
+        inputs = {node.name: node for node in self._graph.inputs}
         if len(inputs) != 1 or (name and name not in inputs):
             raise ValueError(
                 f"{self.file} has the inputs {', '.join(inputs)}; "
@@ -152,13 +127,3 @@ class OnnxSession:
                 f"{self.file} takes {shape}, which is no {wanted or 'image'} of three channels"
             )
         return fitting[0]
-
-
-def _runtime() -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ValueError(
-            "onnxruntime is missing: `pip install onnxruntime` (onnxruntime-gpu for CUDA)"
-        ) from error
-    return onnxruntime

@@ -39,7 +39,8 @@ class PyramidPooling(nn.Module):
     def forward(self, pyramid: Sequence[Tensor]) -> Tensor:
         """Return logits [B, num_classes, H / 8, W / 8] of level P3 among P2 to P5."""
         features = pyramid[LEVEL]
-        size = tuple(features.shape[2:])
+        # Numbers for an exporter, too, which gives sizes as tensors.
+        size = (int(features.shape[2]), int(features.shape[3]))
         parts = [features]
         for window, branch in zip(WINDOWS, self.branches, strict=True):
             kernel = (min(window, size[0]), min(window, size[1]))

@@ -1,0 +1,113 @@
+"""From a model file to one graph and a model file that names it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from panoptic_ros import checkpoints
+from panoptic_ros.model.build import build_networks, identities
+from panoptic_ros.model.config import RANDOM, ModelConfig, NetworkConfig
+from panoptic_ros.model.onnx.writer import SUFFIXES, Size, check, describe, write_graph, write_yaml
+from panoptic_ros.model.predictors import (
+    InstancePredictor,
+    PanopticPredictor,
+    SemanticPredictor,
+    SeparatePredictors,
+)
+from panoptic_ros.model.shared_predictor import SharedPredictor
+from panoptic_ros.networks.panoptic.shared import STRIDE
+from panoptic_ros.networks.semantic.deformable_subnet import DeformableSubnet
+from panoptic_ros.networks.static import StaticSeparate, StaticShared
+
+
+def export(config: ModelConfig, folder: Path, form: str = "onnx", size: Size | None = None) -> Path:
+    """Write a model's networks as one graph, with its description and a model file.
+
+    form: a key of SUFFIXES; size: (height, width) of the network's input, None: what the model
+    file makes of a frame twice as wide as high. Return the model file, FOLDER/NAME.yaml; beside
+    it lie NAME_network.yaml and the graph. The head stays as it is.
+    Raise ValueError for an ONNX network, networks that want different sizes, a package that is
+    missing, and a graph that does not give what torch gives; OSError where FOLDER cannot be
+    written.
+    """
+    networks = build_networks(config, "cpu")
+    size = size or _size(config)
+    module, class_ids = static(networks, size)
+    folder.mkdir(parents=True, exist_ok=True)
+    graph = folder / f"{config.name}{SUFFIXES[form]}"
+    write_graph(module, size, graph)
+    check(module, size, graph)
+    names = {c.id: c.name for c in config.labels.classes}
+    things = [names.get(i) for i in class_ids.tolist()]
+    side = folder / f"{config.name}_network.yaml"
+    describe(side, graph, config.labels, things, identities(config))
+    file = folder / f"{config.name}.yaml"
+    write_yaml(file, _model(config, side.name))
+    return file
+
+
+def static(networks: PanopticPredictor, size: Size) -> tuple[nn.Module, Tensor]:
+    """Return networks as one module with fixed shapes, and the label id of each of its labels.
+
+    Raise as `export` does.
+    """
+    if isinstance(networks, SharedPredictor):
+        if size[0] % STRIDE or size[1] % STRIDE:
+            raise ValueError(
+                f"size is {size[1]}x{size[0]}; both sides must be multiples of {STRIDE}"
+            )
+        if isinstance(networks.network.semantic, DeformableSubnet):
+            raise ValueError("deformable_subnet cannot be exported: ONNX lacks its layers")
+        return StaticShared(networks.network, size).eval(), networks.class_ids
+    if isinstance(networks, SeparatePredictors):
+        semantic, instances = networks.semantic, networks.instances
+        if isinstance(semantic, SemanticPredictor) and isinstance(instances, InstancePredictor):
+            module = StaticSeparate(semantic.network, instances.network, size)
+            return module.eval(), instances.class_ids
+    raise ValueError("a network of this model is an ONNX file already")
+
+
+def _size(config: ModelConfig) -> Size:
+    """Return the size that a model's networks see of a frame twice as wide as high."""
+    entries = [e for e in (config.semantic, config.instances, config.network) if e is not None]
+    wanted = {(e.short_side, e.long_side) for e in entries}
+    if len(wanted) > 1:
+        raise ValueError(
+            f"model {config.name!r}: its networks want different sizes, {sorted(wanted)}; "
+            "choose one by --size WIDTHxHEIGHT"
+        )
+    ((short, long),) = wanted
+    short = min(short or long // 2, long // 2 or short)
+    if not short:
+        raise ValueError(f"model {config.name!r} fixes no size; choose one by --size WIDTHxHEIGHT")
+    return short, 2 * short
+
+
+def _model(config: ModelConfig, side: str) -> dict[str, Any]:
+    """Return the content of a model file for the graph, otherwise as it was."""
+    riders = config.instances is not None and config.instances.find_riders
+    content: dict[str, Any] = {
+        "label_set": config.labels.name,
+        "network": {"weights": f"./{side}", "find_riders": riders},
+        "fusion": config.fusion,
+        "options": {k: v for k, v in asdict(config.options).items() if v not in ({}, ())},
+        "seed": config.seed,
+        "max_pixels": config.max_pixels,
+    }
+    if config.head is not None:
+        content["head"] = _head(config.head)
+    return content
+
+
+def _head(entry: NetworkConfig) -> dict[str, Any]:
+    if entry.weights == RANDOM:
+        return {"weights": RANDOM, "architecture": dict(entry.architecture or {})}
+    # By name where it has one: the file then serves on other machines.
+    for folder in checkpoints.folders():
+        if Path(entry.weights).is_relative_to(folder):
+            return {"weights": Path(entry.weights).relative_to(folder).as_posix()}
+    return {"weights": entry.weights}

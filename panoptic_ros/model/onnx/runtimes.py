@@ -1,0 +1,144 @@
+"""What runs a graph: onnxruntime, or OpenVINO on a CPU, behind the same few calls."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from panoptic_ros.cores import usable_cores
+
+_log = logging.getLogger(__name__)
+GPU_PROVIDERS = ("TensorrtExecutionProvider", "CUDAExecutionProvider")
+CPU_PROVIDER = "CPUExecutionProvider"
+# Names of the element types that pixels can have, onnxruntime's and OpenVINO's.
+_NUMBERS = {
+    "float": np.float32,
+    "float16": np.float16,
+    "double": np.float64,
+    **{f"{sign}int{bits}": np.dtype(f"{sign}int{bits}").type
+       for sign in ("", "u") for bits in (8, 16, 32, 64)},
+}  # fmt: skip
+TYPES = {f"tensor({name})": kind for name, kind in _NUMBERS.items()}
+
+
+@dataclass(frozen=True)
+class GraphInput:
+    """Describe an input: shape with names or None for open sides, type as the runtime names it.
+
+    dtype: None where pixels cannot have it.
+    """
+
+    name: str
+    shape: list[Any]
+    type: str
+    dtype: np.dtype | None
+
+
+class Graph(Protocol):
+    """Run a graph; `run` raises whatever its runtime raises."""
+
+    inputs: list[GraphInput]
+    outputs: list[str]
+
+    def run(self, names: Sequence[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """Return the outputs of some names."""
+
+
+class OnnxRuntimeGraph:
+    """Run an ONNX file by onnxruntime, on a GPU where it can."""
+
+    def __init__(self, file: Path, device: torch.device) -> None:
+        runtime = imported("onnxruntime", " (onnxruntime-gpu for CUDA)")
+        available = runtime.get_available_providers()
+        chosen = [p for p in GPU_PROVIDERS if p in available] if device.type == "cuda" else []
+        if device.type == "cuda" and not chosen:
+            _log.warning(
+                "%s runs on the CPU: this onnxruntime has no CUDA provider; install "
+                "onnxruntime-gpu in its place",
+                file,
+            )
+        options = runtime.SessionOptions()
+        # Graph optimisations do not belong in a vehicle's log.
+        # We raise what fails.
+        options.log_severity_level = 4
+        options.intra_op_num_threads = usable_cores()
+        index = {"device_id": device.index or 0}
+        providers = [*((p, index) for p in chosen), CPU_PROVIDER]
+        try:
+            self._session = runtime.InferenceSession(str(file), options, providers=providers)
+        except Exception as error:  # onnxruntime raises classes of its own, one per status.
+            raise ValueError(f"{file} cannot be run: {error}") from error
+        self.inputs = [
+            GraphInput(node.name, list(node.shape), node.type, _dtype(node.type))
+            for node in self._session.get_inputs()
+        ]
+        self.outputs = [output.name for output in self._session.get_outputs()]
+
+    def run(self, names: Sequence[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """Return the outputs of some names."""
+        return self._session.run(list(names), feed)
+
+
+class OpenVinoGraph:
+    """Run an ONNX file, or OpenVINO's own .xml, by OpenVINO on the CPU.
+
+    Computed in float32 but for what the graph itself holds in int8: OpenVINO's own choice is
+    bfloat16 where the processor has it, which moves boxes.
+    """
+
+    def __init__(self, file: Path, device: torch.device) -> None:
+        openvino = imported("openvino")
+        if device.type == "cuda":
+            _log.warning("%s runs on the CPU: OpenVINO knows no CUDA", file)
+        settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": usable_cores(),
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        try:
+            self._model = openvino.Core().compile_model(str(file), "CPU", settings)
+        except Exception as error:  # a RuntimeError, or one of its own
+            raise ValueError(f"{file} cannot be run: {error}") from error
+        self._request = self._model.create_infer_request()
+        self.inputs = []
+        for port in self._model.inputs:
+            sides = [d.get_length() if d.is_static else None for d in port.partial_shape]
+            kind = np.dtype(port.element_type.to_dtype())
+            known = kind if kind.type in _NUMBERS.values() else None
+            self.inputs.append(GraphInput(port.any_name, sides, str(kind), known))
+        self.outputs = [port.any_name for port in self._model.outputs]
+
+    def run(self, names: Sequence[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """Return the outputs of some names."""
+        self._request.infer(feed)
+        return [self._request.get_tensor(name).data.copy() for name in names]
+
+
+RUNTIMES = {"onnx": OnnxRuntimeGraph, "openvino": OpenVinoGraph}
+
+
+def open_graph(file: Path, device: torch.device, runtime: str = "onnx") -> Graph:
+    """Return a graph ready to run; runtime: a key of RUNTIMES, openvino always for an .xml.
+
+    Raise ValueError where the runtime is missing or cannot read the file.
+    """
+    return RUNTIMES["openvino" if file.suffix == ".xml" else runtime](file, device)
+
+
+def _dtype(name: str) -> np.dtype | None:
+    return np.dtype(TYPES[name]) if name in TYPES else None
+
+
+def imported(module: str, note: str = "") -> Any:
+    """Return a module; raise ValueError that says how to install it where it is missing."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ValueError(f"{module} is missing: `pip install {module}`{note}") from error

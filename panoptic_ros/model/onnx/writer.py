@@ -1,0 +1,98 @@
+"""Write a network as one graph, image to both predictions, that this package reads again."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from torch import nn
+
+from panoptic_ros.labels import LabelSet
+from panoptic_ros.model.onnx.runtimes import imported, open_graph
+from panoptic_ros.whole_files import write_file
+
+_log = logging.getLogger(__name__)
+Size = tuple[int, int]
+INPUT = "image"
+OUTPUTS = ("logits", "boxes", "labels", "scores", "masks", "valid")
+SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
+# The oldest whose operators say all that the networks do; readers know it for years.
+OPSET = 17
+# How far the graph's scores may be from torch's on the same image.
+LARGEST_DIFFERENCE = 1e-3
+
+
+def write_graph(module: nn.Module, size: Size, file: Path, names: Sequence[str] = OUTPUTS) -> None:
+    """Write a module that takes an image, uint8 [1, 3, *size], as .onnx or OpenVINO's .xml."""
+    # The exporter's own error for a missing package is told by no name.
+    importlib.import_module("onnx")
+    onnx = file.with_suffix(".onnx")
+    with warnings.catch_warnings(), torch.no_grad():
+        # That sizes become constants is what we want; that this exporter is the older one, too:
+        # it needs no package but onnx, and knows torchvision's operators.
+        warnings.simplefilter("ignore")
+        try:
+            torch.onnx.export(
+                module,
+                (torch.zeros(1, 3, *size, dtype=torch.uint8),),
+                str(onnx),
+                input_names=[INPUT],
+                output_names=list(names),
+                opset_version=OPSET,
+                dynamo=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            raise ValueError(f"this network cannot be exported: {error}") from error
+    if file.suffix == ".xml":
+        _to_openvino(onnx, file)
+        onnx.unlink()
+
+
+def check(module: nn.Module, size: Size, file: Path) -> None:
+    """Raise ValueError where a graph does not give what its module gives for a noisy image."""
+    image = np.random.default_rng(0).integers(0, 256, (1, 3, *size), np.uint8)
+    graph = open_graph(file, torch.device("cpu"))
+    found = dict(zip(OUTPUTS, graph.run(OUTPUTS, {INPUT: image}), strict=True))
+    with torch.no_grad():
+        expected = dict(zip(OUTPUTS, module(torch.from_numpy(image)), strict=True))
+    off = float(np.abs(found["scores"] - expected["scores"].numpy()).max(initial=0))
+    if not off <= LARGEST_DIFFERENCE:
+        raise ValueError(f"{file} gives other scores than torch, by up to {off:.2g}")
+    _log.info("%s gives torch's scores within %.1e", file, off)
+
+
+def describe(
+    file: Path,
+    graph: Path,
+    labels: LabelSet,
+    things: Sequence[str | None],
+    origin: Mapping[str, str],
+) -> None:
+    """Write the description of a graph beside it; things: class of each label, None: none."""
+    content = {
+        "file": graph.name,
+        "task": "panoptic",
+        "input": {"name": INPUT, "layout": "NCHW", "fit": "letterbox"},
+        "classes": [c.name for c in labels.classes],
+        "things": list(things),
+        "exported_from": dict(origin),
+    }
+    write_yaml(file, content)
+
+
+def write_yaml(file: Path, content: Mapping[str, Any]) -> None:
+    """Write a YAML file in the order of its content."""
+    text = yaml.safe_dump(dict(content), sort_keys=False, default_flow_style=None, width=100)
+    write_file(file, text)
+
+
+def _to_openvino(onnx: Path, file: Path) -> None:
+    openvino = imported("openvino")
+    openvino.save_model(openvino.convert_model(str(onnx)), str(file), compress_to_fp16=False)

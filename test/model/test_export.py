@@ -1,0 +1,117 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from model_file import SMALL, write
+
+from panoptic_ros.__main__ import main
+from panoptic_ros.model.config import load_model_config
+from panoptic_ros.model.export import export
+from panoptic_ros.pipeline import PanopticPipeline
+
+SIZE = (64, 128)
+IMAGE = np.random.default_rng(1).integers(0, 256, (*SIZE, 3), np.uint8)
+SHARED = {
+    "name": "shared_panoptic",
+    "num_classes": 19,
+    "num_things": 8,
+    "fpn_channels": 16,
+    "semantic": {"name": "fpn_branch", "channels": 32},
+}
+REGIONS = {
+    "name": "mask_rcnn",
+    "box_channels": 32,
+    "mask_channels": [16],
+    "proposals": 40,
+    "detections": 10,
+}
+YOLACT = {"name": "yolact", "channels": 16, "detections": 10, "score_threshold": 0.0}
+
+
+def model(folder, instances):
+    """Write a model file: two networks, or a shared one with some instance head."""
+    file = folder / "small.yaml"
+    options = {"score_threshold": 0.0, "stuff_area_limit": 0}
+    if instances is None:
+        return write(file, options=options)
+    network = {"weights": "random", "architecture": SHARED | {"instances": instances}}
+    # Of a seed whose best scores differ by more than rounding.
+    more = {"network": network, "options": options, "seed": 5}
+    return write(file, semantic=None, instances=None, **more)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """Return a model file of two networks and what it was exported to."""
+    folder = tmp_path_factory.mktemp("two")
+    file = model(folder, None)
+    return file, export(load_model_config(file), folder / "out", size=SIZE)
+
+
+@pytest.mark.parametrize("instances", [None, REGIONS, YOLACT], ids=["two", "regions", "yolact"])
+def test_the_file_gives_what_torch_gives_behind_the_same_pipeline(tmp_path, two, instances):
+    file, exported = two
+    if instances is not None:
+        file = model(tmp_path, instances)
+        exported = export(load_model_config(file), tmp_path / "out", size=SIZE)
+    assert {f.name for f in exported.parent.iterdir()} == {
+        "small.yaml",
+        "small_network.yaml",
+        "small.onnx",
+    }
+    pipeline, torchs = (PanopticPipeline.load(str(f), device="cpu") for f in (exported, file))
+    assert pipeline.fusion_name == torchs.fusion_name == "conv_head"
+    found, expected = pipeline.run(IMAGE), torchs.run(IMAGE)
+    assert (found.panoptic.labels == expected.panoptic.labels).mean() >= 0.9999
+    assert len(found.instances) == len(expected.instances) > 0
+    np.testing.assert_allclose(found.instances.scores, expected.instances.scores, atol=1e-4)
+    np.testing.assert_allclose(found.instances.boxes, expected.instances.boxes, atol=0.01)
+
+
+def test_a_frame_of_other_proportions_keeps_them(two):
+    wide = np.zeros((40, 160, 3), np.uint8)
+    result = PanopticPipeline.load(str(two[1]), device="cpu").run(wide)
+    assert result.panoptic.labels.shape == (40, 160)
+    # 32 of the 64 rows hold the image.
+    assert result.semantic.logits.shape == (19, 8, 32)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "model 'small' fixes no size; choose one by --size"),
+        ({"semantic": {**SMALL["semantic"], "short_side": 64}}, "different sizes"),
+    ],
+)
+def test_a_size_that_is_not_clear_is_asked_for(tmp_path, changes, words):
+    with pytest.raises(ValueError, match=words):
+        export(load_model_config(write(tmp_path / "small.yaml", **changes)), tmp_path / "out")
+
+
+def test_a_shared_network_needs_whole_strides(tmp_path):
+    config = load_model_config(model(tmp_path, YOLACT))
+    with pytest.raises(ValueError, match="size is 100x64; both sides must be multiples of 32"):
+        export(config, tmp_path / "out", size=(64, 100))
+
+
+def test_the_command_names_the_model_file(tmp_path, capsys):
+    command = ["export", "--weights", str(model(tmp_path, YOLACT)), "--size", "64x32"]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 0
+    file = capsys.readouterr().out.strip()
+    assert file == str(tmp_path / "out" / "small.yaml")
+    network = yaml.safe_load(Path(file).read_text())["network"]
+    assert network["weights"] == "./small_network.yaml"
+
+
+def test_what_is_exported_already_is_refused(two, tmp_path, capsys):
+    command = ["export", "--weights", str(two[1]), "--size", "128x64", "--out", str(tmp_path)]
+    assert main(command) == 2
+    assert "is an ONNX file already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("size", ["512", "x64", "0x64", "64x64x3"])
+def test_a_size_is_width_and_height(tmp_path, size, capsys):
+    with pytest.raises(SystemExit):
+        main(["export", "--size", size, "--out", str(tmp_path)])
+    assert "write WIDTHxHEIGHT" in capsys.readouterr().err
