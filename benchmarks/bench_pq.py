@@ -29,6 +29,7 @@ from panoptic_ros.evaluation.label_files import score_files
 from panoptic_ros.labels import CITYSCAPES, class_ids
 from panoptic_ros.scores.panoptic_quality import PanopticQuality
 from panoptic_ros.scores.segments import label_image_segments
+from panoptic_ros.whole_files import write_json
 
 SIZE = (1024, 2048)
 INSTANCES = 60
@@ -165,7 +166,7 @@ def main() -> None:
     for key, value in figures.items():
         print(f"{key:28s} {value:8.1f}")
     if args.json:
-        args.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        write_json(args.json, figures, indent=2)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import os
 import platform
 import sys
@@ -23,6 +22,7 @@ import torchvision
 from results import Result
 
 from panoptic_ros.pipeline import torch_device
+from panoptic_ros.whole_files import write_file, write_json
 
 _FOLDER = Path(__file__).parent
 
@@ -73,8 +73,8 @@ def _write(
         "failures": failures,
     }
     args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / f"{args.name}.json").write_text(json.dumps(report, indent=2) + "\n")
-    (args.out / f"{args.name}.md").write_text(_page(report, results))
+    write_json(args.out / f"{args.name}.json", report, indent=2)
+    write_file(args.out / f"{args.name}.md", _page(report, results))
 
 
 def _row(result: Result) -> str:

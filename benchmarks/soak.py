@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
+import io
 import os
 import random
 import signal
@@ -27,6 +28,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+
+from panoptic_ros.whole_files import replacing, write_file
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "test" / "helpers")]
@@ -305,10 +308,11 @@ def _slope(table: np.ndarray) -> tuple[float, float]:
 
 
 def _write(path: Path, samples: list[Sample]) -> None:
-    with path.open("w", newline="") as file:
-        rows = csv.DictWriter(file, list(Sample.__dataclass_fields__))
-        rows.writeheader()
-        rows.writerows(asdict(sample) for sample in samples)
+    text = io.StringIO()
+    rows = csv.DictWriter(text, list(Sample.__dataclass_fields__), lineterminator="\n")
+    rows.writeheader()
+    rows.writerows(asdict(sample) for sample in samples)
+    write_file(path, text.getvalue())
 
 
 def _plot(path: Path, samples: list[Sample]) -> None:
@@ -329,7 +333,8 @@ def _plot(path: Path, samples: list[Sample]) -> None:
         axis.grid(alpha=0.3)
     axes[-1].set_xlabel("minutes; one colour per node process")
     figure.tight_layout()
-    figure.savefig(path, dpi=110)
+    with replacing(path) as file:
+        figure.savefig(file, format=path.suffix[1:], dpi=110)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 from panoptic_ros import cli
 from panoptic_ros.extras import how_to_install
+from panoptic_ros.whole_files import is_full
 
+EXIT_FULL_DISK = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130  # what a shell reports for SIGINT: 128 + 2
 
@@ -16,8 +18,10 @@ EXIT_INTERRUPTED = 130  # what a shell reports for SIGINT: 128 + 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code.
 
-    2: bad arguments or input, said in one line; 130: interrupted; else the command's own.
+    1: the disk is full, 2: bad arguments or input, both said in one line; 130: interrupted; else
+    the command's own.
     """
+    code = EXIT_BAD_INPUT
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
         args = _parser(argv).parse_args(argv)
@@ -27,10 +31,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     # FloatingPointError: a network that answers with NaN.
     except (OSError, ValueError, FloatingPointError) as error:
         message = str(error)
+        code = EXIT_FULL_DISK if is_full(error) else EXIT_BAD_INPUT
     except ModuleNotFoundError as error:
         message = how_to_install(error)
     print(f"panoptic: error: {message}", file=sys.stderr)
-    return EXIT_BAD_INPUT
+    return code
 
 
 def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:

@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
+
+_WORDS = "cannot be written: "
+# No room, a used-up quota, a limit to the size of files, a disk that fails.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Return whether an error, or one that it comes from, is of a disk that takes no more."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+@contextmanager
+def naming(file: Path) -> Iterator[None]:
+    """Name a file in an OSError of what writes it: a failed write knows no name."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if reason.startswith(_WORDS):
+            raise
+        raise OSError(error.errno, _WORDS + reason, str(file)) from error
 
 
 @contextmanager
@@ -32,20 +58,25 @@ def replacing(file: Path) -> Iterator[BinaryIO]:
         # torch.save hides a failed write behind an error of its own.
         failed = error.__context__ if isinstance(error, RuntimeError) else error
         if isinstance(failed, OSError):
-            raise _named(failed, file) from error
+            with naming(file):
+                raise failed from None
         raise
 
 
 def append(file: Path, content: str) -> None:
-    """Write text as UTF-8 to the end of a file, in part where that fails or is killed.
+    """Write text as UTF-8 to the end of a file, which a kill may leave with a part of it.
 
-    Raise OSError that names the file.
+    Raise OSError that names the file, which is then what it was.
     """
-    try:
-        with file.open("ab") as opened:
-            opened.write(content.encode())
-    except OSError as error:
-        raise _named(error, file) from error
+    with naming(file):
+        size = file.stat().st_size if file.exists() else 0
+        try:
+            with file.open("ab") as opened:
+                opened.write(content.encode())
+        except OSError:
+            with suppress(OSError):
+                os.truncate(file, size)
+            raise
 
 
 def write_file(file: Path, content: bytes | str) -> None:
@@ -57,11 +88,6 @@ def write_file(file: Path, content: bytes | str) -> None:
 def write_json(file: Path, content: Any, indent: int | None = 1) -> None:
     """Write what JSON can hold; raise as `replacing` does."""
     write_file(file, json.dumps(content, indent=indent) + "\n")
-
-
-def _named(error: OSError, file: Path) -> OSError:
-    # A write that fails knows no name.
-    return OSError(error.errno, f"cannot be written: {error.strerror}", str(file))
 
 
 def _sync(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from contextlib import closing
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import requests
 from tqdm import tqdm
 
 from panoptic_ros.checkpoints.weights_file import digest_of
+from panoptic_ros.whole_files import is_full, write_file
 
 # What a broken connection loses of the last chunk is fetched again.
 CHUNK = 1 << 16
@@ -80,7 +80,7 @@ class _Part:
 
     def remember(self, tag: str | None) -> None:
         # Weak validators do not promise the same bytes (RFC 9110, 8.8.1).
-        self._tag.write_text(tag if tag and not tag.startswith("W/") else "")
+        write_file(self._tag, tag if tag and not tag.startswith("W/") else "")
 
     def clear(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -142,7 +142,7 @@ def _write(answer: requests.Response, part: _Part, start: int, total: int | None
                 file.write(chunk)
                 bar.update(len(chunk))
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if not is_full(error):
             raise
         need = f" of {total / 1e6:.0f} MB" if total else ""
         raise DownloadError(

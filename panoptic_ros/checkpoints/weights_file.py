@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from panoptic_ros.checkpoints.state import check_finite, load_state
 from panoptic_ros.documents import make, mapping, read_json
 from panoptic_ros.networks import build
-from panoptic_ros.whole_files import write_file
+from panoptic_ros.whole_files import replacing, write_file
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,10 @@ def save(
     architecture: what `networks.build` makes this module from; label_set: its name;
     command, data, seed: how it was trained; scores: by name; half_precision: store float
     tensors as float16 (`load` restores float32); notes: anything else JSON can hold.
-    Each file appears whole or not at all. The side file comes last: whoever is killed in
-    between leaves a pair that `load` refuses. Raise ValueError where a value exceeds
-    float16's range, or a tensor or a score is not finite; nothing is then written.
+    Each file appears whole or not at all, and none where one cannot be written. The side file
+    comes last: whoever is killed in between leaves a pair that `load` refuses. Raise ValueError
+    where a value exceeds float16's range, or a tensor or a score is not finite, OSError that
+    names the file where the disk is full; nothing is then written.
     """
     path = Path(path)
     content = safetensors.torch.save(
@@ -69,8 +70,10 @@ def save(
         "sha256": hashlib.sha256(content).hexdigest(),
     }
     text = json.dumps(side, indent=2, allow_nan=False) + "\n"
-    write_file(_tensor_file(path), content)
-    write_file(_side_file(path), text)
+    with replacing(_side_file(path)) as opened:
+        opened.write(text.encode())
+        opened.flush()
+        write_file(_tensor_file(path), content)
 
 
 def load(path: str | Path, device: torch.device | str = "cpu") -> tuple[nn.Module, dict[str, Any]]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+from panoptic_ros.whole_files import naming
 
 # Wider ones make a page of sixty pictures slow, and show nothing more on a screen.
 _PANE_WIDTH = 1024
@@ -37,15 +40,26 @@ def side_by_side(
 def write_film(pictures: Sequence[Path], file: Path, rate: float) -> bool:
     """Write PNGs of one size as an mp4; return False where OpenCV lacks the codec.
 
-    rate: pictures per second.
+    rate: pictures per second. Raise OSError that names the file where it cannot be written;
+    there is none then.
     """
     size = _film_size(_picture(pictures[0]))
-    film = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*_CODEC), rate, size)
-    if not film.isOpened():
-        return False
-    for picture in pictures:
-        film.write(cv2.resize(_picture(picture), size, interpolation=cv2.INTER_AREA))
-    film.release()
+    # OpenCV takes the format from the suffix.
+    partial = file.with_name(f"partial.{file.name}")
+    film = cv2.VideoWriter(str(partial), cv2.VideoWriter.fourcc(*_CODEC), rate, size)
+    try:
+        if not film.isOpened():
+            return False
+        for picture in pictures:
+            film.write(cv2.resize(_picture(picture), size, interpolation=cv2.INTER_AREA))
+        film.release()
+        # It does not tell what of this failed. The index is written last.
+        if cv2.VideoCapture(str(partial)).get(cv2.CAP_PROP_FRAME_COUNT) != len(pictures):
+            with naming(file):
+                raise OSError(errno.EIO, "the film is not whole; is the disk full?")
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
     return True
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from panoptic_ros.model.config import RANDOM, ModelConfig
+from panoptic_ros.whole_files import append
 
 
 class RunState:
@@ -19,13 +20,13 @@ class RunState:
     records: frame name -> record, what the file held and what was added since. A line is
     written at once and whole; a last line that a kill cut off is dropped.
     Raise ValueError where the file belongs to other settings, to a process that still runs, or
-    is no such file.
+    is no such file; OSError that names it where the disk is full.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "frames.jsonl"
-        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             self.records: dict[str, dict[str, Any]] = self._take_over(dict(settings))
         except BaseException:
@@ -86,9 +87,7 @@ class RunState:
             )
 
     def _append(self, entry: Mapping[str, Any]) -> None:
-        line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
-        while line:
-            line = line[os.write(self._file, line) :]
+        append(self.path, json.dumps(entry, separators=(",", ":")) + "\n")
 
 
 def fingerprint(config: ModelConfig) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -25,6 +26,7 @@ from panoptic_ros.datasets.town import (
 from panoptic_ros.synthetic.ego_drive import EgoPose
 from panoptic_ros.synthetic.mesh import rotation_z
 from panoptic_ros.synthetic.world import TownFrame, World
+from panoptic_ros.whole_files import naming
 
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 88]
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 9]
@@ -35,14 +37,15 @@ START_NS = 1_700_000_000_000_000_000
 class DriveBag:
     """Write frames of a town to one bag; use as a context manager.
 
-    path: a folder that must not exist yet (FileExistsError otherwise).
+    path: a folder that must not exist yet (FileExistsError otherwise). Raise OSError that names
+    it where the disk is full; after an error nothing of it is left.
     """
 
     def __init__(self, path: Path, town: World) -> None:
         if path.exists():
             raise FileExistsError(f"{path} exists; give a folder that does not")
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._town = town
+        self._path, self._town = path, town
         self._store = get_typestore(Stores.ROS2_HUMBLE)
         self._types = self._store.types
         self._writer = Writer(path, version=VERSION, storage_plugin=StoragePlugin.MCAP)
@@ -65,8 +68,16 @@ class DriveBag:
         self._write(STATIC_TF_TOPIC, START_NS, self._mounting())
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self._writer.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        is_whole = False
+        try:
+            with naming(self._path):
+                self._writer.close()
+            is_whole = kind is None
+        finally:
+            # Half a bag would pass for a drive.
+            if not is_whole:
+                shutil.rmtree(self._path, ignore_errors=True)
 
     def add(self, frame: TownFrame) -> None:
         """Write one frame."""
@@ -86,7 +97,8 @@ class DriveBag:
     def _write(self, topic: str, stamp: int, message: object) -> None:
         connection = self._connections[topic]
         data = self._store.serialize_cdr(message, connection.msgtype)
-        self._writer.write(connection, stamp, data)
+        with naming(self._path):
+            self._writer.write(connection, stamp, data)
 
     def _header(self, stamp: int, frame_id: str) -> object:
         time = self._type("builtin_interfaces/msg/Time")(stamp // 10**9, stamp % 10**9)

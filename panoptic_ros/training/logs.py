@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from panoptic_ros.whole_files import append, write_file
+from panoptic_ros.whole_files import append, is_full, naming, write_file
 
 
 class TrainingLog:
@@ -28,10 +29,14 @@ class TrainingLog:
     def __init__(self, run: Path, first_step: int, steps: int | None) -> None:
         run.mkdir(parents=True, exist_ok=True)
         self._tables = {n: _Table(run / f"{n}.csv", first_step) for n in ("losses", "scores")}
-        self._board = SummaryWriter(run / "tensorboard", purge_step=first_step or None)
+        self._board_folder = run / "tensorboard"
+        with naming(self._board_folder):
+            self._board = SummaryWriter(self._board_folder, purge_step=first_step or None)
         self._bar = tqdm(total=steps, initial=first_step, unit="step", dynamic_ncols=True)
 
     def __enter__(self) -> TrainingLog:
+        # TensorBoard's thread keeps its error for the next call, which names the folder.
+        threading.excepthook = _unless_full
         return self
 
     def __exit__(
@@ -41,7 +46,11 @@ class TrainingLog:
         trace: TracebackType | None,
     ) -> None:
         self._bar.close()
-        self._board.close()
+        try:
+            with naming(self._board_folder):
+                self._board.close()
+        finally:
+            threading.excepthook = threading.__excepthook__
 
     def advance(self) -> None:
         """Count one step."""
@@ -62,13 +71,20 @@ class TrainingLog:
     def pictures(self, step: int, pictures: Mapping[str, np.ndarray]) -> None:
         """Show pictures, uint8 [H, W, 3], RGB, after a number of steps; in TensorBoard only."""
         for name, picture in pictures.items():
-            self._board.add_image(f"samples/{name}", picture, step, dataformats="HWC")
+            with naming(self._board_folder):
+                self._board.add_image(f"samples/{name}", picture, step, dataformats="HWC")
 
     def _write(self, name: str, step: int, values: Mapping[str, float]) -> None:
         for key, value in values.items():
-            self._board.add_scalar(f"{name}/{key}", value, step)
+            with naming(self._board_folder):
+                self._board.add_scalar(f"{name}/{key}", value, step)
         row = {key: f"{value:.6g}" for key, value in values.items()}
         self._tables[name].add({"step": str(step), **row})
+
+
+def _unless_full(error: threading.ExceptHookArgs) -> None:
+    if not is_full(error.exc_value):
+        threading.__excepthook__(error)
 
 
 class _Table:
