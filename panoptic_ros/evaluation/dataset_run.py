@@ -29,6 +29,8 @@ from panoptic_ros.whole_files import write_json
 # The first frames on a device pay for libraries that load and kernels that are chosen.
 WARMUP_FRAMES = 2
 TRUTH = "truth"
+# Counts the changes of what a frame's record holds.
+RECORDS = 2
 # In place of strategies: every one that the model can run.
 ALL = "all"
 
@@ -41,7 +43,8 @@ class RunOptions:
     evaluate on; names: of the only frames to score, in their order, none: all; weights: model
     name or file; fusion: strategies, `all` alone: all that the model can run, none: stack, and
     what the model's head is for; workers: threads that read; limit: first frames only;
-    predictions: write label images; export: formats of `datasets.exports` to write.
+    predictions: write label images; export: formats of `datasets.exports` to write;
+    boundary: give boundary PQ, too.
     """
 
     dataset: str
@@ -56,6 +59,7 @@ class RunOptions:
     limit: int | None = None
     predictions: bool = False
     export: tuple[str, ...] = ()
+    boundary: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ class DatasetRun:
         for name in self.strategies:
             # An unknown one, or one that lacks its head, is told before a frame is read.
             make_strategy(name, self.pipeline.head)
-        self._scorer = FrameScorer(self.labels, self.pipeline.options)
+        self._scorer = FrameScorer(self.labels, self.pipeline.options, options.boundary)
         self._warmup_left = WARMUP_FRAMES
         self._settings = self._all_settings(config)
         self._writers = self._make_writers() if options.predictions else {}
@@ -234,8 +238,9 @@ class DatasetRun:
             "fusion": self.strategies,
             "device": _device_name(self.pipeline.device),
             "predictions": self.options.predictions,
-            # None as in the state of runs that knew no exports.
-            "export": list(self.options.export) or None,
+            "export": list(self.options.export),
+            "boundary": self.options.boundary,
+            "records": RECORDS,
         }
 
     def _make_writers(self) -> dict[str, PanopticWriter]:

@@ -12,7 +12,13 @@ from panoptic_ros.datasets.picture_files import PICTURES, read_picture
 from panoptic_ros.evaluation.frame_classes import class_counts
 from panoptic_ros.evaluation.label_files import FileScore
 from panoptic_ros.evaluation.report.pictures import ReportFrame, extremes, label_colors
-from panoptic_ros.evaluation.results import VERSION, class_list, confusion_results, text_keys
+from panoptic_ros.evaluation.results import (
+    VERSION,
+    class_list,
+    confusion_results,
+    quality_results,
+    text_keys,
+)
 from panoptic_ros.scores.panoptic_quality import PanopticQuality
 
 # The one method that label files are of.
@@ -41,8 +47,9 @@ def file_results(
         "model": {"name": prediction.path.stem, "predictions": str(prediction.path)},
         "fusion": {
             METHOD: {
+                **quality_results(score.variants),
                 "panoptic": text_keys(score.results(), "per_class"),
-                "semantic": confusion_results(score.confusion),
+                "semantic": confusion_results(score.confusion, score.weighted),
             }
         },
         "frames": [

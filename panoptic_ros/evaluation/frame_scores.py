@@ -13,14 +13,17 @@ from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.fusion.candidates import select
 from panoptic_ros.fusion.masks import on_host
 from panoptic_ros.fusion.stack import detector_masks
-from panoptic_ros.labels import LabelSet
+from panoptic_ros.labels import UNLABELED, LabelSet, class_ids
 from panoptic_ros.pipeline import Inference, PanopticResult
 from panoptic_ros.prediction import InstancePrediction, PanopticPrediction, SemanticPrediction
+from panoptic_ros.scores.boundaries import boundary_overlaps
+from panoptic_ros.scores.cityscapes_iou import WeightedInstances
 from panoptic_ros.scores.confusion import ConfusionMatrix
 from panoptic_ros.scores.instance_iou import InstanceIoU
 from panoptic_ros.scores.mask_ap import TrueMasks, true_masks
 from panoptic_ros.scores.mask_codes import code_of_crop, codes_of_labels
-from panoptic_ros.scores.panoptic_quality import PanopticQuality
+from panoptic_ros.scores.overlaps import overlaps
+from panoptic_ros.scores.quality_variants import QualityVariants
 from panoptic_ros.scores.segments import label_image_segments
 
 
@@ -29,7 +32,8 @@ class FusionScores:
     """Hold what one strategy's label image of one frame adds.
 
     iou, tp, fp, fn: of `PanopticQuality`, per class; confusion: of `ConfusionMatrix`;
-    instance_iou: sums of `InstanceIoU`, per thing class; detections: of `MaskFrame`.
+    instance_iou: sums of `InstanceIoU`, per thing class; detections: of `MaskFrame`; weighted: of
+    `WeightedInstances`; variants: of `QualityVariants`.
     """
 
     iou: list[float]
@@ -39,6 +43,8 @@ class FusionScores:
     confusion: list[list[int]]
     instance_iou: list[float]
     detections: list[list[Any]]
+    weighted: list[list[float]]
+    variants: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -46,14 +52,15 @@ class FrameScores:
     """Hold what one frame adds to every score; plain numbers, lists and mappings.
 
     milliseconds: stage -> time; peak_mib: most memory of the process so far (`timing`);
-    confusion, detections: of the two networks alone; instances: matched by `InstanceIoU`, per
-    thing class; truth: the fields of `TrueMasks`; fusion: strategy -> its scores.
+    confusion, weighted, detections: of the two networks alone; instances: matched by
+    `InstanceIoU`, per thing class; truth: the fields of `TrueMasks`; fusion: strategy -> scores.
     """
 
     name: str
     milliseconds: dict[str, float]
     peak_mib: dict[str, float | None]
     confusion: list[list[int]]
+    weighted: list[list[float]]
     detections: list[list[Any]]
     instances: list[int]
     truth: TrueMasks
@@ -79,12 +86,13 @@ class FrameScorer:
     """Score one frame after the other, each on its own.
 
     labels: the truth's and the prediction's classes; options: those that the frames were
-    merged with.
+    merged with; boundaries: whether boundary PQ is wanted, which takes long.
     """
 
-    def __init__(self, labels: LabelSet, options: FusionOptions) -> None:
+    def __init__(self, labels: LabelSet, options: FusionOptions, boundaries: bool = False) -> None:
         self.labels = labels
         self._options = options
+        self._has_boundaries = boundaries
 
     @torch.inference_mode()
     def __call__(
@@ -102,14 +110,17 @@ class FrameScorer:
         inference: what the networks gave; merged: strategy -> what it made of that.
         """
         semantic = inference.semantic
-        confusion = ConfusionMatrix(self.labels)
-        confusion.add(truth, semantic.class_map())
+        pairs = overlaps(truth, semantic.class_map())
+        confusion, weighted = ConfusionMatrix(self.labels), WeightedInstances(self.labels)
+        confusion.add_overlaps(pairs)
+        weighted.add_overlaps(pairs)
         matched = self._instance_iou(truth, semantic, inference.instances, merged)
         return FrameScores(
             name=name,
             milliseconds=dict(milliseconds),
             peak_mib=dict(peak_mib),
             confusion=confusion.counts.tolist(),
+            weighted=weighted.counts.tolist(),
             detections=self._detections(semantic, inference.instances),
             instances=matched.instances.tolist(),
             truth=true_masks(truth, self.labels),
@@ -152,10 +163,18 @@ class FrameScorer:
         self, truth: np.ndarray, panoptic: PanopticPrediction, sums: np.ndarray | None
     ) -> FusionScores:
         pairs, true, predicted = label_image_segments(truth, panoptic.labels, self.labels)
-        quality = PanopticQuality.of(self.labels)
-        quality.add(pairs, true, predicted)
-        confusion = ConfusionMatrix(self.labels)
+        variants = QualityVariants(self.labels)
+        has_boundaries = self._has_boundaries
+        edges = (
+            boundary_overlaps(_scored(truth, self.labels), panoptic.labels)
+            if has_boundaries
+            else None
+        )
+        variants.add_image(pairs, true, predicted, edges)
+        quality = variants.quality
+        confusion, weighted = ConfusionMatrix(self.labels), WeightedInstances(self.labels)
         confusion.add_overlaps(pairs)
+        weighted.add_overlaps(pairs)
         things = [s for s in panoptic.segments if s.is_thing]
         codes = codes_of_labels(panoptic.labels, [s.id for s in things])
         return FusionScores(
@@ -166,4 +185,11 @@ class FrameScorer:
             confusion=confusion.counts.tolist(),
             instance_iou=[] if sums is None else sums.tolist(),
             detections=[[s.class_id, float(s.score), codes[s.id]] for s in things],
+            weighted=weighted.counts.tolist(),
+            variants=variants.to_json(),
         )
+
+
+def _scored(truth: np.ndarray, labels: LabelSet) -> np.ndarray:
+    """Return a label image whose classes outside the label set are void."""
+    return np.where(np.isin(class_ids(truth), labels.ids), truth, UNLABELED)

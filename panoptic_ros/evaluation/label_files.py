@@ -30,9 +30,12 @@ from panoptic_ros.datasets.panoptic_sources import (
     open_source,
 )
 from panoptic_ros.labels import CITYSCAPES, LabelSet
+from panoptic_ros.scores.boundaries import boundary_overlaps
+from panoptic_ros.scores.cityscapes_iou import WeightedInstances
 from panoptic_ros.scores.confusion import ConfusionMatrix
 from panoptic_ros.scores.overlaps import Overlaps, overlaps
 from panoptic_ros.scores.panoptic_quality import PanopticQuality, without_scores
+from panoptic_ros.scores.quality_variants import QualityVariants
 from panoptic_ros.scores.segments import VOID, Segments
 
 Comparison = tuple[Overlaps, Segments, Segments]
@@ -55,6 +58,15 @@ class FrameQuality:
     union: np.ndarray
 
 
+@dataclass(frozen=True)
+class _Counts:
+    """Hold what one frame adds to the sums over all."""
+
+    variants: QualityVariants
+    confusion: ConfusionMatrix
+    weighted: WeightedInstances
+
+
 @dataclass
 class FileScore:
     """Hold the score of a set of files and what was wrong with them.
@@ -67,8 +79,9 @@ class FileScore:
     the truth.
     """
 
-    quality: PanopticQuality
+    variants: QualityVariants
     confusion: ConfusionMatrix
+    weighted: WeightedInstances
     categories: list[Category]
     labels: LabelSet
     frames: list[FrameQuality] = field(default_factory=list)
@@ -77,6 +90,11 @@ class FileScore:
     broken: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     unscorable: str | None = None
+
+    @property
+    def quality(self) -> PanopticQuality:
+        """The panoptic quality alone."""
+        return self.variants.quality
 
     def results(self) -> dict[str, Any]:
         """Return `PanopticQuality.results`, its scores None where nothing could be scored."""
@@ -92,10 +110,13 @@ def score_files(
     return score_sources(truth, open_source(prediction_json, prediction_dir, COCO))
 
 
-def score_sources(truth: PanopticSource, prediction: PanopticSource) -> FileScore:
+def score_sources(
+    truth: PanopticSource, prediction: PanopticSource, boundaries: bool = False
+) -> FileScore:
     """Score predictions against the truth, frame by frame.
 
     Frames are found by image id in two COCO-panoptic files, by their names otherwise.
+    boundaries: whether boundary PQ is wanted, which takes long.
     Raise BrokenFile for a truth without categories, or with more than MOST_CATEGORIES.
     """
     if not truth.categories:
@@ -108,7 +129,13 @@ def score_sources(truth: PanopticSource, prediction: PanopticSource) -> FileScor
         raise BrokenFile(
             f"{truth.path}: lists {len(labels)} categories, more than {MOST_CATEGORIES}"
         )
-    score = FileScore(PanopticQuality.of(labels), ConfusionMatrix(labels), truth.categories, labels)
+    score = FileScore(
+        QualityVariants(labels),
+        ConfusionMatrix(labels),
+        WeightedInstances(labels),
+        truth.categories,
+        labels,
+    )
     score.missing = [str(key(e)) for e in truth.entries if key(e) not in predictions]
     score.unused = [str(i) for i in predictions if i not in known]
     score.warnings += _repeated(truth.path, truth.listed, "each is scored")
@@ -118,14 +145,17 @@ def score_sources(truth: PanopticSource, prediction: PanopticSource) -> FileScor
     faults: dict[str, list[str]] = {}
     # Decoding and most of the counting release Python's lock, so threads are enough.
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        found = tqdm(pool.map(partial(_score_frame, labels), pairs), "scoring", len(pairs))
+        found = tqdm(
+            pool.map(partial(_score_frame, labels, boundaries), pairs), "scoring", len(pairs)
+        )
         for (entry, _), (frame, counts, broken, doubtful) in zip(pairs, found, strict=True):
             if broken:
                 score.broken.append(broken)
-            if frame:
+            if frame and counts:
                 score.frames.append(frame)
-                score.quality.add_counts(frame.quality)
-                score.confusion.counts += counts
+                score.variants.add(counts.variants)
+                score.confusion.counts += counts.confusion.counts
+                score.weighted.counts += counts.weighted.counts
             for words, ids in doubtful.items():
                 faults.setdefault(words, []).extend(f"{i} of image {entry.image_id}" for i in ids)
     score.warnings += [
@@ -197,9 +227,9 @@ def _some(ids: Collection[int | str]) -> str:
 
 
 def _score_frame(
-    labels: LabelSet, entries: tuple[SourceEntry, SourceEntry | None]
-) -> tuple[FrameQuality | None, np.ndarray, str | None, Faults]:
-    """Return a frame's score, if the truth can be read, and its part of the confusion matrix.
+    labels: LabelSet, boundaries: bool, entries: tuple[SourceEntry, SourceEntry | None]
+) -> tuple[FrameQuality | None, _Counts | None, str | None, Faults]:
+    """Return a frame's score, if the truth can be read, and what it adds to the sums.
 
     Then what is broken, and the truth's faults.
     """
@@ -207,23 +237,26 @@ def _score_frame(
     try:
         truth = entry.read()
     except (OSError, ValueError) as error:
-        return None, np.zeros(0), _with_path(entry, error), {}
+        return None, None, _with_path(entry, error), {}
     comparison, broken = None, None
+    found = PanopticImage(np.zeros_like(truth.pixels), Annotation(entry.image_id, "", {}))
     classes = set(labels.by_id)
     if predicted:
         try:
-            comparison = _compare(truth, predicted.read(), classes)
+            image = predicted.read()
+            comparison = _compare(truth, image, classes)
+            found = image
         except (OSError, ValueError) as error:
             broken = _with_path(predicted, error)
     if comparison is None:
-        nothing = np.zeros_like(truth.pixels)
-        empty = Annotation(entry.image_id, "", {})
-        comparison = _compare(truth, PanopticImage(nothing, empty), classes)
-    quality, confusion = PanopticQuality.of(labels), ConfusionMatrix(labels)
-    quality.add(*comparison)
-    confusion.add_classes(*_pixel_classes(*comparison))
-    frame = FrameQuality(entry, predicted, quality, *confusion.areas())
-    return frame, confusion.counts, broken, truth_faults(truth.annotation, comparison[0], classes)
+        comparison = _compare(truth, found, classes)
+    counts = _Counts(QualityVariants(labels), ConfusionMatrix(labels), WeightedInstances(labels))
+    edges = boundary_overlaps(truth.ids(), found.ids()) if boundaries else None
+    counts.variants.add_image(*comparison, edges)
+    counts.confusion.add_classes(*_pixel_classes(*comparison))
+    _weigh(counts.weighted, *comparison)
+    frame = FrameQuality(entry, predicted, counts.variants.quality, *counts.confusion.areas())
+    return frame, counts, broken, truth_faults(truth.annotation, comparison[0], classes)
 
 
 def _with_path(entry: SourceEntry, error: Exception) -> str:
@@ -256,3 +289,14 @@ def _pixel_classes(
         return np.array([-1 if i == VOID else table.get(i, -1) for i in ids.tolist()], np.int64)
 
     return of(truth, pairs.truth), of(prediction, pairs.prediction), pairs.pixels
+
+
+def _weigh(
+    weighted: WeightedInstances, pairs: Overlaps, truth: Segments, prediction: Segments
+) -> None:
+    """Count the true instances, crowds aside."""
+    _, predicted, pixels = _pixel_classes(pairs, truth, prediction)
+    instances = dict(zip(truth.ids.tolist(), truth.class_ids.tolist(), strict=True))
+    for group in truth.ids[truth.crowd].tolist():
+        del instances[group]
+    weighted.add_instances(pairs.truth, instances, predicted, pixels)

@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from panoptic_ros.evaluation.frame_classes import class_counts
 from panoptic_ros.evaluation.frame_scores import FrameScores, FusionScores
 from panoptic_ros.evaluation.timing import end_to_end, statistics
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.scores.cityscapes_ap import cityscapes_average_precision
+from panoptic_ros.scores.cityscapes_iou import WeightedInstances, cityscapes_iou
 from panoptic_ros.scores.confusion import ConfusionMatrix
 from panoptic_ros.scores.mask_ap import MaskFrame, average_precision
 from panoptic_ros.scores.panoptic_quality import PanopticQuality, known_scores
+from panoptic_ros.scores.quality_variants import QualityVariants
 
 VERSION = 1
 
@@ -38,7 +41,7 @@ def build_results(
         "classes": class_list(labels),
         "dataset": {**dataset, "frames": len(frames)},
         "model": model,
-        "semantic": _semantic((f.confusion for f in frames), labels),
+        "semantic": _semantic(frames, labels),
         "detector": _mask_ap([MaskFrame(f.truth, f.detections) for f in frames], labels),
         "fusion": {name: _fusion(frames, name, labels) for name in strategies},
         "timing": _timing(frames, strategies, warmup_frames),
@@ -48,6 +51,7 @@ def build_results(
                 "milliseconds": f.milliseconds,
                 "total": {s: end_to_end(f.milliseconds, s) for s in strategies},
                 "pq": {s: frame_pq(f, s, labels) for s in strategies},
+                "classes": {s: _frame_classes(f.fusion[s], labels) for s in strategies},
             }
             for f in frames
         ],
@@ -60,11 +64,21 @@ def frame_pq(frame: FrameScores, strategy: str, labels: LabelSet) -> float | Non
     return found["pq"] if found["n"] else None
 
 
+def _frame_classes(score: FusionScores, labels: LabelSet) -> dict[str, list[float]]:
+    confusion = ConfusionMatrix(labels)
+    confusion.counts += np.array(score.confusion)
+    return class_counts(_quality([score], labels), labels, *confusion.areas())
+
+
 def _fusion(frames: Sequence[FrameScores], name: str, labels: LabelSet) -> dict[str, Any]:
     scores = [f.fusion[name] for f in frames]
+    variants = QualityVariants(labels)
+    variants.quality = _quality(scores, labels)
+    for score in scores:
+        variants.add_json(score.variants)
     return {
-        "panoptic": text_keys(known_scores(_quality(scores, labels).results()), "per_class"),
-        "semantic": _semantic((s.confusion for s in scores), labels),
+        **quality_results(variants),
+        "semantic": _semantic(scores, labels),
         "instance_iou": _instance_iou(frames, scores, labels),
         "ap": _mask_ap([MaskFrame(f.truth, f.fusion[name].detections) for f in frames], labels),
     }
@@ -94,20 +108,34 @@ def class_list(labels: LabelSet) -> list[dict[str, Any]]:
     ]
 
 
-def _semantic(counts: Iterable[list[list[int]]], labels: LabelSet) -> dict[str, Any]:
-    confusion = ConfusionMatrix(labels)
-    for count in counts:
-        confusion.counts += np.array(count)
-    return confusion_results(confusion)
+def quality_results(variants: QualityVariants) -> dict[str, Any]:
+    """Return the entries `panoptic`, `pq_dagger`, `by_size` and `boundary` of results.json."""
+    found = variants.results()
+    boundary = found["boundary"] and text_keys(found["boundary"], "per_class")
+    return {
+        "panoptic": text_keys(known_scores(variants.quality.results()), "per_class"),
+        **found,
+        "pq_dagger": text_keys(found["pq_dagger"], "per_class"),
+        "boundary": boundary,
+    }
 
 
-def confusion_results(confusion: ConfusionMatrix) -> dict[str, Any]:
+def _semantic(scores: Sequence[FrameScores | FusionScores], labels: LabelSet) -> dict[str, Any]:
+    confusion, weighted = ConfusionMatrix(labels), WeightedInstances(labels)
+    for score in scores:
+        confusion.counts += np.array(score.confusion)
+        weighted.counts += np.array(score.weighted)
+    return confusion_results(confusion, weighted)
+
+
+def confusion_results(confusion: ConfusionMatrix, weighted: WeightedInstances) -> dict[str, Any]:
     """Return the entry `semantic` of results.json."""
     iou = zip(confusion.labels.ids.tolist(), confusion.iou(), strict=True)
     return {
         "miou": _known(confusion.mean_iou()),
         "iou": {str(class_id): _known(value) for class_id, value in iou},
         "confusion": confusion.counts.tolist(),
+        **text_keys(cityscapes_iou(confusion, weighted.counts), "iiou_classes"),
     }
 
 

@@ -20,6 +20,14 @@ from panoptic_ros.scores.mask_codes import as_coco, codes_of_labels
 SMALLEST_INSTANCE = 100
 # Cityscapes knows no limit; pycocotools wants one.
 MOST_DETECTIONS = 1000
+# COCO's ranges of area, pixels; its lower ends belong to both ranges that meet there.
+_AREAS = {
+    "all": [0, float("inf")],
+    "small": [0, 32**2],
+    "medium": [32**2, 96**2],
+    "large": [96**2, float("inf")],
+}
+_AT_75 = 5  # of the thresholds 0.5:0.05:0.95
 
 
 @dataclass(frozen=True)
@@ -68,8 +76,10 @@ def true_masks(truth: np.ndarray, labels: LabelSet) -> TrueMasks:
 def average_precision(frames: Iterable[MaskFrame], labels: LabelSet) -> dict[str, Any]:
     """Return AP as fractions, None where no instance is in the truth.
 
-    {"ap", "ap50", "classes": {class id: {"ap", "ap50", "instances"}}}: the mean over IoU
-    0.5:0.05:0.95 and at 0.5, per thing class, and the mean over the classes with instances.
+    {"ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar", "classes": {class id:
+    {"ap", "ap50", "instances"}}}: the mean over IoU 0.5:0.05:0.95, at 0.5 and at 0.75, of
+    instances of COCO's three ranges of area, and the mean recall over the same IoU; per thing
+    class, and the mean over the classes with instances.
     Cityscapes' rules: instances below 100 pixels are not scored; a detection that matches
     no instance is ignored where more of it than the IoU asked for lies on void, on groups or
     on such small instances of its class; any number of detections. Matching and the 101-point
@@ -91,12 +101,14 @@ def average_precision(frames: Iterable[MaskFrame], labels: LabelSet) -> dict[str
                 truth.add(image_id, class_id, region, iscrowd=1)
         for class_id, score, code in frame.detections:
             found.add(image_id, class_id, as_coco(code, size), score=score)
-    precision = _precision(truth, found)
+    precision, recall = _evaluated(truth, found)
     classes = {
-        class_id: {**_summary(precision[:, :, i]), "instances": counts[class_id]}
+        class_id: {**_summary(precision[:, :, i, 0]), "instances": counts[class_id]}
         for i, class_id in enumerate(sorted(things))
     }
-    return {**_summary(precision), "classes": classes}
+    sizes = {f"ap_{n}": _mean(precision[..., i]) for i, n in enumerate(_AREAS) if n != "all"}
+    more = {"ap75": _mean(precision[_AT_75, ..., 0]), **sizes, "ar": _mean(recall)}
+    return {**_summary(precision[..., 0]), **more, "classes": classes}
 
 
 class _Annotations:
@@ -141,17 +153,20 @@ def _ignored(truth: TrueMasks, class_id: int) -> dict | None:
     return coco_mask.merge([as_coco(code, truth.size) for code in codes])
 
 
-def _precision(truth: _Annotations, found: _Annotations) -> np.ndarray:
-    """Return precision by IoU, recall and class, float64 [10, 101, T]; -1 without instances."""
+def _evaluated(truth: _Annotations, found: _Annotations) -> tuple[np.ndarray, np.ndarray]:
+    """Return precision by IoU, recall, class and area, and recall by IoU and class.
+
+    float64 [10, 101, T, 4] and [10, T]; -1 without instances.
+    """
     found.images = truth.images
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools tells of every step
         score = COCOeval(truth.index(), found.index(), "segm")
-        score.params.areaRng = [[0, float("inf")]]
-        score.params.areaRngLbl = ["all"]
+        score.params.areaRng = list(_AREAS.values())
+        score.params.areaRngLbl = list(_AREAS)
         score.params.maxDets = [MOST_DETECTIONS]
         score.evaluate()
         score.accumulate()
-    return score.eval["precision"][:, :, :, 0, 0]
+    return score.eval["precision"][..., 0], score.eval["recall"][:, :, 0, 0]
 
 
 def _summary(precision: np.ndarray) -> dict[str, float | None]:

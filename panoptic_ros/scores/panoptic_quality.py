@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,22 @@ from panoptic_ros.scores.overlaps import Overlaps
 from panoptic_ros.scores.segments import VOID, Segments
 
 MATCH_IOU = 0.5
+
+
+@dataclass(frozen=True)
+class SegmentMatches:
+    """Hold how T true and P predicted segments of one image compare.
+
+    rows, columns, iou: int64, int64, float64 [K], the pairs of one class that share pixels,
+    crowd regions aside; a pair is a match where its IoU > 0.5. missed: bool [T], without a
+    match; wrong: bool [P], without a match and no excuse.
+    """
+
+    rows: np.ndarray
+    columns: np.ndarray
+    iou: np.ndarray
+    missed: np.ndarray
+    wrong: np.ndarray
 
 
 class PanopticQuality:
@@ -47,29 +64,37 @@ class PanopticQuality:
 
         True segments of a class that is not scored count nowhere.
         """
-        rows, columns = _find(truth.ids, pairs.truth), _find(prediction.ids, pairs.prediction)
-        void = _sum(columns, pairs.pixels, pairs.truth == VOID, len(prediction.ids))
-        inside = (rows >= 0) & (columns >= 0)
-        rows, columns, pixels = rows[inside], columns[inside], pairs.pixels[inside]
-        same = truth.class_ids[rows] == prediction.class_ids[columns]
-        crowd = truth.crowd[rows]
+        self.add_matches(match_segments(pairs, truth, prediction), truth, prediction)
 
-        union = truth.areas[rows] + prediction.areas[columns] - pixels - void[columns]
-        # A truth file's own areas may be wrong enough to leave no union: no such pair is a match.
-        iou = np.divide(pixels, union, out=np.zeros(len(pixels)), where=union > 0)
-        hit = same & ~crowd & (iou > MATCH_IOU)
-        self._count(self.tp, truth.class_ids[rows[hit]])
-        self._count(self.iou, truth.class_ids[rows[hit]], iou[hit])
+    def add_matches(
+        self,
+        matches: SegmentMatches,
+        truth: Segments,
+        prediction: Segments,
+        *,
+        of_truth: np.ndarray | None = None,
+        of_prediction: np.ndarray | None = None,
+    ) -> None:
+        """Count one image whose segments are matched.
 
-        missed = ~truth.crowd
-        missed[rows[hit]] = False
-        self._count(self.fn, truth.class_ids[missed])
-
-        on_crowd = same & np.isin(rows, _last_crowds(truth))
-        ignored = void + _sum(columns, pixels, on_crowd, len(prediction.ids))
-        wrong = ignored / prediction.areas <= 0.5
-        wrong[columns[hit]] = False
-        self._count(self.fp, prediction.class_ids[wrong])
+        of_truth: bool [T], of_prediction: bool [P], which segments count; None: all. A match
+        counts where its true segment does.
+        """
+        hit = matches.iou > MATCH_IOU
+        rows, iou, missed, wrong = (
+            matches.rows[hit],
+            matches.iou[hit],
+            matches.missed,
+            matches.wrong,
+        )
+        if of_truth is not None:
+            iou, rows, missed = iou[of_truth[rows]], rows[of_truth[rows]], missed & of_truth
+        if of_prediction is not None:
+            wrong = wrong & of_prediction
+        self.count("tp", truth.class_ids[rows])
+        self.count("iou", truth.class_ids[rows], iou)
+        self.count("fn", truth.class_ids[missed])
+        self.count("fp", prediction.class_ids[wrong])
 
     def add_counts(self, other: PanopticQuality) -> None:
         """Add what another score of the same classes has counted."""
@@ -78,14 +103,28 @@ class PanopticQuality:
         self.fp += other.fp
         self.fn += other.fn
 
-    def _count(
-        self, totals: np.ndarray, class_ids: np.ndarray, weights: np.ndarray | None = None
-    ) -> None:
-        """Add weights (1 each without) to the totals of their classes."""
+    def count(self, name: str, class_ids: np.ndarray, weights: np.ndarray | None = None) -> None:
+        """Add weights (1 each without) to "iou", "tp", "fp" or "fn" of their classes."""
+        totals = getattr(self, name)
         index = _find(self.class_ids, class_ids)
         known = index >= 0
         weights = None if weights is None else weights[known]
         totals += np.bincount(index[known], weights, len(totals)).astype(totals.dtype)
+
+    def sparse(self) -> dict[str, list[float]]:
+        """Return {class id: [iou, tp, fp, fn]} of the classes that were counted, for JSON."""
+        columns = [x.tolist() for x in (self.iou, self.tp, self.fp, self.fn)]
+        table = zip(*columns, strict=True)
+        rows = zip(self.class_ids.tolist(), table, strict=True)
+        return {str(class_id): list(row) for class_id, row in rows if any(row)}
+
+    def add_sparse(self, content: Mapping[str, Any]) -> None:
+        """Add what `sparse` gave."""
+        if content:
+            ids = np.array([int(i) for i in content], np.int64)
+            columns = np.array(list(content.values()), float).T
+            for name, column in zip(("iou", "tp", "fp", "fn"), columns, strict=True):
+                self.count(name, ids, column)
 
     def results(self) -> dict[str, Any]:
         """Return the scores as fractions.
@@ -131,6 +170,52 @@ def without_scores(results: Mapping[str, Any]) -> dict[str, Any]:
         **{name: {**results[name], **nothing} for name in ("all", "things", "stuff")},
         "per_class": {i: {**entry, **nothing} for i, entry in results["per_class"].items()},
     }
+
+
+def match_segments(
+    pairs: Overlaps, truth: Segments, prediction: Segments, boundary: Overlaps | None = None
+) -> SegmentMatches:
+    """Match the segments of one image by the rules of `PanopticQuality`.
+
+    boundary: the overlaps of the segments' boundaries alone; a pair's IoU is then the smaller of
+    the two (`boundary_overlaps`).
+    """
+    rows, columns = _find(truth.ids, pairs.truth), _find(prediction.ids, pairs.prediction)
+    void = _sum(columns, pairs.pixels, pairs.truth == VOID, len(prediction.ids))
+    inside = (rows >= 0) & (columns >= 0)
+    rows, columns, pixels = rows[inside], columns[inside], pairs.pixels[inside]
+    same = truth.class_ids[rows] == prediction.class_ids[columns]
+
+    union = truth.areas[rows] + prediction.areas[columns] - pixels - void[columns]
+    # A truth file's own areas may be wrong enough to leave no union: no such pair is a match.
+    iou = np.divide(pixels, union, out=np.zeros(len(pixels)), where=union > 0)
+    if boundary is not None:
+        iou = np.minimum(iou, _boundary_iou(boundary, truth.ids[rows], prediction.ids[columns]))
+    counted = same & ~truth.crowd[rows]
+    hit = counted & (iou > MATCH_IOU)
+
+    missed = ~truth.crowd
+    missed[rows[hit]] = False
+    on_crowd = same & np.isin(rows, _last_crowds(truth))
+    ignored = void + _sum(columns, pixels, on_crowd, len(prediction.ids))
+    wrong = ignored / prediction.areas <= 0.5
+    wrong[columns[hit]] = False
+    return SegmentMatches(rows[counted], columns[counted], iou[counted], missed, wrong)
+
+
+def _boundary_iou(pairs: Overlaps, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """Return the IoU of the boundaries of pairs of segment ids, float64 [K]."""
+    true_ids, predicted_ids = np.unique(truth), np.unique(prediction)
+    rows, columns = _find(true_ids, pairs.truth), _find(predicted_ids, pairs.prediction)
+    everywhere = np.ones(len(pairs.pixels), bool)
+    true_areas = _sum(rows, pairs.pixels, everywhere, len(true_ids))
+    predicted_areas = _sum(columns, pairs.pixels, pairs.truth != VOID, len(predicted_ids))
+    common = np.zeros((len(true_ids), len(predicted_ids)), np.int64)
+    inside = (rows >= 0) & (columns >= 0)
+    common[rows[inside], columns[inside]] = pairs.pixels[inside]
+    at = _find(true_ids, truth), _find(predicted_ids, prediction)
+    union = true_areas[at[0]] + predicted_areas[at[1]] - common[at]
+    return np.divide(common[at], union, out=np.zeros(len(truth)), where=union > 0)
 
 
 def _find(ids: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -105,7 +105,13 @@ def test_files_takes_folders_and_writes_a_report(tmp_path, capsys):
     assert counts == {"a": [0.6, 1, 0, 0, 48, 80], "b": [1.0, 1, 0, 0, 64, 64]}
     miou = (112 / 144 + (640 - 16) / (640 + 16)) / 2
     assert results["fusion"]["prediction"]["semantic"]["miou"] == pytest.approx(miou)
-    assert f"mIoU, %: {100 * miou:.1f}" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"mIoU, %: {100 * miou:.1f}" in out
+    assert "boundary PQ" not in out
+    dagger = ((0.6 + 1) / 2 + (304 / 336 + 1) / 2) / 2
+    assert results["fusion"]["prediction"]["pq_dagger"]["all"] == pytest.approx(dagger)
+    assert main(["evaluate", "files", *map(str, words), "--boundary"]) == 0
+    assert "boundary PQ" in capsys.readouterr().out
     assert (tmp_path / "out" / "report.html").read_text().count("<img") == 8
 
 

@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.scores.mask_ap import MaskFrame, average_precision, true_masks
-from panoptic_ros.scores.mask_codes import codes_of_labels
+from panoptic_ros.scores.mask_codes import as_coco, codes_of_labels
 
 SIZE = (40, 60)
 CAR, PERSON = 26, 24
@@ -101,3 +104,52 @@ def test_no_frames_give_no_scores():
     results = average_precision([], CITYSCAPES)
     assert (results["ap"], results["ap50"]) == (None, None)
     assert all(c["instances"] == 0 for c in results["classes"].values())
+
+
+def official(frames):
+    """Return pycocotools' own summary of frames without void and groups."""
+    images, truth, found = [], [], []
+    for i, frame in enumerate(frames):
+        size = frame.truth.size
+        images.append({"id": i, "height": size[0], "width": size[1]})
+        for entries, kept in ((frame.truth.instances, truth), (frame.detections, found)):
+            for class_id, *score, code in entries:
+                mask = as_coco(code, size)
+                entry = {"id": len(kept) + 1, "image_id": i, "category_id": class_id}
+                entry |= {"segmentation": mask, "area": int(coco_mask.area(mask)), "iscrowd": 0}
+                kept.append(entry | ({"score": score[0]} if score else {}))
+    sides = []
+    for annotations in (truth, found):
+        side = COCO()
+        categories = [{"id": c.id} for c in CITYSCAPES.things]
+        side.dataset = {"images": images, "categories": categories, "annotations": annotations}
+        side.createIndex()
+        sides.append(side)
+    evaluation = COCOeval(*sides, "segm")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    return evaluation.stats
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_figure_equals_pycocotools(seed):
+    rng = np.random.default_rng(seed)
+    frames = []
+    for _ in range(3):
+        truth = np.full((200, 300), 7, np.int32)
+        sides = [14, 20, 40, 60, 110]
+        for n, side in enumerate(sides):
+            truth[:side, sum(sides[:n]) : sum(sides[: n + 1])] = rng.choice([26, 24]) * 1000 + n
+        frame = MaskFrame(true_masks(truth, CITYSCAPES), [])
+        for value in np.unique(truth[truth >= 1000]).tolist():
+            shift = tuple(rng.integers(0, 5, 2))
+            code = codes_of_labels(np.roll(truth == value, shift, (0, 1)).astype(int), [1])[1]
+            frame.detections.append([value // 1000, float(rng.random()), code])
+        frames.append(frame)
+    expected = official(frames)
+    results = average_precision(frames, CITYSCAPES)
+    for at, name in enumerate(("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")):
+        assert results[name] == pytest.approx(expected[at], abs=1e-9)
+    assert results["ar"] == pytest.approx(expected[8], abs=1e-9)
+    assert 0 < results["ap"] < 1

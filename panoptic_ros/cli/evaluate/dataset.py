@@ -13,6 +13,7 @@ EXIT_BROKEN_FILES = 1
 EXIT_CANNOT_RUN = 2
 # Those of datasets.exports, which is imported when they are written.
 EXPORT_FORMATS = ("coco", "cityscapes_panoptic", "cityscapes_instances", "kitti")
+BOUNDARY_HELP = "boundary PQ, too; it takes longer than all other scores"
 _REQUIRED = ("dataset", "data", "out")
 
 
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--predictions", action="store_true", help="write label images as COCO-panoptic files"
     )
+    parser.add_argument("--boundary", action="store_true", help=BOUNDARY_HELP)
     add_export_argument(parser)
     parser.set_defaults(refuse=parser.error)
 

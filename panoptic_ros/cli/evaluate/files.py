@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from panoptic_ros.cli.evaluate.dataset import EXIT_BROKEN_FILES, EXIT_CANNOT_RUN
+from panoptic_ros.cli.evaluate.dataset import BOUNDARY_HELP, EXIT_BROKEN_FILES, EXIT_CANNOT_RUN
 
 if TYPE_CHECKING:
-    from panoptic_ros.datasets.panoptic_sources import PanopticSource
     from panoptic_ros.evaluation.label_files import FileScore
 
 HELP = "score predictions that are files, of any origin; no network is run"
@@ -42,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="write results.json and report.html there"
     )
+    parser.add_argument("--boundary", action="store_true", help=BOUNDARY_HELP)
     parser.add_argument(
         "--images", type=Path, metavar="DIR", help="the camera's pictures, for the report"
     )
@@ -51,32 +51,33 @@ def run(args: argparse.Namespace) -> int:
     """Print and write the scores; return 1 if a file was broken, 2 if nothing could be scored."""
     from panoptic_ros.datasets.panoptic_sources import open_source
     from panoptic_ros.evaluation.console_tables import quality_table
+    from panoptic_ros.evaluation.file_results import METHOD, file_results
     from panoptic_ros.evaluation.label_files import score_sources
+    from panoptic_ros.evaluation.report.tables import further_table, percent
     from panoptic_ros.whole_files import write_json
 
     truth = open_source(args.truth, args.truth_dir, args.truth_layout)
     prediction = open_source(
         args.prediction, args.prediction_dir, args.prediction_layout, truth.labels
     )
-    score = score_sources(truth, prediction)
-    results = score.results()
-    print(quality_table(results, {c.id: c.name for c in score.categories}))
-    print(f"\nmIoU, %: {100 * score.confusion.mean_iou():.1f}")
+    score = score_sources(truth, prediction, args.boundary)
+    print(quality_table(score.results(), {c.id: c.name for c in score.categories}))
+    results = file_results(score, truth, prediction)
+    further = further_table(results)
+    print(f"\nmIoU, %: {percent(results['fusion'][METHOD]['semantic']['miou'])}")
+    print(f"\n{further.to_text()}" if further else "")
     if args.json:
-        write_json(args.json, results, indent=2)
+        write_json(args.json, score.results(), indent=2)
     if args.out:
-        _write_run(args, score, truth, prediction)
+        _write_run(args, score, results)
     return _tell(score)
 
 
-def _write_run(
-    args: argparse.Namespace, score: FileScore, truth: PanopticSource, prediction: PanopticSource
-) -> None:
-    from panoptic_ros.evaluation.file_results import file_results, shown_frames
+def _write_run(args: argparse.Namespace, score: FileScore, results: dict[str, Any]) -> None:
+    from panoptic_ros.evaluation.file_results import shown_frames
     from panoptic_ros.evaluation.report import write_report
     from panoptic_ros.whole_files import write_json
 
-    results = file_results(score, truth, prediction)
     write_json(args.out / "results.json", results)
     write_report(results, shown_frames(score, args.images), args.out / "report.html")
     print(f"Written: {args.out / 'results.json'}, {args.out / 'report.html'}")

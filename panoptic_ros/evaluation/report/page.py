@@ -81,8 +81,7 @@ def _facts(results: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _tables(results: Mapping[str, Any]) -> list[tables.ReportTable | None]:
-    makers = (tables.instance_table, tables.comparison_table, tables.time_table)
-    return [make(results) for make in makers]
+    return [make(results) for make in tables.TABLES]
 
 
 def _charts(results: Mapping[str, Any]) -> list[tuple[str, Markup]]:

@@ -15,6 +15,22 @@ _STATISTICS = ("mean", "p50", "p95", "min", "max")
 # Two metrics of one name: both are given, and neither stands alone.
 _AP = ("AP COCO", "AP50 COCO", "AP Cityscapes")
 _GROUPS = ("all", "things", "stuff")
+# Column of `further_table` -> where its figure is below a strategy's entry.
+_FURTHER: dict[str, tuple[str, ...]] = {
+    "PQ\u2020": ("pq_dagger", "all"),
+    "boundary PQ": ("boundary", "all", "pq"),
+    "PQ small": ("by_size", "small", "all", "pq"),
+    "PQ medium": ("by_size", "medium", "all", "pq"),
+    "PQ large": ("by_size", "large", "all", "pq"),
+    "iIoU": ("semantic", "iiou"),
+    "category IoU": ("semantic", "categories", "iou"),
+    "category iIoU": ("semantic", "categories", "iiou"),
+    "AP75": ("ap", "ap75"),
+    "AP small": ("ap", "ap_small"),
+    "AP medium": ("ap", "ap_medium"),
+    "AP large": ("ap", "ap_large"),
+    "AR": ("ap", "ar"),
+}
 
 
 @dataclass(frozen=True)
@@ -33,11 +49,11 @@ class ReportTable:
 
 
 def print_tables(results: Mapping[str, Any]) -> None:
-    """Print Tables 1, 2 and 3 of an evaluation, as far as it has what they show.
+    """Print the tables of an evaluation, as far as it has what they show.
 
     results: content of results.json, see docs/report.md.
     """
-    found = (make(results) for make in (instance_table, comparison_table, time_table))
+    found = (make(results) for make in TABLES)
     print("\n\n".join(t.to_text() for t in found if t))
 
 
@@ -117,6 +133,26 @@ def time_table(results: Mapping[str, Any]) -> ReportTable | None:
     return ReportTable("Table 3. Time per stage", header, tuple(rows), note)
 
 
+def further_table(results: Mapping[str, Any]) -> ReportTable | None:
+    """Return the metrics beside those of Table 2, a row per strategy; what no row has is left out.
+
+    docs/evaluation.md says what each of them is.
+    """
+    rows = {name: _further(f) for name, f in (results.get("fusion") or {}).items()}
+    for name, entry in (
+        ("semantic network alone", {"semantic": results.get("semantic")}),
+        ("instance network alone", {"ap": results.get("detector")}),
+    ):
+        rows[name] = _further(entry)
+    rows = {name: values for name, values in rows.items() if any(v is not None for v in values)}
+    columns = [i for i in range(len(_FURTHER)) if any(v[i] is not None for v in rows.values())]
+    if not columns:
+        return None
+    header = ("method", *(list(_FURTHER)[i] for i in columns))
+    cells = tuple((name, *(percent(v[i]) for i in columns)) for name, v in rows.items())
+    return ReportTable("Further metrics, %", header, cells)
+
+
 def group_table(panoptic: Mapping[str, Any]) -> ReportTable:
     """Return PQ, SQ and RQ of all, things and stuff for one strategy's `panoptic` entry."""
     rows = tuple((name, *_scores(panoptic[name]), str(panoptic[name]["n"])) for name in _GROUPS)
@@ -183,6 +219,17 @@ def _ap(masks: Mapping[str, Any] | None) -> list[str]:
     return [percent(v) for v in (masks["ap"], masks["ap50"], masks["cityscapes"]["ap"])]
 
 
+def _further(fusion: Mapping[str, Any]) -> list[float | None]:
+    """Return the figures of _FURTHER, None for those that are not there."""
+    return [_at(fusion, path) for path in _FURTHER.values()]
+
+
+def _at(content: Any, path: Sequence[str]) -> Any:
+    for key in path:
+        content = content.get(key) if isinstance(content, Mapping) else None
+    return content
+
+
 def _published(class_name: str, column: str) -> str:
     """Return a published figure with the three digits that it was published with."""
     figures = TABLE_1.get(class_name)
@@ -202,3 +249,11 @@ _FORMATS: Mapping[type, Callable[[Any], str]] = {
 
 def _cell(value: Any) -> str:
     return _FORMATS.get(type(value), str)(value)
+
+
+TABLES: tuple[Callable[[Mapping[str, Any]], ReportTable | None], ...] = (
+    instance_table,
+    comparison_table,
+    further_table,
+    time_table,
+)

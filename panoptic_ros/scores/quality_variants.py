@@ -1,0 +1,123 @@
+"""Other qualities from the matches of panoptic quality: PQ dagger, by size, of boundaries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from panoptic_ros.labels import LabelSet
+from panoptic_ros.scores.overlaps import Overlaps
+from panoptic_ros.scores.panoptic_quality import (
+    PanopticQuality,
+    known_scores,
+    match_segments,
+)
+from panoptic_ros.scores.segments import Segments
+
+# COCO's areas in pixels, from the first to below the second (Lin et al. 2014).
+SIZES = {"small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, 1 << 62)}
+_GROUPS = ("all", "things", "stuff")
+
+
+class QualityVariants:
+    """Add up matches over images and give the variants of panoptic quality.
+
+    PQ dagger (Porzi et al. 2019, "Seamless Scene Segmentation", section 4; torchmetrics calls
+    it the modified PQ): a stuff class's quality is the sum of the IoU of its true segments
+    with the prediction's, whatever it is, over their number; things as in PQ.
+    By size: a match and a miss count by the area of the true segment, a false alarm by its own.
+    Boundary PQ (Cheng et al. 2021): the IoU of a pair is the smaller of its IoU and that of the
+    boundaries; only of images that come with them.
+    """
+
+    def __init__(self, labels: LabelSet) -> None:
+        self.labels = labels
+        self.quality = PanopticQuality.of(labels)
+        self.boundary = PanopticQuality.of(labels)
+        self.by_size = {name: PanopticQuality.of(labels) for name in SIZES}
+        # Of stuff alone: the sum of IoU, and in fn the number of true segments.
+        self.stuff = PanopticQuality.of(labels)
+        self._stuff_ids = [c.id for c in labels.stuff]
+
+    def add_image(
+        self,
+        pairs: Overlaps,
+        truth: Segments,
+        prediction: Segments,
+        boundary: Overlaps | None = None,
+    ) -> None:
+        """Count one image, as `PanopticQuality.add`; boundary: see `boundary_overlaps`."""
+        matches = match_segments(pairs, truth, prediction)
+        self.quality.add_matches(matches, truth, prediction)
+        for name, (least, most) in SIZES.items():
+            self.by_size[name].add_matches(
+                matches,
+                truth,
+                prediction,
+                of_truth=(truth.areas >= least) & (truth.areas < most),
+                of_prediction=(prediction.areas >= least) & (prediction.areas < most),
+            )
+        is_stuff = np.isin(truth.class_ids, self._stuff_ids) & ~truth.crowd
+        on_stuff = is_stuff[matches.rows]
+        self.stuff.count("iou", truth.class_ids[matches.rows[on_stuff]], matches.iou[on_stuff])
+        self.stuff.count("fn", truth.class_ids[is_stuff])
+        if boundary is not None:
+            of_boundaries = match_segments(pairs, truth, prediction, boundary)
+            self.boundary.add_matches(of_boundaries, truth, prediction)
+
+    def add(self, other: QualityVariants) -> None:
+        """Add what another one of the same classes has counted."""
+        self.quality.add_counts(other.quality)
+        for part, more in zip(self._parts().values(), other._parts().values(), strict=True):
+            part.add_counts(more)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what was counted, sparsely, as JSON can hold it; `add_json` takes it back."""
+        return {name: part.sparse() for name, part in self._parts().items()}
+
+    def add_json(self, content: Mapping[str, Any]) -> None:
+        """Add what `to_json` gave."""
+        for name, part in self._parts().items():
+            part.add_sparse(content[name])
+
+    def results(self) -> dict[str, Any]:
+        """Return the scores as fractions, None where no class occurs.
+
+        {"pq_dagger": {"all", "things", "stuff", "per_class"}, "by_size": {"small", "medium",
+        "large": PanopticQuality.results without classes}, "boundary": PanopticQuality.results,
+        None where no image came with boundaries}.
+        """
+        has_boundaries = self.boundary.results()["all"]["n"]
+        return {
+            "pq_dagger": self._dagger(),
+            "by_size": {name: _known_groups(part.results()) for name, part in self.by_size.items()},
+            "boundary": known_scores(self.boundary.results()) if has_boundaries else None,
+        }
+
+    def _parts(self) -> dict[str, PanopticQuality]:
+        return {"stuff": self.stuff, "boundary": self.boundary, **self.by_size}
+
+    def _dagger(self) -> dict[str, Any]:
+        weights = self.quality.tp + 0.5 * self.quality.fp + 0.5 * self.quality.fn
+        is_stuff = np.isin(self.quality.class_ids, self._stuff_ids)
+        weights = np.where(is_stuff, self.stuff.fn, weights)
+        sums = np.where(is_stuff, self.stuff.iou, self.quality.iou)
+        values = np.divide(sums, weights, out=np.zeros(len(sums)), where=weights > 0)
+        groups = {"all": weights > 0, "things": ~is_stuff & (weights > 0)}
+        groups["stuff"] = is_stuff & (weights > 0)
+        means = {g: float(values[of].mean()) if of.any() else None for g, of in groups.items()}
+        classes = zip(self.quality.class_ids.tolist(), values, weights, strict=True)
+        return {
+            **means,
+            "per_class": {i: float(value) if weight > 0 else None for i, value, weight in classes},
+        }
+
+
+def _known_groups(results: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the groups of `PanopticQuality.results`, None for scores of no class."""
+    return {
+        group: results[group] if results[group]["n"] else dict.fromkeys(results[group]) | {"n": 0}
+        for group in _GROUPS
+    }
