@@ -116,7 +116,7 @@ def spoiled(change):
     [
         ({"width": 0, "step": 0, "data": array.array("B")}, "zero size"),
         ({"height": 63}, "expected"),
-        ({"step": 100}, "step 100"),
+        ({"step": 100, "data": array.array("B", bytes(6400))}, "step 100"),
         ({"encoding": "rgb7"}, "rgb7"),
         ({"data": array.array("B", bytes(10))}, "10 bytes"),
         ({"height": 16, "data": array.array("B", bytes(16 * 384))}, "32"),
