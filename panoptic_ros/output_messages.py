@@ -143,12 +143,12 @@ def _color(make: OutputMessages, answer: Answer) -> Any:
 
 
 def _semantic(make: OutputMessages, answer: Answer) -> Any:
-    classes = answer.map.classes(answer.result.semantic.class_map())
+    classes = answer.map.classes(answer.result.class_map())
     return make.build.image(classes, "mono8", answer.header)
 
 
 def _confidence(make: OutputMessages, answer: Answer) -> Any:
-    return make.build.image(answer.result.semantic.confidence_map(), "mono8", answer.header)
+    return make.build.image(answer.result.confidence_map(), "mono8", answer.header)
 
 
 def _detections(make: OutputMessages, placed: Placed) -> Any:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from panoptic_ros.fusion import HEADS, FusionOptions, make_strategy, possible
+from panoptic_ros.image_region import ImageRegion
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.messages.images import MAX_PIXELS
 from panoptic_ros.model.build import build_predictors
@@ -37,13 +38,16 @@ class Inference:
     """Hold what the networks gave of one image: what every merge starts from.
 
     finite: bool [2], on the device, whether the semantic and the instance network's answers
-    are; clock: the times of upload, semantic, instances.
+    are; clock: the times of upload, semantic, instances; region: what they saw of the image;
+    image_size: (H, W) of all of it.
     """
 
     semantic: SemanticPrediction
     instances: InstancePrediction
     finite: Tensor
     clock: StageClock
+    region: ImageRegion
+    image_size: tuple[int, int]
 
     def require_finite(self) -> None:
         """Raise NonFinitePrediction that names a network whose answer is not finite."""
@@ -56,13 +60,29 @@ class Inference:
 class PanopticResult:
     """Hold everything one frame gave, and the milliseconds of each stage.
 
-    timings: keys upload, semantic, instances, fusion, total.
+    semantic, instances: of the region; timings: keys upload, semantic, instances, fusion, total;
+    region: what the networks saw of the image.
     """
 
     panoptic: PanopticPrediction
     semantic: SemanticPrediction
     instances: InstancePrediction
     timings: dict[str, float]
+    region: ImageRegion = field(default_factory=ImageRegion)
+
+    def class_map(self) -> np.ndarray:
+        """Return `SemanticPrediction.class_map` of the whole image, 0 where nothing was seen."""
+        return self._placed(self.semantic.class_map())
+
+    def confidence_map(self) -> np.ndarray:
+        """Return `SemanticPrediction.confidence_map` of the whole image, 0 as in `class_map`."""
+        return self._placed(self.semantic.confidence_map())
+
+    def _placed(self, values: np.ndarray) -> np.ndarray:
+        if self.region.is_everything:
+            return values
+        height, width = self.panoptic.labels.shape
+        return self.region.placed(values, (height, width))
 
 
 class PanopticPipeline:
@@ -78,7 +98,8 @@ class PanopticPipeline:
     >>> pipeline.merge(inference).panoptic.labels
     >>> pipeline.merge(inference, "stack").panoptic.labels
 
-    max_pixels: larger images are refused before anything is computed.
+    max_pixels: larger images are refused before anything is computed; region, an attribute: the
+    part of an image that the networks see, from the next one on.
     """
 
     def __init__(
@@ -95,6 +116,7 @@ class PanopticPipeline:
         self.head = head
         self.name = name
         self.max_pixels = max_pixels
+        self.region = ImageRegion()
         self.set_fusion(fusion, options or FusionOptions())
 
     @classmethod
@@ -165,18 +187,20 @@ class PanopticPipeline:
     def infer(self, image: np.ndarray) -> Inference:
         """Run the networks on an image, uint8 [H, W, 3], RGB.
 
-        Raise ImageUnfit for another shape or dtype, too few pixels, or more than max_pixels.
+        Raise ImageUnfit for another shape or dtype, too few pixels, or more than max_pixels, and
+        for an image that does not hold the region.
         """
         self._check_size(image)
-        clock = StageClock(self.device)
+        clock, region = StageClock(self.device), self.region
         try:
-            frame = self.networks.upload(image)
+            frame = self.networks.upload(image if region.is_everything else region.crop(image))
         except ValueError as error:
             raise ImageUnfit(str(error)) from error
         clock.lap("upload")
         semantic, instances = self.networks(frame, clock.lap)
         finite = torch.stack([all_finite([semantic.scores]), instances.all_finite()])
-        return Inference(semantic, instances, finite, clock)
+        height, width = image.shape[:2]
+        return Inference(semantic, instances, finite, clock, region, (height, width))
 
     @torch.inference_mode()
     def merge(
@@ -197,10 +221,13 @@ class PanopticPipeline:
         finally:
             # Here the device has nothing left to do. Before any other error, as this is why.
             inference.require_finite()
+        region = inference.region
+        if not region.is_everything:
+            panoptic = region.prediction(panoptic, inference.image_size)
         clock.lap("fusion")
         times = inference.clock.milliseconds() | clock.milliseconds()
         return PanopticResult(
-            panoptic, semantic, instances, {**times, "total": sum(times.values())}
+            panoptic, semantic, instances, {**times, "total": sum(times.values())}, region
         )
 
     def _check_size(self, image: np.ndarray) -> None:

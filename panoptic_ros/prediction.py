@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from panoptic_ros.labels import LabelSet
+from panoptic_ros.labels import UNLABELED, LabelSet
 from panoptic_ros.upsampling import Box, argmax_upsampled, largest_probability
 
 
@@ -178,3 +178,12 @@ class PanopticPrediction:
         """Return the segment's mask cropped to its box, bool [y1 - y0, x1 - x0]."""
         x0, y0, x1, y1 = segment.box
         return self.labels[y0:y1, x0:x1] == segment.id
+
+
+def extent(image: np.ndarray, value: int) -> tuple[int, Sequence[int]] | None:
+    """Return area and (x, y, width, height) of a value's pixels, None if there are none."""
+    if image.size == 0 or value == UNLABELED:
+        return None
+    mask = (image == value).view(np.uint8)
+    area = cv2.countNonZero(mask)
+    return (area, cv2.boundingRect(mask)) if area else None

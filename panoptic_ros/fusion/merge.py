@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,7 +12,13 @@ from torch import Tensor
 from panoptic_ros.fusion.candidates import Candidates
 from panoptic_ros.fusion.fusion_options import FusionOptions
 from panoptic_ros.labels import UNLABELED, LabelSet
-from panoptic_ros.prediction import MaskCrop, PanopticPrediction, Segment, SemanticPrediction
+from panoptic_ros.prediction import (
+    MaskCrop,
+    PanopticPrediction,
+    Segment,
+    SemanticPrediction,
+    extent,
+)
 from panoptic_ros.upsampling import Box, upsample_crop
 
 
@@ -116,24 +121,15 @@ def _segments(
     segments = []
     for i, (x0, y0, x1, y1) in enumerate(boxes):
         value, class_id = int(candidates.values[i]), int(candidates.class_ids[i])
-        found = _extent(image[y0:y1, x0:x1], value)
+        found = extent(image[y0:y1, x0:x1], value)
         if found:
             area, (left, top, width, height) = found
             box = (x0 + left, y0 + top, x0 + left + width, y0 + top + height)
             segments.append(Segment(value, class_id, True, float(candidates.scores[i]), area, box))
     for label in labels.stuff:
-        found = _extent(image, label.id)
+        found = extent(image, label.id)
         if found:
             area, (left, top, width, height) = found
             box = (left, top, left + width, top + height)
             segments.append(Segment(label.id, label.id, False, 1.0, area, box))
     return segments
-
-
-def _extent(image: np.ndarray, value: int) -> tuple[int, Sequence[int]] | None:
-    """Return area and (x, y, width, height) of a value's pixels, None if there are none."""
-    if image.size == 0 or value == UNLABELED:
-        return None
-    mask = (image == value).view(np.uint8)
-    area = cv2.countNonZero(mask)
-    return (area, cv2.boundingRect(mask)) if area else None

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from panoptic_ros.geometry.ground_plane import GroundPlane
+from panoptic_ros.image_region import ImageRegion
 from panoptic_ros.options import check_options, number
 
 
@@ -22,6 +23,7 @@ class ProjectionOptions:
     ground_heights: metres of a ground class above the plane; None: the usual kerbs' (for a
         camera below 0.5 m: none, it drives on the pavement).
     ego_mask: bool or integer, non-zero where the own vehicle is, of the picture's shape (H, W).
+    region: which pixels of a picture have labels at all; None: all.
     pixel_sigma: standard deviation of a mask's lower edge, pixels; pitch_sigma: of the
         camera's pitch, radians; range_sigma: of measured depth, a fraction of the range.
     The other numbers' metadata describes them. The plane is in the frame of the camera's pose.
@@ -44,6 +46,7 @@ class ProjectionOptions:
         0, 0, 10000, "Rows at the picture's lower edge that show the vehicle itself, pixels."
     )
     ego_mask: np.ndarray | None = field(default=None, compare=False)
+    region: ImageRegion | None = None
     max_footprint: float = number(
         2.0, 0.01, 100.0, "Metres of ground under one pixel from which on a cell is unknown."
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rclpy.node import Node
 
 from panoptic_ros.ground_stage import GroundStage, GroundView
+from panoptic_ros.image_region import ImageRegion
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.messages.refusal import one_line
 from panoptic_ros.output_messages import GRID_OUTPUTS, GROUND_OUTPUTS, Answer, Placed
@@ -74,10 +75,15 @@ class Ground:
             "ground", self._work, self._on_error
         )
 
-    def start(self, labels: LabelSet) -> None:
-        """Subscribe and accept answers, without a memory of earlier ones."""
+    def start(self, labels: LabelSet, region: ImageRegion) -> None:
+        """Subscribe and accept answers, without a memory of earlier ones.
+
+        region: the pixels that have labels.
+        """
         settings = self._settings().ground
-        stage = GroundStage(labels, settings.options(), self._track_ids)
+        options = settings.options()
+        options = replace(options, projection=replace(options.projection, region=region))
+        stage = GroundStage(labels, options, self._track_ids)
         self._live = (stage, GroundInputs(self._node, settings, self._left_out))
         self._health.restart()
         self._worker.resume()

@@ -11,6 +11,7 @@ from panoptic_ros.grid.costs import COSTS, LETHAL
 from panoptic_ros.grid.grid_options import ProjectionOptions, SemanticGridOptions
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.ground_stage import GroundOptions
+from panoptic_ros.image_region import ImageRegion, read_ego_mask
 from panoptic_ros.labels import CITYSCAPES, LabelClass, LabelSet
 from panoptic_ros.messages.grids import LARGEST_CELL
 from panoptic_ros.messages.panoptic import AUTO, SHIFTED
@@ -78,6 +79,32 @@ class QosParameters:
         "of those that it has taken it keeps the newest.",
         limits=(1, 100),
     )
+
+
+def _pixels(what: str) -> Any:
+    return parameter(0, what, limits=(0, 1 << 16))
+
+
+@dataclass(frozen=True)
+class RegionParameters:
+    """Say which part of an image the networks see."""
+
+    x_offset: int = _pixels("Leftmost column.")
+    y_offset: int = _pixels("Uppermost row.")
+    width: int = _pixels("Columns; 0: all from there on.")
+    height: int = _pixels("Rows; 0: all from there on.")
+    ego_mask: str = parameter(
+        "",
+        "Picture (PNG) of the images' size, not black where they show the vehicle itself; '': "
+        "none. Read when it is set, and by configure.",
+        pattern=r".*",
+        allowed="a path, or ''",
+    )
+
+    def read(self) -> ImageRegion:
+        """Return the region; raise FileNotFoundError or ValueError for the mask."""
+        mask = read_ego_mask(self.ego_mask) if self.ego_mask else None
+        return ImageRegion(self.x_offset, self.y_offset, self.width, self.height, mask)
 
 
 @dataclass(frozen=True)
@@ -289,6 +316,14 @@ class Parameters:
             limits=(0, 1 << 30),
         ),
         int,
+    )
+    region: RegionParameters = field(
+        default_factory=RegionParameters,
+        metadata=group(
+            "The region of interest: pixels of the image that the networks see. The others are "
+            "unlabeled; images, boxes and the calibration stay those of the whole image.",
+            Change.NOT_ACTIVE,
+        ),
     )
     outputs: OutputParameters = field(
         default_factory=OutputParameters,

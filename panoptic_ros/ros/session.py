@@ -25,7 +25,7 @@ from panoptic_ros.ros.conversions import image_to_rgb
 from panoptic_ros.ros.diagnostics import KINDS, STAGES, STAMP_KINDS, FrameStatus, Status
 from panoptic_ros.ros.ground import Ground
 from panoptic_ros.ros.outputs import Outputs
-from panoptic_ros.ros.parameters import MODEL_DEFAULT, Parameters
+from panoptic_ros.ros.parameters import MODEL_DEFAULT, Parameters, RegionParameters
 from panoptic_ros.stream.health import HealthMonitor
 from panoptic_ros.stream.stamps import SequenceGaps, StampMonitor, nanoseconds
 from panoptic_ros.stream.worker import NewestFrameWorker
@@ -87,6 +87,7 @@ class Session:
             self.pipeline.max_pixels,
         )
         self._label_map, self._label_map_file = LabelMap.identity(self.pipeline.labels), ""
+        self._region_parameters = RegionParameters()
         fusion = fusion_or_stack(chosen.fusion, self.pipeline.head, chosen.weights)
         self.use(replace(chosen, fusion=fusion))
         self._outputs = Outputs(node)
@@ -110,7 +111,7 @@ class Session:
         """Subscribe to the camera and the ground's inputs, without a memory of earlier frames."""
         encoding = self._settings().labels_encoding
         self._outputs.publish_infos(self._label_map.labels, self.pipeline.options, encoding)
-        self._ground.start(self.pipeline.labels)
+        self._ground.start(self.pipeline.labels, self.pipeline.region)
         self._stamps.reset()
         self.health.restart()
         self._size = ""
@@ -149,11 +150,15 @@ class Session:
         labels = self.pipeline.labels
         label_map = self._read_label_map(chosen.label_map)
         chosen.check_outputs(label_map.labels)
+        region = self.pipeline.region
+        if chosen.region != self._region_parameters:
+            region = chosen.region.read()
         thresholds = chosen.fusion_options(options, labels)
         self.pipeline.set_fusion(chosen.fusion or name, thresholds)
         own = chosen.max_pixels != MODEL_DEFAULT
         self.pipeline.max_pixels = chosen.max_pixels if own else max_pixels
         self._label_map, self._label_map_file = label_map, chosen.label_map
+        self.pipeline.region, self._region_parameters = region, chosen.region
 
     def _read_label_map(self, file: str) -> LabelMap:
         if file == self._label_map_file:

@@ -2,6 +2,7 @@
 
 from importlib.util import find_spec
 
+import cv2
 import numpy as np
 import pytest
 
@@ -10,9 +11,10 @@ pytest.importorskip("onnxruntime", reason="needs onnxruntime, for networks that 
 pytest.importorskip("onnx", reason="needs onnx, to write networks that see colours")
 
 import yaml
-from driven_car import CAR, LAST_ROW, STREET, Car, cells, node_parameters
+from driven_car import CAR, LAST_ROW, SHAPE, STREET, Car, cells, node_parameters
 from nav_msgs.msg import OccupancyGrid
 from node_process import LATCHED, wait_for
+from painted_model import write_model
 from panoptic_ros.msg import LabelInfo, PanopticInstances, SemanticGrid
 from sensor_msgs.msg import Image
 from visualization_msgs.msg import Marker, MarkerArray
@@ -20,16 +22,20 @@ from visualization_msgs.msg import Marker, MarkerArray
 from panoptic_ros.labels import CITYSCAPES
 
 # Sky over road, with a wall and a car.
-CAR_BOX = slice(70, LAST_ROW + 1), CAR
+CAR_PIXELS = slice(70, LAST_ROW + 1), CAR
+CAR_BOX = CAR.start, 70, CAR.stop, LAST_ROW + 1
 EVERYTHING = {7, 12, 23, 26000}
 PICTURE = STREET.copy()
-PICTURE[CAR_BOX] = CITYSCAPES.by_name["car"].color
+PICTURE[CAR_PIXELS] = CITYSCAPES.by_name["car"].color
 
 
 @pytest.fixture(scope="module")
 def node(start_node, tmp_path_factory):
-    parameters = node_parameters(tmp_path_factory.mktemp("painted"))
-    return start_node(**parameters | {"score_threshold": -1.0, "qos.reliability": "reliable"})
+    folder = tmp_path_factory.mktemp("painted")
+    parameters = node_parameters(folder) | {"score_threshold": -1.0, "qos.reliability": "reliable"}
+    # For pictures of any size.
+    weights = write_model(folder, ("rows", "columns"), CAR_BOX)
+    return start_node(**parameters | {"weights": weights})
 
 
 @pytest.fixture(scope="module")
@@ -154,12 +160,12 @@ def test_other_classes_and_values_in_the_outputs(client, labels, instances, set_
     assert shown.encoding == "32SC1"
     values = array_of(shown, np.int32)
     assert set(np.unique(values).tolist()) == {0, 100 << 16, 5 << 16 | 1}
-    assert (values[CAR_BOX] == (5 << 16 | 1)).all()
+    assert (values[CAR_PIXELS] == (5 << 16 | 1)).all()
     [instance] = client.answer_to(instances, stamp).instances
     assert (instance.id, instance.class_id) == (5 << 16 | 1, 5)
     assert (instance.class_name, instance.area) == ("vehicle", 21 * 13)
     classes = array_of(client.answer_to(semantic, stamp), np.uint8)
-    assert (classes[0, 0], classes[-1, 0], classes[CAR_BOX].max()) == (0, 100, 5)
+    assert (classes[0, 0], classes[-1, 0], classes[CAR_PIXELS].max()) == (0, 100, 5)
     info = wait_for(lambda: infos, "label info")[-1]
     assert (info.label_set, info.instance_divisor) == ("yard", 1 << 16)
     assert [(c.id, c.name, c.is_thing) for c in info.classes] == [
@@ -192,6 +198,71 @@ def test_other_classes_in_grid_and_markers(client, labels, set_inactive, tmp_pat
     assert (probability[0] > probability[1])[road].all()
     texts = {m.text.split()[0] for array in markers for m in array.markers if m.text}
     assert texts == {"vehicle"}
+
+
+def occupied(client):
+    """Return the cells in which the grid of a new frame of the street has an obstacle."""
+    return {tuple(cell) for cell in np.argwhere(cells(client.grid(STREET)) > 50).tolist()}
+
+
+def test_an_obstacle_stays_in_its_cell_where_the_networks_see_a_part_of_the_picture(
+    client, labels, instances, set_inactive
+):
+    assert client.set("class_thresholds", "car=1.0") == (True, "")
+    set_inactive()
+    whole = occupied(client)
+    assert len(whole) > 5
+    set_inactive(**{"region.x_offset": 30, "region.y_offset": 20, "region.width": 200})
+    assert occupied(client) == whole
+    assert client.set("class_thresholds", "") == (True, "")
+    stamp = client.publish(STREET)
+    values = array_of(client.answer_to(labels, stamp))
+    assert not values[:20].any()
+    assert not values[:, :30].any()
+    assert not values[:, 230:].any()
+    assert values[20:, 30:230].all()
+    # The detector of the test sees the car in the same place of whatever it is shown.
+    [instance] = client.answer_to(instances, stamp).instances
+    assert (instance.box.x_offset, instance.box.y_offset) == (CAR.start + 30, 70 + 20)
+    assert set(values[CAR_BOX[1] + 20 : CAR_BOX[3] + 20, CAR.start + 30].tolist()) == {26000}
+
+
+def test_an_obstacle_whose_foot_is_outside_is_not_placed(client, labels, set_inactive):
+    set_inactive(**{"region.height": LAST_ROW - 2})
+    assert occupied(client) == set()
+
+
+def test_the_own_vehicle_has_no_labels(client, labels, instances, set_inactive, tmp_path):
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[-8:] = mask[70:75, CAR] = 255
+    cv2.imwrite(str(tmp_path / "ego.png"), mask)
+    confidence = client.subscribe("~/confidence", Image)
+    set_inactive(**{"region.ego_mask": str(tmp_path / "ego.png")})
+    wait_for(lambda: client.publish(PICTURE) and confidence, "confidence")
+    stamp = client.publish(PICTURE)
+    values = array_of(client.answer_to(labels, stamp))
+    np.testing.assert_array_equal(values == 0, mask > 0)
+    sure = array_of(client.answer_to(confidence, stamp), np.uint8)
+    np.testing.assert_array_equal(sure == 0, mask > 0)
+    [instance] = client.answer_to(instances, stamp).instances
+    assert (instance.box.y_offset, instance.box.height, instance.area) == (75, 8, 8 * 21)
+
+
+def test_a_picture_that_does_not_hold_the_region_is_refused(client, labels, set_inactive):
+    set_inactive(**{"region.y_offset": SHAPE[0]})
+    _, _, now = client.wait_for_health(
+        lambda level, message, now: client.publish(PICTURE) and now["refused_image"] != "0"
+    )
+    assert "does not lie in a picture of 256x128" in now["last_refusal"]
+
+
+def test_an_ego_mask_that_cannot_be_read_is_refused(client, set_inactive, tmp_path):
+    assert client.transition("deactivate")
+    assert "no ego mask" in client.set("region.ego_mask", str(tmp_path / "none.png"))[1]
+    (tmp_path / "ego.png").write_text("no picture")
+    assert "cannot be read" in client.set("region.ego_mask", str(tmp_path / "ego.png"))[1]
+    assert client.transition("activate")
+    client.wait_until_heard()
 
 
 def test_a_label_map_that_cannot_be_is_refused(client, labels, set_inactive, tmp_path):
