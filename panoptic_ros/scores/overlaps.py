@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +47,17 @@ def overlaps(truth: np.ndarray, prediction: np.ndarray) -> Overlaps:
     cells, pixels = _histogram(rows, columns, len(truth_ids), len(prediction_ids), lengths)
     row, column = np.divmod(cells, len(prediction_ids))
     return Overlaps(truth_ids[row], prediction_ids[column], pixels)
+
+
+def merged(parts: Sequence[Overlaps]) -> Overlaps:
+    """Return the overlaps of several images as if they were one, side by side."""
+    truth, prediction, pixels = (
+        np.concatenate([np.zeros(0, np.int64), *(getattr(part, name) for part in parts)])
+        for name in ("truth", "prediction", "pixels")
+    )
+    pairs, index = np.unique(np.stack([truth, prediction]), axis=1, return_inverse=True)
+    sums = np.bincount(index.ravel(), pixels, pairs.shape[1]).astype(np.int64)
+    return Overlaps(pairs[0], pairs[1], sums)
 
 
 def ids_of_colors(colors: np.ndarray) -> np.ndarray:

@@ -38,7 +38,11 @@ def label_image_segments(
     Raise ValueError for a predicted class outside the label set.
     Source: cityscapesscripts/preparation/createPanopticImgs.py.
     """
-    pairs = overlaps(truth, prediction)
+    return overlap_segments(overlaps(truth, prediction), labels)
+
+
+def overlap_segments(pairs: Overlaps, labels: LabelSet) -> tuple[Overlaps, Segments, Segments]:
+    """Return what `label_image_segments` does, from the overlaps of the two label images."""
     outside = ~np.isin(class_ids(pairs.truth), labels.ids)
     pairs = Overlaps(np.where(outside, VOID, pairs.truth), pairs.prediction, pairs.pixels)
     thing_ids = labels.ids[labels.is_thing]

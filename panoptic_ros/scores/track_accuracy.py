@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,23 +16,11 @@ from trackers.eval import (
 )
 
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet
+from panoptic_ros.scores.mots import TrackSequence
 from panoptic_ros.scores.overlaps import Overlaps
 from panoptic_ros.scores.segments import VOID, Segments, label_image_segments
 
 MATCH_IOU = 0.5
-
-
-@dataclass
-class _Sequence:
-    """Hold a sequence's frames: true ids [T], track ids [P] and their mask IoU [T, P]."""
-
-    truth: list[np.ndarray] = field(default_factory=list)
-    tracks: list[np.ndarray] = field(default_factory=list)
-    similarity: list[np.ndarray] = field(default_factory=list)
-
-    @property
-    def data(self) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
-        return self.truth, self.tracks, self.similarity
 
 
 class TrackScore:
@@ -52,11 +39,11 @@ class TrackScore:
     def __init__(self, labels: LabelSet) -> None:
         self._labels = labels
         self._thing_ids = labels.ids[labels.is_thing]
-        self._sequences: list[_Sequence] = []
+        self._sequences: list[TrackSequence] = []
 
     def start_sequence(self) -> None:
         """Begin a sequence: true ids and track ids of earlier ones mean other objects."""
-        self._sequences.append(_Sequence())
+        self._sequences.append(TrackSequence())
 
     def add(self, truth: np.ndarray, prediction: np.ndarray, track_ids: Mapping[int, int]) -> None:
         """Count one frame of the sequence.

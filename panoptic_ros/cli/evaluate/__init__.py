@@ -7,10 +7,17 @@ from __future__ import annotations
 
 import argparse
 
-from panoptic_ros.cli.evaluate import dataset, files, grid, heads, predict, tracks
+from panoptic_ros.cli.evaluate import dataset, files, grid, heads, predict, tracks, video
 
 HELP = "score a model on a data set, or predictions that exist (evaluate WHAT)"
-COMMANDS = {"files": files, "grid": grid, "heads": heads, "predict": predict, "tracks": tracks}
+COMMANDS = {
+    "files": files,
+    "grid": grid,
+    "heads": heads,
+    "predict": predict,
+    "tracks": tracks,
+    "video": video,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

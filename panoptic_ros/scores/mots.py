@@ -1,0 +1,113 @@
+"""Tracks with masks, a class at a time: HOTA's family, identities, and MOTS' own metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+from trackers.eval import (
+    aggregate_clear_metrics,
+    aggregate_hota_metrics,
+    aggregate_identity_metrics,
+    compute_clear_metrics,
+    compute_hota_metrics,
+    compute_identity_metrics,
+)
+
+MATCH_IOU = 0.5
+# Result's key -> whose figure, and its name there.
+_PERCENTAGES = {
+    "hota": ("hota", "HOTA"),
+    "deta": ("hota", "DetA"),
+    "assa": ("hota", "AssA"),
+    "detre": ("hota", "DetRe"),
+    "detpr": ("hota", "DetPr"),
+    "assre": ("hota", "AssRe"),
+    "asspr": ("hota", "AssPr"),
+    "loca": ("hota", "LocA"),
+    "smotsa": ("clear", "sMOTA"),
+    "motsa": ("clear", "MOTA"),
+    "motsp": ("clear", "MOTP"),
+    "idf1": ("identity", "IDF1"),
+}
+_COUNTS = {
+    "true_positives": "CLR_TP",
+    "false_positives": "CLR_FP",
+    "false_negatives": "CLR_FN",
+    "switches": "IDSW",
+    "fragments": "Frag",
+    "mostly_tracked": "MT",
+    "mostly_lost": "ML",
+}
+
+
+@dataclass
+class TrackSequence:
+    """Hold a sequence's frames: true ids [T], track ids [P] and their similarity [T, P]."""
+
+    truth: list[np.ndarray] = field(default_factory=list)
+    tracks: list[np.ndarray] = field(default_factory=list)
+    similarity: list[np.ndarray] = field(default_factory=list)
+
+    def add_masks(
+        self,
+        truth: Sequence[tuple[int, dict]],
+        tracks: Sequence[tuple[int, dict]],
+        ignored: Sequence[dict] = (),
+    ) -> None:
+        """Count the next frame, of one class: (id, mask as pycocotools takes it) each.
+
+        ignored: regions; a track's mask that lies by more than half on them and matches no
+        object is left out.
+        """
+        masks = [mask for _, mask in tracks]
+        iou = _iou([mask for _, mask in truth], masks, is_crowd=False)
+        inside = np.zeros(len(masks))
+        if ignored and masks:
+            # Against a crowd, pycocotools divides by the first mask's own area.
+            inside = _iou(masks, [coco_mask.merge(list(ignored))], is_crowd=True)[:, 0]
+        kept = (iou > MATCH_IOU).any(axis=0) | (inside <= MATCH_IOU)
+        self.truth.append(np.array([i for i, _ in truth], np.int64))
+        self.tracks.append(np.array([i for i, _ in tracks], np.int64)[kept])
+        self.similarity.append(iou[:, kept])
+
+    @property
+    def data(self) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
+        """Return what `trackers.eval` takes."""
+        return self.truth, self.tracks, self.similarity
+
+
+def track_results(sequences: Sequence[TrackSequence]) -> dict[str, Any]:
+    """Return the scores of one class over sequences: percentages and counts.
+
+    Percentages are None where no object is in the truth. MOTSA, sMOTSA and MOTSP are CLEAR's
+    MOTA, its soft form and MOTP at mask IoU 0.5 (Voigtlaender et al. 2019, "MOTS"); for the
+    others see `TrackScore`.
+    """
+    data = [s.data for s in sequences]
+    found = {
+        "hota": aggregate_hota_metrics([compute_hota_metrics(*d) for d in data]),
+        "clear": aggregate_clear_metrics([compute_clear_metrics(*d) for d in data]),
+        "identity": aggregate_identity_metrics([compute_identity_metrics(*d) for d in data]),
+    }
+    sightings = sum(len(ids) for s in sequences for ids in s.truth)
+    objects = sum(len(np.unique(np.concatenate(s.truth))) for s in sequences if s.truth)
+    return {
+        **{
+            key: 100 * float(found[part][name]) if sightings else None
+            for key, (part, name) in _PERCENTAGES.items()
+        },
+        **{key: int(found["clear"][name]) for key, name in _COUNTS.items()},
+        "objects": objects,
+        "sightings": sightings,
+    }
+
+
+def _iou(masks: list[dict], others: list[dict], *, is_crowd: bool) -> np.ndarray:
+    """Return the IoU of each pair of masks, float64 [N, M]."""
+    if not masks or not others:
+        return np.zeros((len(masks), len(others)))
+    return np.asarray(coco_mask.iou(masks, others, [int(is_crowd)] * len(others)))
