@@ -26,6 +26,7 @@ NAMES = {
 INDIRECT = {"pydeprecate", "requests", "rich"}
 # Command -> what it names first of what it needs, or None where it runs without any extra.
 COMMANDS = {
+    "compare --data {out} --out {out}/result --systems random": "train",
     "demo --out {out}": "bags",
     "evaluate --dataset town --data {out} --out {out}/result": "train",
     "evaluate files --truth t --truth-dir {out} --prediction p --prediction-dir {out}": None,

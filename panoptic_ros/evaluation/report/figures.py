@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -88,6 +89,32 @@ def latency_histogram(milliseconds: Mapping[str, Sequence[float]]) -> str:
         axes.set(xlabel="end to end, ms (solid: p50, dashed: p95)", ylabel="frames")
         axes.yaxis.set_major_locator(MaxNLocator("auto", integer=True))
         _legend(axes, 1)
+    return drawing.svg
+
+
+def quality_against_time(points: Sequence[tuple[str, float, float | None]]) -> str:
+    """Return each system's quality over its time, its name beside it.
+
+    points: name, milliseconds, PQ 0..1; one without a quality is left out.
+    """
+    known = sorted(((100 * pq, ms, name) for name, ms, pq in points if pq is not None))
+    with _figure("scatter", 3.6) as drawing:
+        axes = drawing.figure.add_subplot()
+        axes.set(xlabel="ms per frame, median", ylabel="PQ %")
+        axes.grid(alpha=0.25)
+        axes.scatter([ms for _, ms, _ in known], [pq for pq, _, _ in known], color=_color(0))
+        axes.set_xlim(0, 1.45 * max((ms for _, ms, _ in known), default=1))
+        # Names of neighbours are moved apart: a line of text is so much of the axis.
+        low, high = axes.get_ylim()
+        line, taken = 0.07 * (high - low), -math.inf
+        for pq, ms, name in known:
+            taken = max(pq, taken + line)
+            axes.annotate(
+                name,
+                (ms, pq),
+                (ms + 0.02 * axes.get_xlim()[1], taken),
+                verticalalignment="center",
+            )
     return drawing.svg
 
 

@@ -18,7 +18,7 @@ from panoptic_ros.whole_files import write_file
 def write_report(results: Mapping[str, Any], frames: Iterable[ReportFrame], path: Path) -> None:
     """Write report.html: tables, charts and pictures, all inside the one file.
 
-    results: content of results.json, of which each part may be missing, and two more keys:
+    results: content of results.json, of which each part may be missing, and more keys, such as
     "title" and "sections" (docs/report.md); frames: the best and worst frames to show; path:
     the file, whose folder is made. Raise ValueError for a section's picture
     that is none, OSError where a file cannot be read or written.
@@ -81,7 +81,7 @@ def _facts(results: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _tables(results: Mapping[str, Any]) -> list[tables.ReportTable | None]:
-    return [make(results) for make in tables.TABLES]
+    return [*(make(results) for make in tables.TABLES), *(results.get("tables") or [])]
 
 
 def _charts(results: Mapping[str, Any]) -> list[tuple[str, Markup]]:
@@ -97,6 +97,9 @@ def _charts(results: Mapping[str, Any]) -> list[tuple[str, Markup]]:
     totals = _totals(results)
     if totals:
         charts.append(("Latency", figures.latency_histogram(totals)))
+    if results.get("scatter"):
+        chart = figures.quality_against_time(results["scatter"])
+        charts.append(("Quality against time", chart))
     if results.get("timeline"):
         charts.append(("Timeline", figures.timeline(results["timeline"])))
     return [(caption, Markup(svg)) for caption, svg in charts]
@@ -166,5 +169,9 @@ def _section(content: Mapping[str, Any]) -> dict[str, Any]:
         "pictures": [
             (p["caption"], pictures.section_picture(p["image"]))
             for p in content.get("pictures") or []
+        ],
+        "rows": [
+            {"title": title, "pictures": {n: pictures.tile(p) for n, p in row.items()}}
+            for title, row in content.get("rows") or []
         ],
     }

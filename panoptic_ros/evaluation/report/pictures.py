@@ -63,12 +63,12 @@ def extremes(
 def frame_pictures(frame: ReportFrame, labels: LabelSet) -> dict[str, str]:
     """Return the data addresses of a frame's four pictures: camera, truth, prediction, error."""
     return {
-        "camera": _jpeg(_shrunk(frame.image, _WIDTH, cv2.INTER_AREA)),
+        "camera": tile(frame.image),
         "truth": _png(_shrunk(label_colors(frame.truth, labels), _WIDTH, cv2.INTER_NEAREST)),
         "prediction": _png(
             _shrunk(label_colors(frame.prediction, labels), _WIDTH, cv2.INTER_NEAREST)
         ),
-        "error": _jpeg(_shrunk(error_picture(frame, labels), _WIDTH, cv2.INTER_AREA)),
+        "error": tile(error_picture(frame, labels)),
     }
 
 
@@ -103,6 +103,11 @@ def section_picture(image: np.ndarray | Path) -> str:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise ValueError(f"a picture is {image.dtype} {list(image.shape)}, not uint8 [H, W, 3]")
     return _png(_shrunk(image, _SECTION_WIDTH, cv2.INTER_AREA))
+
+
+def tile(image: np.ndarray) -> str:
+    """Return the data address of a small picture; image: uint8 [H, W, 3], RGB."""
+    return _jpeg(_shrunk(image, _WIDTH, cv2.INTER_AREA))
 
 
 def _matched(frame: ReportFrame, labels: LabelSet) -> np.ndarray:

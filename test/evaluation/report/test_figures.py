@@ -147,3 +147,21 @@ def test_a_timeline_shows_what_there_is():
 def test_a_timeline_of_refused_frames_only():
     svg = figures.timeline([{"time": 0.0, "milliseconds": None, "refused": "why"}])
     assert "lines: refused" in svg
+
+
+def test_quality_over_time_names_each_system_and_leaves_out_what_has_none():
+    svg = figures.quality_against_time(
+        [
+            ("town", 600.0, 0.466),
+            ("fast", 150.0, 0.45),
+            ("shared", 400.0, 0.46),
+            ("none", 1.0, None),
+        ]
+    )
+    for name in ("town", "fast", "shared", "PQ %", "ms per frame, median"):
+        assert f">{name}<" in svg
+    assert ">none<" not in svg
+    # Names of neighbours do not lie on one another: a line of 9 points is 11 high.
+    heights = [float(y) for y in re.findall(r' y="(\S+)"[^>]*>(?:town|fast|shared)<', svg)]
+    assert len(heights) == 3
+    assert min(a - b for a, b in itertools.pairwise(sorted(heights, reverse=True))) > 9

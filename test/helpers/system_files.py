@@ -1,0 +1,33 @@
+"""Systems of random weights and a data set of a few frames to compare them on."""
+
+import yaml
+from model_file import write as write_model
+from street_files import SIZE, write_cityscapes
+
+NETWORK = {
+    "name": "shared_panoptic",
+    "num_classes": 19,
+    "num_things": 8,
+    "fpn_channels": 32,
+    "semantic": {"name": "deformable_subnet", "channels": 32},
+    "instances": {"name": "yolact", "channels": 32, "detections": 5},
+}
+
+
+def write(folder, frames):
+    """Write data/ and three model files, quick, shared and absent; return the files."""
+    write_cityscapes(folder / "data", frames)
+    sides = {"short_side": SIZE[0], "long_side": SIZE[1]}
+    shared = {
+        "label_set": "cityscapes",
+        "network": {"weights": "random", "architecture": NETWORK, **sides},
+        "fusion": "panoptic_fpn",
+    }
+    absent = {**shared, "network": {"weights": "./nowhere"}}
+    # Two networks and a head.
+    files = [write_model(folder / "quick.yaml", fusion="stack")]
+    for name, content in (("shared", shared), ("absent", absent)):
+        file = folder / f"{name}.yaml"
+        file.write_text(yaml.safe_dump(content))
+        files.append(file)
+    return [str(file) for file in files]
