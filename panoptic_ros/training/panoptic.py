@@ -16,7 +16,7 @@ from panoptic_ros.fusion.stack import stack
 from panoptic_ros.labels import LabelSet, label_set
 from panoptic_ros.model.shared_predictor import SharedPredictor
 from panoptic_ros.networks import SharedPanopticNetwork, build
-from panoptic_ros.networks.panoptic.shared import RegionHead
+from panoptic_ros.networks.panoptic.shared import RegionHead, SharedOutput
 from panoptic_ros.prediction import PanopticPrediction
 from panoptic_ros.scores.panoptic_quality import PanopticQuality
 from panoptic_ros.scores.segments import label_image_segments
@@ -28,6 +28,7 @@ from panoptic_ros.training.semantic import validation_frames
 from panoptic_ros.training.settings import AugmentationConfig, TrainingConfig
 from panoptic_ros.training.targets import instance_target, semantic_target
 from panoptic_ros.training.task import Task, Trainee
+from panoptic_ros.training.upsnet_loss import DROPPED, panoptic_loss
 from panoptic_ros.training.warm_start import warm_start
 from panoptic_ros.visualization import colorize
 
@@ -40,7 +41,8 @@ class PanopticConfig(TrainingConfig):
     """Add the losses' weights and the sampling to the common settings.
 
     semantic_weight, instance_weight: of the cross-entropy and of all the instances' losses,
-    as the system's paper has them, >= 0; the others as in `SemanticConfig` and
+    as the system's paper has them, >= 0; panoptic_weight: of UPSNet's loss (`upsnet_loss`), 0:
+    it is not computed, for Mask R-CNN only; the others as in `SemanticConfig` and
     `InstanceConfig` (regions: of Mask R-CNN only); stuff_area_limit: of the merge that PQ is
     validated with, pixels.
     """
@@ -48,6 +50,7 @@ class PanopticConfig(TrainingConfig):
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     semantic_weight: float = 1.0
     instance_weight: float = 1.0
+    panoptic_weight: float = 0.0
     largest_class_weight: float = 10.0
     hard_fraction: float = 1.0
     min_area: int = 40
@@ -57,7 +60,7 @@ class PanopticConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("semantic_weight", "instance_weight"):
+        for name in ("semantic_weight", "instance_weight", "panoptic_weight"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be >= 0")
 
@@ -68,12 +71,17 @@ class PanopticTrainee(Trainee):
     network: SharedPanopticNetwork
 
     def __init__(
-        self, network: SharedPanopticNetwork, class_weight: Tensor, config: PanopticConfig
+        self,
+        network: SharedPanopticNetwork,
+        class_weight: Tensor,
+        is_thing: Tensor,
+        config: PanopticConfig,
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
         self.config = config
         self.register_buffer("class_weight", class_weight)
+        self.register_buffer("is_thing", is_thing, persistent=False)
         if isinstance(network.instances, RegionHead):
             network.instances.roi_heads.fg_bg_sampler.batch_size_per_image = config.regions
 
@@ -89,7 +97,32 @@ class PanopticTrainee(Trainee):
             logits, channels, self.class_weight, self.config.hard_fraction
         )
         instances = {k: self.config.instance_weight * v for k, v in output.losses.items()}
-        return {"cross_entropy": self.config.semantic_weight * semantic, **instances}
+        losses = {"cross_entropy": self.config.semantic_weight * semantic, **instances}
+        if self.config.panoptic_weight:
+            panoptic = self._panoptic(output, channels, targets)
+            losses["panoptic"] = self.config.panoptic_weight * panoptic
+        return losses
+
+    def _panoptic(
+        self, output: SharedOutput, channels: Tensor, targets: list[dict[str, Tensor]]
+    ) -> Tensor:
+        """Return UPSNet's loss, the mean over the images."""
+        size = (int(channels.shape[1]), int(channels.shape[2]))
+        masks = self.network.instances.true_masks(output.features, targets, size)
+        losses = [
+            panoptic_loss(
+                logits.float(),
+                mask.float(),
+                target,
+                truth,
+                self.is_thing,
+                torch.rand(len(mask), device=mask.device) >= DROPPED,
+            )
+            for logits, mask, target, truth in zip(
+                output.logits, masks, targets, channels, strict=True
+            )
+        ]
+        return torch.stack(losses).mean()
 
 
 class PanopticTask(Task):
@@ -117,8 +150,13 @@ class PanopticTask(Task):
             config.seed,
         )
         self.notes = warm_start(network, config.initialize, self.samples)
+        if config.panoptic_weight and not isinstance(network.instances, RegionHead):
+            raise ValueError("panoptic_weight needs architecture.instances.name mask_rcnn")
         self.trainee = PanopticTrainee(
-            network, class_weights(pixels, config.largest_class_weight), config
+            network,
+            class_weights(pixels, config.largest_class_weight),
+            torch.from_numpy(self.labels.is_thing),
+            config,
         )
         self._val = val
         self._options = FusionOptions(stuff_area_limit=config.stuff_area_limit)

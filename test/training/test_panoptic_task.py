@@ -122,7 +122,27 @@ def test_another_architecture_is_refused(make_task, tmp_path):
         PanopticTask(config, frames, frames)
 
 
-@pytest.mark.parametrize("name", ["semantic_weight", "instance_weight"])
+def test_upsnet_s_loss_has_its_weight_and_trains_both_heads(make_task):
+    task = make_task(REGIONS, panoptic_weight=0.5, semantic_weight=0.0, instance_weight=0.0)
+    batch = task.collate([task.samples[0], task.samples[1]])
+    plain = make_task(REGIONS, panoptic_weight=1.0)
+    torch.manual_seed(1)
+    losses = task.trainee.train()(batch)
+    torch.manual_seed(1)
+    whole = plain.trainee.train()(batch)
+    assert losses["panoptic"].item() == pytest.approx(0.5 * whole["panoptic"].item(), rel=1e-4)
+    sum(losses.values()).backward()
+    network = task.trainee.network
+    heads = [network.semantic, network.instances.roi_heads.mask_head]
+    assert all(p.grad.abs().sum() > 0 for head in heads for p in head.parameters() if p.ndim > 1)
+
+
+def test_upsnet_s_loss_needs_masks_of_boxes(make_task):
+    with pytest.raises(ValueError, match="panoptic_weight needs architecture"):
+        make_task(ONE_STAGE, panoptic_weight=0.5)
+
+
+@pytest.mark.parametrize("name", ["semantic_weight", "instance_weight", "panoptic_weight"])
 def test_negative_weights_are_refused(name):
     with pytest.raises(ValueError, match=f"{name} is -1"):
         PanopticConfig(architecture={}, **{name: -1.0})

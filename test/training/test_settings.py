@@ -1,9 +1,20 @@
-import pytest
+import argparse
+import shlex
+from pathlib import Path
 
+import pytest
+import torch
+
+from panoptic_ros.cli import train as cli_train
+from panoptic_ros.model.config import load_model_config
+from panoptic_ros.networks import build
 from panoptic_ros.resources import share_dir
+from panoptic_ros.training.frozen import FrozenConfig
 from panoptic_ros.training.runs import CONFIGS
 from panoptic_ros.training.semantic import SemanticConfig
 from panoptic_ros.training.settings import plain, read
+
+SYSTEMS = sorted(f.stem for f in (share_dir() / "config" / "systems").glob("*.yaml"))
 
 
 @pytest.fixture
@@ -15,7 +26,7 @@ def file(tmp_path):
 
 @pytest.mark.parametrize("kind", sorted(CONFIGS))
 def test_the_packaged_settings_are_read(kind):
-    frozen = ["semantic=a", "instance=b"] if kind == "head" else []
+    frozen = ["semantic=a", "instance=b"] if issubclass(CONFIGS[kind], FrozenConfig) else []
     path = share_dir() / "config" / "training" / f"{kind}.yaml"
     config = read(CONFIGS[kind], path, frozen)
     assert config.steps > 0
@@ -99,3 +110,32 @@ def test_a_setting_that_has_no_default_is_asked_for(tmp_path):
     path.write_text("steps: 3\n")
     with pytest.raises(ValueError, match="architecture is missing"):
         read(SemanticConfig, path)
+
+
+def documented():
+    """Return the training commands of docs/systems.md, as their words."""
+    text = (Path(__file__).parents[2] / "docs" / "systems.md").read_text().replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line.startswith("python -m panoptic_ros train")]
+    return [shlex.split(line)[3:] for line in lines]
+
+
+@pytest.mark.parametrize("words", documented(), ids=lambda words: words[words.index("--run") + 1])
+def test_the_commands_of_each_system_hold(words):
+    parser = argparse.ArgumentParser()
+    cli_train.add_arguments(parser)
+    args = parser.parse_args(words[1:])
+    path = share_dir() / "config" / "training" / f"{args.kind}.yaml"
+    config = read(CONFIGS[args.kind], path, args.overrides)
+    with torch.device("meta"):
+        build(config.architecture)
+    # What it leaves is what a system's model file names, and what it starts from is there.
+    named = {
+        part.weights.removeprefix(f"{share_dir()}/")
+        for system in SYSTEMS
+        for model in [load_model_config(share_dir() / "config" / "systems" / f"{system}.yaml")]
+        for part in (model.network, model.head)
+        if part
+    }
+    assert str(args.output).replace("OUT", "weights") in named
+    start = config.initialize or getattr(config, "network", "")
+    assert start.replace("OUT", "weights") in {*named, "weights/town/instance"}

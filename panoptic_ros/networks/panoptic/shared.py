@@ -40,12 +40,13 @@ class SharedOutput:
     logits: float [B, C, h, w] of all classes; instances: per image boxes [N, 4] (xyxy
     pixels), labels [N] (1.. in the order of the thing classes), scores [N] and masks
     [N, M, M] (probabilities in the box's frame), empty in training mode; losses: of the
-    instances, in training mode.
+    instances, in training mode; features: the pyramid, by level.
     """
 
     logits: Tensor
     instances: list[dict[str, Tensor]]
     losses: dict[str, Tensor]
+    features: dict[str, Tensor]
 
 
 class RegionHead(nn.Module):
@@ -77,6 +78,20 @@ class RegionHead(nn.Module):
         for instances in found:
             instances["masks"] = instances["masks"][:, 0]
         return found, {**rpn_losses, **losses}
+
+    def true_masks(
+        self, features: Mapping[str, Tensor], targets: list[Target], size: tuple[int, int]
+    ) -> list[Tensor]:
+        """Return the mask head's logits of true instances, their own class's, [N, M, M] each.
+
+        targets: boxes [N, 4] (xyxy pixels) and labels [N] of each image; size: the images'.
+        """
+        boxes = [target["boxes"] for target in targets]
+        regions = self.roi_heads.mask_roi_pool(dict(features), boxes, [size] * len(boxes))
+        logits = self.roi_heads.mask_predictor(self.roi_heads.mask_head(regions))
+        labels = torch.cat([target["labels"] for target in targets])
+        of_class = logits[torch.arange(len(labels), device=labels.device), labels]
+        return list(of_class.split([len(b) for b in boxes]))
 
     def foreground(
         self, features: Sequence[Tensor], found: list[dict[str, Tensor]]
@@ -219,7 +234,7 @@ class SharedPanopticNetwork(nn.Module):
         """
         features = self.features(images)
         found, losses = self.instances(images, features, targets)
-        return SharedOutput(self.logits(features, found, targets), found, losses)
+        return SharedOutput(self.logits(features, found, targets), found, losses, features)
 
     def features(self, images: Tensor) -> dict[str, Tensor]:
         """Return the pyramid of images as `forward` takes them, by level."""
