@@ -108,7 +108,10 @@ class DatasetRun:
             broken = self._score_missing(frames, state)
             scored = [f for f in frames if f.name in state.records]
             records = [state.records[f.name] for f in scored]
-        scores = [FrameScores.from_json(r["scores"]) for r in records]
+        try:
+            scores = [FrameScores.from_json(r["scores"]) for r in records]
+        except (KeyError, TypeError) as error:
+            raise state.broken(error) from error
         for name, writer in self._writers.items():
             writer.finish([r["annotations"][name] for r in records])
         for place, (_, export) in self._exports.items():

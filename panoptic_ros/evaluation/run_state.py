@@ -64,15 +64,18 @@ class RunState:
             return {}
         try:
             first, *others = map(json.loads, lines)
-            before = first["settings"]
-            records = {entry["name"]: entry["record"] for entry in others}
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{self.path} is not an evaluation's state ({error}); choose another --out or "
-                "delete it"
-            ) from error
+            before = dict(first["settings"])
+            records = {entry["name"]: dict(entry["record"]) for entry in others}
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise self.broken(error) from error
         self._check(before, settings)
         return records
+
+    def broken(self, error: Exception) -> ValueError:
+        """Return the error to raise where the file's content is not what an evaluation writes."""
+        return ValueError(
+            f"{self.path} is not an evaluation's state ({error}); choose another --out or delete it"
+        )
 
     def _check(self, before: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
         changed = [

@@ -9,6 +9,8 @@ import numpy as np
 
 from panoptic_ros.messages.refusal import ImageRefused
 
+# Metres. What no sensor measures would overflow on its way to the grid.
+FARTHEST = 1e6
 # sensor_msgs/PointField's numbers for floating-point types -> their size in bytes.
 _FLOATS = {7: 4, 8: 8}
 
@@ -34,7 +36,9 @@ class PointCloud(Protocol):
 
 
 def decode_points(msg: PointCloud) -> np.ndarray:
-    """Return the finite points of a cloud as float32 [N, 3], x, y, z in the cloud's frame.
+    """Return the points of a cloud as float32 [N, 3], x, y, z in the cloud's frame, metres.
+
+    Those that are not finite, or beyond FARTHEST, are left out.
 
     Rows may be padded. Where `data` holds exactly the points, `row_step` says nothing new and
     is not read: some drivers leave it at 0, or give the size of the whole cloud.
@@ -56,7 +60,7 @@ def decode_points(msg: PointCloud) -> np.ndarray:
                 (height, width), f"{order}f{size}", msg.data, offset, strides=(row, step)
             )
             points[:, axis] = values.ravel()
-    return points[np.isfinite(points).all(axis=1)]
+    return points[(np.abs(points) <= FARTHEST).all(axis=1)]
 
 
 def _place(msg: PointCloud, name: str) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from panoptic_ros.messages.clouds import FARTHEST
 from panoptic_ros.messages.images import MAX_PIXELS, RawImage, check_pixels, unpadded_rows
 from panoptic_ros.messages.refusal import ImageRefused
 
@@ -14,9 +15,9 @@ _UNITS = {"32FC1": ("f4", 1.0), "16UC1": ("u2", 1e-3), "mono16": ("u2", 1e-3)}
 def decode_depth(msg: RawImage, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Return a depth image as float32 [H, W], metres, 0 where there is no depth.
 
-    32FC1 holds metres (not finite: none), 16UC1 and mono16 millimetres (0: none), of either
-    byte order. Raise ImageRefused for another encoding, zero size or more than max_pixels, or
-    wrong step or length of data.
+    32FC1 holds metres (not finite, or beyond FARTHEST: none), 16UC1 and mono16 millimetres (0:
+    none), of either byte order. Raise ImageRefused for another encoding, zero size or more than
+    max_pixels, or wrong step or length of data.
     """
     if msg.encoding not in _UNITS:
         raise ImageRefused(
@@ -31,5 +32,5 @@ def decode_depth(msg: RawImage, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     # A signalling NaN is no depth either, and nothing to be told of on stderr.
     with np.errstate(invalid="ignore"):
         depth = np.ascontiguousarray(rows).view(dtype).astype(np.float32) * np.float32(metres)
-    depth[~(np.isfinite(depth) & (depth > 0))] = 0
+    depth[~((depth > 0) & (depth <= FARTHEST))] = 0
     return depth

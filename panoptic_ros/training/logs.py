@@ -91,17 +91,23 @@ class _Table:
     """A CSV file whose columns may become more."""
 
     def __init__(self, path: Path, last_step: int) -> None:
-        """Go on with a file after a step; a last row that a kill left incomplete is dropped."""
+        """Go on with a file after a step; a last row that a kill left incomplete is dropped.
+
+        Raise ValueError that names a file that is no such table.
+        """
         self._path = path
         self._columns = ["step"]
         self._rows: list[dict[str, str]] = []
         if not path.exists():
             return
         whole, _, _ = path.read_text(encoding="utf-8", errors="replace").rpartition("\n")
-        for row in csv.DictReader(io.StringIO(whole)):
-            self._columns = [key for key in row if key]
-            if (row.get("step") or "").isdigit() and int(row["step"]) <= last_step:
-                self._rows.append({key: row[key] or "" for key in self._columns})
+        try:
+            for row in csv.DictReader(io.StringIO(whole)):
+                self._columns = [key for key in row if key]
+                if (row.get("step") or "").isdigit() and int(row["step"]) <= last_step:
+                    self._rows.append({key: row[key] or "" for key in self._columns})
+        except (csv.Error, ValueError) as error:
+            raise ValueError(f"{path} is no table of a training ({error}); remove it") from error
         self._rewrite()
 
     def add(self, row: dict[str, str]) -> None:

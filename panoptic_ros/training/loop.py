@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -21,10 +22,11 @@ from torch.utils.data import DataLoader
 from panoptic_ros.training.logs import TrainingLog
 from panoptic_ros.training.settings import OptimizerConfig, TrainingConfig
 from panoptic_ros.training.task import Task, Trainee
-from panoptic_ros.training.train_state import load_state, save_state
+from panoptic_ros.training.train_state import LAST, load_state, save_state
 
 # fp16's loss scale halves at each of them; from 2^16 this many leave it at 1.
 UNUSABLE_LIMIT = 16
+_LONGEST_REASON = 400
 # Of a training that ends by the clock: more than any will see.
 ENDLESS_STEPS = 1 << 40
 
@@ -60,7 +62,8 @@ def train(task: Task, run: Path) -> Outcome:
 
     A step's samples, learning rate and random numbers depend on its number alone, so an
     interrupted and resumed training equals one that was never interrupted. With
-    `minutes`, the learning rate and the end depend on the clock.
+    `minutes`, the learning rate and the end depend on the clock. Raise ValueError where the
+    checkpoint is of other settings.
     """
     config = task.config
     accelerator = _accelerator(task)
@@ -69,13 +72,11 @@ def train(task: Task, run: Path) -> Outcome:
         raise ValueError(f"batch_size {config.batch_size} is no multiple of {processes} processes")
     state = load_state(run)
     optimizer = make_optimizer(task.trainee, config.optimizer)
-    first, seconds = 0, 0.0
+    first, seconds, best = 0, 0.0, None
     if state is not None:
-        task.trainee.load_state_dict(state["trainee"])
-        optimizer.load_state_dict(state["optimizer"])
-        first = state["step"] if config.minutes else min(state["step"], config.steps)
-        seconds = state.get("seconds", 0.0)
-    best = Best(**state["best"]) if state is not None and state.get("best") else None
+        first, seconds, best = _restore(state, task.trainee, optimizer, run)
+    if not config.minutes:
+        first = min(first, config.steps)
     loader = _loader(task, first)
     trainee, optimizer, loader = accelerator.prepare(task.trainee, optimizer, loader)
     if accelerator.scaler is not None and state is not None:
@@ -99,6 +100,29 @@ def train(task: Task, run: Path) -> Outcome:
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return outcome
+
+
+def _restore(
+    state: Mapping[str, Any], trainee: Trainee, optimizer: torch.optim.Optimizer, run: Path
+) -> tuple[int, float, Best | None]:
+    """Load a run's state; return its step, its seconds and the best one before it.
+
+    Raise ValueError where it is of another training.
+    """
+    try:
+        trainee.load_state_dict(state["trainee"])
+        optimizer.load_state_dict(state["optimizer"])
+        best = Best(**state["best"]) if state.get("best") else None
+        if not (isinstance(state["step"], int) and state["step"] >= 0):
+            raise ValueError(f"its step is {state['step']!r}")
+        return state["step"], float(state.get("seconds", 0.0)), best
+    # What a state of other settings, or none at all, makes of torch.
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:_LONGEST_REASON]
+        raise ValueError(
+            f"{run / LAST} is not of a training with these settings ({type(error).__name__}: "
+            f"{reason}); choose another --run, or remove it to start anew"
+        ) from error
 
 
 class Schedule:

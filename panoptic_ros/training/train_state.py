@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,9 @@ def load_state(run: Path) -> dict[str, Any] | None:
         return None
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # of a damaged file torch raises whatever its bytes lead to
         raise ValueError(
             f"{path} is no readable training state ({error}); remove it to start anew"
         ) from error

@@ -49,7 +49,17 @@ def test_two_at_once_are_refused(tmp_path):
         RunState(tmp_path, SETTINGS)
 
 
-@pytest.mark.parametrize("content", [b"no json\n", b"[1]\n", b'{"other": 1}\n'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"no json\n",
+        b"[1]\n",
+        b'{"other": 1}\n',
+        b'{"settings": 5}\n',
+        b"[" * 100_000 + b"\n",
+        b'{"settings": {}}\n{"name": "a", "record": 1}\n',
+    ],
+)
 def test_another_file_is_refused_and_left_alone(tmp_path, content):
     (tmp_path / "frames.jsonl").write_bytes(content)
     with pytest.raises(ValueError, match=r"frames\.jsonl is not an evaluation's state"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -49,7 +49,9 @@ def serving(site: Site) -> Iterator[Site]:
             if site.etag:
                 self.send_header("ETag", site.etag)
             self.end_headers()
-            self.wfile.write(body[: site.cut_after or None])
+            # Whoever asked may have been killed.
+            with suppress(ConnectionError):
+                self.wfile.write(body[: site.cut_after or None])
 
         def _begin(self) -> int:
             wanted = self.headers.get("Range")

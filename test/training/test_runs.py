@@ -15,7 +15,7 @@ from waiting import wait_for
 from panoptic_ros.checkpoints import load, read_side_file
 from panoptic_ros.resources import share_dir
 from panoptic_ros.training.runs import start
-from panoptic_ros.training.train_state import LAST, load_state
+from panoptic_ros.training.train_state import LAST, load_state, save_state
 
 HERE = Path(__file__).parent
 SMALL = [
@@ -30,6 +30,14 @@ SMALL = [
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return toy.write(tmp_path_factory.mktemp("toy"), frames=4)
+
+
+@pytest.fixture(scope="module")
+def first_state(data, tmp_path_factory):
+    """Return the state of a training after its first step."""
+    run = tmp_path_factory.mktemp("first")
+    _start(data, run, [*SMALL, "steps=1"])
+    return load_state(run)
 
 
 def _config(kind):
@@ -83,6 +91,30 @@ def test_the_side_file_names_the_initial_weights(data, tmp_path):
     initial = read_side_file(tmp_path / "next" / "out")["initial"]
     assert initial["sha256"] == read_side_file(tmp_path / "first" / "out")["sha256"]
     assert initial["initial"]["origin"] == "mobilenet.safetensors"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"trainee": {}},
+        {"optimizer": "text"},
+        {"step": -1},
+        {"step": "2"},
+        {"seconds": "soon"},
+        {"best": {"a": 1}},
+    ],
+)
+def test_a_state_of_other_settings_is_named(data, tmp_path, change, first_state):
+    save_state(tmp_path, first_state | change)
+    with pytest.raises(ValueError, match=r"last\.pt is not of a training with these settings"):
+        _start(data, tmp_path, [*SMALL, "steps=2"])
+
+
+def test_a_state_of_another_network_is_named(data, tmp_path, first_state):
+    save_state(tmp_path, first_state)
+    other = ["architecture.decoder_channels=16", *SMALL[1:], "steps=2"]
+    with pytest.raises(ValueError, match=r"RuntimeError: .*size mismatch.*choose another --run"):
+        _start(data, tmp_path, other)
 
 
 def _command(data, run, steps):
