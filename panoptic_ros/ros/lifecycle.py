@@ -6,26 +6,35 @@ import contextlib
 import ctypes
 import gc
 import itertools
-from collections.abc import Callable
+import time
+import weakref
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
 from dataclasses import replace
+from threading import Thread
 from typing import Any
 
 import torch
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from std_srvs.srv import SetBool, Trigger
 
 from panoptic_ros.messages.refusal import one_line
 from panoptic_ros.ros.diagnostics import Reporter, Status
 from panoptic_ros.ros.parameter_spec import declare, updated
 from panoptic_ros.ros.parameters import Parameters
+from panoptic_ros.ros.served_model import ServedModel
 from panoptic_ros.ros.session import MEMORY_ADVICE, Session
 from panoptic_ros.stream.health import HealthMonitor
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 # `cleanup` waits this long for the current frame; a hanging network may never return.
 CLEANUP_SECONDS = 0.5
+# So long a new model's answer waits for the frame that the old one has in work.
+FREE_SECONDS = 5.0
 
 Transition = Callable[["PanopticNode", LifecycleState], TransitionCallbackReturn]
 
@@ -67,6 +76,11 @@ class PanopticNode(LifecycleNode):
         self._track_ids = itertools.count(1)
         self._callback_errors = HealthMonitor((), ("callback",))
         self.add_on_set_parameters_callback(self._on_parameters)
+        self._is_loading = False
+        self.create_service(SetBool, "~/pause", self._on_pause)
+        # Alone in its group, so that nothing waits for it, and in one that does not exclude itself.
+        group = ReentrantCallbackGroup()
+        self.create_service(Trigger, "~/load_model", self._on_load_model, callback_group=group)
         self._reporter = Reporter(self, self._status)
         if self._settings.autostart:
             # On a steady clock: simulated time may not run yet.
@@ -191,6 +205,61 @@ class PanopticNode(LifecycleNode):
             del ended, session
             _free_memory()
 
+    # ---- services
+
+    def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        if self.session is None or self._state != "active":
+            response.message = f"the node is {self._state}: configure and activate it first"
+            return response
+        self.session.rest(request.data)
+        response.success = True
+        response.message = "paused: frames are dropped" if request.data else "active"
+        return response
+
+    async def _on_load_model(
+        self, request: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
+        """Load what `weights` names beside the model in use, which answers frames meanwhile."""
+        session, chosen = self.session, self._settings
+        if session is None:
+            response.message = f"the node is {self._state}: configure loads the model"
+        elif self._is_loading:
+            response.message = "a model is being loaded: wait until it is"
+        else:
+            self._is_loading = True
+            try:
+                response.message = await self._switched(session, chosen)
+                response.success = True
+            except Exception as error:
+                response.message = one_line(f"{chosen.weights} is not loaded: {error}")
+                self.get_logger().error(f"{response.message}; {session.weights} stays in use")
+                self.set_parameters([Parameter("weights", value=session.weights)])
+            finally:
+                self._is_loading = False
+        return response
+
+    async def _switched(self, session: Session, chosen: Parameters) -> str:
+        """Load a model, let it take over, free the old one; return what happened."""
+        # A daemon, as the worker: nothing waits for it where the process has to end.
+        loaded: Future[ServedModel] = Future()
+        Thread(target=_load, args=(chosen, loaded), name="loading", daemon=True).start()
+        while not loaded.done():
+            await _Turn()
+        model = loaded.result()
+        if self.session is not session:
+            raise RuntimeError("the node was cleaned up meanwhile")
+        old, old_weights = weakref.ref(session.pipeline), session.weights
+        session.take_over(model)
+        # The frame in work ends with the old one.
+        deadline = time.monotonic() + FREE_SECONDS
+        while old() is not None and time.monotonic() < deadline:
+            gc.collect()
+            await _Turn()
+        _free_memory()
+        words = f"{model.weights} has taken over from {old_weights}"
+        self.get_logger().info(words)
+        return words
+
     # ---- parameters and health
 
     def _on_parameters(self, changed: list[Parameter]) -> SetParametersResult:
@@ -221,6 +290,25 @@ class PanopticNode(LifecycleNode):
             busy=max(ending, default=0.0),
             callbacks=self._callback_errors.snapshot().counts["callback"],
         )
+
+
+class _Turn:
+    """Awaited, let the executor do something else."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield
+
+
+def _load(chosen: Parameters, loaded: Future[ServedModel]) -> None:
+    try:
+        loaded.set_result(ServedModel(chosen))
+    except torch.cuda.OutOfMemoryError as error:
+        loaded.set_exception(RuntimeError(f"{error}; {MEMORY_ADVICE}"))
+    except (OSError, RuntimeError, ValueError) as error:
+        loaded.set_exception(error)
+    # The service has to answer, whatever a library raises.
+    except BaseException as error:
+        loaded.set_exception(RuntimeError(f"{type(error).__name__}: {error}"))
 
 
 def _free_memory() -> None:

@@ -239,8 +239,8 @@ class Parameters:
     )
     weights: str = parameter(
         "town",
-        "Model: NAME of config/models/NAME.yaml, or the path of such a file.",
-        Change.UNCONFIGURED,
+        "Model: NAME of config/models/NAME.yaml, or the path of such a file. Loaded by configure, "
+        "and by the service ~/load_model.",
         pattern=r".*\S.*",
         allowed="a name or a path",
     )
@@ -261,6 +261,13 @@ class Parameters:
     )
     qos: QosParameters = field(
         default_factory=QosParameters, metadata=group("The image subscription.", Change.NOT_ACTIVE)
+    )
+    max_rate: float = number(
+        0.0,
+        0.0,
+        1000.0,
+        "Most frames in a second, of which the others are dropped before they are decoded; 0.0: "
+        "as many as can be.",
     )
     stall_timeout: float = number(
         10.0,

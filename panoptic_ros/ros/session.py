@@ -6,7 +6,7 @@ import math
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,17 +16,18 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
-from panoptic_ros.label_map import LabelMap
 from panoptic_ros.messages import ImageRefused, decode_compressed
 from panoptic_ros.messages.refusal import one_line
 from panoptic_ros.output_messages import Answer
-from panoptic_ros.pipeline import ImageUnfit, PanopticPipeline, PanopticResult, fusion_or_stack
+from panoptic_ros.pipeline import ImageUnfit, PanopticPipeline, PanopticResult
 from panoptic_ros.ros.conversions import image_to_rgb
 from panoptic_ros.ros.diagnostics import KINDS, STAGES, STAMP_KINDS, FrameStatus, Status
 from panoptic_ros.ros.ground import Ground
 from panoptic_ros.ros.outputs import Outputs
-from panoptic_ros.ros.parameters import MODEL_DEFAULT, Parameters, RegionParameters
+from panoptic_ros.ros.parameters import Parameters
+from panoptic_ros.ros.served_model import ServedModel
 from panoptic_ros.stream.health import HealthMonitor
+from panoptic_ros.stream.rate_cap import RateCap
 from panoptic_ros.stream.stamps import SequenceGaps, StampMonitor, nanoseconds
 from panoptic_ros.stream.worker import NewestFrameWorker
 
@@ -79,22 +80,14 @@ class Session:
     ) -> None:
         chosen = settings()
         self._node, self._settings = node, settings
-        self.pipeline = PanopticPipeline.load(chosen.weights, device=chosen.device)
-        # What the model file asks for, where the parameters leave the choice to it.
-        self._model = (
-            self.pipeline.fusion_name,
-            self.pipeline.options,
-            self.pipeline.max_pixels,
-        )
-        self._label_map, self._label_map_file = LabelMap.identity(self.pipeline.labels), ""
-        self._region_parameters = RegionParameters()
-        fusion = fusion_or_stack(chosen.fusion, self.pipeline.head, chosen.weights)
-        self.use(replace(chosen, fusion=fusion))
+        self._model = ServedModel(chosen)
         self._outputs = Outputs(node)
         self._tell_of_absent_outputs()
         self._ground = Ground(node, self._outputs, settings, track_ids)
         self.health = HealthMonitor(STAGES, (*KINDS, *STAMP_KINDS, "lost"), _FAULTS)
         self._stamps = StampMonitor()
+        self._rate = RateCap()
+        self.is_resting = False
         self._gaps = SequenceGaps()
         self._missing = self._reported = self._lost = 0
         self._subscription: Subscription | None = None
@@ -105,16 +98,26 @@ class Session:
             "inference", self._work, self._on_error
         )
 
+    @property
+    def pipeline(self) -> PanopticPipeline:
+        """The networks that the next frame meets."""
+        return self._model.pipeline
+
+    @property
+    def weights(self) -> str:
+        """The value of the parameter `weights` that the model in use was loaded by."""
+        return self._model.weights
+
     # ---- as the node says
 
     def start(self) -> None:
         """Subscribe to the camera and the ground's inputs, without a memory of earlier frames."""
-        encoding = self._settings().labels_encoding
-        self._outputs.publish_infos(self._label_map.labels, self.pipeline.options, encoding)
+        self._publish_infos()
         self._ground.start(self.pipeline.labels, self.pipeline.region)
         self._stamps.reset()
         self.health.restart()
         self._size = ""
+        self.is_resting = False
         self._since = self._last_arrival = time.monotonic()
         self.worker.resume()
         self._subscription = self._subscribe()
@@ -146,32 +149,30 @@ class Session:
 
     def use(self, chosen: Parameters) -> None:
         """Do as the parameters say from the next frame on; raise ValueError if impossible."""
-        name, options, max_pixels = self._model
-        labels = self.pipeline.labels
-        label_map = self._read_label_map(chosen.label_map)
-        chosen.check_outputs(label_map.labels)
-        region = self.pipeline.region
-        if chosen.region != self._region_parameters:
-            region = chosen.region.read()
-        thresholds = chosen.fusion_options(options, labels)
-        self.pipeline.set_fusion(chosen.fusion or name, thresholds)
-        own = chosen.max_pixels != MODEL_DEFAULT
-        self.pipeline.max_pixels = chosen.max_pixels if own else max_pixels
-        self._label_map, self._label_map_file = label_map, chosen.label_map
-        self.pipeline.region, self._region_parameters = region, chosen.region
+        self._model.use(chosen)
 
-    def _read_label_map(self, file: str) -> LabelMap:
-        if file == self._label_map_file:
-            return self._label_map
-        labels = self.pipeline.labels
-        return LabelMap.read(file, labels) if file else LabelMap.identity(labels)
+    def take_over(self, model: ServedModel) -> None:
+        """Work with another model from the next frame on; raise ValueError if impossible."""
+        # The parameters may have changed while it was loaded.
+        model.use(self._settings())
+        old, self._model = self._model, model
+        self._publish_infos()
+        if self._subscription is not None and old.pipeline.labels != model.pipeline.labels:
+            self._ground.pause()
+            self._ground.start(model.pipeline.labels, model.pipeline.region)
+
+    def rest(self, is_resting: bool) -> None:
+        """Drop frames before anything is computed of them, or go on."""
+        self.is_resting = is_resting
+        if is_resting:
+            self.worker.slot.drop_waiting()
 
     def status(self, state: str) -> Status:
         """Return a snapshot; called in the reporter's thread."""
         topic = self._node.resolve_topic_name("image")
         now = time.monotonic()
         return Status(
-            state,
+            "paused" if self.is_resting and state == "active" else state,
             weights=self.pipeline.name,
             device=_device_name(self.pipeline.device),
             fusion=self.pipeline.fusion_name,
@@ -190,6 +191,10 @@ class Session:
             ),
             ground=self._ground.status(),
         )
+
+    def _publish_infos(self) -> None:
+        model, encoding = self._model, self._settings().labels_encoding
+        self._outputs.publish_infos(model.label_map.labels, model.pipeline.options, encoding)
 
     def _tell_of_absent_outputs(self) -> None:
         enabled = self._settings().outputs
@@ -262,6 +267,9 @@ class Session:
             return
         if newest is not None and stamp_ns <= newest:
             self._note_order(stamp_ns, newest)
+        if self.is_resting or not self._rate.admits(self._last_arrival, self._settings().max_rate):
+            self.worker.slot.drop_arrival()
+            return
         self.worker.offer(_Frame(message, stamp_ns, self._last_arrival))
 
     def _note_order(self, stamp_ns: int, newest: int) -> None:
@@ -277,32 +285,37 @@ class Session:
 
     def _work(self, frame: _Frame) -> Callable[[], None]:
         """Run the pipeline on a frame; return what publishes the answer."""
-        taken = time.monotonic()
-        image = self._decode(frame.message)
+        taken, model = time.monotonic(), self._model
+        image = self._decode(frame.message, model.pipeline.max_pixels)
         decoded = time.monotonic()
-        result = self._infer(image)
+        result = self._infer(image, model)
         times = {
             "wait": taken - frame.arrival,
             "decode": decoded - taken,
             **{name: result.timings[name] / 1e3 for name in ("semantic", "instances", "fusion")},
             "inference": time.monotonic() - decoded,
         }
-        return lambda: self._publish(frame, image, result, times)
+        return lambda: self._publish(frame, image, result, model, times)
 
-    def _decode(self, message: Any) -> np.ndarray:
+    def _decode(self, message: Any, max_pixels: int) -> np.ndarray:
         for kind, decode in _INPUTS.values():
             if isinstance(message, kind):
-                return decode(message, self.pipeline.max_pixels)
+                return decode(message, max_pixels)
         raise TypeError(f"no decoder for {type(message).__name__}")
 
-    def _infer(self, image: np.ndarray) -> PanopticResult:
+    def _infer(self, image: np.ndarray, model: ServedModel) -> PanopticResult:
         try:
-            return self.pipeline.run(image)
+            return model.pipeline.run(image)
         except ImageUnfit as error:
             raise ImageRefused(str(error)) from error
 
     def _publish(
-        self, frame: _Frame, image: np.ndarray, result: PanopticResult, times: dict[str, float]
+        self,
+        frame: _Frame,
+        image: np.ndarray,
+        result: PanopticResult,
+        model: ServedModel,
+        times: dict[str, float],
     ) -> None:
         start = time.monotonic()
         self._note_size(f"{image.shape[1]}x{image.shape[0]}")
@@ -311,8 +324,8 @@ class Session:
             frame.message.header,
             image,
             result,
-            self.pipeline.labels,
-            self._label_map.only(self.pipeline.options.classes),
+            model.pipeline.labels,
+            model.label_map.only(model.pipeline.options.classes),
             settings.labels_encoding,
         )
         self._outputs.publish(answer, settings.outputs)

@@ -14,7 +14,7 @@ T = TypeVar("T")
 class FrameCounts:
     """Count frames since the node's start: frames_in = out + dropped + refused + waiting.
 
-    dropped: replaced by a newer frame, or overtaken by `FrameSlot.close`.
+    dropped: replaced by a newer frame, overtaken by `FrameSlot.close`, or not wanted at all.
     waiting: 0..2, the frame in the slot and the frame in work.
     """
 
@@ -83,6 +83,12 @@ class FrameSlot(Generic[T]):
         with self._condition:
             self._counted["frames_in"] += 1
             self._counted["refused"] += 1
+
+    def drop_arrival(self) -> None:
+        """Count a frame that is dropped before it reaches the slot."""
+        with self._condition:
+            self._counted["frames_in"] += 1
+            self._counted["dropped"] += 1
 
     def drop_waiting(self) -> None:
         """Drop the frame that waits, if one does."""

@@ -210,7 +210,6 @@ def test_outputs_are_switched_while_active(client, outputs):
         ("mask_threshold", 1.0, "]0, 1["),
         ("fusion", "heuristic", "'stack'"),
         ("outputs.color", "yes", "type"),
-        ("weights", "random", "deactivate and clean up first"),
         ("device", "cuda:1", "deactivate and clean up first"),
         ("image_transport", "compressed", "deactivate first"),
         ("qos.depth", 7, "deactivate first"),

@@ -1,6 +1,8 @@
 """One active node that sees colours: what users choose of classes, outputs, pictures and rates."""
 
+import time
 from importlib.util import find_spec
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,11 +15,13 @@ pytest.importorskip("onnx", reason="needs onnx, to write networks that see colou
 import yaml
 from driven_car import CAR, LAST_ROW, SHAPE, STREET, Car, cells, node_parameters
 from nav_msgs.msg import OccupancyGrid
-from node_process import LATCHED, wait_for
+from node_process import LATCHED, counts, wait_for
 from painted_model import write_model
 from panoptic_ros.msg import LabelInfo, PanopticInstances, SemanticGrid
 from sensor_msgs.msg import Image
+from std_srvs.srv import SetBool, Trigger
 from visualization_msgs.msg import Marker, MarkerArray
+from waiting import TIMEOUT
 
 from panoptic_ros.labels import CITYSCAPES
 
@@ -70,6 +74,13 @@ YARD = {
 
 def array_of(message, dtype=np.uint16):
     return np.frombuffer(message.data, dtype).reshape(message.height, message.width)
+
+
+def publish(client, number):
+    """Publish the picture several times, not faster than the node takes it."""
+    for _ in range(number):
+        client.publish(PICTURE)
+        time.sleep(0.05)
 
 
 def values_of(client, labels):
@@ -288,3 +299,105 @@ def test_outputs_whose_messages_are_not_installed_are_absent_and_said_to_be(node
     topics = {name for name, _ in client.node.get_topic_names_and_types()}
     assert "/panoptic/labels" in topics
     assert not topics & {f"/panoptic/{n}" for n in ("detections", "detections_3d", "vision_info")}
+
+
+@pytest.fixture(scope="module")
+def call(client):
+    """Return a function that calls one of the node's services."""
+    clients = {
+        name: client.node.create_client(kind, f"/panoptic/{name}")
+        for name, kind in {"pause": SetBool, "load_model": Trigger}.items()
+    }
+
+    def call(name, **request):
+        assert clients[name].wait_for_service(TIMEOUT)
+        answer = clients[name].call_async(clients[name].srv_type.Request(**request))
+        wait_for(answer.done, f"~/{name}")
+        return answer.result().success, answer.result().message
+
+    return call
+
+
+def test_a_paused_node_drops_frames_until_it_is_to_go_on(client, labels, call):
+    values_of(client, labels)
+    assert call("pause", data=True) == (True, "paused: frames are dropped")
+    _, _, health = client.wait_for_health(lambda level, message, now: now["state"] == "paused")
+    before = counts(health)
+    publish(client, 5)
+    found = counts(
+        client.wait_for_health(
+            lambda level, message, now: int(now["frames_dropped"]) >= before["dropped"] + 5
+        )[2]
+    )
+    assert found["out"] == before["out"]
+    assert call("pause", data=False) == (True, "active")
+    assert values_of(client, labels) == EVERYTHING
+
+
+def test_an_inactive_node_cannot_be_paused_and_an_active_one_begins_unpaused(client, labels, call):
+    assert call("pause", data=True)[0]
+    assert client.transition("deactivate")
+    successful, message = call("pause", data=True)
+    assert not successful
+    assert "activate it first" in message
+    assert client.transition("activate")
+    client.wait_until_heard()
+    assert values_of(client, labels) == EVERYTHING
+
+
+def test_the_rate_is_capped_and_every_frame_accounted_for(client, labels):
+    assert client.set("max_rate", 0.5) == (True, "")
+    before = counts(client.health()[2])
+    publish(client, 10)
+
+    def settled(level, message, now):
+        found = counts(now)
+        return found["in"] >= before["in"] + 10 and not found["waiting"]
+
+    found = counts(client.wait_for_health(settled)[2])
+    assert found["out"] - before["out"] <= 2
+    assert found["dropped"] - before["dropped"] >= 8
+    assert client.set("max_rate", 0.0) == (True, "")
+    assert values_of(client, labels) == EVERYTHING
+
+
+def test_another_model_takes_over_between_frames(client, labels, instances, call, tmp_path):
+    """It sees the car somewhere else."""
+    old = client.get("weights")
+    other = write_model(tmp_path, ("rows", "columns"), (10, 20, 30, 40))
+    other = str(Path(other).rename(tmp_path / "other.yaml"))
+    assert client.set("weights", other) == (True, "")
+    # Nothing is loaded before the service is called.
+    assert client.health()[2]["weights"] == "painted"
+    assert call("load_model") == (True, f"{other} has taken over from {old}")
+    [instance] = client.answer_to(instances, client.publish(PICTURE)).instances
+    assert (instance.box.x_offset, instance.box.y_offset) == (10, 20)
+    assert client.health()[2]["weights"] == "other"
+    assert client.set("weights", old) == (True, "")
+    assert call("load_model")[0]
+    assert values_of(client, labels) == EVERYTHING
+
+
+@pytest.mark.parametrize("fault", ["no model file", "semantic.onnx"])
+def test_a_bad_model_changes_nothing(client, labels, call, tmp_path, fault):
+    old = client.get("weights")
+    bad = str(tmp_path / "bad.yaml")
+    if fault == "semantic.onnx":
+        bad = write_model(tmp_path, ("rows", "columns"), (10, 20, 30, 40))
+        (tmp_path / "semantic.onnx").write_bytes(b"no graph")
+    assert client.set("weights", bad) == (True, "")
+    successful, message = call("load_model")
+    assert not successful
+    assert fault in message
+    assert client.get("weights") == old
+    assert values_of(client, labels) == EVERYTHING
+
+
+def test_an_unconfigured_node_has_no_model_to_switch(client, labels, call):
+    assert client.transition("deactivate")
+    assert client.transition("cleanup")
+    assert call("load_model") == (False, "the node is unconfigured: configure loads the model")
+    assert client.transition("configure")
+    assert client.transition("activate")
+    client.wait_until_heard()
+    assert values_of(client, labels) == EVERYTHING

@@ -140,7 +140,8 @@ def test_impossible_values(changes, words):
         ("qos.depth", 1, ("unconfigured", "inactive")),
         ("ground.timeout", 0.5, ("unconfigured", "inactive")),
         ("image_transport", "compressed", ("unconfigured", "inactive")),
-        ("weights", "random", ("unconfigured",)),
+        ("weights", "random", ("unconfigured", "inactive", "active", "configuring")),
+        ("max_rate", 5.0, ("unconfigured", "inactive", "active", "configuring")),
         ("device", "cpu", ("unconfigured",)),
         ("autostart", False, ()),
     ],
@@ -155,7 +156,7 @@ def test_states_in_which_a_parameter_can_change(name, value, allowed, state):
 
 
 def test_setting_the_value_that_is_there_is_always_possible():
-    assert updated(Parameters(), {"weights": "town"}, "active") == Parameters()
+    assert updated(Parameters(), {"device": "auto"}, "active") == Parameters()
 
 
 def test_every_threshold_of_the_merge_is_a_parameter():

@@ -145,3 +145,12 @@ def test_every_frame_is_accounted_for_at_any_time(slot):
     assert last.waiting == 0
     assert last.frames_in == 2000 == last.out + last.dropped + last.refused
     assert min(last.out, last.dropped, last.refused) > 0
+
+
+def test_an_arrival_that_is_not_wanted_counts_as_dropped():
+    slot = FrameSlot()
+    slot.open()
+    slot.put("first")
+    slot.drop_arrival()
+    assert slot.counts() == FrameCounts(frames_in=2, dropped=1)
+    assert slot.take() == "first"

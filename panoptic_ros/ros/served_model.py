@@ -1,0 +1,46 @@
+"""A loaded model, and what the parameters make of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from panoptic_ros.label_map import LabelMap
+from panoptic_ros.pipeline import PanopticPipeline, fusion_or_stack
+from panoptic_ros.ros.parameters import MODEL_DEFAULT, Parameters, RegionParameters
+
+
+class ServedModel:
+    """Load the networks that the parameters name; raise OSError, RuntimeError or ValueError.
+
+    weights: the parameter's value that it was loaded by; label_map: to the outputs' classes.
+    """
+
+    def __init__(self, chosen: Parameters) -> None:
+        self.weights = chosen.weights
+        self.pipeline = PanopticPipeline.load(chosen.weights, device=chosen.device)
+        # What the model file asks for, where the parameters leave the choice to it.
+        self._own = self.pipeline.fusion_name, self.pipeline.options, self.pipeline.max_pixels
+        self.label_map, self._label_map_file = LabelMap.identity(self.pipeline.labels), ""
+        self._region = RegionParameters()
+        fusion = fusion_or_stack(chosen.fusion, self.pipeline.head, chosen.weights)
+        self.use(replace(chosen, fusion=fusion))
+
+    def use(self, chosen: Parameters) -> None:
+        """Do as the parameters say from the next frame on; raise ValueError if impossible."""
+        pipeline, (fusion, options, max_pixels) = self.pipeline, self._own
+        label_map, region = self._read_label_map(chosen.label_map), pipeline.region
+        chosen.check_outputs(label_map.labels)
+        if chosen.region != self._region:
+            region = chosen.region.read()
+        thresholds = chosen.fusion_options(options, pipeline.labels)
+        pipeline.set_fusion(chosen.fusion or fusion, thresholds)
+        own = chosen.max_pixels != MODEL_DEFAULT
+        pipeline.max_pixels = chosen.max_pixels if own else max_pixels
+        pipeline.region, self._region = region, chosen.region
+        self.label_map, self._label_map_file = label_map, chosen.label_map
+
+    def _read_label_map(self, file: str) -> LabelMap:
+        if file == self._label_map_file:
+            return self.label_map
+        labels = self.pipeline.labels
+        return LabelMap.read(file, labels) if file else LabelMap.identity(labels)
