@@ -59,8 +59,9 @@ def falling_ranks(
     """
     if not crops:
         return np.zeros(0, np.int64)
-    channels = _channels(ranking, candidates)
-    scores = ranking(occupied(ranking, candidates, crops, image_size)[None])[0].softmax(0)
+    channels = _channels(ranking.class_ids, candidates)
+    seen = occupied(ranking.class_ids, candidates, crops, image_size)
+    scores = ranking(seen[None])[0].softmax(0)
     ranks = []
     for channel, crop in zip(channels, crops, strict=True):
         x0, y0, x1, y1 = crop.box
@@ -71,28 +72,26 @@ def falling_ranks(
 
 
 def occupied(
-    ranking: SpatialRanking,
+    class_ids: Sequence[int],
     candidates: Candidates,
     crops: Sequence[MaskCrop],
     image_size: tuple[int, int],
 ) -> Tensor:
     """Return where instances of each class are, 0 or 1: what the module sees, float [K, H, W].
 
-    Raise ValueError for a class without a channel.
+    class_ids: the class of each channel. Raise ValueError for a class without one.
     """
-    device = next(ranking.parameters()).device
-    found = torch.zeros((len(ranking.class_ids), *image_size), device=device)
-    for channel, crop in zip(_channels(ranking, candidates), crops, strict=True):
+    found = torch.zeros((len(class_ids), *image_size), device=candidates.masks.device)
+    for channel, crop in zip(_channels(class_ids, candidates), crops, strict=True):
         x0, y0, x1, y1 = crop.box
         found[channel, y0:y1, x0:x1].masked_fill_(crop.mask, 1)
     return found
 
 
-def _channels(ranking: SpatialRanking, candidates: Candidates) -> list[int]:
-    known = {class_id: i for i, class_id in enumerate(ranking.class_ids)}
+def _channels(class_ids: Sequence[int], candidates: Candidates) -> list[int]:
+    known = {class_id: i for i, class_id in enumerate(class_ids)}
     if unknown := set(candidates.class_ids.tolist()) - set(known):
         raise ValueError(
-            f"the ranking module has no channel for classes {sorted(unknown)}; "
-            f"it has {ranking.class_ids}"
+            f"the ranking module has no channel for classes {sorted(unknown)}; it has {class_ids}"
         )
     return [known[class_id] for class_id in candidates.class_ids.tolist()]

@@ -51,17 +51,17 @@ class RankingTrainee(Trainee):
 class RankingSamples(Dataset):
     """Give frames by sample number: where instances are, and who is in front.
 
-    frames: numbers of frames with instances.
+    frames: numbers of frames with instances; class_ids: the module's channels.
     """
 
     def __init__(
-        self, inputs: HeadInputs, frames: Sequence[int], ranking: SpatialRanking, seed: int
+        self, inputs: HeadInputs, frames: Sequence[int], class_ids: Sequence[int], seed: int
     ) -> None:
         if not frames:
             raise ValueError("the frozen networks find no instance in the training frames")
         self._inputs = inputs
         self._frames = frames
-        self._ranking = ranking
+        self._class_ids = class_ids
         self._order = Order(np.ones(len(frames)), seed)
 
     def __getitem__(self, sample: int) -> Sample:
@@ -72,10 +72,10 @@ class RankingSamples(Dataset):
         frame = self._frames[self._order[sample]]
         semantic, found, truth = self._inputs.frame(frame, CPU)
         crops = detector_masks(semantic, found, FusionOptions())
-        seen = occupied(self._ranking, found, crops, semantic.image_size)
+        seen = occupied(self._class_ids, found, crops, semantic.image_size)
         target = torch.full(truth.shape, IGNORE)
         classes = torch.from_numpy(class_ids(truth).astype(np.int64))
-        for channel, class_id in enumerate(self._ranking.class_ids):
+        for channel, class_id in enumerate(self._class_ids):
             target[classes == class_id] = channel
         return seen, target.masked_fill_(~seen.any(0), IGNORE)
 
@@ -105,7 +105,7 @@ class RankingTask(Task):
         folders, trained_for = predict_once(config, self.labels, splits, run)
         self.notes |= trained_for
         inputs, self._val = (HeadInputs(folders[s], splits[s], self.labels, 0) for s in splits)
-        self.samples = RankingSamples(inputs, _numbers(inputs), ranking, config.seed)
+        self.samples = RankingSamples(inputs, _numbers(inputs), ranking.class_ids, config.seed)
 
     def collate(self, samples: list[Sample]) -> list[Sample]:
         """Return the samples: sizes may differ."""
