@@ -38,7 +38,7 @@ PUBLISHED: Mapping[str, PublishedSystem] = {
         stuff=62.7,
     ),
     "degeus": PublishedSystem(
-        "ResNet-50, 512 x 1024", "de Geus et al., arXiv 1902.02678", pq=45.9, milliseconds=590
+        "-", "de Geus et al., arXiv 1902.02678, input 512 x 1024", pq=45.9, milliseconds=590
     ),
     "aunet": PublishedSystem(
         "ResNet-101",

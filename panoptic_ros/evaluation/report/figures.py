@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,8 @@ _INK = "#010203"
 # After Okabe and Ito's palette, which everyone can tell apart; the blue is lighter than theirs,
 # to be seen on black as well as on white.
 _COLORS = ("#3d8fd1", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
+# Not as many as colours, so that both together tell more apart.
+_MARKS = "os^DvPX"
 _WIDTH = 4.8  # inches; narrow enough that the text can be read on a phone
 _STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -93,28 +94,20 @@ def latency_histogram(milliseconds: Mapping[str, Sequence[float]]) -> str:
 
 
 def quality_against_time(points: Sequence[tuple[str, float, float | None]]) -> str:
-    """Return each system's quality over its time, its name beside it.
+    """Return each system's quality over its time, with a mark of its own.
 
     points: name, milliseconds, PQ 0..1; one without a quality is left out.
     """
-    known = sorted(((100 * pq, ms, name) for name, ms, pq in points if pq is not None))
+    known = [(name, ms, 100 * pq) for name, ms, pq in points if pq is not None]
     with _figure("scatter", 3.6) as drawing:
         axes = drawing.figure.add_subplot()
+        for i, (name, ms, pq) in enumerate(known):
+            mark = _MARKS[i % len(_MARKS)]
+            axes.plot(ms, pq, mark, color=_color(i), markersize=8, linestyle="", label=name)
         axes.set(xlabel="ms per frame, median", ylabel="PQ %")
+        axes.set_xlim(left=0)
         axes.grid(alpha=0.25)
-        axes.scatter([ms for _, ms, _ in known], [pq for pq, _, _ in known], color=_color(0))
-        axes.set_xlim(0, 1.45 * max((ms for _, ms, _ in known), default=1))
-        # Names of neighbours are moved apart: a line of text is so much of the axis.
-        low, high = axes.get_ylim()
-        line, taken = 0.07 * (high - low), -math.inf
-        for pq, ms, name in known:
-            taken = max(pq, taken + line)
-            axes.annotate(
-                name,
-                (ms, pq),
-                (ms + 0.02 * axes.get_xlim()[1], taken),
-                verticalalignment="center",
-            )
+        _legend(axes, len(known))
     return drawing.svg
 
 
