@@ -18,6 +18,8 @@ from panoptic_ros.bags.storage import Ros1Bag, Storage, Topic
 from panoptic_ros.documents import parse_yaml
 
 METADATA = "metadata.yaml"
+# Of a file, on every file system.
+_LONGEST_NAME = 255
 # PyYAML reads about 100 kB a second; a topic takes less than one.
 _MOST_METADATA_BYTES = 1 << 20
 _ROS1_MAGIC = b"#ROSBAG V"
@@ -159,16 +161,15 @@ class Recording:
         """Return the bag's files in order."""
         names = information.get("relative_file_paths")
         names = names if isinstance(names, list) else []
-        named = [self.path / Path(n).name for n in names if isinstance(n, str) and Path(n).name]
-        present = []
-        for file in named:
-            if file.is_file():
-                present.append(file)
-            else:
-                self.problems.append(f"{file} is missing")
+        named = [Path(n).name for n in names if isinstance(n, str) and Path(n).name]
+        # Not asked for by their names, which may be none that a file can have.
+        there = {file.name: file for file in self.path.iterdir() if file.is_file()}
+        present = [there[name] for name in named if name in there]
+        self.problems += [
+            f"{self.path / n[:_LONGEST_NAME]} is missing" for n in named if n not in there
+        ]
         if not present:
-            known = (*_STORAGES, ".bag")
-            present = [f for f in self.path.iterdir() if _suffix(f) in known and f.is_file()]
+            present = [f for f in there.values() if _suffix(f) in (*_STORAGES, ".bag")]
             present.sort(key=_natural)
         return present
 
@@ -215,4 +216,4 @@ def _suffix(path: Path) -> str:
 
 def _natural(path: Path) -> list[int | str]:
     """Return a key by which drive_10 comes after drive_9."""
-    return [int(t) if t.isdigit() else t for t in re.split(r"(\d+)", path.name)]
+    return [int(t) if t.isdecimal() else t for t in re.split(r"(\d+)", path.name)]

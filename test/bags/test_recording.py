@@ -367,6 +367,8 @@ ALIASES = "a0: &a0 [x, x]\n" + "\n".join(
 ENTRIES = [
     "relative_file_paths: null",
     "relative_file_paths: [null, 7, [a], {b: c}]",
+    f"relative_file_paths: [{'a' * 5000}]",
+    'relative_file_paths: ["\\0"]',
     "topics_with_message_count: null",
     "topics_with_message_count: [null, 7, {message_count: 3}]",
     "topics_with_message_count: [{topic_metadata: {name: [/words]}, message_count: many}]",
@@ -388,7 +390,7 @@ ENTRIES = [
         ALIASES.replace("[x, x]", "{x: 1}") + "\nrosbag2_bagfile_information: {<<: *a11}",
         "x: " + "y" * (1 << 21),
     ],
-    ids=range(15),
+    ids=range(17),
 )
 def test_metadata_of_any_content_leaves_the_files_readable(tmp_path, content):
     bag = words(tmp_path / "bag")

@@ -54,7 +54,7 @@ def test_a_limit_of_pixels():
 
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_metres_and_where_there_are_none(order):
-    values = np.array([[1.5, np.nan, np.inf], [-1, 0, 80.25]], order + "f4")
+    values = np.array([[1.5, np.nan, np.inf], [-1, 1e30, 80.25]], order + "f4")
     np.testing.assert_array_equal(
         decode_depth(message(values, "32FC1")), np.float32([[1.5, 0, 0], [0, 0, 80.25]])
     )

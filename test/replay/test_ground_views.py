@@ -1,6 +1,8 @@
 import math
 import re
+from types import SimpleNamespace
 
+import hostile
 import numpy as np
 import pytest
 from made_bags import (
@@ -20,7 +22,8 @@ from made_bags import (
 )
 from rosbags.rosbag2 import StoragePlugin
 
-from panoptic_ros.bags import BagReader
+from panoptic_ros.bags import BagMessage, BagReader, Entry, stamp_ns
+from panoptic_ros.bags.storage import Topic
 from panoptic_ros.geometry.poses import optical_pose
 from panoptic_ros.replay.ground_views import GroundViews
 
@@ -152,3 +155,82 @@ def test_points_are_of_base_link_at_the_frames_stamp(view):
     assert missing == []
     # The car has come 1 m further until they were measured.
     np.testing.assert_allclose(found.points, [[4.0, 0.0, 1.0]], rtol=1e-6)
+
+
+# ---- what cannot be right
+
+
+class OpenedBag:
+    """Stand in for BagReader: messages (topic, type, log time, message) that are decoded."""
+
+    def __init__(self, messages):
+        self.problems = []
+        self.kinds = {topic: kind for topic, kind, _, _ in messages}
+        self._messages = {
+            Entry(Topic(topic, kind), time, 0, number): message
+            for number, (topic, kind, time, message) in enumerate(messages)
+        }
+
+    def topics_of(self, *kinds):
+        return sorted(topic for topic, kind in self.kinds.items() if kind in kinds)
+
+    def entries(self, topics):
+        return [entry for entry in self._messages if entry.topic.name in topics]
+
+    def messages(self, topics):
+        return [self.read(entry) for entry in self.entries(topics)]
+
+    def read(self, entry):
+        return BagMessage(entry, entry.topic.kind, b"", self._messages[entry])
+
+    def stamp(self, entry):
+        return stamp_ns(self._messages[entry].header)
+
+
+TOPICS = {
+    "image": CAMERA,
+    "camera_info": INFO,
+    "depth_camera_info": "/depth/camera_info",
+    "points": "/points",
+    "depth": "/depth/image",
+    "odom": "/odom",
+    "tf": "/tf",
+}
+
+
+def frame_messages(time, names, damage):
+    """Return a frame's messages, of each topic; damage: a name's message in place of the right."""
+    found = []
+    for name in names:
+        make = getattr(hostile, name.removeprefix("depth_") if "info" in name else name)
+        message, kind = damage.get(name) or make(time), hostile.TYPES[name]
+        if name == "tf":
+            message, kind = SimpleNamespace(transforms=[message]), "tf2_msgs/msg/TFMessage"
+        found.append((TOPICS[name], kind, time, message))
+    return found
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("beside", [("depth", "depth_camera_info"), ("points",)])
+def test_any_damage_in_a_bag_leaves_a_view_or_a_reason(beside):
+    """Each kind of damage, in a bag of its own between two frames that are right."""
+    names = ("image", "camera_info", "odom", "tf", *beside)
+    for topic, kind in (k for k in hostile.KINDS if k[0] in names[1:]):
+        for number in range(10):
+            times = [START + i * STEP for i in range(3)]
+            damaged = hostile.damaged(topic, kind, hostile.Draw(7, number), times[1])
+            messages = [
+                m
+                for t in times
+                for m in frame_messages(t, names, {topic: damaged} if t == times[1] else {})
+            ]
+            bag = OpenedBag(messages)
+            views = GroundViews(bag, CAMERA)
+            for frame in bag.messages({CAMERA}):
+                view = views.at(frame, hostile.SHAPE)
+                if view is None:
+                    assert views.missing(), (topic, kind, number)
+                    continue
+                assert np.isfinite(view.base_from_optical).all(), (topic, kind, number)
+                assert view.depth is None or np.isfinite(view.depth).all(), (topic, kind, number)
+                assert view.points is None or np.isfinite(view.points).all(), (topic, kind, number)
