@@ -21,6 +21,7 @@ import torch
 import torchvision
 from results import Result
 
+from panoptic_ros.cores import usable_cores
 from panoptic_ros.pipeline import torch_device
 from panoptic_ros.whole_files import write_file, write_json
 
@@ -124,7 +125,7 @@ def _machine(device: torch.device) -> dict[str, Any]:
     is_cuda = device.type == "cuda"
     return {
         "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
+        "cores": usable_cores(),
         "torch_threads": torch.get_num_threads(),
         "load": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from panoptic_ros.cores import usable_cores
 from panoptic_ros.fusion import HEADS, FusionOptions, make_strategy, possible
 from panoptic_ros.image_region import ImageRegion
 from panoptic_ros.labels import LabelSet
@@ -127,6 +128,7 @@ class PanopticPipeline:
         device: str = "auto",
         fusion: str | None = None,
         options: FusionOptions | None = None,
+        engine: str | None = None,
     ) -> PanopticPipeline:
         """Build the networks of a model configuration and load their weights.
 
@@ -134,9 +136,13 @@ class PanopticPipeline:
         device: auto (CUDA where there is one), cuda, cuda:N or cpu.
         fusion, options: None takes the model's own, or stack, with a warning, where the
         model's own needs a head and it has none.
+        engine: what runs the networks (model/engines/); None takes the model's own.
         Raise FileNotFoundError or ValueError that names the file at fault, or the device.
         """
+        # torch knows of no quota; whoever has set fewer threads keeps them.
+        torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
         config = load_model_config(weights)
+        config = replace(config, engine=engine or config.engine)
         networks, head = build_predictors(config, torch_device(device))
         return cls(
             networks,

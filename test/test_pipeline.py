@@ -181,3 +181,14 @@ def test_the_gpu_gives_what_the_cpu_gives(pipeline):
     on_gpu = PanopticPipeline.load("random", device="cuda")
     same = on_gpu(IMAGE).labels == pipeline(IMAGE).labels
     assert same.mean() > 0.99
+
+
+def test_torch_takes_no_more_threads_than_the_process_has_cores(tmp_path, monkeypatch):
+    threads = torch.get_num_threads()
+    monkeypatch.setattr("panoptic_ros.pipeline.usable_cores", lambda: 1)
+    try:
+        torch.set_num_threads(3)
+        PanopticPipeline.load(str(write(tmp_path / "small.yaml")), device="cpu")
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(threads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -15,6 +16,7 @@ from panoptic_ros import checkpoints
 from panoptic_ros.checkpoints import advice
 from panoptic_ros.documents import named
 from panoptic_ros.model.config import RANDOM, ModelConfig, NetworkConfig
+from panoptic_ros.model.engines import EAGER, run_by, runtime_of
 from panoptic_ros.model.predictors import (
     InstancePredictor,
     PanopticPredictor,
@@ -44,9 +46,12 @@ def build_predictors(
     A head that was trained for other networks is left out, with a warning.
     Raise FileNotFoundError for missing weights, with the command that fetches them where
     there is one; ValueError where weights are damaged, are another kind of network, or know
-    other classes than the model's label set.
+    other classes than the model's label set, or where the engine cannot run them.
     """
     networks = build_networks(config, device)
+    if config.engine != EAGER and not _foreign(config):
+        where = f"model {config.name!r}, engine {config.engine}"
+        networks = named(where, lambda: run_by(config.engine, networks, _key(config)))
     if config.head is None:
         return networks, None
     head = cast(MergeNetwork, _network(config, "head", device, PanopticHead, SpatialRanking))
@@ -59,6 +64,19 @@ def build_predictors(
             f"{among}, label set {config.labels.name!r} has {sorted(things)} among {known}"
         )
     return networks, head if _suits(config) else None
+
+
+def _foreign(config: ModelConfig) -> bool:
+    """Say whether all of a model's networks are ONNX files, which have a runtime of their own."""
+    entries = (config.semantic, config.instances, config.network)
+    return all(is_onnx(entry.weights) for entry in entries if entry is not None)
+
+
+def _key(config: ModelConfig) -> str:
+    """Return what tells a model's networks, trained or not, from all others."""
+    entries = (config.semantic, config.instances, config.network)
+    untrained = [e.architecture for e in entries if e is not None]
+    return json.dumps([identities(config), config.seed, untrained], sort_keys=True)
 
 
 def identities(config: ModelConfig) -> dict[str, str]:
@@ -162,7 +180,17 @@ def _onnx(
     description = load_description(Path(entry.weights), task)
     sides = (entry.short_side, entry.long_side)
     where = f"model {config.name!r}, {part}"
-    return named(where, lambda: make(description, config.labels, torch.device(device), *sides))
+    chosen = torch.device(device)
+    return named(
+        where,
+        lambda: make(
+            description,
+            config.labels,
+            chosen,
+            *sides,
+            runtime=runtime_of(config.engine, chosen),
+        ),
+    )
 
 
 def is_onnx(weights: str) -> bool:

@@ -16,6 +16,8 @@ from panoptic_ros.labels import LabelSet, label_set
 from panoptic_ros.messages.images import MAX_PIXELS
 
 RANDOM = "random"
+# What can run the networks (model/engines/).
+ENGINES = ("eager", "onnx", "openvino", "compile", "auto")
 # Files of other projects' checkpoints.
 CHECKPOINTS = (".pt", ".pth", ".pkl", ".ckpt", ".bin", ".safetensors")
 
@@ -56,7 +58,7 @@ class ModelConfig:
 
     Two networks of their own, semantic and instances, or one with a shared backbone, network;
     name: the file's; weights are absolute paths, or `random`; seed: of random weights;
-    max_pixels: larger images are refused.
+    max_pixels: larger images are refused; engine: what runs the networks, see `model.engines`.
     """
 
     name: str
@@ -69,6 +71,7 @@ class ModelConfig:
     options: FusionOptions = field(default_factory=FusionOptions)
     seed: int = 0
     max_pixels: int = MAX_PIXELS
+    engine: str = "eager"
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class _File:
     options: FusionOptions | None = None
     seed: int = 0
     max_pixels: int = MAX_PIXELS
+    engine: str = "eager"
 
     def __post_init__(self) -> None:
         halves = [part for part in (self.semantic, self.instances) if part is not None]
@@ -112,6 +116,8 @@ def load_model_config(model: str | Path) -> ModelConfig:
 
     if raw.fusion not in STRATEGIES:
         raise ValueError(f"{file}: fusion is {raw.fusion!r}; known: {', '.join(STRATEGIES)}")
+    if raw.engine not in ENGINES:
+        raise ValueError(f"{file}: engine is {raw.engine!r}; known: {', '.join(ENGINES)}")
     if raw.max_pixels < 1:
         raise ValueError(f"{file}: max_pixels is {raw.max_pixels}; it must be at least 1")
     return ModelConfig(
@@ -125,6 +131,7 @@ def load_model_config(model: str | Path) -> ModelConfig:
         options=raw.options or FusionOptions(),
         seed=raw.seed,
         max_pixels=raw.max_pixels,
+        engine=raw.engine,
     )
 
 

@@ -6,22 +6,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
-
 from panoptic_ros import checkpoints
 from panoptic_ros.model.build import build_networks, identities
 from panoptic_ros.model.config import RANDOM, ModelConfig, NetworkConfig
-from panoptic_ros.model.onnx.writer import SUFFIXES, Size, check, describe, write_graph, write_yaml
-from panoptic_ros.model.predictors import (
-    InstancePredictor,
-    PanopticPredictor,
-    SemanticPredictor,
-    SeparatePredictors,
+from panoptic_ros.model.onnx.writer import (
+    SUFFIXES,
+    Size,
+    check,
+    describe,
+    static,
+    write_graph,
+    write_yaml,
 )
-from panoptic_ros.model.shared_predictor import SharedPredictor
-from panoptic_ros.networks.panoptic.shared import STRIDE
-from panoptic_ros.networks.semantic.deformable_subnet import DeformableSubnet
-from panoptic_ros.networks.static import StaticSeparate, StaticShared
 
 
 def export(config: ModelConfig, folder: Path, form: str = "onnx", size: Size | None = None) -> Path:
@@ -36,39 +32,16 @@ def export(config: ModelConfig, folder: Path, form: str = "onnx", size: Size | N
     """
     networks = build_networks(config, "cpu")
     size = size or _size(config)
-    module, class_ids = static(networks, size)
+    module, things = static(networks, size)
     folder.mkdir(parents=True, exist_ok=True)
     graph = folder / f"{config.name}{SUFFIXES[form]}"
     write_graph(module, size, graph)
     check(module, size, graph)
-    names = {c.id: c.name for c in config.labels.classes}
-    things = [names.get(i) for i in class_ids.tolist()]
     side = folder / f"{config.name}_network.yaml"
     describe(side, graph, config.labels, things, identities(config))
     file = folder / f"{config.name}.yaml"
     write_yaml(file, _model(config, side.name))
     return file
-
-
-def static(networks: PanopticPredictor, size: Size) -> tuple[nn.Module, Tensor]:
-    """Return networks as one module with fixed shapes, and the label id of each of its labels.
-
-    Raise as `export` does.
-    """
-    if isinstance(networks, SharedPredictor):
-        if size[0] % STRIDE or size[1] % STRIDE:
-            raise ValueError(
-                f"size is {size[1]}x{size[0]}; both sides must be multiples of {STRIDE}"
-            )
-        if isinstance(networks.network.semantic, DeformableSubnet):
-            raise ValueError("deformable_subnet cannot be exported: ONNX lacks its layers")
-        return StaticShared(networks.network, size).eval(), networks.class_ids
-    if isinstance(networks, SeparatePredictors):
-        semantic, instances = networks.semantic, networks.instances
-        if isinstance(semantic, SemanticPredictor) and isinstance(instances, InstancePredictor):
-            module = StaticSeparate(semantic.network, instances.network, size)
-            return module.eval(), instances.class_ids
-    raise ValueError("a network of this model is an ONNX file already")
 
 
 def _size(config: ModelConfig) -> Size:

@@ -50,10 +50,13 @@ class Predictor:
         """Return an image as uint8 [3, H, W] on the network's device; see `upload` below."""
         return upload(image, self.device)
 
+    def input_size(self, frame: tuple[int, int]) -> tuple[int, int]:
+        """Return the (height, width) at which the network sees an image of a size."""
+        return resized(frame, self.short_side, self.long_side)
+
     def _resized(self, frame: Tensor) -> Tensor:
         """Return the image as the network wants it, float [1, 3, h, w], 0..1."""
-        size = resized(sides_of(frame), self.short_side, self.long_side)
-        pixels = resize(frame, size)[None].float().div_(255)
+        pixels = resize(frame, self.input_size(sides_of(frame)))[None].float().div_(255)
         return pixels.contiguous(memory_format=torch.channels_last)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from panoptic_ros.labels import LabelSet
-from panoptic_ros.model.predictors import Predictor, answers_of, resize, resized
+from panoptic_ros.model.predictors import Predictor, answers_of, sides_of
 from panoptic_ros.networks.panoptic.shared import STRIDE, SharedPanopticNetwork
 from panoptic_ros.prediction import InstancePrediction, SemanticPrediction, all_finite
 
@@ -40,6 +40,11 @@ class SharedPredictor(Predictor):
             )
         self.class_ids = torch.tensor([0, *(c.id for c in labels.things)], device=self.device)
 
+    def input_size(self, frame: tuple[int, int]) -> tuple[int, int]:
+        """Return the (height, width) at which the network sees an image of a size."""
+        height, width = super().input_size(frame)
+        return _whole(height), _whole(width)
+
     @torch.inference_mode()
     def __call__(
         self, image: np.ndarray | Tensor, lap: Callable[[str], None] = lambda stage: None
@@ -49,10 +54,9 @@ class SharedPredictor(Predictor):
         lap: told when `instances`, to which the backbone is counted, and `semantic` are done.
         """
         frame = self.upload(image)
-        size = (int(frame.shape[1]), int(frame.shape[2]))
-        height, width = (_whole(side) for side in resized(size, self.short_side, self.long_side))
-        pixels = resize(frame, (height, width))[None].float().div_(255)
-        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        size = sides_of(frame)
+        pixels = self._resized(frame)
+        height, width = pixels.shape[2:]
         features = self.network.features(pixels)
         with answers_of(self.network.answer_layers) as answers:
             detections, _ = self.network.instances(pixels, features, None)

@@ -15,6 +15,7 @@ from panoptic_ros.image_region import ImageRegion, read_ego_mask
 from panoptic_ros.labels import CITYSCAPES, LabelClass, LabelSet
 from panoptic_ros.messages.grids import LARGEST_CELL
 from panoptic_ros.messages.panoptic import AUTO, SHIFTED
+from panoptic_ros.model.config import ENGINES
 from panoptic_ros.options import Option, number, options_of
 from panoptic_ros.ros.parameter_spec import Change, as_yaml, choice, group, parameter
 from panoptic_ros.ros.transforms import is_available
@@ -250,6 +251,14 @@ class Parameters:
         Change.UNCONFIGURED,
         pattern=r"auto|cpu|cuda(:\d+)?",
         allowed="auto, cpu, cuda or cuda:N",
+    )
+    engine: str = choice(
+        "",
+        "What runs the networks: torch (eager), onnxruntime (onnx), openvino, torch.compile "
+        "(compile), or the fastest of those that are installed (auto); '' is the model's own "
+        "choice. Prepared when the node is configured, and kept in ~/.cache/panoptic_ros.",
+        ("", *ENGINES),
+        Change.UNCONFIGURED,
     )
     image_transport: str = choice(
         "raw",

@@ -17,7 +17,9 @@ class ServedModel:
 
     def __init__(self, chosen: Parameters) -> None:
         self.weights = chosen.weights
-        self.pipeline = PanopticPipeline.load(chosen.weights, device=chosen.device)
+        self.pipeline = PanopticPipeline.load(
+            chosen.weights, device=chosen.device, engine=chosen.engine
+        )
         # What the model file asks for, where the parameters leave the choice to it.
         self._own = self.pipeline.fusion_name, self.pipeline.options, self.pipeline.max_pixels
         self.label_map, self._label_map_file = LabelMap.identity(self.pipeline.labels), ""

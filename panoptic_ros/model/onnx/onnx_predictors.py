@@ -37,6 +37,7 @@ MULTIPLES = (1, 2, 4, 8, 16, 32, 64, 128)
 class _OnnxPredictor(ABC):
     """Hold a graph, tried once on a noisy image, and how images come to the size it wants.
 
+    session: one that others use, too; runtime: see `runtimes.open_graph`.
     Raise ValueError where the graph runs on no image, or gives what does not fit its
     description: what fails at a frame fails here before.
     """
@@ -49,10 +50,11 @@ class _OnnxPredictor(ABC):
         short_side: int = 0,
         long_side: int = 0,
         session: OnnxSession | None = None,
+        runtime: str = "onnx",
     ) -> None:
         self.labels = labels
         self._class_ids = description.class_ids(labels)
-        self._session = session or OnnxSession(description.file, description.input, device)
+        self._session = session or OnnxSession(description.file, description.input, device, runtime)
         self.outputs: list[str] = self._session.check_outputs(self._names(description))
         wanted = description.input
         fixed = self._session.size
@@ -131,11 +133,12 @@ class OnnxSemanticPredictor(_OnnxPredictor):
         short_side: int = 0,
         long_side: int = 0,
         session: OnnxSession | None = None,
+        runtime: str = "onnx",
     ) -> None:
         assert isinstance(description.output, SemanticOutput)
         self._kind = description.output.kind
         self._has_warned = False
-        super().__init__(description, labels, device, short_side, long_side, session)
+        super().__init__(description, labels, device, short_side, long_side, session, runtime)
         if self._kind == "labels":
             # What an index stands for that the description does not name.
             self._class_ids = np.append(self._class_ids, 0)
@@ -233,6 +236,7 @@ class OnnxInstancePredictor(_OnnxPredictor):
         short_side: int = 0,
         long_side: int = 0,
         session: OnnxSession | None = None,
+        runtime: str = "onnx",
         *,
         finds_riders: bool = False,
     ) -> None:
@@ -240,7 +244,7 @@ class OnnxInstancePredictor(_OnnxPredictor):
         self.finds_riders = finds_riders
         self._output: InstanceOutput | RawOutput = description.output
         self._ids = torch.from_numpy(description.class_ids(labels)).to(device)
-        super().__init__(description, labels, device, short_side, long_side, session)
+        super().__init__(description, labels, device, short_side, long_side, session, runtime)
 
     @torch.inference_mode()
     def __call__(self, image: np.ndarray | Tensor) -> InstancePrediction:
@@ -289,7 +293,7 @@ class OnnxInstancePredictor(_OnnxPredictor):
 class OnnxPanopticPredictor:
     """Score pixels and find instances with one ONNX network; raise as `_OnnxPredictor` does.
 
-    finds_riders: as for `InstancePredictor`.
+    finds_riders: as for `InstancePredictor`; runtime: see `runtimes.open_graph`.
     """
 
     def __init__(
@@ -301,8 +305,9 @@ class OnnxPanopticPredictor:
         long_side: int = 0,
         *,
         finds_riders: bool = False,
+        runtime: str = "onnx",
     ) -> None:
-        session = OnnxSession(description.file, description.input, device)
+        session = OnnxSession(description.file, description.input, device, runtime)
         semantic, instances = description.halves()
         rest = (labels, device, short_side, long_side, session)
         self._semantic = OnnxSemanticPredictor(semantic, *rest)

@@ -113,7 +113,8 @@ class OpenVinoGraph:
             kind = np.dtype(port.element_type.to_dtype())
             known = kind if kind.type in _NUMBERS.values() else None
             self.inputs.append(GraphInput(port.any_name, sides, str(kind), known))
-        self.outputs = [port.any_name for port in self._model.outputs]
+        # One may have several names, its own and those of operators that it passes through.
+        self.outputs = [name for port in self._model.outputs for name in sorted(port.names)]
 
     def run(self, names: Sequence[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
         """Return the outputs of some names."""

@@ -6,6 +6,7 @@ import importlib
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,16 @@ from torch import nn
 
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.model.onnx.runtimes import imported, open_graph
+from panoptic_ros.model.predictors import (
+    InstancePredictor,
+    PanopticPredictor,
+    SemanticPredictor,
+    SeparatePredictors,
+)
+from panoptic_ros.model.shared_predictor import SharedPredictor
+from panoptic_ros.networks.panoptic.shared import STRIDE
+from panoptic_ros.networks.semantic.deformable_subnet import DeformableSubnet
+from panoptic_ros.networks.static import StaticSeparate, StaticShared
 from panoptic_ros.whole_files import write_file
 
 _log = logging.getLogger(__name__)
@@ -29,6 +40,30 @@ OPSET = 17
 LARGEST_DIFFERENCE = 1e-3
 
 
+def static(networks: PanopticPredictor, size: Size) -> tuple[nn.Module, list[str | None]]:
+    """Return networks as one module with fixed shapes, and the class of each of its labels.
+
+    Raise ValueError for an ONNX network, for layers that ONNX lacks, and for a size that the
+    network cannot take.
+    """
+    names = {c.id: c.name for c in networks.labels.classes}
+    if isinstance(networks, SharedPredictor):
+        if size[0] % STRIDE or size[1] % STRIDE:
+            raise ValueError(
+                f"size is {size[1]}x{size[0]}; both sides must be multiples of {STRIDE}"
+            )
+        if isinstance(networks.network.semantic, DeformableSubnet):
+            raise ValueError("deformable_subnet cannot be exported: ONNX lacks its layers")
+        module: nn.Module = StaticShared(networks.network, size)
+        return module.eval(), [names.get(i) for i in networks.class_ids.tolist()]
+    if isinstance(networks, SeparatePredictors):
+        semantic, instances = networks.semantic, networks.instances
+        if isinstance(semantic, SemanticPredictor) and isinstance(instances, InstancePredictor):
+            module = StaticSeparate(semantic.network, instances.network, size)
+            return module.eval(), [names.get(i) for i in instances.class_ids.tolist()]
+    raise ValueError("a network of this model is an ONNX file already")
+
+
 def write_graph(module: nn.Module, size: Size, file: Path, names: Sequence[str] = OUTPUTS) -> None:
     """Write a module that takes an image, uint8 [1, 3, *size], as .onnx or OpenVINO's .xml."""
     # The exporter's own error for a missing package is told by no name.
@@ -40,7 +75,7 @@ def write_graph(module: nn.Module, size: Size, file: Path, names: Sequence[str] 
         warnings.simplefilter("ignore")
         try:
             torch.onnx.export(
-                module,
+                deepcopy(module).cpu(),
                 (torch.zeros(1, 3, *size, dtype=torch.uint8),),
                 str(onnx),
                 input_names=[INPUT],
@@ -55,14 +90,15 @@ def write_graph(module: nn.Module, size: Size, file: Path, names: Sequence[str] 
         onnx.unlink()
 
 
-def check(module: nn.Module, size: Size, file: Path) -> None:
+def check(module: nn.Module, size: Size, file: Path, runtime: str = "onnx") -> None:
     """Raise ValueError where a graph does not give what its module gives for a noisy image."""
     image = np.random.default_rng(0).integers(0, 256, (1, 3, *size), np.uint8)
-    graph = open_graph(file, torch.device("cpu"))
+    graph = open_graph(file, torch.device("cpu"), runtime)
     found = dict(zip(OUTPUTS, graph.run(OUTPUTS, {INPUT: image}), strict=True))
     with torch.no_grad():
-        expected = dict(zip(OUTPUTS, module(torch.from_numpy(image)), strict=True))
-    off = float(np.abs(found["scores"] - expected["scores"].numpy()).max(initial=0))
+        device = next(module.parameters()).device
+        expected = dict(zip(OUTPUTS, module(torch.from_numpy(image).to(device)), strict=True))
+    off = float(np.abs(found["scores"] - expected["scores"].cpu().numpy()).max(initial=0))
     if not off <= LARGEST_DIFFERENCE:
         raise ValueError(f"{file} gives other scores than torch, by up to {off:.2g}")
     _log.info("%s gives torch's scores within %.1e", file, off)
@@ -74,12 +110,13 @@ def describe(
     labels: LabelSet,
     things: Sequence[str | None],
     origin: Mapping[str, str],
+    fit: str = "letterbox",
 ) -> None:
     """Write the description of a graph beside it; things: class of each label, None: none."""
     content = {
         "file": graph.name,
         "task": "panoptic",
-        "input": {"name": INPUT, "layout": "NCHW", "fit": "letterbox"},
+        "input": {"name": INPUT, "layout": "NCHW", "fit": fit},
         "classes": [c.name for c in labels.classes],
         "things": list(things),
         "exported_from": dict(origin),

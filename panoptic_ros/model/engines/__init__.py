@@ -1,0 +1,87 @@
+"""What runs a model's networks: torch as it is, or an engine, each in a file of its own.
+
+An engine has `is_there(device)` and `prepare(networks, key)`, which returns networks that answer
+as those do; key tells the weights from others, for what is kept on disk.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from types import ModuleType
+
+import numpy as np
+import torch
+
+from panoptic_ros.model.engines import compile_engine, onnx_engine, openvino_engine
+from panoptic_ros.model.engines.artefacts import typical_size
+from panoptic_ros.model.predictors import PanopticPredictor
+
+_log = logging.getLogger(__name__)
+EAGER, AUTO = "eager", "auto"
+ENGINES: dict[str, ModuleType] = {
+    "onnx": onnx_engine,
+    "openvino": openvino_engine,
+    "compile": compile_engine,
+}
+_REPEATS = 3
+
+
+def run_by(engine: str, networks: PanopticPredictor, key: str) -> PanopticPredictor:
+    """Return networks run by an engine, ready for frames of the expected size.
+
+    engine: EAGER, AUTO or a key of ENGINES. auto times a frame on each engine that is there, and
+    takes the fastest.
+    Raise ValueError where an engine is missing or cannot run these networks.
+    """
+    if engine == EAGER:
+        return networks
+    if engine == AUTO:
+        return _fastest(networks, key)
+    return ENGINES[engine].prepare(networks, key)
+
+
+def runtime_of(engine: str, device: torch.device) -> str:
+    """Return what runs a network that is an ONNX file already, a key of `runtimes.RUNTIMES`.
+
+    Raise ValueError for an engine that cannot.
+    """
+    if engine == "compile":
+        raise ValueError("an ONNX file cannot be compiled; write onnx, openvino or auto")
+    has_openvino = engine == AUTO and openvino_engine.is_there(device)
+    return "openvino" if engine == "openvino" or has_openvino else "onnx"
+
+
+def _fastest(networks: PanopticPredictor, key: str) -> PanopticPredictor:
+    size = typical_size(networks)
+    if size is None:
+        _log.info("engine eager: this model fixes no size to prepare another for")
+        return networks
+    image = np.zeros((*size, 3), np.uint8)
+    chosen, name, least = networks, EAGER, _seconds(networks, image)
+    for candidate, engine in ENGINES.items():
+        # Compiling takes minutes: where it is worth it, it is asked for by name.
+        if candidate == "compile" or not engine.is_there(networks.device):
+            continue
+        try:
+            prepared = engine.prepare(networks, key)
+            seconds = _seconds(prepared, image)
+        except ValueError as error:
+            _log.warning("engine %s is left out: %s", candidate, error)
+            continue
+        if seconds < least:
+            chosen, name, least = prepared, candidate, seconds
+    _log.info("engine %s is the fastest here: %.0f ms for the networks", name, 1e3 * least)
+    return chosen
+
+
+def _seconds(networks: PanopticPredictor, image: np.ndarray) -> float:
+    """Return the least time of some frames after a first one."""
+    times = []
+    for _ in range(_REPEATS + 1):
+        start = time.perf_counter()
+        _, instances = networks(image)
+        # Waits for a device.
+        instances.scores.cpu()
+        times.append(time.perf_counter() - start)
+    return min(times[1:])

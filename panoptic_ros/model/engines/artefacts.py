@@ -1,0 +1,137 @@
+"""What engines keep on disk, and networks that run as such graphs, one for each size of image."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from panoptic_ros.model.onnx import OnnxPanopticPredictor, load_description
+from panoptic_ros.model.onnx.writer import check, describe, static, write_graph
+from panoptic_ros.model.predictors import PanopticPredictor, SeparatePredictors, sides_of
+from panoptic_ros.model.shared_predictor import SharedPredictor
+from panoptic_ros.prediction import InstancePrediction, SemanticPrediction
+
+_log = logging.getLogger(__name__)
+Size = tuple[int, int]
+# Frames of more sizes than a camera has are run by torch: each size takes seconds and memory.
+MOST_SIZES = 4
+# Raised with every change of networks/static.py that changes a graph.
+FORM = 1
+
+
+def cache_dir() -> Path:
+    """Return the folder of artefacts: $XDG_CACHE_HOME/panoptic_ros/engines, or below ~/.cache."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "panoptic_ros" / "engines"
+
+
+def typical_size(networks: PanopticPredictor) -> Size | None:
+    """Return the (height, width) that networks see of a frame twice as wide as high.
+
+    None where the frame's own size decides.
+    """
+    size = input_size(networks, (512, 1024))
+    return size if size == input_size(networks, (1024, 2048)) else None
+
+
+def input_size(networks: PanopticPredictor, frame: Size) -> Size:
+    """Return the size at which networks see a frame.
+
+    Raise ValueError for an ONNX network, and for two that see it at different sizes.
+    """
+    if isinstance(networks, SharedPredictor):
+        return networks.input_size(frame)
+    if isinstance(networks, SeparatePredictors):
+        halves = (networks.semantic, networks.instances)
+        sizes = {half.input_size(frame) for half in halves if hasattr(half, "input_size")}
+        if len(sizes) == 1 and all(hasattr(half, "input_size") for half in halves):
+            return sizes.pop()
+        if len(sizes) > 1:
+            raise ValueError(
+                f"its networks see a frame at different sizes, {sorted(sizes)}: give them the same "
+                "short_side and long_side, or take engine eager"
+            )
+    raise ValueError("a network of it is an ONNX file, which has its own runtime")
+
+
+class CachedGraphs:
+    """Run networks as graphs that are exported once for each size of image, and kept on disk.
+
+    runtime: of `model.onnx.runtimes`; key: tells the weights. Sizes that the disk knows are ready
+    when this is made, else the typical one. Raise ValueError where exporting fails, OSError where
+    the folder cannot be written.
+    """
+
+    def __init__(self, networks: PanopticPredictor, key: str, runtime: str) -> None:
+        self.labels = networks.labels
+        self._networks, self._runtime = networks, runtime
+        versions = f"{key} {torch.__version__} {FORM}"
+        self._stem = hashlib.sha256(versions.encode()).hexdigest()[:24]
+        self._graphs: dict[Size, OnnxPanopticPredictor] = {}
+        typical = typical_size(networks)
+        for size in self._known() or ([typical] if typical else []):
+            self._prepare(size)
+
+    @property
+    def device(self) -> torch.device:
+        """Device that predictions lie on."""
+        return self._networks.device
+
+    def upload(self, image: np.ndarray | Tensor) -> Tensor:
+        """Return an image as uint8 [3, H, W] on the device; see `predictors.upload`."""
+        return self._networks.upload(image)
+
+    def __call__(
+        self, image: np.ndarray | Tensor, lap: Callable[[str], None] = lambda stage: None
+    ) -> tuple[SemanticPrediction, InstancePrediction]:
+        """Return both predictions of an image; lap: as for `OnnxPanopticPredictor`."""
+        frame = self.upload(image)
+        size = input_size(self._networks, sides_of(frame))
+        if size not in self._graphs and len(self._graphs) >= MOST_SIZES:
+            return self._networks(frame, lap)
+        return (self._graphs.get(size) or self._prepare(size))(frame, lap)
+
+    def _known(self) -> list[Size]:
+        """Return the sizes that lie on disk for these weights, the latest first."""
+        files = list(cache_dir().glob(f"{self._stem}-*.yaml"))
+        files.sort(key=lambda file: -file.stat().st_mtime)
+        names = [file.stem.split("-")[1].split("x") for file in files[:MOST_SIZES]]
+        return [(int(height), int(width)) for width, height in names]
+
+    def _prepare(self, size: Size) -> OnnxPanopticPredictor:
+        file = cache_dir() / f"{self._stem}-{size[1]}x{size[0]}.yaml"
+        if not file.is_file():
+            _log.info("preparing the networks for images of %dx%d", size[1], size[0])
+            self._export(file, size)
+        networks = self._networks
+        riders = isinstance(networks, SeparatePredictors) and networks.instances.finds_riders
+        description = load_description(file, "panoptic")
+        graph = OnnxPanopticPredictor(
+            description,
+            self.labels,
+            self.device,
+            finds_riders=riders,
+            runtime=self._runtime,
+        )
+        self._graphs[size] = graph
+        return graph
+
+    def _export(self, file: Path, size: Size) -> None:
+        """Write a graph and then its description, which tells that it is whole."""
+        module, things = static(self._networks, size)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+            partial = Path(folder) / file.with_suffix(".onnx").name
+            write_graph(module, size, partial)
+            check(module, size, partial, self._runtime)
+            graph = partial.replace(file.with_suffix(".onnx"))
+        # A frame is brought to the graph's size as to the network's.
+        describe(file, graph, self.labels, things, {}, fit="stretch")

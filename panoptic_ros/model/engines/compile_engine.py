@@ -1,0 +1,62 @@
+"""Networks whose convolutions torch.compile has made one kernel where it can.
+
+Backbones and the semantic network are compiled, one by one: what comes after has as many rows as
+there are regions, and would be compiled again for each number.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from typing import cast
+
+import numpy as np
+import torch
+from torch import nn
+
+from panoptic_ros.model.engines.artefacts import cache_dir, typical_size
+from panoptic_ros.model.predictors import (
+    InstancePredictor,
+    PanopticPredictor,
+    SemanticPredictor,
+    SeparatePredictors,
+)
+from panoptic_ros.model.shared_predictor import SharedPredictor
+
+
+def is_there(device: torch.device) -> bool:
+    """Say whether torch can compile here."""
+    return device.type == "cpu" or find_spec("triton") is not None
+
+
+def prepare(networks: PanopticPredictor, key: str) -> PanopticPredictor:
+    """Return networks with compiled parts, after a first frame of the typical size.
+
+    What torch compiles is kept on disk. Raise ValueError for an ONNX network, and where
+    compiling fails, as without a C++ compiler on a CPU.
+    """
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_dir() / "inductor"))
+    if isinstance(networks, SharedPredictor):
+        networks.network.backbone = _compiled(networks.network.backbone)
+        networks.network.semantic = _compiled(networks.network.semantic)
+    elif (
+        isinstance(networks, SeparatePredictors)
+        and isinstance(networks.semantic, SemanticPredictor)
+        and isinstance(networks.instances, InstancePredictor)
+    ):
+        networks.semantic.network = _compiled(networks.semantic.network)
+        detector = networks.instances.network
+        detector.backbone = _compiled(detector.backbone)
+    else:
+        raise ValueError("a network of it is an ONNX file, which has its own runtime")
+    size = typical_size(networks)
+    if size is not None:
+        try:
+            networks(np.zeros((*size, 3), np.uint8))
+        except Exception as error:  # torch's compiler raises whatever its parts raise.
+            raise ValueError(f"torch.compile failed: {str(error).splitlines()[0]}") from error
+    return networks
+
+
+def _compiled(module: nn.Module) -> nn.Module:
+    return cast(nn.Module, torch.compile(module, dynamic=False))
