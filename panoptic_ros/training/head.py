@@ -57,6 +57,8 @@ class HeadTrainee(Trainee):
         super().__init__()
         self.network = head
         self.best = copy.deepcopy(head).requires_grad_(False)
+        for class_id in head.class_ids:
+            self.best.cnn(class_id).reset_parameters()
         classes = len(head.class_ids)
         self.register_buffer("best_iou", torch.full((classes,), -1.0, dtype=torch.float64))
         self.register_buffer("val_iou", torch.zeros(classes, dtype=torch.float64))

@@ -11,17 +11,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from panoptic_ros.datasets import Sample
-from panoptic_ros.fusion import FusionOptions
+from panoptic_ros.fusion import FusionOptions, Strategy
+from panoptic_ros.fusion.conv_head import ConvHead
 from panoptic_ros.fusion.stack import stack
 from panoptic_ros.labels import LabelSet, label_set
 from panoptic_ros.model.shared_predictor import SharedPredictor
-from panoptic_ros.networks import SharedPanopticNetwork, build
+from panoptic_ros.networks import PanopticHead, SharedPanopticNetwork, build
 from panoptic_ros.networks.panoptic.shared import RegionHead, SharedOutput
-from panoptic_ros.prediction import PanopticPrediction
+from panoptic_ros.prediction import PanopticPrediction, SemanticPrediction
 from panoptic_ros.scores.panoptic_quality import PanopticQuality
 from panoptic_ros.scores.segments import label_image_segments
 from panoptic_ros.training.augment import Augmentation
 from panoptic_ros.training.frames import Frames, FrameSamples, class_pixels, thing_presence
+from panoptic_ros.training.head_loss import head_loss
 from panoptic_ros.training.losses import class_weights, hard_cross_entropy
 from panoptic_ros.training.sampling import Order, repeat_factors
 from panoptic_ros.training.semantic import validation_frames
@@ -41,8 +43,9 @@ class PanopticConfig(TrainingConfig):
     """Add the losses' weights and the sampling to the common settings.
 
     semantic_weight, instance_weight: of the cross-entropy and of all the instances' losses,
-    as the system's paper has them, >= 0; panoptic_weight: of UPSNet's loss (`upsnet_loss`), 0:
-    it is not computed, for Mask R-CNN only; the others as in `SemanticConfig` and
+    as the system's paper has them, >= 0; panoptic_weight: of UPSNet's loss (`upsnet_loss`);
+    head_weight: of a Convolutional Panoptic Head that learns with the network (`head_loss`);
+    both for Mask R-CNN only, 0: not computed; the others as in `SemanticConfig` and
     `InstanceConfig` (regions: of Mask R-CNN only); stuff_area_limit: of the merge that PQ is
     validated with, pixels.
     """
@@ -51,6 +54,7 @@ class PanopticConfig(TrainingConfig):
     semantic_weight: float = 1.0
     instance_weight: float = 1.0
     panoptic_weight: float = 0.0
+    head_weight: float = 0.0
     largest_class_weight: float = 10.0
     hard_fraction: float = 1.0
     min_area: int = 40
@@ -60,13 +64,16 @@ class PanopticConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("semantic_weight", "instance_weight", "panoptic_weight"):
+        for name in ("semantic_weight", "instance_weight", "panoptic_weight", "head_weight"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be >= 0")
 
 
 class PanopticTrainee(Trainee):
-    """Give the weighted losses of a shared network on images and targets."""
+    """Give the weighted losses of a shared network on images and targets.
+
+    head: what learns with it, None where its loss has no weight.
+    """
 
     network: SharedPanopticNetwork
 
@@ -74,14 +81,19 @@ class PanopticTrainee(Trainee):
         self,
         network: SharedPanopticNetwork,
         class_weight: Tensor,
-        is_thing: Tensor,
+        labels: LabelSet,
         config: PanopticConfig,
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
         self.config = config
         self.register_buffer("class_weight", class_weight)
+        self.labels = labels
+        is_thing = torch.from_numpy(labels.is_thing)
         self.register_buffer("is_thing", is_thing, persistent=False)
+        self.head = (
+            PanopticHead([c.id for c in labels.things], len(labels)) if config.head_weight else None
+        )
         if isinstance(network.instances, RegionHead):
             network.instances.roi_heads.fg_bg_sampler.batch_size_per_image = config.regions
 
@@ -98,31 +110,29 @@ class PanopticTrainee(Trainee):
         )
         instances = {k: self.config.instance_weight * v for k, v in output.losses.items()}
         losses = {"cross_entropy": self.config.semantic_weight * semantic, **instances}
-        if self.config.panoptic_weight:
-            panoptic = self._panoptic(output, channels, targets)
-            losses["panoptic"] = self.config.panoptic_weight * panoptic
+        if self.config.panoptic_weight or self.head is not None:
+            losses |= self._on_true_boxes(output, channels, targets)
         return losses
 
-    def _panoptic(
+    def _on_true_boxes(
         self, output: SharedOutput, channels: Tensor, targets: list[dict[str, Tensor]]
-    ) -> Tensor:
-        """Return UPSNet's loss, the mean over the images."""
+    ) -> dict[str, Tensor]:
+        """Return UPSNet's loss and the head's, means over the images, those with a weight."""
         size = (int(channels.shape[1]), int(channels.shape[2]))
         masks = self.network.instances.true_masks(output.features, targets, size)
-        losses = [
-            panoptic_loss(
-                logits.float(),
-                mask.float(),
-                target,
-                truth,
-                self.is_thing,
-                torch.rand(len(mask), device=mask.device) >= DROPPED,
-            )
-            for logits, mask, target, truth in zip(
-                output.logits, masks, targets, channels, strict=True
-            )
-        ]
-        return torch.stack(losses).mean()
+        losses: dict[str, list[Tensor]] = {}
+        for logits, mask, target, truth in zip(
+            output.logits.float(), masks, targets, channels, strict=True
+        ):
+            if self.config.panoptic_weight:
+                kept = torch.rand(len(mask), device=mask.device) >= DROPPED
+                loss = panoptic_loss(logits, mask.float(), target, truth, self.is_thing, kept)
+                losses.setdefault("panoptic", []).append(self.config.panoptic_weight * loss)
+            if self.head is not None:
+                semantic = SemanticPrediction(logits, size, self.labels)
+                loss = head_loss(self.head, semantic, mask.float(), target)
+                losses.setdefault("head", []).append(self.config.head_weight * loss)
+        return {name: torch.stack(values).mean() for name, values in losses.items()}
 
 
 class PanopticTask(Task):
@@ -150,13 +160,13 @@ class PanopticTask(Task):
             config.seed,
         )
         self.notes = warm_start(network, config.initialize, self.samples)
-        if config.panoptic_weight and not isinstance(network.instances, RegionHead):
-            raise ValueError("panoptic_weight needs architecture.instances.name mask_rcnn")
+        for name in ("panoptic_weight", "head_weight"):
+            if getattr(config, name) and not isinstance(network.instances, RegionHead):
+                raise ValueError(f"{name} needs architecture.instances.name mask_rcnn")
+        # A batch without a class leaves its CNN of the head alone.
+        self.unused_parameters = config.head_weight > 0
         self.trainee = PanopticTrainee(
-            network,
-            class_weights(pixels, config.largest_class_weight),
-            torch.from_numpy(self.labels.is_thing),
-            config,
+            network, class_weights(pixels, config.largest_class_weight), self.labels, config
         )
         self._val = val
         self._options = FusionOptions(stuff_area_limit=config.stuff_area_limit)
@@ -177,10 +187,10 @@ class PanopticTask(Task):
 
     def validate(self, trainee: Trainee, share: tuple[int, int]) -> np.ndarray:
         """Return per class the summed IoU, found, spurious and missed, float64 [4, C]."""
-        predict = SharedPredictor(trainee.network, self.labels)
+        predict, merge = self._model(trainee)
         quality = PanopticQuality.of(self.labels)
         for frame in validation_frames(self._val, self.config, share):
-            merged = stack(*predict(frame.load_image()), self._options)
+            merged = merge(*predict(frame.load_image()), self._options)
             truth = frame.load_instance_ids()
             quality.add(*label_image_segments(truth, merged.labels, self.labels))
         return np.stack([quality.iou, quality.tp, quality.fp, quality.fn]).astype(float)
@@ -204,15 +214,21 @@ class PanopticTask(Task):
 
     def pictures(self, trainee: Trainee) -> Mapping[str, np.ndarray]:
         """Return two validation frames: camera, semantic classes and merged labels of each."""
-        predict = SharedPredictor(trainee.network, self.labels)
         frames = validation_frames(self._val, self.config, (0, 1))
         shown = frames[:: max(1, len(frames) - 1)][:SHOWN_FRAMES]
-        return {frame.name: self._picture(predict, frame) for frame in shown}
+        return {frame.name: self._picture(trainee, frame) for frame in shown}
 
-    def _picture(self, predict: SharedPredictor, frame: Sample) -> np.ndarray:
+    def _model(self, trainee: Trainee) -> tuple[SharedPredictor, Strategy]:
+        """Return what predicts and what merges, with the head where there is one."""
+        assert isinstance(trainee, PanopticTrainee)
+        merge = stack if trainee.head is None else ConvHead(trainee.head)
+        return SharedPredictor(trainee.network, self.labels), merge
+
+    def _picture(self, trainee: Trainee, frame: Sample) -> np.ndarray:
+        predict, merge = self._model(trainee)
         image = frame.load_image()
         semantic, instances = predict(image)
-        merged = stack(semantic, instances, self._options)
+        merged = merge(semantic, instances, self._options)
         classes = PanopticPrediction(self.labels.ids[semantic.channels.cpu().numpy()])
         colors = (colorize(labels, self.labels) for labels in (classes, merged))
         return np.concatenate([image, *colors])

@@ -8,14 +8,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from panoptic_ros.checkpoints import save
+from panoptic_ros.checkpoints import read_side_file, save
 from panoptic_ros.datasets import open_dataset
 from panoptic_ros.training.frames import Frames
 from panoptic_ros.training.frozen import FrozenConfig
 from panoptic_ros.training.head import HeadConfig, HeadTask, HeadTrainee
 from panoptic_ros.training.instance import InstanceConfig, InstanceTask
 from panoptic_ros.training.loop import Outcome, train
-from panoptic_ros.training.panoptic import PanopticConfig, PanopticTask
+from panoptic_ros.training.panoptic import PanopticConfig, PanopticTask, PanopticTrainee
 from panoptic_ros.training.ranking import RankingTask
 from panoptic_ros.training.semantic import SemanticConfig, SemanticTask
 from panoptic_ros.training.settings import TrainingConfig, plain, read
@@ -79,22 +79,31 @@ def _task(config: TrainingConfig, train_frames: Frames, val_frames: Frames, run:
 
 def _export(task: Task, outcome: Outcome, output: Path, command: str, data: dict) -> None:
     config, trainee = task.config, outcome.trainee
-    network: nn.Module = trainee.best if isinstance(trainee, HeadTrainee) else trainee.network
-    save(
-        network,
-        output,
-        architecture=config.architecture,
-        label_set=config.label_set,
-        command=command,
-        data=data,
-        seed=config.seed,
-        scores={name: round(value, 3) for name, value in outcome.scores.items()},
-        half_precision=True,
-        steps=outcome.steps,
+    common = {
+        "label_set": config.label_set,
+        "command": command,
+        "data": data,
+        "seed": config.seed,
+        "scores": {name: round(value, 3) for name, value in outcome.scores.items()},
+        "half_precision": True,
+        "steps": outcome.steps,
         **({} if outcome.best_step is None else {"best_step": outcome.best_step}),
-        device=outcome.device,
-        processes=outcome.processes,
-        torch=torch.__version__,
-        settings=plain(config),
-        **task.notes,
-    )
+        "device": outcome.device,
+        "processes": outcome.processes,
+        "torch": torch.__version__,
+        "settings": plain(config),
+    }
+    network: nn.Module = trainee.best if isinstance(trainee, HeadTrainee) else trainee.network
+    save(network, output, architecture=config.architecture, **common, **task.notes)
+    if isinstance(trainee, PanopticTrainee) and trainee.head is not None:
+        save(
+            trainee.head,
+            output.with_name(f"{output.name}_head"),
+            architecture={
+                "name": "panoptic_head",
+                "class_ids": list(trainee.head.class_ids),
+                "num_semantic": trainee.head.num_semantic,
+            },
+            **common,
+            trained_for={"network": read_side_file(output)["sha256"]},
+        )

@@ -14,7 +14,7 @@ from panoptic_ros.networks import PanopticHead, build
 from panoptic_ros.pipeline import PanopticPipeline
 from panoptic_ros.resources import share_dir
 from panoptic_ros.training import frozen
-from panoptic_ros.training.head import HeadConfig, HeadTask
+from panoptic_ros.training.head import HeadConfig, HeadTask, HeadTrainee
 from panoptic_ros.training.head_inputs import HeadInputs, prepare
 from panoptic_ros.training.loop import train
 from panoptic_ros.training.runs import start
@@ -109,6 +109,14 @@ def test_training_beats_the_heuristic_and_leaves_unseen_classes_alone(splits, or
     identity = PanopticHead([31]).cnn(31).state_dict()
     best = outcome.trainee.best.cnn(31).state_dict()
     assert all(torch.equal(best[k], identity[k]) for k in identity)
+
+
+def test_the_best_begins_as_the_identity_whatever_the_head_starts_from():
+    head = PanopticHead([CAR])
+    with torch.no_grad():
+        head.cnn(CAR).mix.bias.fill_(3.0)
+    assert HeadTrainee(head).best.cnn(CAR).mix.bias.item() == -4
+    assert head.cnn(CAR).mix.bias.item() == 3
 
 
 def test_a_class_that_gets_worse_keeps_its_best_state(splits, oracle, tmp_path):

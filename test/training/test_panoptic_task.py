@@ -5,6 +5,8 @@ import torch
 import toy
 
 from panoptic_ros.datasets import open_dataset
+from panoptic_ros.fusion.conv_head import ConvHead
+from panoptic_ros.fusion.stack import stack
 from panoptic_ros.training.folded_mobilenet import read_folded
 from panoptic_ros.training.panoptic import PanopticConfig, PanopticTask
 from panoptic_ros.training.settings import AugmentationConfig
@@ -137,12 +139,29 @@ def test_upsnet_s_loss_has_its_weight_and_trains_both_heads(make_task):
     assert all(p.grad.abs().sum() > 0 for head in heads for p in head.parameters() if p.ndim > 1)
 
 
-def test_upsnet_s_loss_needs_masks_of_boxes(make_task):
-    with pytest.raises(ValueError, match="panoptic_weight needs architecture"):
-        make_task(ONE_STAGE, panoptic_weight=0.5)
+@pytest.mark.parametrize("name", ["panoptic_weight", "head_weight"])
+def test_losses_on_true_boxes_need_masks_of_boxes(make_task, name):
+    with pytest.raises(ValueError, match=f"{name} needs architecture"):
+        make_task(ONE_STAGE, **{name: 0.5})
 
 
-@pytest.mark.parametrize("name", ["semantic_weight", "instance_weight", "panoptic_weight"])
+def test_a_head_learns_with_the_network_and_merges_in_validation(make_task, monkeypatch):
+    task = make_task(REGIONS, head_weight=0.5, semantic_weight=0.0, instance_weight=0.0)
+    losses = task.trainee.train()(task.collate([task.samples[0], task.samples[1]]))
+    sum(losses.values()).backward()
+    # The semantic head follows once the head has left the identity, which sees masks alone.
+    assert all(
+        p.grad.any() for p in task.trainee.network.instances.roi_heads.mask_head.parameters()
+    )
+    assert task.trainee.head.cnn(26).mix.weight.grad.any()
+    assert task.unused_parameters
+    merged = []
+    monkeypatch.setattr(ConvHead, "__call__", lambda self, *a: merged.append(self) or stack(*a))
+    task.validate(task.trainee.eval(), (0, 1))
+    assert [head.head for head in merged] == [task.trainee.head] * 2
+
+
+@pytest.mark.parametrize("name", ["semantic_weight", "panoptic_weight", "head_weight"])
 def test_negative_weights_are_refused(name):
     with pytest.raises(ValueError, match=f"{name} is -1"):
         PanopticConfig(architecture={}, **{name: -1.0})

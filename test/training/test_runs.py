@@ -13,6 +13,7 @@ import yaml
 from waiting import wait_for
 
 from panoptic_ros.checkpoints import load, read_side_file
+from panoptic_ros.pipeline import PanopticPipeline
 from panoptic_ros.resources import share_dir
 from panoptic_ros.training.runs import start
 from panoptic_ros.training.train_state import LAST, load_state, save_state
@@ -66,15 +67,23 @@ def test_weights_and_side_file_say_what_was_done(data, tmp_path):
     assert yaml.safe_load(_config("semantic").read_text()).keys() <= side["settings"].keys()
 
 
+SHARED = [
+    "architecture.fpn_channels=32",
+    "architecture.semantic.channels=32",
+    "augmentation.crop=[64, 64]",
+    "validation_frames=1",
+    *SMALL[2:],
+]
+
+
+def _start_shared(data, run, *overrides):
+    overrides = [*SHARED, *overrides]
+    start("panoptic", _config("panoptic"), overrides, data, run, run / "out", "the command")
+
+
 def test_a_shared_network_is_the_best_validated_and_says_after_which_step(data, tmp_path):
-    small = [
-        "architecture.fpn_channels=32",
-        "architecture.semantic.channels=32",
-        "architecture.instances={name: yolact, channels: 32}",
-        "augmentation.crop=[64, 64]",
-    ]
-    steps = ["steps=3", "validation_interval=1", "validation_frames=1", *SMALL[2:]]
-    start("panoptic", _config("panoptic"), [*small, *steps], data, tmp_path, tmp_path / "out", "")
+    yolact = "architecture.instances={name: yolact, channels: 32}"
+    _start_shared(data, tmp_path, yolact, "steps=3", "validation_interval=1")
     side = read_side_file(tmp_path / "out")
     with (tmp_path / "scores.csv").open() as file:
         scores = {int(row["step"]): float(row["PQ"]) for row in csv.DictReader(file)}
@@ -82,6 +91,20 @@ def test_a_shared_network_is_the_best_validated_and_says_after_which_step(data, 
     best = max(scores, key=scores.__getitem__)
     assert (side["steps"], side["best_step"]) == (3, best)
     assert side["scores"]["PQ"] == pytest.approx(scores[best], abs=1e-3)
+
+
+def test_a_head_that_learned_with_its_network_runs_on_it(data, tmp_path):
+    instances = "{name: mask_rcnn, box_channels: 8, mask_channels: [8], proposals: 20}"
+    _start_shared(data, tmp_path, f"architecture.instances={instances}", "steps=1", "head_weight=1")
+    digest = read_side_file(tmp_path / "out")["sha256"]
+    assert read_side_file(tmp_path / "out_head")["trained_for"] == {"network": digest}
+    model = tmp_path / "model.yaml"
+    parts = "network: {weights: ./out}\nhead: {weights: ./out_head}\n"
+    model.write_text(f"label_set: cityscapes\nfusion: conv_head\n{parts}")
+    pipeline = PanopticPipeline.load(str(model), device="cpu")
+    assert pipeline.fusion_name == "conv_head"
+    image, ids = toy.frame(0)
+    assert pipeline(image).labels.shape == ids.shape
 
 
 def test_the_side_file_names_the_initial_weights(data, tmp_path):
