@@ -15,9 +15,10 @@ from panoptic_ros.datasets import Dataset, LabeledFrame, open_dataset
 from panoptic_ros.datasets.coco_panoptic_writer import PanopticWriter
 from panoptic_ros.datasets.exports import Export, make_export
 from panoptic_ros.evaluation.frame_scores import FrameScorer, FrameScores
-from panoptic_ros.evaluation.read_ahead import LoadedFrame, load, read_ahead
-from panoptic_ros.evaluation.report.pictures import ReportFrame, extremes
+from panoptic_ros.evaluation.read_ahead import LoadedFrame, read_ahead
+from panoptic_ros.evaluation.report.pictures import PictureFolder
 from panoptic_ros.evaluation.results import build_results
+from panoptic_ros.evaluation.run_facts import run_facts
 from panoptic_ros.evaluation.run_state import RunState, fingerprint
 from panoptic_ros.evaluation.timing import peak_memory, timed
 from panoptic_ros.fusion import HEADS, make_strategy, possible
@@ -30,7 +31,7 @@ from panoptic_ros.whole_files import write_json
 WARMUP_FRAMES = 2
 TRUTH = "truth"
 # Counts the changes of what a frame's record holds.
-RECORDS = 2
+RECORDS = 3
 # In place of strategies: every one that the model can run.
 ALL = "all"
 
@@ -92,6 +93,7 @@ class DatasetRun:
             # An unknown one, or one that lacks its head, is told before a frame is read.
             make_strategy(name, self.pipeline.head)
         self._scorer = FrameScorer(self.labels, self.pipeline.options, options.boundary)
+        self._pictures = PictureFolder(options.out, self.labels)
         self._warmup_left = WARMUP_FRAMES
         self._settings = self._all_settings(config)
         self._writers = self._make_writers() if options.predictions else {}
@@ -130,6 +132,9 @@ class DatasetRun:
             model=self._describe_model(),
             warmup_frames=WARMUP_FRAMES,
         )
+        results["run"] = run_facts()
+        for entry, record in zip(results["frames"], records, strict=True):
+            entry["pictures"] = record["pictures"]
         write_json(self.options.out / "results.json", results)
         return RunOutcome(results, broken)
 
@@ -192,8 +197,10 @@ class DatasetRun:
         )
         label_images = {TRUTH: content.truth}
         label_images.update((name, p.labels) for name, p in merged.items())
+        predictions = {name: p.labels for name, p in merged.items()}
         return {
             "scores": scores.to_json(),
+            "pictures": self._pictures.write(frame.name, content.image, content.truth, predictions),
             "annotations": {
                 name: writer.write(frame.name, frame.image_id, label_images[name])
                 for name, writer in self._writers.items()
@@ -203,31 +210,6 @@ class DatasetRun:
                 for place, (name, export) in self._exports.items()
             },
         }
-
-    def shown(self, results: dict[str, Any]) -> list[ReportFrame]:
-        """Predict the best and the worst frames of each strategy once more, to be looked at."""
-        chosen = [
-            (strategy, rank, name, pq)
-            for strategy in self.strategies
-            for rank, group in extremes({f["name"]: f["pq"][strategy] for f in results["frames"]})
-            for name, pq in group.items()
-        ]
-        names = {name for _, _, name, _ in chosen}
-        contents = {f.name: load(f) for f in self._frames() if f.name in names}
-        bar = tqdm(contents.items(), "best and worst", unit="frame")
-        inferences = {name: self.pipeline.infer(content.image) for name, content in bar}
-        return [
-            ReportFrame(
-                name,
-                strategy,
-                rank,
-                pq,
-                contents[name].image,
-                contents[name].truth,
-                self.pipeline.merge(inferences[name], strategy).panoptic.labels,
-            )
-            for strategy, rank, name, pq in chosen
-        ]
 
     def _all_settings(self, config: ModelConfig) -> dict[str, Any]:
         """Return what must be the same for two runs to be one; the rest may change."""

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from panoptic_ros.datasets.panoptic_sources import PanopticSource, SourceEntry, frame_name
+from panoptic_ros.datasets.panoptic_sources import PanopticImage, PanopticSource, frame_name
 from panoptic_ros.datasets.picture_files import PICTURES, read_picture
 from panoptic_ros.evaluation.frame_classes import class_counts
+from panoptic_ros.evaluation.intervals import quality_intervals
 from panoptic_ros.evaluation.label_files import FileScore
-from panoptic_ros.evaluation.report.pictures import ReportFrame, extremes, label_colors
+from panoptic_ros.evaluation.report.pictures import PictureFolder, label_colors
 from panoptic_ros.evaluation.results import (
     VERSION,
     class_list,
@@ -19,6 +20,8 @@ from panoptic_ros.evaluation.results import (
     quality_results,
     text_keys,
 )
+from panoptic_ros.evaluation.run_facts import run_facts
+from panoptic_ros.labels import LabelSet
 from panoptic_ros.scores.panoptic_quality import PanopticQuality
 
 # The one method that label files are of.
@@ -31,6 +34,7 @@ def file_results(
     score: FileScore, truth: PanopticSource, prediction: PanopticSource
 ) -> dict[str, Any]:
     """Return the content of results.json, as far as label files have it."""
+    classes = [class_counts(f.quality, score.labels, f.intersection, f.union) for f in score.frames]
     return {
         "version": VERSION,
         "label_set": score.labels.name,
@@ -44,11 +48,13 @@ def file_results(
             "missing": score.missing,
             "warnings": score.warnings,
         },
+        "run": run_facts(),
         "model": {"name": prediction.path.stem, "predictions": str(prediction.path)},
         "fusion": {
             METHOD: {
                 **quality_results(score.variants),
                 "panoptic": text_keys(score.results(), "per_class"),
+                "intervals": quality_intervals(classes, score.labels.ids.tolist()),
                 "semantic": confusion_results(score.confusion, score.weighted),
             }
         },
@@ -56,48 +62,44 @@ def file_results(
             {
                 "name": frame.entry.name,
                 "pq": {METHOD: _own_quality(frame.quality)},
-                "classes": {
-                    METHOD: class_counts(
-                        frame.quality, score.labels, frame.intersection, frame.union
-                    )
-                },
+                "classes": {METHOD: counts},
+                "pictures": frame.pictures,
             }
-            for frame in score.frames
+            for frame, counts in zip(score.frames, classes, strict=True)
         ],
     }
 
 
-def shown_frames(score: FileScore, images: Path | None) -> list[ReportFrame]:
-    """Return the best and the worst frames; images: folder of the camera's pictures, if any."""
-    if max(score.labels.by_id) > _LARGEST_SHOWN_CLASS:
-        return []
-    pictures = _pictures(images) if images else {}
-    frames = {f.entry.name: f for f in score.frames}
-    quality = {name: _own_quality(f.quality) for name, f in frames.items()}
-    shown = []
-    for rank, group in extremes(quality):
-        for name, pq in group.items():
-            truth = _labels(frames[name].entry, score)
-            predicted = _labels(frames[name].prediction, score)
-            if truth is None:
-                continue
-            if predicted is None:
-                predicted = np.zeros_like(truth)
-            image = read_picture(pictures[name]) if name in pictures else None
-            if image is None or image.shape[:2] != truth.shape:
-                image = label_colors(truth, score.labels)
-            shown.append(ReportFrame(name, METHOD, rank, pq, image, truth, predicted))
-    return shown
+class FilePainter:
+    """Write frames' pictures beside a report, on the camera's where there are any.
 
+    folder: the report's own; images: folder of the camera's pictures, at any depth.
+    """
 
-def _labels(entry: SourceEntry | None, score: FileScore) -> np.ndarray | None:
-    """Return a frame's label image, None where there is none to read."""
-    if entry is None:
-        return None
-    try:
-        return entry.read().labels({c.id for c in score.labels.things})
-    except (OSError, ValueError):
-        return None
+    def __init__(self, folder: Path, labels: LabelSet, images: Path | None) -> None:
+        self._thing_ids = {c.id for c in labels.things}
+        # A table of colours grows with the largest id.
+        self._writes = max(labels.by_id) <= _LARGEST_SHOWN_CLASS
+        self._labels, self._pictures = labels, PictureFolder(folder, labels)
+        self._camera = _pictures(images) if images else {}
+
+    def __call__(
+        self, name: str, truth: PanopticImage, prediction: PanopticImage
+    ) -> dict[str, str]:
+        """Write one frame's pictures and return their paths below the folder."""
+        if not self._writes:
+            return {}
+        true, found = (side.labels(self._thing_ids) for side in (truth, prediction))
+        image = self._image(name)
+        if image is None or image.shape[:2] != true.shape:
+            image = label_colors(true, self._labels)
+        return self._pictures.write(name, image, true, {METHOD: found})
+
+    def _image(self, name: str) -> np.ndarray | None:
+        try:
+            return read_picture(self._camera[name]) if name in self._camera else None
+        except ValueError:
+            return None  # a report can do without
 
 
 def _pictures(folder: Path) -> dict[str, Path]:

@@ -17,14 +17,16 @@ from panoptic_ros.labels import UNLABELED, LabelSet, class_ids
 from panoptic_ros.pipeline import Inference, PanopticResult
 from panoptic_ros.prediction import InstancePrediction, PanopticPrediction, SemanticPrediction
 from panoptic_ros.scores.boundaries import boundary_overlaps
+from panoptic_ros.scores.calibration import Calibration
 from panoptic_ros.scores.cityscapes_iou import WeightedInstances
 from panoptic_ros.scores.confusion import ConfusionMatrix
 from panoptic_ros.scores.instance_iou import InstanceIoU
 from panoptic_ros.scores.mask_ap import TrueMasks, true_masks
 from panoptic_ros.scores.mask_codes import code_of_crop, codes_of_labels
 from panoptic_ros.scores.overlaps import overlaps
+from panoptic_ros.scores.panoptic_quality import MATCH_IOU, SegmentMatches
 from panoptic_ros.scores.quality_variants import QualityVariants
-from panoptic_ros.scores.segments import label_image_segments
+from panoptic_ros.scores.segments import Segments, label_image_segments
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class FusionScores:
 
     iou, tp, fp, fn: of `PanopticQuality`, per class; confusion: of `ConfusionMatrix`;
     instance_iou: sums of `InstanceIoU`, per thing class; detections: of `MaskFrame`; weighted: of
-    `WeightedInstances`; variants: of `QualityVariants`.
+    `WeightedInstances`; variants: of `QualityVariants`; calibration: of `Calibration`, over the
+    things that are right or wrong.
     """
 
     iou: list[float]
@@ -45,6 +48,7 @@ class FusionScores:
     detections: list[list[Any]]
     weighted: list[list[float]]
     variants: dict[str, Any]
+    calibration: list[list[float]]
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,9 @@ class FrameScores:
     """Hold what one frame adds to every score; plain numbers, lists and mappings.
 
     milliseconds: stage -> time; peak_mib: most memory of the process so far (`timing`);
-    confusion, weighted, detections: of the two networks alone; instances: matched by
-    `InstanceIoU`, per thing class; truth: the fields of `TrueMasks`; fusion: strategy -> scores.
+    confusion, weighted, calibration, detections: of the two networks alone, calibration of the
+    pixels' confidence; instances: matched by `InstanceIoU`, per thing class; truth: the fields of
+    `TrueMasks`; fusion: strategy -> its scores.
     """
 
     name: str
@@ -61,6 +66,7 @@ class FrameScores:
     peak_mib: dict[str, float | None]
     confusion: list[list[int]]
     weighted: list[list[float]]
+    calibration: list[list[float]]
     detections: list[list[Any]]
     instances: list[int]
     truth: TrueMasks
@@ -110,10 +116,15 @@ class FrameScorer:
         inference: what the networks gave; merged: strategy -> what it made of that.
         """
         semantic = inference.semantic
-        pairs = overlaps(truth, semantic.class_map())
+        classes = semantic.class_map()
+        pairs = overlaps(truth, classes)
         confusion, weighted = ConfusionMatrix(self.labels), WeightedInstances(self.labels)
         confusion.add_overlaps(pairs)
         weighted.add_overlaps(pairs)
+        calibration = Calibration()
+        true_classes = class_ids(truth)
+        known = np.isin(true_classes, self.labels.ids)
+        calibration.add_map(semantic.confidence_map(), classes == true_classes, known)
         matched = self._instance_iou(truth, semantic, inference.instances, merged)
         return FrameScores(
             name=name,
@@ -121,6 +132,7 @@ class FrameScorer:
             peak_mib=dict(peak_mib),
             confusion=confusion.counts.tolist(),
             weighted=weighted.counts.tolist(),
+            calibration=calibration.counts.tolist(),
             detections=self._detections(semantic, inference.instances),
             instances=matched.instances.tolist(),
             truth=true_masks(truth, self.labels),
@@ -170,7 +182,7 @@ class FrameScorer:
             if has_boundaries
             else None
         )
-        variants.add_image(pairs, true, predicted, edges)
+        matches = variants.add_image(pairs, true, predicted, edges)
         quality = variants.quality
         confusion, weighted = ConfusionMatrix(self.labels), WeightedInstances(self.labels)
         confusion.add_overlaps(pairs)
@@ -187,7 +199,25 @@ class FrameScorer:
             detections=[[s.class_id, float(s.score), codes[s.id]] for s in things],
             weighted=weighted.counts.tolist(),
             variants=variants.to_json(),
+            calibration=_things_calibration(panoptic, predicted, matches).counts.tolist(),
         )
+
+
+def _things_calibration(
+    panoptic: PanopticPrediction, predicted: Segments, matches: SegmentMatches
+) -> Calibration:
+    """Count the scores of things that match or are false alarms, and none that have an excuse."""
+    is_right = np.zeros(len(predicted.ids), bool)
+    is_right[matches.columns[matches.iou > MATCH_IOU]] = True
+    rank = {segment_id: i for i, segment_id in enumerate(predicted.ids.tolist())}
+    rows = [(s.score, rank[s.id]) for s in panoptic.segments if s.is_thing and s.id in rank]
+    counted = [(score, i) for score, i in rows if is_right[i] or matches.wrong[i]]
+    calibration = Calibration()
+    calibration.add(
+        np.array([score for score, _ in counted], float),
+        np.array([is_right[i] for _, i in counted], bool),
+    )
+    return calibration
 
 
 def _scored(truth: np.ndarray, labels: LabelSet) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -40,6 +40,8 @@ from panoptic_ros.scores.segments import VOID, Segments
 
 Comparison = tuple[Overlaps, Segments, Segments]
 Faults = dict[str, list[int]]
+# Name, truth, prediction -> where their pictures are.
+Painter = Callable[[str, PanopticImage, PanopticImage], dict[str, str]]
 # A confusion matrix of so many takes 32 MB.
 MOST_CATEGORIES = 2000
 
@@ -48,7 +50,8 @@ MOST_CATEGORIES = 2000
 class FrameQuality:
     """Hold what one frame adds.
 
-    intersection, union: pixels of each class in truth and prediction, int64 [C].
+    intersection, union: pixels of each class in truth and prediction, int64 [C]; pictures: where
+    they were written.
     """
 
     entry: SourceEntry
@@ -56,6 +59,7 @@ class FrameQuality:
     quality: PanopticQuality
     intersection: np.ndarray
     union: np.ndarray
+    pictures: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -111,12 +115,15 @@ def score_files(
 
 
 def score_sources(
-    truth: PanopticSource, prediction: PanopticSource, boundaries: bool = False
+    truth: PanopticSource,
+    prediction: PanopticSource,
+    boundaries: bool = False,
+    paint: Painter | None = None,
 ) -> FileScore:
     """Score predictions against the truth, frame by frame.
 
     Frames are found by image id in two COCO-panoptic files, by their names otherwise.
-    boundaries: whether boundary PQ is wanted, which takes long.
+    boundaries: whether boundary PQ is wanted, which takes long; paint: writes a frame's pictures.
     Raise BrokenFile for a truth without categories, or with more than MOST_CATEGORIES.
     """
     if not truth.categories:
@@ -146,7 +153,7 @@ def score_sources(
     # Decoding and most of the counting release Python's lock, so threads are enough.
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         found = tqdm(
-            pool.map(partial(_score_frame, labels, boundaries), pairs), "scoring", len(pairs)
+            pool.map(partial(_score_frame, labels, boundaries, paint), pairs), "scoring", len(pairs)
         )
         for (entry, _), (frame, counts, broken, doubtful) in zip(pairs, found, strict=True):
             if broken:
@@ -227,7 +234,10 @@ def _some(ids: Collection[int | str]) -> str:
 
 
 def _score_frame(
-    labels: LabelSet, boundaries: bool, entries: tuple[SourceEntry, SourceEntry | None]
+    labels: LabelSet,
+    boundaries: bool,
+    paint: Painter | None,
+    entries: tuple[SourceEntry, SourceEntry | None],
 ) -> tuple[FrameQuality | None, _Counts | None, str | None, Faults]:
     """Return a frame's score, if the truth can be read, and what it adds to the sums.
 
@@ -255,7 +265,9 @@ def _score_frame(
     counts.variants.add_image(*comparison, edges)
     counts.confusion.add_classes(*_pixel_classes(*comparison))
     _weigh(counts.weighted, *comparison)
-    frame = FrameQuality(entry, predicted, counts.variants.quality, *counts.confusion.areas())
+    pictures = paint(entry.name, truth, found) if paint else {}
+    areas = counts.confusion.areas()
+    frame = FrameQuality(entry, predicted, counts.variants.quality, *areas, pictures)
     return frame, counts, broken, truth_faults(truth.annotation, comparison[0], classes)
 
 

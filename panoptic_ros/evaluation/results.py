@@ -10,8 +10,10 @@ import numpy as np
 
 from panoptic_ros.evaluation.frame_classes import class_counts
 from panoptic_ros.evaluation.frame_scores import FrameScores, FusionScores
+from panoptic_ros.evaluation.intervals import quality_intervals
 from panoptic_ros.evaluation.timing import end_to_end, statistics
 from panoptic_ros.labels import LabelSet
+from panoptic_ros.scores.calibration import Calibration
 from panoptic_ros.scores.cityscapes_ap import cityscapes_average_precision
 from panoptic_ros.scores.cityscapes_iou import WeightedInstances, cityscapes_iou
 from panoptic_ros.scores.confusion import ConfusionMatrix
@@ -41,7 +43,7 @@ def build_results(
         "classes": class_list(labels),
         "dataset": {**dataset, "frames": len(frames)},
         "model": model,
-        "semantic": _semantic(frames, labels),
+        "semantic": _semantic(frames, labels) | {"calibration": _calibration(frames)},
         "detector": _mask_ap([MaskFrame(f.truth, f.detections) for f in frames], labels),
         "fusion": {name: _fusion(frames, name, labels) for name in strategies},
         "timing": _timing(frames, strategies, warmup_frames),
@@ -78,6 +80,10 @@ def _fusion(frames: Sequence[FrameScores], name: str, labels: LabelSet) -> dict[
         variants.add_json(score.variants)
     return {
         **quality_results(variants),
+        "intervals": quality_intervals(
+            [_frame_classes(score, labels) for score in scores], labels.ids.tolist()
+        ),
+        "calibration": _calibration(scores),
         "semantic": _semantic(scores, labels),
         "instance_iou": _instance_iou(frames, scores, labels),
         "ap": _mask_ap([MaskFrame(f.truth, f.fusion[name].detections) for f in frames], labels),
@@ -98,6 +104,13 @@ def _quality(scores: Iterable[FusionScores], labels: LabelSet) -> PanopticQualit
         quality.fp += score.fp
         quality.fn += score.fn
     return quality
+
+
+def _calibration(scores: Sequence[FrameScores | FusionScores]) -> dict[str, Any]:
+    calibration = Calibration()
+    for score in scores:
+        calibration.counts += np.array(score.calibration)
+    return calibration.results()
 
 
 def class_list(labels: LabelSet) -> list[dict[str, Any]]:

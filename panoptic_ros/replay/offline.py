@@ -13,9 +13,8 @@ from tqdm import tqdm
 
 from panoptic_ros.bags import BagMessage, Entry, stamp_ns
 from panoptic_ros.demo.interrupt import interruptible
-from panoptic_ros.evaluation.dataset_run import extremes
 from panoptic_ros.evaluation.frame_scores import FrameScorer, FrameScores
-from panoptic_ros.evaluation.report.pictures import ReportFrame
+from panoptic_ros.evaluation.report.pictures import ReportFrame, extremes
 from panoptic_ros.evaluation.results import frame_pq
 from panoptic_ros.evaluation.timing import SHARED_STAGES, fusion_stage, peak_memory
 from panoptic_ros.ground_stage import GroundStage

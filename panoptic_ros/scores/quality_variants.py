@@ -11,6 +11,7 @@ from panoptic_ros.labels import LabelSet
 from panoptic_ros.scores.overlaps import Overlaps
 from panoptic_ros.scores.panoptic_quality import (
     PanopticQuality,
+    SegmentMatches,
     known_scores,
     match_segments,
 )
@@ -47,8 +48,11 @@ class QualityVariants:
         truth: Segments,
         prediction: Segments,
         boundary: Overlaps | None = None,
-    ) -> None:
-        """Count one image, as `PanopticQuality.add`; boundary: see `boundary_overlaps`."""
+    ) -> SegmentMatches:
+        """Count one image, as `PanopticQuality.add`, and return its matches.
+
+        boundary: see `boundary_overlaps`.
+        """
         matches = match_segments(pairs, truth, prediction)
         self.quality.add_matches(matches, truth, prediction)
         for name, (least, most) in SIZES.items():
@@ -66,6 +70,7 @@ class QualityVariants:
         if boundary is not None:
             of_boundaries = match_segments(pairs, truth, prediction, boundary)
             self.boundary.add_matches(of_boundaries, truth, prediction)
+        return matches
 
     def add(self, other: QualityVariants) -> None:
         """Add what another one of the same classes has counted."""

@@ -112,7 +112,8 @@ def test_files_takes_folders_and_writes_a_report(tmp_path, capsys):
     assert results["fusion"]["prediction"]["pq_dagger"]["all"] == pytest.approx(dagger)
     assert main(["evaluate", "files", *map(str, words), "--boundary"]) == 0
     assert "boundary PQ" in capsys.readouterr().out
-    assert (tmp_path / "out" / "report.html").read_text().count("<img") == 8
+    # The first screen's, and two frames of four.
+    assert (tmp_path / "out" / "report.html").read_text().count("<img") == 9
 
 
 def write_held_out(root):

@@ -10,7 +10,8 @@ from painted_model import paint
 from painted_model import write_model as write_painted_model
 from street_files import SIZE, write_cityscapes, write_frame, write_model
 
-from panoptic_ros.evaluation.dataset_run import DatasetRun, RunOptions, extremes
+from panoptic_ros.evaluation.dataset_run import DatasetRun, RunOptions
+from panoptic_ros.evaluation.report.pictures import extremes
 from panoptic_ros.labels import CITYSCAPES
 
 FRAMES = 3
@@ -100,16 +101,14 @@ def test_every_stage_of_every_frame_is_timed(outcome):
     assert timing["peak_memory_mib"]["device"] is None
 
 
-def test_best_and_worst_frames_are_there_to_be_looked_at(options, outcome):
-    quality = {f["name"]: f["pq"]["stack"] for f in outcome.results["frames"]}
-    shown = [f for f in DatasetRun(options).shown(outcome.results) if f.fusion == "stack"]
-    assert sorted(f.name for f in shown) == sorted(quality)
-    for frame in shown:
-        assert frame.pq == quality[frame.name]
-        assert frame.image.shape == (*SIZE, 3)
-        assert frame.truth.shape == frame.prediction.shape == SIZE
-    assert shown[0].pq == max(quality.values())
-    assert shown[-1].rank == "worst"
+def test_pictures_of_every_frame_are_written_while_it_is_scored(options, outcome):
+    for frame in outcome.results["frames"]:
+        kinds = ["camera", "truth"]
+        for strategy in outcome.results["fusion"]:
+            kinds += [strategy, f"{strategy} error"]
+        assert sorted(frame["pictures"]) == sorted(kinds)
+        for path in frame["pictures"].values():
+            assert cv2.imread(str(options.out / path)).shape == (*SIZE, 3)
 
 
 def test_the_same_again_computes_nothing_and_says_the_same(options, outcome, monkeypatch):
@@ -162,9 +161,7 @@ def test_nothing_but_broken_frames_gives_empty_results(options, tmp_path):
     (name,) = write_cityscapes(tmp_path / "data", 1)
     image = tmp_path / "data/leftImg8bit/val/aachen" / f"{name}_leftImg8bit.png"
     image.write_bytes(b"")
-    run = DatasetRun(replace(options, data=tmp_path / "data", out=tmp_path / "out"))
-    outcome = run()
-    assert run.shown(outcome.results) == []
+    outcome = DatasetRun(replace(options, data=tmp_path / "data", out=tmp_path / "out"))()
     assert outcome.results["fusion"]["stack"]["panoptic"]["all"]["n"] == 0
     assert outcome.results["semantic"]["miou"] is None
     assert outcome.results["timing"]["end_to_end"]["stack"] is None

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import argparse
 
-from panoptic_ros.cli.evaluate import dataset, files, grid, heads, predict, tracks, video
+from panoptic_ros.cli.evaluate import compare, dataset, files, grid, heads, predict, tracks, video
 
 HELP = "score a model on a data set, or predictions that exist (evaluate WHAT)"
 COMMANDS = {
+    "compare": compare,
     "files": files,
     "grid": grid,
     "heads": heads,

@@ -14,6 +14,13 @@ EXIT_CANNOT_RUN = 2
 # Those of datasets.exports, which is imported when they are written.
 EXPORT_FORMATS = ("coco", "cityscapes_panoptic", "cityscapes_instances", "kitti")
 BOUNDARY_HELP = "boundary PQ, too; it takes longer than all other scores"
+# What stands beside a report.
+LINKS = {
+    "results.json": "results.json",
+    "predictions": "predictions/",
+    "exports": "exports/",
+    "pictures": "pictures/",
+}
 _REQUIRED = ("dataset", "data", "out")
 
 
@@ -70,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
     from panoptic_ros.evaluation.dataset_run import DatasetRun, RunOptions
     from panoptic_ros.evaluation.report import write_report
     from panoptic_ros.evaluation.report.tables import print_tables
+    from panoptic_ros.evaluation.run_facts import existing
 
     known = {field.name for field in dataclasses.fields(RunOptions)}
     options = {name: value for name, value in vars(args).items() if name in known}
@@ -81,7 +89,6 @@ def run(args: argparse.Namespace) -> int:
         print(f"categories without a class in the model, counted as void: {names}", file=sys.stderr)
     try:
         outcome = evaluation()
-        shown = evaluation.shown(outcome.results)
     except KeyboardInterrupt:
         print(
             f"interrupted; what is done is in {args.out}: the same command goes on from there",
@@ -89,7 +96,8 @@ def run(args: argparse.Namespace) -> int:
         )
         raise
     print_tables(outcome.results)
-    write_report(outcome.results, shown, args.out / "report.html")
+    links = existing(args.out, LINKS)
+    write_report({**outcome.results, "links": links}, [], args.out / "report.html")
     print(f"Written: {args.out / 'results.json'}, {args.out / 'report.html'}")
     if outcome.broken:
         print(f"{len(outcome.broken)} broken frames were skipped", file=sys.stderr)

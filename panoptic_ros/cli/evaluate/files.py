@@ -5,9 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from panoptic_ros.cli.evaluate.dataset import BOUNDARY_HELP, EXIT_BROKEN_FILES, EXIT_CANNOT_RUN
+from panoptic_ros.cli.evaluate.dataset import (
+    BOUNDARY_HELP,
+    EXIT_BROKEN_FILES,
+    EXIT_CANNOT_RUN,
+    LINKS,
+)
 
 if TYPE_CHECKING:
     from panoptic_ros.evaluation.label_files import FileScore
@@ -51,16 +56,19 @@ def run(args: argparse.Namespace) -> int:
     """Print and write the scores; return 1 if a file was broken, 2 if nothing could be scored."""
     from panoptic_ros.datasets.panoptic_sources import open_source
     from panoptic_ros.evaluation.console_tables import quality_table
-    from panoptic_ros.evaluation.file_results import METHOD, file_results
+    from panoptic_ros.evaluation.file_results import METHOD, FilePainter, file_results
     from panoptic_ros.evaluation.label_files import score_sources
+    from panoptic_ros.evaluation.report import write_report
     from panoptic_ros.evaluation.report.tables import further_table, percent
+    from panoptic_ros.evaluation.run_facts import existing
     from panoptic_ros.whole_files import write_json
 
     truth = open_source(args.truth, args.truth_dir, args.truth_layout)
     prediction = open_source(
         args.prediction, args.prediction_dir, args.prediction_layout, truth.labels
     )
-    score = score_sources(truth, prediction, args.boundary)
+    painter = FilePainter(args.out, truth.labels, args.images) if args.out else None
+    score = score_sources(truth, prediction, args.boundary, painter)
     print(quality_table(score.results(), {c.id: c.name for c in score.categories}))
     results = file_results(score, truth, prediction)
     further = further_table(results)
@@ -69,18 +77,11 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         write_json(args.json, score.results(), indent=2)
     if args.out:
-        _write_run(args, score, results)
+        write_json(args.out / "results.json", results)
+        links = existing(args.out, LINKS)
+        write_report({**results, "links": links}, [], args.out / "report.html")
+        print(f"Written: {args.out / 'results.json'}, {args.out / 'report.html'}")
     return _tell(score)
-
-
-def _write_run(args: argparse.Namespace, score: FileScore, results: dict[str, Any]) -> None:
-    from panoptic_ros.evaluation.file_results import shown_frames
-    from panoptic_ros.evaluation.report import write_report
-    from panoptic_ros.whole_files import write_json
-
-    write_json(args.out / "results.json", results)
-    write_report(results, shown_frames(score, args.images), args.out / "report.html")
-    print(f"Written: {args.out / 'results.json'}, {args.out / 'report.html'}")
 
 
 def _tell(score: FileScore) -> int:

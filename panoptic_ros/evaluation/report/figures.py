@@ -10,6 +10,8 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from markupsafe import escape
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -20,6 +22,7 @@ _INK = "#010203"
 _COLORS = ("#3d8fd1", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 # Not as many as colours, so that both together tell more apart.
 _MARKS = "os^DvPX"
+_CELL = 17  # of the confusion matrix, in its own units
 _WIDTH = 4.8  # inches; narrow enough that the text can be read on a phone
 _STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -56,22 +59,56 @@ def class_bars(classes: Sequence[str], series: Mapping[str, Sequence[float | Non
 def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
     """Return a confusion matrix as a chart, each row as shares of the true class's pixels.
 
-    counts: integer [C][C + 1], rows truth, columns predicted, the last one unlabeled.
+    counts: integer [C][C + 1], rows truth, columns predicted, the last one unlabeled. Each cell
+    says its share and its pixels when it is pointed at; cells without a pixel are empty.
     """
     pixels = np.asarray(counts, np.float64)
     total = pixels.sum(axis=1, keepdims=True)
-    shares = np.divide(pixels, total, out=np.full_like(pixels, np.nan), where=total > 0)
-    with _figure("confusion", 5.9) as drawing:
+    shares = np.divide(pixels, total, out=np.zeros_like(pixels), where=total > 0)
+    columns = [*classes, "unlabeled"]
+    left, top = 8 + 5.6 * max(map(len, classes), default=0), 8 + 5.6 * max(map(len, columns))
+    width, height = left + _CELL * len(columns) + 8, top + _CELL * len(classes) + 22
+    colors = matplotlib.colormaps["cividis"]
+    cells = [
+        f'<rect class="cell" x="{left + _CELL * x:.1f}" y="{top + _CELL * y:.1f}" '
+        f'width="{_CELL - 1}" height="{_CELL - 1}" fill="{to_hex(colors(shares[y, x]))}">'
+        f"<title>{escape(classes[y])} as {escape(columns[x])}: {100 * shares[y, x]:.2f} %, "
+        f"{int(pixels[y, x]):,} pixels</title></rect>"
+        for y, x in zip(*np.nonzero(pixels), strict=True)
+    ]
+    rows = [
+        f'<text x="{left - 5:.1f}" y="{top + _CELL * (i + 0.72):.1f}" text-anchor="end">'
+        f"{escape(name)}</text>"
+        for i, name in enumerate(classes)
+    ]
+    names = [
+        f'<text transform="translate({left + _CELL * (i + 0.72):.1f} {top - 5:.1f}) rotate(-90)">'
+        f"{escape(name)}</text>"
+        for i, name in enumerate(columns)
+    ]
+    note = "rows: truth, columns: predicted; dark 0 %, bright 100 %; empty: no pixel"
+    text = f'<text x="{left:.1f}" y="{height - 6:.1f}">{note}</text>'
+    return (
+        f'<svg viewBox="0 0 {width:.1f} {height:.1f}" font-size="10" fill="currentColor">'
+        f"{''.join(rows)}{''.join(names)}{''.join(cells)}{text}</svg>"
+    )
+
+
+def reliability(series: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return how often what has a score is right, over the score; the line: were they equal.
+
+    series: what `Calibration.results` gives, by name.
+    """
+    with _figure("reliability", 3.0) as drawing:
         axes = drawing.figure.add_subplot()
-        mesh = axes.pcolormesh(100 * shares, cmap="cividis", vmin=0, vmax=100)
-        axes.set_aspect("equal")
-        axes.invert_yaxis()
-        names = [*classes, "unlabeled"]
-        axes.set_xticks(np.arange(len(names)) + 0.5, names, rotation=90, fontsize=7)
-        axes.set_yticks(np.arange(len(classes)) + 0.5, classes, fontsize=7)
-        axes.set(xlabel="predicted", ylabel="truth")
-        bar = drawing.figure.colorbar(mesh, ax=axes, location="top", shrink=0.6, aspect=30)
-        bar.set_label("% of the true class's pixels")
+        axes.plot([0, 1], [0, 1], color=_INK, linewidth=0.8, linestyle=":")
+        for i, (name, found) in enumerate(series.items()):
+            points = [(b["score"], b["right"]) for b in found["bins"] if b["count"]]
+            label = f"{name}: ECE {100 * found['ece']:.1f} %"
+            axes.plot(*zip(*points, strict=True), ".-", color=_color(i), label=label)
+        axes.set(xlabel="score", ylabel="share that is right", xlim=(0, 1), ylim=(0, 1))
+        axes.grid(alpha=0.25)
+        _legend(axes, 1)
     return drawing.svg
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from panoptic_ros.evaluation.report import figures, pictures, tables
+from panoptic_ros.evaluation.report import figures, frame_views, pictures, tables
 from panoptic_ros.evaluation.report.pictures import ReportFrame
 from panoptic_ros.labels import LabelClass, LabelSet
 from panoptic_ros.whole_files import write_file
@@ -35,10 +35,20 @@ def render(results: Mapping[str, Any], frames: Iterable[ReportFrame]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    script = frame_views.SCRIPT if results.get("frames") else ""
     return templates.get_template("report.html.j2").render(
         title=_title(results),
+        script=Markup(script),
+        script_hash=frame_views.script_hash(script),
+        summary=frame_views.summary(results),
+        links=results.get("links") or {},
+        legend=[(c["name"], c["color"]) for c in results.get("classes") or []],
+        gallery=frame_views.gallery(results),
+        frame_table=frame_views.frame_table(results),
+        worst_by_class=frame_views.worst_by_class(results),
         facts=_facts(results),
         broken=_dataset(results).get("broken") or [],
+        warnings=_dataset(results).get("warnings") or [],
         tables=[t for t in _tables(results) if t],
         charts=_charts(results),
         strategies=[_strategy(n, f, results) for n, f in _fusions(results)],
@@ -71,9 +81,14 @@ def _title(results: Mapping[str, Any]) -> str:
 def _facts(results: Mapping[str, Any]) -> dict[str, str]:
     """Return what the page says of data and model, in the order of the results."""
     facts = {}
-    for title, part in (("data", _dataset(results)), ("model", results.get("model") or {})):
+    parts = ("data", _dataset(results)), ("model", results.get("model") or {})
+    for title, part in (*parts, ("run", results.get("run") or {})):
         for key, value in part.items():
-            if key == "broken" or value in (None, "", [], {}) or isinstance(value, Mapping):
+            if (
+                key in ("broken", "missing", "warnings")
+                or value in (None, "", [], {})
+                or isinstance(value, Mapping)
+            ):
                 continue
             text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
             facts[f"{title}: {key.replace('_', ' ')}"] = text
@@ -100,9 +115,22 @@ def _charts(results: Mapping[str, Any]) -> list[tuple[str, Markup]]:
     if results.get("scatter"):
         chart = figures.quality_against_time(results["scatter"])
         charts.append(("Quality against time", chart))
+    reliability = _reliability(results)
+    if reliability:
+        charts.append(("Calibration", figures.reliability(reliability)))
     if results.get("timeline"):
         charts.append(("Timeline", figures.timeline(results["timeline"])))
     return [(caption, Markup(svg)) for caption, svg in charts]
+
+
+def _reliability(results: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the calibrations of pixels and of each strategy's things that have any count."""
+    semantic = (results.get("semantic") or {}).get("calibration")
+    found = {"pixels": semantic} if semantic else {}
+    for name, fusion in _fusions(results):
+        if fusion.get("calibration"):
+            found[f"things of {name}"] = fusion["calibration"]
+    return {name: c for name, c in found.items() if c["ece"] is not None}
 
 
 def _class_quality(panoptic: Mapping[str, Any], classes: Sequence[Any]) -> list[float | None]:

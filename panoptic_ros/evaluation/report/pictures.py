@@ -17,13 +17,18 @@ from panoptic_ros.prediction import PanopticPrediction
 from panoptic_ros.scores.panoptic_quality import MATCH_IOU
 from panoptic_ros.scores.segments import VOID, label_image_segments
 from panoptic_ros.visualization import colorize
+from panoptic_ros.whole_files import write_file
 
 WRONG_CLASS = (213, 0, 50)
 WRONG_SEGMENT = (255, 170, 0)
 NOT_SCORED = (110, 110, 150)
 _WIDTH = 640
 _SECTION_WIDTH = 1200
-_JPEG_QUALITY = 80
+# Large enough to be looked at alone, small enough for thousands of frames.
+_FOLDER_WIDTH = 960
+PICTURES_FOLDER = "pictures"
+_KINDS = {".jpg": "image/jpeg", ".png": "image/png"}
+_ENCODINGS = {".jpg": [cv2.IMWRITE_JPEG_QUALITY, 80], ".png": [cv2.IMWRITE_PNG_COMPRESSION, 9]}
 SHOWN_FRAMES = 4
 Rank = Literal["best", "worst"]
 
@@ -62,14 +67,41 @@ def extremes(
 
 def frame_pictures(frame: ReportFrame, labels: LabelSet) -> dict[str, str]:
     """Return the data addresses of a frame's four pictures: camera, truth, prediction, error."""
-    return {
-        "camera": tile(frame.image),
-        "truth": _png(_shrunk(label_colors(frame.truth, labels), _WIDTH, cv2.INTER_NEAREST)),
-        "prediction": _png(
-            _shrunk(label_colors(frame.prediction, labels), _WIDTH, cv2.INTER_NEAREST)
-        ),
-        "error": tile(error_picture(frame, labels)),
-    }
+    return {name: _address(*drawn) for name, drawn in _drawn(frame, labels, _WIDTH).items()}
+
+
+class PictureFolder:
+    """Write the pictures of every frame into a folder beside a report.
+
+    folder: the report's own; labels: the classes of truth and predictions.
+    """
+
+    def __init__(self, folder: Path, labels: LabelSet) -> None:
+        self._folder, self._labels = folder, labels
+
+    def write(
+        self,
+        name: str,
+        image: np.ndarray,
+        truth: np.ndarray,
+        predictions: Mapping[str, np.ndarray],
+    ) -> dict[str, str]:
+        """Write a frame's pictures; return their paths below the folder.
+
+        image: uint8 [H, W, 3], RGB; truth, predictions: label images as in `ReportFrame`, the
+        latter by strategy. Keys: camera, truth, and NAME and `NAME error` of each strategy.
+        Raise OSError where one cannot be written.
+        """
+        written: dict[str, str] = {}
+        for method, prediction in predictions.items():
+            frame = ReportFrame(name, method, "best", 0.0, image, truth, prediction)
+            for kind, drawn in _drawn(frame, self._labels, _FOLDER_WIDTH).items():
+                key = {"prediction": method, "error": f"{method} error"}.get(kind, kind)
+                if key not in written:
+                    path = f"{PICTURES_FOLDER}/{name}/{key.replace(' ', '-')}{drawn[1]}"
+                    write_file(self._folder / path, _encoded(*drawn))
+                    written[key] = path
+        return written
 
 
 def error_picture(frame: ReportFrame, labels: LabelSet) -> np.ndarray:
@@ -94,7 +126,9 @@ def section_picture(image: np.ndarray | Path) -> str:
     image: uint8 [H, W, 3], RGB, or the path of a picture file. Raise ValueError for another
     array or a file that is no picture, OSError for a file that cannot be read.
     """
+    kind = ".png"
     if isinstance(image, Path):
+        kind = ".jpg" if image.suffix == ".jpg" else kind
         try:
             found = decoded(image.read_bytes(), cv2.IMREAD_COLOR)
         except ValueError as error:
@@ -102,12 +136,12 @@ def section_picture(image: np.ndarray | Path) -> str:
         image = cv2.cvtColor(found, cv2.COLOR_BGR2RGB)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise ValueError(f"a picture is {image.dtype} {list(image.shape)}, not uint8 [H, W, 3]")
-    return _png(_shrunk(image, _SECTION_WIDTH, cv2.INTER_AREA))
+    return _address(_shrunk(image, _SECTION_WIDTH, cv2.INTER_AREA), kind)
 
 
 def tile(image: np.ndarray) -> str:
     """Return the data address of a small picture; image: uint8 [H, W, 3], RGB."""
-    return _jpeg(_shrunk(image, _WIDTH, cv2.INTER_AREA))
+    return _address(_shrunk(image, _WIDTH, cv2.INTER_AREA), ".jpg")
 
 
 def _matched(frame: ReportFrame, labels: LabelSet) -> np.ndarray:
@@ -144,14 +178,24 @@ def _shrunk(image: np.ndarray, width: int, interpolation: int) -> np.ndarray:
     return cv2.resize(image, (width, height), interpolation=interpolation)
 
 
-def _jpeg(image: np.ndarray) -> str:
-    return _address(image, ".jpg", "image/jpeg", [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+def _drawn(frame: ReportFrame, labels: LabelSet, width: int) -> dict[str, tuple[np.ndarray, str]]:
+    """Return a frame's four pictures, at most so wide, and what kind of file suits each."""
+    flat = cv2.INTER_NEAREST
+    return {
+        "camera": (_shrunk(frame.image, width, cv2.INTER_AREA), ".jpg"),
+        "truth": (_shrunk(label_colors(frame.truth, labels), width, flat), ".png"),
+        "prediction": (_shrunk(label_colors(frame.prediction, labels), width, flat), ".png"),
+        "error": (_shrunk(error_picture(frame, labels), width, cv2.INTER_AREA), ".jpg"),
+    }
 
 
-def _png(image: np.ndarray) -> str:
-    return _address(image, ".png", "image/png", [cv2.IMWRITE_PNG_COMPRESSION, 9])
+def _encoded(image: np.ndarray, extension: str) -> bytes:
+    _, content = cv2.imencode(
+        extension, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), _ENCODINGS[extension]
+    )
+    return content.tobytes()
 
 
-def _address(image: np.ndarray, extension: str, kind: str, options: list[int]) -> str:
-    _, encoded = cv2.imencode(extension, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
-    return f"data:{kind};base64,{base64.b64encode(encoded.tobytes()).decode('ascii')}"
+def _address(image: np.ndarray, extension: str) -> str:
+    text = base64.b64encode(_encoded(image, extension)).decode("ascii")
+    return f"data:{_KINDS[extension]};base64,{text}"

@@ -10,7 +10,6 @@ from panoptic_ros.evaluation.console_tables import table
 from panoptic_ros.evaluation.report.published import COLUMNS, SOURCE, TABLE_1
 
 NOTHING = "-"
-_MARK = f"{SOURCE}, published"
 _STATISTICS = ("mean", "p50", "p95", "min", "max")
 # Two metrics of one name: both are given, and neither stands alone.
 _AP = ("AP COCO", "AP50 COCO", "AP Cityscapes")
@@ -99,11 +98,7 @@ def comparison_table(results: Mapping[str, Any]) -> ReportTable | None:
     if not rows:
         return None
     header = ("method", "PQ %", "SQ %", "RQ %", "PQ things", "PQ stuff", "mIoU %", *_AP)
-    rows.append((_MARK, *["n/a"] * (len(header) - 1)))
-    note = f"n/a: the row of {SOURCE}'s Table 2 is not at hand; no figure stands in for it."
-    return ReportTable(
-        "Table 2. Panoptic, semantic and instance quality", header, tuple(rows), note
-    )
+    return ReportTable("Table 2. Panoptic, semantic and instance quality", header, tuple(rows))
 
 
 def time_table(results: Mapping[str, Any]) -> ReportTable | None:
@@ -112,13 +107,12 @@ def time_table(results: Mapping[str, Any]) -> ReportTable | None:
     stages = [*(timing.get("stages") or {}).items()]
     totals = [(f"end to end, {n}", s) for n, s in (timing.get("end_to_end") or {}).items()]
     rows = [
-        (name, *(_number(values[key], 1) for key in _STATISTICS))
+        (name, *(milliseconds(values[key]) for key in _STATISTICS))
         for name, values in (*stages, *totals)
         if values
     ]
     if not rows:
         return None
-    rows.append((_MARK, *["n/a"] * len(_STATISTICS)))
     memory = ", ".join(
         f"{place} {_number(mib, 0)} MiB"
         for place, mib in (timing.get("peak_memory_mib") or {}).items()
@@ -126,8 +120,7 @@ def time_table(results: Mapping[str, Any]) -> ReportTable | None:
     )
     note = (
         f"{timing['frames']} frames after {timing['warmup_frames']} of warm-up on "
-        f"{results['model']['device']}. Peak memory: {memory or 'not known'}. "
-        f"n/a: the rows of {SOURCE}'s Table 3 are not at hand."
+        f"{results['model']['device']}. Peak memory: {memory or 'not known'}."
     )
     header = ("stage, ms", *_STATISTICS)
     return ReportTable("Table 3. Time per stage", header, tuple(rows), note)
@@ -184,6 +177,13 @@ def section_table(content: Mapping[str, Any]) -> ReportTable:
 def percent(fraction: float | None) -> str:
     """Return a fraction as a percentage with one decimal, "-" for None."""
     return NOTHING if fraction is None else f"{100 * fraction:.1f}"
+
+
+def milliseconds(value: float | None) -> str:
+    """Return a time with three digits that mean something, "-" for None."""
+    if value is None:
+        return NOTHING
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 else f"{value:.2f}"
 
 
 def _instance_columns(

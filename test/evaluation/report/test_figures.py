@@ -84,11 +84,11 @@ def test_the_histograms_lines_stand_at_the_percentiles():
 
 def test_a_confusion_is_shown_as_shares_of_the_truth():
     svg = figures.confusion([[3, 1, 0], [0, 0, 8]], ["road", "car"])
-    cells = re.search(r'id="QuadMesh_1">(.*?)</g>', svg, re.DOTALL)[1]
-    colors = re.findall("fill: (#[0-9a-f]{6})", cells)
+    colors = re.findall('class="cell" .*?fill="(#[0-9a-f]{6})"', svg)
     cividis = matplotlib.colormaps["cividis"]
-    shares = [0.75, 0.25, 0.0, 0.0, 0.0, 1.0]
-    assert colors == [matplotlib.colors.to_hex(cividis(share)) for share in shares]
+    # What no pixel is in stays empty: it is told from a share that rounds to zero.
+    assert colors == [matplotlib.colors.to_hex(cividis(share)) for share in (0.75, 0.25, 1.0)]
+    assert "<title>road as car: 25.00 %, 1 pixels</title>" in svg
 
 
 def test_a_timeline_draws_values_over_time():
@@ -125,10 +125,16 @@ def test_a_histogram_of_one_frame():
 
 
 def test_classes_without_truth_stay_empty_in_the_confusion_matrix():
-    svg = figures.confusion([[4, 0, 0], [0, 0, 0]], ["road", "car"])
+    svg = figures.confusion([[4, 0, 0], [0, 0, 0]], ["road", "<car>"])
     assert "unlabeled" in svg
-    # cividis: its last colour is 100 %, of road taken for road; its first is 0 %.
-    assert svg.count("#fee838") >= 1
+    assert "&lt;car&gt;" in svg
+    assert svg.count('class="cell"') == 1
+
+
+def test_calibration_shows_scores_against_what_is_right():
+    bins = [{"count": 0, "score": None, "right": None}, {"count": 3, "score": 0.75, "right": 0.5}]
+    svg = figures.reliability({"pixels": {"ece": 0.25, "bins": bins}})
+    assert "pixels: ECE 25.0 %" in svg
 
 
 def test_a_timeline_shows_what_there_is():

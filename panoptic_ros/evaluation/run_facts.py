@@ -1,0 +1,42 @@
+"""When, how and where a run was made, for its results and its report."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+
+import panoptic_ros
+
+
+def run_facts() -> dict[str, str]:
+    """Return date, command, version, commit (of a checkout) and machine."""
+    facts = {
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "command": f"python -m panoptic_ros {shlex.join(sys.argv[1:])}",
+        "version": panoptic_ros.__version__,
+        "commit": _commit(Path(panoptic_ros.__file__).parents[1]),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, "
+        f"Python {platform.python_version()}",
+    }
+    return {name: text for name, text in facts.items() if text}
+
+
+def existing(folder: Path, names: dict[str, str]) -> dict[str, str]:
+    """Return the links, text -> path below a folder, whose file or folder is there."""
+    return {text: path for text, path in names.items() if (folder / path).exists()}
+
+
+def _commit(root: Path) -> str:
+    if not (root / ".git").exists():
+        return ""
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return found.stdout.strip()

@@ -1,0 +1,139 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from panoptic_ros.__main__ import main
+
+FRAMES = 6
+
+
+def labels(number):
+    image = np.full((24, 40), 7, np.uint16)
+    image[:8] = 23
+    image[12 : 18 + number % 3, 4 + number : 14 + number] = 26000
+    return image
+
+
+def write(folder, change=lambda image, number: image, frames=FRAMES):
+    folder.mkdir()
+    for number in range(frames):
+        image = change(labels(number).copy(), number)
+        cv2.imwrite(str(folder / f"f{number}_gtFine_instanceIds.png"), image)
+    return folder
+
+
+def run(root, name, prediction, truth):
+    words = ["--truth", str(truth), "--prediction", str(prediction), "--out", str(root / name)]
+    assert main(["evaluate", "files", *words]) == 0
+    return root / name
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A perfect run, and one that misses the car of the second frame."""
+    root = tmp_path_factory.mktemp("compare")
+
+    def miss(image, number):
+        image[image == (26000 if number == 1 else 1)] = 7
+        return image
+
+    truth = write(root / "truth")
+    good = run(root, "good", write(root / "same"), truth)
+    return good, run(root, "bad", write(root / "missed", miss), truth)
+
+
+def compare(runs, out, *words):
+    code = main(["evaluate", "compare", *map(str, runs), "--out", str(out), *words])
+    path = out / "comparison.json"
+    return code, json.loads(path.read_text()) if path.is_file() else None
+
+
+def test_differences_are_given_with_paired_intervals(runs, tmp_path, capsys):
+    code, found = compare(runs, tmp_path)
+    (entry,) = found["runs"]
+    car = entry["per_class"]["26"]
+    assert (code, entry["frames"], entry["only_here"]) == (0, FRAMES, 0)
+    # 5 of 6 cars found: PQ = 5 / (5 + 1 / 2).
+    assert car["pq"]["difference"] == pytest.approx(5 / 5.5 - 1)
+    low, high = car["pq"]["interval"]
+    assert low < car["pq"]["difference"] < high <= 0
+    assert entry["per_class"]["23"]["pq"]["interval"] == [0, 0]
+    assert [row["name"] for row in entry["worst"]] == ["f1"]
+    out = capsys.readouterr().out
+    assert "bad against good: 6 frames of both" in out
+    assert out.index("PQ car") < out.index("PQ sky")
+    page = (tmp_path / "comparison.html").read_text()
+    assert page.count("<img") == 1
+    assert "camera, truth, errors of the baseline, errors of the run" in page
+
+
+@pytest.mark.parametrize(
+    ("limits", "code"),
+    [
+        (["pq=-0.5"], 3),
+        (["pq=-50"], 0),
+        (["pq.car=-5", "miou=-50"], 3),
+        (["pq.sky=0"], 0),
+        (["pq.tram=0"], 2),
+        (["quality=0"], 2),
+        (["pq.bus=0"], 2),
+    ],
+)
+def test_limits_end_with_an_exit_code(limits, code, runs, tmp_path, capsys):
+    assert compare(runs, tmp_path, "--fail-below", *limits)[0] == code
+    streams = capsys.readouterr()
+    assert ("below the limit: bad: pq" in streams.out) == (code == 3)
+    assert ("panoptic: error" in streams.err) == (code == 2)
+
+
+def test_a_run_against_itself_is_no_difference(runs, tmp_path):
+    _, found = compare([runs[1], runs[1]], tmp_path)
+    assert found["runs"][0]["pq"]["difference"] == 0
+    assert found["runs"][0]["worst"] == []
+
+
+def test_frames_of_one_run_alone_are_left_out_and_told(runs, tmp_path, capsys):
+    truth = write(tmp_path / "truth", frames=3)
+    short = run(tmp_path, "short", truth, truth)
+    _, found = compare([runs[0], short], tmp_path / "out")
+    assert (found["runs"][0]["frames"], found["runs"][0]["only_there"]) == (3, 3)
+    assert "3 frames of the baseline alone are left out" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "results.json is missing; a run is a folder"),
+        ("{}", "'frames' is missing"),
+        ('{"frames": [], "classes": [], "fusion": {}}', "it has no frame"),
+        ('{"frames": 3}', "results.json: "),
+        ("x", "cannot be read as JSON"),
+    ],
+)
+def test_what_is_no_run_is_named(content, words, runs, tmp_path, capsys):
+    other = tmp_path / "other"
+    other.mkdir()
+    if content is not None:
+        (other / "results.json").write_text(content)
+    assert compare([runs[0], other], tmp_path)[0] == 2
+    err = capsys.readouterr().err
+    assert str(other) in err
+    assert words in err
+
+
+def test_other_classes_cannot_be_compared(runs, tmp_path, capsys):
+    other = tmp_path / "other"
+    other.mkdir()
+    content = json.loads((runs[0] / "results.json").read_text())
+    content["classes"][0]["name"] = "street"
+    (other / "results.json").write_text(json.dumps(content))
+    assert compare([runs[0], other], tmp_path)[0] == 2
+    assert "has other classes than" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["pq", "=-1", "pq=x", "pq=nan"])
+def test_a_limit_must_be_a_number(text, runs, tmp_path):
+    with pytest.raises(SystemExit):
+        compare(runs, tmp_path, "--fail-below", text)
