@@ -10,7 +10,8 @@ import sys
 from datetime import datetime, timezone
 from pathlib import Path
 
-import panoptic_ros
+# Not by its name: only ros/ may import the package itself, which also holds the messages.
+_PACKAGE = sys.modules[__name__.partition(".")[0]]
 
 
 def run_facts() -> dict[str, str]:
@@ -18,8 +19,8 @@ def run_facts() -> dict[str, str]:
     facts = {
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "command": f"python -m panoptic_ros {shlex.join(sys.argv[1:])}",
-        "version": panoptic_ros.__version__,
-        "commit": _commit(Path(panoptic_ros.__file__).parents[1]),
+        "version": _PACKAGE.__version__,
+        "commit": _commit(Path(__file__).parents[2]),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, "
         f"Python {platform.python_version()}",
     }
