@@ -231,7 +231,7 @@ class PanopticNode(LifecycleNode):
                 response.message = await self._switched(session, chosen)
                 response.success = True
             except Exception as error:
-                response.message = one_line(f"{chosen.weights} is not loaded: {error}")
+                response.message = one_line(f"cannot load {chosen.weights!r}: {error}")
                 self.get_logger().error(f"{response.message}; {session.weights} stays in use")
                 self.set_parameters([Parameter("weights", value=session.weights)])
             finally:
