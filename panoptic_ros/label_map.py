@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from panoptic_ros.documents import make, named, read_yaml
@@ -75,14 +76,16 @@ class LabelMap:
         return replace(self, ids=np.where(kept, self.ids, UNLABELED))
 
     def classes(self, class_ids: np.ndarray) -> np.ndarray:
-        """Return the outputs' label ids, uint8, of an array of the model's."""
-        return np.take(self._bytes, class_ids)
+        """Return the outputs' label ids of the model's, both uint8 [H, W]."""
+        return cv2.LUT(class_ids, self._bytes)
 
     def probabilities(self, values: np.ndarray, labels: LabelSet) -> np.ndarray:
         """Return probabilities of the outputs' classes, [T, ...], from the model's, [C, ...].
 
         labels: the model's. They sum up to less than 1 where the outputs lack a class.
         """
+        if labels is self.labels:
+            return values
         channel = {c.id: i for i, c in enumerate(self.labels.classes)}
         found = np.zeros((len(channel), *values.shape[1:]), values.dtype)
         for class_id, layer in zip(labels.ids.tolist(), values, strict=True):
@@ -109,13 +112,17 @@ class LabelMap:
         table = np.zeros(max(values, default=0) + 1, self.labels.dtype)
         table[list(values)] = list(values.values())
         return (
-            PanopticPrediction(np.take(table, panoptic.labels), list(segments.values())),
+            PanopticPrediction(
+                np.take(table, panoptic.labels, mode="clip"), list(segments.values())
+            ),
             values,
         )
 
     @cached_property
     def _bytes(self) -> np.ndarray:
-        return self.ids.astype(np.uint8)
+        table = np.zeros(256, np.uint8)
+        table[: len(self.ids)] = self.ids[:256]
+        return table
 
     def _value(self, class_id: int, counts: Counter[int]) -> int:
         """Return the next value of a class, 0 where there is none."""

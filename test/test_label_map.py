@@ -91,8 +91,9 @@ def test_classes_and_their_probabilities(read):
 
 
 def test_a_choice_of_the_models_classes(read):
-    assert read().only((8, 24)).classes(np.array([7, 8, 24, 26])).tolist() == [0, 1, 3, 0]
-    assert read().only(()).classes(np.array([7, 26])).tolist() == [1, 200]
+    ids = np.array([[7, 8, 24, 26]], np.uint8)
+    assert read().only((8, 24)).classes(ids).tolist() == [[0, 1, 3, 0]]
+    assert read().only(()).classes(ids).tolist() == [[1, 1, 3, 200]]
 
 
 def test_the_identity_changes_nothing():
@@ -100,7 +101,10 @@ def test_the_identity_changes_nothing():
     found, values = label_map.prediction(PREDICTION)
     assert found is PREDICTION
     assert values[26001] == 26001
-    assert label_map.classes(CITYSCAPES.ids).tolist() == CITYSCAPES.ids.tolist()
+    ids = CITYSCAPES.ids.astype(np.uint8)[None]
+    np.testing.assert_array_equal(label_map.classes(ids), ids)
+    layers = np.zeros((19, 1, 1), np.float32)
+    assert label_map.probabilities(layers, CITYSCAPES) is layers
 
 
 @pytest.mark.parametrize(
