@@ -31,7 +31,7 @@ from panoptic_ros.whole_files import write_json
 WARMUP_FRAMES = 2
 TRUTH = "truth"
 # Counts the changes of what a frame's record holds.
-RECORDS = 3
+RECORDS = 4
 # In place of strategies: every one that the model can run.
 ALL = "all"
 

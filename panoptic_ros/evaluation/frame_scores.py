@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -27,6 +27,8 @@ from panoptic_ros.scores.overlaps import overlaps
 from panoptic_ros.scores.panoptic_quality import MATCH_IOU, SegmentMatches
 from panoptic_ros.scores.quality_variants import QualityVariants
 from panoptic_ros.scores.segments import Segments, label_image_segments
+
+_TABLES = ("confusion", "weighted", "calibration")
 
 
 @dataclass(frozen=True)
@@ -74,18 +76,42 @@ class FrameScores:
 
     def to_json(self) -> dict[str, Any]:
         """Return what JSON can hold; `from_json` takes it back."""
-        return asdict(self)
+        return _with_tables(asdict(self), _packed)
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> FrameScores:
         """Raise TypeError or KeyError for what `to_json` did not give."""
+        dense = _with_tables(content, _unpacked)
         return cls(
             **{
-                **content,
-                "truth": TrueMasks(**content["truth"]),
-                "fusion": {n: FusionScores(**f) for n, f in content["fusion"].items()},
+                **dense,
+                "truth": TrueMasks(**dense["truth"]),
+                "fusion": {n: FusionScores(**f) for n, f in dense["fusion"].items()},
             }
         )
+
+
+def _with_tables(content: Mapping[str, Any], change: Callable[[Any], Any]) -> dict[str, Any]:
+    """Return a frame's content with another form of its tables, which are mostly zeros."""
+    changed = {key: change(v) if key in _TABLES else v for key, v in content.items()}
+    if "fusion" in content:
+        changed["fusion"] = {n: _with_tables(f, change) for n, f in content["fusion"].items()}
+    return changed
+
+
+def _packed(table: Sequence[Sequence[float]]) -> list[Any]:
+    """Return a table as its rows, columns and [index, value] of what is not zero."""
+    width = len(table[0])
+    cells = [v for row in table for v in row]
+    return [len(table), width, *([i, v] for i, v in enumerate(cells) if v)]
+
+
+def _unpacked(packed: Sequence[Any]) -> list[list[float]]:
+    height, width, *cells = packed
+    flat: list[float] = [0] * (height * width)
+    for index, value in cells:
+        flat[index] = value
+    return [flat[i : i + width] for i in range(0, len(flat), width)]
 
 
 class FrameScorer:

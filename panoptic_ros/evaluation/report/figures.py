@@ -15,6 +15,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from panoptic_ros.evaluation.report.tables import milliseconds as as_time
+
 # Drawn by matplotlib's SVG backend and then replaced: it knows no `currentColor`.
 _INK = "#010203"
 # After Okabe and Ito's palette, which everyone can tell apart; the blue is lighter than theirs,
@@ -86,7 +88,7 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
         f"{escape(name)}</text>"
         for i, name in enumerate(columns)
     ]
-    note = "rows: truth, columns: predicted; dark 0 %, bright 100 %; empty: no pixel"
+    note = "rows: truth; dark 0 %, bright 100 %, empty: no pixel"
     text = f'<text x="{left:.1f}" y="{height - 6:.1f}">{note}</text>'
     return (
         f'<svg viewBox="0 0 {width:.1f} {height:.1f}" font-size="10" fill="currentColor">'
@@ -120,7 +122,7 @@ def latency_histogram(milliseconds: Mapping[str, Sequence[float]]) -> str:
         edges = np.histogram_bin_edges(pooled, bins=min(30, max(5, len(pooled) // 2)))
         for i, (name, values) in enumerate(milliseconds.items()):
             p50, p95 = np.percentile(values, [50, 95])
-            label = f"{name}: p50 {p50:.1f}, p95 {p95:.1f} ms"
+            label = f"{name}: p50 {as_time(p50)}, p95 {as_time(p95)} ms"
             axes.hist(values, edges.tolist(), alpha=0.55, color=_color(i), label=label)
             axes.axvline(p50, color=_color(i))
             axes.axvline(p95, color=_color(i), linestyle="--")

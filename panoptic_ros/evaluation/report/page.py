@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -104,11 +105,15 @@ def _charts(results: Mapping[str, Any]) -> list[tuple[str, Markup]]:
     charts = []
     fusions = {n: f for n, f in _fusions(results) if _is_scored(f)}
     if fusions:
-        classes = results["classes"]
-        series = {n: _class_quality(f["panoptic"], classes) for n, f in fusions.items()}
-        charts.append(
-            ("Panoptic quality per class", figures.class_bars([c["name"] for c in classes], series))
-        )
+        all_series = {
+            n: _class_quality(f["panoptic"], results["classes"]) for n, f in fusions.items()
+        }
+        occurs = [
+            any(v is not None for v in values) for values in zip(*all_series.values(), strict=True)
+        ]
+        names = [c["name"] for c in compress(results["classes"], occurs)]
+        series = {n: list(compress(values, occurs)) for n, values in all_series.items()}
+        charts.append(("Panoptic quality per class", figures.class_bars(names, series)))
     totals = _totals(results)
     if totals:
         charts.append(("Latency", figures.latency_histogram(totals)))

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from report_example import example_frame, example_results
 
-from panoptic_ros.evaluation.report import write_report
+from panoptic_ros.evaluation.report import frame_views, write_report
 from panoptic_ros.evaluation.report.page import render
+from panoptic_ros.evaluation.report.pictures import PictureFolder
+from panoptic_ros.labels import CITYSCAPES
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 # Without these Chromium looks for its maker's hosts when it starts.
@@ -131,3 +133,73 @@ def test_chromium_shows_tables_charts_and_pictures(tmp_path, width):
     # The first screen's; Tables 1 to 3, groups and classes of each strategy, the section's.
     assert found["rows"] == [3, 10, 5, 5, 4, 20, 4, 20, 2]
     assert found["overflow"] <= 0
+
+
+SORTS = """<script>onload = () => {
+    const names = () => [...document.querySelectorAll("#frames tbody tr")]
+        .filter(row => !row.hidden).map(row => row.cells[0].textContent);
+    const buttons = document.querySelectorAll("#frames button"), found = [];
+    for (const column of [1, 1, 0]) { buttons[column].click(); found.push(names().join()); }
+    const filter = document.getElementById("filter");
+    filter.value = "F1"; filter.dispatchEvent(new Event("input")); found.push(names().join());
+    document.body.textContent = JSON.stringify({found,
+        pictures: [...document.images].map(i => i.naturalWidth)}); }</script></body>"""
+
+
+def _with_pictures(tmp_path, count):
+    """Return results whose frames have pictures beside the page, and counts of their classes."""
+    results = example_results()
+    folder = PictureFolder(tmp_path, CITYSCAPES)
+    example = example_frame()
+    paths = folder.write("f", example.image, example.truth, {"stack": example.prediction})
+    quality = [0.5, None, 0.25, 0.75]
+    results["frames"] = [
+        {
+            "name": f"f{i}",
+            "total": {"stack": 10.0 + i, "conv_head": 12.0},
+            "pq": {"stack": quality[i % 4], "conv_head": 0.5},
+            "classes": {"stack": {"24": [0.9, 1, 2, i, 4, 9]}},
+            "pictures": paths,
+        }
+        for i in range(count)
+    ]
+    return results
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (Debian: chromium)")
+def test_chromium_sorts_and_filters_the_frames_and_shows_their_pictures(tmp_path):
+    path = tmp_path / "report.html"
+    page = render(_with_pictures(tmp_path, 4), [])
+    # The probe is no script of the page, whose policy stays as it is for pictures.
+    page = re.sub("script-src '[^']*'", "script-src 'unsafe-inline'", page)
+    path.write_text(page.replace("</body>", SORTS))
+    run = _chromium(tmp_path, path)
+    found = json.loads(re.search(r"<body[^>]*>(\{.*?\})", run.stdout)[1])
+    # Once falling, once rising, frames without a quality last; then by name, falling.
+    assert found["found"] == ["f3,f0,f2,f1", "f2,f0,f3,f1", "f3,f2,f1,f0", "f1"]
+    # The first screen's; those of the gallery are loaded when they are scrolled to.
+    assert found["pictures"][0] == 6
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (Debian: chromium)")
+def test_chromium_lets_the_pages_own_script_run(tmp_path):
+    path = tmp_path / "report.html"
+    write_report(_with_pictures(tmp_path, 4), [], path)
+    run = _chromium(tmp_path, path)
+    assert [line for line in run.stderr.splitlines() if "CONSOLE" in line] == []
+
+
+def test_the_page_of_500_frames_is_small(tmp_path):
+    page = render(_with_pictures(tmp_path, 500), [])
+    assert len(page) < 2_000_000
+    assert len(re.findall(r'<tr><th scope="row">f\d+<', page)) == 500
+
+
+def test_the_worst_frames_of_a_class_have_most_errors(tmp_path):
+    (found,) = frame_views.worst_by_class(_with_pictures(tmp_path, 4))
+    assert found[0] == "person"
+    assert [(f["name"], f["about"]) for f in found[1]] == [
+        ("f3", "3 missed, 2 false"),
+        ("f2", "2 missed, 2 false"),
+        ("f1", "1 missed, 2 false"),
+    ]
