@@ -17,6 +17,7 @@ from panoptic_ros.evaluation.read_ahead import load
 from panoptic_ros.evaluation.systems_cost import gflops, parameters, time_in_turns
 from panoptic_ros.model.build import is_onnx
 from panoptic_ros.model.config import RANDOM, ModelConfig, load_model_config
+from panoptic_ros.model.engines import EAGER
 from panoptic_ros.pipeline import PanopticPipeline
 from panoptic_ros.resources import share_dir
 from panoptic_ros.whole_files import write_json
@@ -97,6 +98,7 @@ class SystemsRun:
         self.labels = next(iter(ready.values())).labels
         # What the layout of the data lacks is said before a network is built.
         self.dataset = open_dataset(options.dataset, options.data, options.split, self.labels)
+        self._engines = {name: config.engine for name, config in ready.items()}
         self._runs = {
             name: named(name, partial(DatasetRun, self._run_options(name, models[name], config)))
             for name, config in ready.items()
@@ -122,7 +124,7 @@ class SystemsRun:
             "dataset": {**first["dataset"], "broken": broken},
             "machine": {key: first["model"][key] for key in ("device", "torch", "threads")},
             "timed_frames": len(images),
-            "systems": _entries(results, pipelines, images),
+            "systems": self._entries(results, pipelines, images),
             "skipped": self.skipped,
         }
         write_json(self.options.out / RESULTS, content, indent=2)
@@ -142,6 +144,40 @@ class SystemsRun:
             workers=options.workers,
             limit=options.limit,
         )
+
+    def _entries(
+        self,
+        results: Mapping[str, Mapping[str, Any]],
+        pipelines: Mapping[str, PanopticPipeline],
+        images: Sequence[np.ndarray],
+    ) -> dict[str, dict[str, Any]]:
+        """Return what systems.json holds of each system."""
+        milliseconds = time_in_turns(pipelines, images)
+        entries = {}
+        for name, pipeline in pipelines.items():
+            found = results[name]
+            panoptic = found["fusion"][pipeline.fusion_name]["panoptic"]
+            counted = self._counted(name, pipeline)
+            entries[name] = {
+                "weights": found["model"]["weights"],
+                "fusion": pipeline.fusion_name,
+                "engine": self._engines[name],
+                "panoptic": {group: panoptic[group] for group in ("all", "things", "stuff")},
+                "miou": found["semantic"]["miou"],
+                "ap": found["detector"]["ap"],
+                "ap_cityscapes": found["detector"]["cityscapes"]["ap"],
+                "parameters": parameters(counted),
+                "gflops": gflops(counted, images[:COUNTED_FRAMES]),
+                "milliseconds": milliseconds[name],
+            }
+        return entries
+
+    def _counted(self, name: str, pipeline: PanopticPipeline) -> PanopticPipeline:
+        """Return a system as torch runs it, whose operations can be counted."""
+        if self._engines[name] == EAGER:
+            return pipeline
+        options = self._runs[name].options
+        return PanopticPipeline.load(options.weights, device=options.device, engine=EAGER)
 
     def _scored(self, results: Sequence[Mapping[str, Any]]) -> list[LabeledFrame]:
         """Return the frames that every system was scored on."""
@@ -183,31 +219,6 @@ def _models(systems: Sequence[str]) -> dict[str, str]:
             raise ValueError(f"system {name!r} is there twice; rename one of the files")
         models[name] = model_of(system)
     return models
-
-
-def _entries(
-    results: Mapping[str, Mapping[str, Any]],
-    pipelines: Mapping[str, PanopticPipeline],
-    images: Sequence[np.ndarray],
-) -> dict[str, dict[str, Any]]:
-    """Return what systems.json holds of each system."""
-    milliseconds = time_in_turns(pipelines, images)
-    entries = {}
-    for name, pipeline in pipelines.items():
-        found = results[name]
-        panoptic = found["fusion"][pipeline.fusion_name]["panoptic"]
-        entries[name] = {
-            "weights": found["model"]["weights"],
-            "fusion": pipeline.fusion_name,
-            "panoptic": {group: panoptic[group] for group in ("all", "things", "stuff")},
-            "miou": found["semantic"]["miou"],
-            "ap": found["detector"]["ap"],
-            "ap_cityscapes": found["detector"]["cityscapes"]["ap"],
-            "parameters": parameters(pipeline),
-            "gflops": gflops(pipeline, images[:COUNTED_FRAMES]),
-            "milliseconds": milliseconds[name],
-        }
-    return entries
 
 
 def _show(frame: LabeledFrame, pipelines: Mapping[str, PanopticPipeline]) -> ShownFrame:

@@ -83,8 +83,9 @@ def _cost_table(results: Mapping[str, Any]) -> ReportTable:
         times = [_figure(entry["milliseconds"][key]) for key in ("p50", "p95")]
         published = PUBLISHED.get(name)
         figure = _figure(published.milliseconds, 0) if published else NOTHING
-        rows.append((name, _figure(millions), _figure(entry["gflops"]), *times, figure))
-    header = ("system", "parameters, M", "GFLOPs", "ms p50", "ms p95", f"ms {_PUBLISHED}")
+        costs = (_figure(millions), _figure(entry["gflops"]), entry["engine"])
+        rows.append((name, *costs, *times, figure))
+    header = ("system", "parameters, M", "GFLOPs", "engine", "ms p50", "ms p95", f"ms {_PUBLISHED}")
     machine = results["machine"]
     note = (
         f"End to end, {results['timed_frames']} frames, on each of which the systems take turns; "

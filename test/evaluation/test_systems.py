@@ -14,6 +14,7 @@ from panoptic_ros.evaluation.systems import (
     missing_weights,
     model_of,
 )
+from panoptic_ros.evaluation.systems_cost import parameters
 from panoptic_ros.model.config import load_model_config
 
 FRAMES = 3
@@ -51,6 +52,14 @@ def test_each_system_is_scored_with_its_own_merge_and_timed(options, outcome):
     # Two backbones against one.
     assert systems["quick"]["parameters"] > systems["shared"]["parameters"] > 1e6
     assert systems["quick"]["gflops"] > 0
+
+
+def test_what_runs_the_networks_changes_no_counts(options, outcome, monkeypatch):
+    run = SystemsRun(replace(options, systems=options.systems[1:2]))
+    monkeypatch.setattr(run, "_engines", {"shared": "onnx"})
+    # Operations of another engine cannot be counted: the pipeline is built anew for torch.
+    counted = run._counted("shared", object())
+    assert parameters(counted) == outcome.results["systems"]["shared"]["parameters"]
 
 
 def test_systems_without_weights_are_left_out_by_name(outcome):

@@ -12,6 +12,7 @@ def entry(pq, **changes):
     return {
         "weights": "w",
         "fusion": "stack",
+        "engine": "eager",
         "panoptic": {"all": part, "things": part | {"pq": 0.4}, "stuff": part | {"pq": 0.6}},
         "miou": 0.66,
         "ap": 0.25,
@@ -48,8 +49,8 @@ def test_figures_stand_beside_the_published_ones(results):
     )
     assert [row[-1] for row in quality.rows] == ["-", "59.3", "45.9"]
     assert quality.rows[2][1] == "-"
-    assert cost.rows[0][1:] == ("-", "-", "100.0", "120.0", "-")
-    assert cost.rows[2][1:] == ("12.3", "56.8", "100.0", "120.0", "590")
+    assert cost.rows[0][1:] == ("-", "-", "eager", "100.0", "120.0", "-")
+    assert cost.rows[2][1:] == ("12.3", "56.8", "eager", "100.0", "120.0", "590")
     assert "20 frames" in cost.note
     # Of the systems that ran, with their sources.
     assert [row[0] for row in published.rows] == ["upsnet", "degeus"]
