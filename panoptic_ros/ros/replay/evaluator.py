@@ -187,7 +187,11 @@ def main() -> None:
         pass
     # The report is written even where the one who asks for the end asks twice.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    results = evaluator.report()
+    results: dict[str, Any] = {}
+    try:
+        results = evaluator.report()
+    except OSError as error:
+        evaluator.failure = str(error)
     rclpy.try_shutdown()
     if evaluator.failure:
         report("failed", reason=evaluator.failure)
