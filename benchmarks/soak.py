@@ -198,7 +198,7 @@ class Soak:
                 ("overlap_threshold", self._rng.random()),
                 ("stuff_area_limit", self._rng.randrange(9999)),
                 ("score_threshold", 7.0),
-                ("weights", "no such model"),
+                ("device", "no such device"),
             ]
         )
         self._client.set(name, value)
