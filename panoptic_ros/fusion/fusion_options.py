@@ -44,7 +44,7 @@ class FusionOptions:
         0.0,
         1.0,
         "An instance over whose mask the semantic network gives stuff a higher mean probability "
-        "is dropped; 1: none is. For stack, conv_head and panoptic_fpn.",
+        "is dropped; 1: none is. For stack, conv_head, spatial_ranking, panoptic_fpn.",
     )
 
     def __post_init__(self) -> None:
