@@ -39,6 +39,9 @@ COCO = "coco"
 _SUFFIXES = ("_instanceIds", "_labelIds", "_panoptic", "_polygons", "_leftImg8bit", "_pred")
 _LAST_CITYSCAPES_ID = 33
 _LOOKED_AT = 8
+# Common as train ids, and as label ids classes that are not scored; so many of them tell.
+_RARE_LABEL_IDS = {2, 3, 5, 6, 9, 10, 14, 15, 16, 18}
+_TELLING = 3
 
 
 @dataclass(frozen=True)
@@ -122,8 +125,7 @@ def open_source(
     if not names:
         raise FileNotFoundError(f"{path}: no {FOLDERS[kind].words} below it")
     read = FOLDERS[kind].read
-    for file in islice(names.values(), _LOOKED_AT):
-        _refuse_train_ids(file, read)
+    _refuse_train_ids(path, list(islice(names.values(), _LOOKED_AT)), read)
     entries = [
         SourceEntry(
             name, name, file, partial(_label_image, file, read, classes, labels is None, name)
@@ -191,13 +193,24 @@ def _label_image(
     return PanopticImage(pixels, Annotation(name, path.name, infos))
 
 
-def _refuse_train_ids(path: Path, read: Callable[[Path], np.ndarray]) -> None:
-    try:
-        values = read(path)
-    except (OSError, ValueError):
-        return  # told when it is scored
-    if hold_train_ids(values):
-        raise ValueError(f"{path} looks like train ids (0..18); {WANTED_IDS}")
+def _refuse_train_ids(
+    folder: Path, files: Iterable[Path], read: Callable[[Path], np.ndarray]
+) -> None:
+    """Raise ValueError where the first files of a folder are made of train ids."""
+    classes: set[int] = set()
+    for file in files:
+        try:
+            values = np.unique(read(file))
+        except (OSError, ValueError):
+            continue  # told when it is scored
+        if hold_train_ids(values):
+            raise ValueError(f"{file} looks like train ids (0..18); {WANTED_IDS}")
+        classes |= set(class_ids(values).tolist())
+    rare = classes & _RARE_LABEL_IDS
+    if len(rare) >= _TELLING and max(classes) < len(CITYSCAPES):
+        raise ValueError(
+            f"{folder} looks like train ids (0..18): it holds {sorted(classes)}; {WANTED_IDS}"
+        )
 
 
 def frame_name(stem: str) -> str:
@@ -269,6 +282,12 @@ def _read_step(path: Path) -> np.ndarray:
     if image.dtype != np.uint8 or image.ndim != 3:
         raise BrokenFile(f"{path}: {image.dtype} {list(image.shape)}; STEP's are 8-bit RGB")
     blue, green, red = (plane.astype(np.int64) for plane in cv2.split(image)[:3])
+    strange = np.unique(red[(red >= len(CITYSCAPES)) & (red != TRAIN_VOID)])
+    if len(strange):
+        raise BrokenFile(
+            f"{path}: red is {strange[:5].tolist()}, no train id (0..18, 255); pictures of colours "
+            "are no labels"
+        )
     table = np.zeros(256, np.int64)
     table[: len(CITYSCAPES)] = CITYSCAPES.ids
     classes, numbers = table[red], 256 * green + blue

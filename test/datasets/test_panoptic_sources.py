@@ -143,3 +143,21 @@ def test_train_ids_and_strange_ids_are_refused_by_name(tmp_path, sides):
 def test_an_empty_folder_says_what_it_should_hold(layout, words, tmp_path):
     with pytest.raises(FileNotFoundError, match=f"{tmp_path}: {words}"):
         open_source(tmp_path, kind=layout)
+
+
+def test_train_ids_without_void_and_instances_are_told_by_what_they_hold(tmp_path):
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), np.array([[0, 1, 2, 8], [10, 13, 9, 5]], np.uint8))
+    with pytest.raises(ValueError, match=rf"{tmp_path} looks like train ids .*\[0, 1, 2, 5, 8"):
+        open_source(tmp_path)
+    # A street with a wall and what stands before it, as label ids.
+    cv2.imwrite(str(path), np.array([[0, 1, 4, 7], [8, 11, 12, 13]], np.uint8))
+    assert open_source(tmp_path).kind == "labels"
+
+
+def test_pictures_of_colours_are_no_labels(tmp_path):
+    (tmp_path / "0001").mkdir()
+    path = tmp_path / "0001" / "000000.png"
+    cv2.imwrite(str(path), np.full((24, 40, 3), (128, 64, 128), np.uint8))
+    with pytest.raises(ValueError, match=r"red is \[128\], no train id"):
+        open_source(tmp_path).entries[0].read()
