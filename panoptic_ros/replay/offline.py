@@ -19,6 +19,7 @@ from panoptic_ros.evaluation.results import frame_pq
 from panoptic_ros.evaluation.timing import SHARED_STAGES, fusion_stage, peak_memory
 from panoptic_ros.ground_stage import GroundStage
 from panoptic_ros.messages import ImageRefused, decode_labels
+from panoptic_ros.messages.refusal import one_line
 from panoptic_ros.output_messages import Answer, Placed
 from panoptic_ros.pipeline import ImageUnfit, PanopticPipeline, PanopticResult
 from panoptic_ros.prediction import NonFinitePrediction
@@ -151,8 +152,11 @@ class Replay:
             image = camera_image(message)
             decode = (time.perf_counter() - begin) * 1e3
             result = self._pipeline.run(image)
-        except (ImageRefused, ImageUnfit, NonFinitePrediction) as refusal:
-            outcome.timeline.append({**entry, "refused": str(refusal)})
+        # As in the node: whatever a network raises, a graph's runtime say, costs one frame.
+        except Exception as error:
+            is_told = isinstance(error, (ImageRefused, ImageUnfit, NonFinitePrediction))
+            refusal = one_line(str(error) if is_told else f"{type(error).__name__}: {error}")
+            outcome.timeline.append({**entry, "refused": refusal})
             self.source.problems.append(f"{message.topic} at {entry['stamp']} s: {refusal}")
             return
         answer = Answer(header, image, result, self._pipeline.labels)

@@ -221,6 +221,22 @@ def test_a_broken_frame_is_named_and_the_rest_goes_on(replay, tmp_path, broken):
     assert "refused" in done["timeline"][1]
 
 
+def test_a_network_that_fails_costs_one_frame(replay, tmp_path, monkeypatch):
+    run, calls = PanopticPipeline.run, []
+
+    def fail_once(pipeline, image):
+        calls.append(image)
+        if len(calls) == 2:
+            raise RuntimeError("the graph\ncannot run")
+        return run(pipeline, image)
+
+    monkeypatch.setattr(PanopticPipeline, "run", fail_once)
+    code, out, said = replay(drive(tmp_path / "bag", 3))
+    assert code == 1
+    assert "1700000000.100000000 s: RuntimeError: the graph cannot run" in said.err
+    assert len(read(out / "bag")["/panoptic/labels"]) == 2
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [(["--topic", "/nothing"], "no image topic"), (["--truth-topic", INFO], "no image topic")],
