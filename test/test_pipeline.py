@@ -8,6 +8,7 @@ import torch
 from model_file import write
 
 from panoptic_ros.fusion import FusionOptions
+from panoptic_ros.image_region import ImageRegion
 from panoptic_ros.labels import class_ids
 from panoptic_ros.pipeline import ImageUnfit, PanopticPipeline, torch_device
 from panoptic_ros.prediction import InstancePrediction, NonFinitePrediction
@@ -55,6 +56,24 @@ def test_an_inference_is_merged_as_often_as_wanted(pipeline):
         pipeline.merge(inference, "best")
     # What is in use stays.
     assert pipeline.fusion_name == "stack"
+
+
+def test_a_region_is_what_the_pipeline_sees_of_an_image(pipeline, monkeypatch):
+    part = pipeline.run(np.ascontiguousarray(IMAGE[32:, 16:144]))
+    monkeypatch.setattr(pipeline, "region", ImageRegion(x_offset=16, y_offset=32, width=128))
+    whole = pipeline.run(IMAGE)
+    for found, expected in (
+        (whole.panoptic.labels, part.panoptic.labels),
+        (whole.class_map(), part.class_map()),
+        (whole.confidence_map(), part.confidence_map()),
+    ):
+        assert found.shape == (96, 160)
+        np.testing.assert_array_equal(found[32:, 16:144], expected)
+        outside = found.copy()
+        outside[32:, 16:144] = 0
+        assert not outside.any()
+    with pytest.raises(ImageUnfit, match="does not lie in a picture of 100x90"):
+        pipeline.run(IMAGE[:90, :100])
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

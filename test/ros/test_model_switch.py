@@ -49,67 +49,76 @@ def node(domain, tiny_model):
     rclpy.shutdown(context=context)
 
 
-def test_frames_are_answered_while_a_model_loads_and_the_old_one_is_freed(
-    node, monkeypatch, tiny_model
-):
-    client, pipelines = Client(reliable=True), weakref.WeakSet()
-    loading, go_on, load = threading.Event(), threading.Event(), PanopticPipeline.load
+@pytest.fixture
+def client(node):
+    client = Client(reliable=True)
+    client.wait_until_heard()
+    yield client
+    client.close()
 
-    def held(*args, **kwargs):
-        loading.set()
-        assert go_on.wait(TIMEOUT)
-        pipelines.add(pipeline := load(*args, **kwargs))
+
+class HeldLoading:
+    """Let what the node loads from now on wait for `go_on`."""
+
+    def __init__(self, patch):
+        self.pipelines, self.go_on = weakref.WeakSet(), threading.Event()
+        self.begun, self._load = threading.Event(), PanopticPipeline.load
+        patch.setattr(PanopticPipeline, "load", self)
+
+    def __call__(self, *args, **kwargs):
+        self.begun.set()
+        assert self.go_on.wait(TIMEOUT)
+        pipeline = self._load(*args, **kwargs)
+        self.pipelines.add(pipeline)
         return pipeline
 
-    labels = client.subscribe("~/labels", Image)
-    client.wait_until_heard()
-    wait_for(lambda: client.publish(PIXELS) and labels, "labels")
-    pipelines.add(node.session.pipeline)
-    monkeypatch.setattr(PanopticPipeline, "load", held)
+
+@pytest.fixture
+def held(client, monkeypatch):
+    return HeldLoading(monkeypatch)
+
+
+@pytest.fixture
+def load_model(client):
+    """Return a function that calls the service and returns the future of its answer."""
     service = client.node.create_client(Trigger, "/panoptic/load_model")
     assert service.wait_for_service(TIMEOUT)
-    first = service.call_async(Trigger.Request())
-    wait_for(loading.is_set, "a model that loads")
+    return lambda: service.call_async(Trigger.Request())
+
+
+def test_frames_are_answered_while_a_model_loads_and_the_old_one_is_freed(
+    node, client, held, load_model
+):
+    labels = client.subscribe("~/labels", Image)
+    wait_for(lambda: client.publish(PIXELS) and labels, "labels")
+    held.pipelines.add(node.session.pipeline)
+    first = load_model()
+    wait_for(held.begun.is_set, "a model that loads")
 
     client.answer_to(labels, client.publish(PIXELS))
     assert client.set("score_threshold", 0.5) == (True, "")
-    second = service.call_async(Trigger.Request())
+    second = load_model()
     wait_for(second.done, "the second call's answer")
-    assert (second.result().success, second.result().message) == (
-        False,
-        "a model is being loaded: wait until it is",
-    )
+    assert not second.result().success
+    assert second.result().message == "a model is being loaded: wait until it is"
     assert not first.done()
 
-    go_on.set()
+    held.go_on.set()
     wait_for(first.done, "the first call's answer")
     assert first.result().success, first.result().message
     # What was set while it loaded counts for the new model.
     assert node.session.pipeline.options.score_threshold == 0.5
     client.answer_to(labels, client.publish(PIXELS))
-    wait_for(lambda: gc.collect() >= 0 and len(pipelines) == 1, "the old model's end")
-    client.close()
+    wait_for(lambda: gc.collect() >= 0 and len(held.pipelines) == 1, "the old model's end")
 
 
-def test_a_model_that_comes_after_cleanup_is_let_go(node, monkeypatch):
-    client = Client(reliable=True)
-    loading, go_on, load = threading.Event(), threading.Event(), PanopticPipeline.load
-
-    def held(*args, **kwargs):
-        loading.set()
-        assert go_on.wait(TIMEOUT)
-        return load(*args, **kwargs)
-
-    client.wait_until_heard()
-    monkeypatch.setattr(PanopticPipeline, "load", held)
-    service = client.node.create_client(Trigger, "/panoptic/load_model")
-    assert service.wait_for_service(TIMEOUT)
-    answer = service.call_async(Trigger.Request())
-    wait_for(loading.is_set, "a model that loads")
+def test_a_model_that_comes_after_cleanup_is_let_go(node, client, held, load_model):
+    answer = load_model()
+    wait_for(held.begun.is_set, "a model that loads")
     assert client.transition("deactivate")
     assert client.transition("cleanup")
-    go_on.set()
+    held.go_on.set()
     wait_for(answer.done, "the answer")
     assert "cleaned up meanwhile" in answer.result().message
     assert node.session is None
-    client.close()
+    wait_for(lambda: gc.collect() >= 0 and not held.pipelines, "the new model's end")
