@@ -10,6 +10,8 @@ from panoptic_ros import cli
 from panoptic_ros.extras import how_to_install
 from panoptic_ros.whole_files import is_full
 
+# Of an error: what strangers wrote into a file may be all of it.
+_LONGEST_MESSAGE = 2000
 EXIT_FULL_DISK = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130  # what a shell reports for SIGINT: 128 + 2
@@ -34,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = EXIT_FULL_DISK if is_full(error) else EXIT_BAD_INPUT
     except ModuleNotFoundError as error:
         message = how_to_install(error)
+    if len(message) > _LONGEST_MESSAGE:
+        message = f"{message[:_LONGEST_MESSAGE]} ..."
     print(f"panoptic: error: {message}", file=sys.stderr)
     return code
 

@@ -48,6 +48,8 @@ def test_bad_input_is_told_in_one_line():
     [
         (ValueError("width is 0"), 2, "panoptic: error: width is 0\n"),
         (PermissionError("cannot write x"), 2, "panoptic: error: cannot write x\n"),
+        # What strangers wrote into a file may be all of it.
+        (ValueError("x" * 10**6), 2, f"panoptic: error: {'x' * 2000} ...\n"),
         (KeyboardInterrupt(), 130, ""),
     ],
 )
