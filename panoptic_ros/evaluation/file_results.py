@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
+from panoptic_ros.datasets.exports import make_export
 from panoptic_ros.datasets.panoptic_sources import PanopticImage, PanopticSource, frame_name
 from panoptic_ros.datasets.picture_files import PICTURES, read_picture
 from panoptic_ros.evaluation.frame_classes import class_counts
@@ -21,7 +24,8 @@ from panoptic_ros.evaluation.results import (
     text_keys,
 )
 from panoptic_ros.evaluation.run_facts import run_facts
-from panoptic_ros.labels import LabelSet
+from panoptic_ros.labels import CITYSCAPES, LabelSet, class_ids
+from panoptic_ros.prediction import PanopticPrediction, Segment
 from panoptic_ros.scores.panoptic_quality import PanopticQuality
 
 # The one method that label files are of.
@@ -71,12 +75,21 @@ def file_results(
 
 
 class FilePainter:
-    """Write frames' pictures beside a report, on the camera's where there are any.
+    """Write frames' pictures beside a report, and predictions in other formats.
 
-    folder: the report's own; images: folder of the camera's pictures, at any depth.
+    folder: the report's own; images: folder of the camera's pictures, at any depth; formats: of
+    `datasets.exports`, below FOLDER/exports. Raise ValueError for formats of other classes than
+    Cityscapes'.
     """
 
-    def __init__(self, folder: Path, labels: LabelSet, images: Path | None) -> None:
+    def __init__(
+        self, folder: Path, labels: LabelSet, images: Path | None, formats: Sequence[str] = ()
+    ) -> None:
+        known = {(c.id, c.name) for c in CITYSCAPES.classes}
+        if formats and not {(c.id, c.name) for c in labels.classes} <= known:
+            raise ValueError("predictions are exported from Cityscapes' classes; these are others")
+        self._exports = [make_export(f, folder / "exports", METHOD, labels) for f in formats]
+        self._entries: dict[str, list[dict[str, Any]]] = {}
         self._thing_ids = {c.id for c in labels.things}
         # A table of colours grows with the largest id.
         self._writes = max(labels.by_id) <= _LARGEST_SHOWN_CLASS
@@ -90,16 +103,39 @@ class FilePainter:
         if not self._writes:
             return {}
         true, found = (side.labels(self._thing_ids) for side in (truth, prediction))
+        if self._exports:
+            panoptic = _as_prediction(found, self._labels)
+            entries = [e.write(name, name, panoptic) for e in self._exports]
+            self._entries[name] = entries
         image = self._image(name)
         if image is None or image.shape[:2] != true.shape:
             image = label_colors(true, self._labels)
         return self._pictures.write(name, image, true, {METHOD: found})
+
+    def finish(self, names: Iterable[str]) -> None:
+        """Write what stands for all frames of an export, in the order of some names."""
+        rows = [self._entries[name] for name in names if name in self._entries]
+        for i, export in enumerate(self._exports):
+            export.finish([row[i] for row in rows])
 
     def _image(self, name: str) -> np.ndarray | None:
         try:
             return read_picture(self._camera[name]) if name in self._camera else None
         except ValueError:
             return None  # a report can do without
+
+
+def _as_prediction(labels: np.ndarray, label_set: LabelSet) -> PanopticPrediction:
+    """Return a label image with its things, whose scores nobody knows, as 1."""
+    segments = []
+    for value in np.unique(labels).tolist():
+        class_id = int(class_ids(np.array(value)))
+        if class_id in label_set.by_id and label_set[class_id].is_thing:
+            mask = (labels == value).astype(np.uint8)
+            x, y, width, height = cv2.boundingRect(mask)
+            box = (x, y, x + width, y + height)
+            segments.append(Segment(value, class_id, True, 1.0, int(mask.sum()), box))
+    return PanopticPrediction(labels, segments)
 
 
 def _pictures(folder: Path) -> dict[str, Path]:

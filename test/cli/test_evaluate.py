@@ -112,8 +112,18 @@ def test_files_takes_folders_and_writes_a_report(tmp_path, capsys):
     assert results["fusion"]["prediction"]["pq_dagger"]["all"] == pytest.approx(dagger)
     assert main(["evaluate", "files", *map(str, words), "--boundary"]) == 0
     assert "boundary PQ" in capsys.readouterr().out
+    assert main(["evaluate", "files", *map(str, words), "--export", "coco", "kitti"]) == 0
+    content = json.loads((tmp_path / "out/exports/coco/prediction.json").read_text())
+    found = {a["image_id"]: a["segments_info"] for a in content["annotations"]}
+    assert [(s["category_id"], s["area"]) for s in found["b"]] == [(149, 320), (3, 64)]
+    assert (tmp_path / "out/exports/kitti/prediction/pred_list/a.txt").is_file()
     # The first screen's, and two frames of four.
     assert (tmp_path / "out" / "report.html").read_text().count("<img") == 9
+
+
+def test_files_exports_into_a_folder_only(files, capsys):
+    assert main(["evaluate", "files", *files, "--export", "kitti"]) == 2
+    assert "--export writes below --out" in capsys.readouterr().err
 
 
 def write_held_out(root):

@@ -12,6 +12,7 @@ from panoptic_ros.cli.evaluate.dataset import (
     EXIT_BROKEN_FILES,
     EXIT_CANNOT_RUN,
     LINKS,
+    add_export_argument,
 )
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--images", type=Path, metavar="DIR", help="the camera's pictures, for the report"
     )
+    add_export_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -67,7 +69,10 @@ def run(args: argparse.Namespace) -> int:
     prediction = open_source(
         args.prediction, args.prediction_dir, args.prediction_layout, truth.labels
     )
-    painter = FilePainter(args.out, truth.labels, args.images) if args.out else None
+    if args.export and not args.out:
+        raise ValueError("--export writes below --out; name a folder")
+    formats = tuple(dict.fromkeys(args.export))
+    painter = FilePainter(args.out, truth.labels, args.images, formats) if args.out else None
     score = score_sources(truth, prediction, args.boundary, painter)
     print(quality_table(score.results(), {c.id: c.name for c in score.categories}))
     results = file_results(score, truth, prediction)
@@ -76,7 +81,8 @@ def run(args: argparse.Namespace) -> int:
     print(f"\n{further.to_text()}" if further else "")
     if args.json:
         write_json(args.json, score.results(), indent=2)
-    if args.out:
+    if painter:
+        painter.finish(frame.entry.name for frame in score.frames)
         write_json(args.out / "results.json", results)
         links = existing(args.out, LINKS)
         write_report({**results, "links": links}, [], args.out / "report.html")
