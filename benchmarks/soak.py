@@ -187,9 +187,13 @@ class Soak:
             [("color", Image), ("semantic", Image), ("confidence", Image), ("grid", OccupancyGrid)]
         )
         subscription = node.create_subscription(kind, f"/panoptic/{topic}", lambda message: None, 5)
-        timer = threading.Timer(0.8, node.destroy_subscription, [subscription])
-        timer.daemon = True
-        timer.start()
+
+        def leave() -> None:
+            node.destroy_timer(timer)
+            node.destroy_subscription(subscription)
+
+        # In the executor's thread, which else may just wait for what is destroyed.
+        timer = node.create_timer(0.8, leave)
 
     def _storm(self) -> None:
         name, value = self._rng.choice(
