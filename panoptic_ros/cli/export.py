@@ -6,6 +6,8 @@ import argparse
 import re
 from pathlib import Path
 
+# More take longer and move the ranges little.
+MOST_PICTURES = 32
 HELP = "write a model's networks as one ONNX or OpenVINO file"
 
 
@@ -24,16 +26,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WIDTHxHEIGHT",
         help="of the networks' input; default: the model's, for frames twice as wide as high",
     )
+    parser.add_argument("--int8", action="store_true", help="compute in int8; needs --calibrate")
+    parser.add_argument(
+        "--calibrate",
+        type=Path,
+        metavar="DIR",
+        help="pictures of what the camera will see, to choose the ranges of int8 by",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
 
 
 def run(args: argparse.Namespace) -> int:
     """Write graph, description and model file; print the model file's name."""
+    from panoptic_ros.datasets.picture_files import read_picture
     from panoptic_ros.model.config import load_model_config
     from panoptic_ros.model.export import export
 
-    print(export(load_model_config(args.weights), args.out, args.format, args.size))
+    if args.int8 != (args.calibrate is not None):
+        raise ValueError("--int8 and --calibrate DIR go together")
+    config = load_model_config(args.weights)
+    pictures = [read_picture(file) for file in _pictures(args.calibrate)] if args.int8 else []
+    print(export(config, args.out, args.format, args.size, pictures))
     return 0
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """Return up to MOST_PICTURES of the pictures below a folder, evenly spread."""
+    from panoptic_ros.datasets.picture_files import PICTURES
+
+    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in PICTURES)
+    if not files:
+        raise FileNotFoundError(f"there are no pictures in {folder} ({', '.join(PICTURES)})")
+    step = -(-len(files) // MOST_PICTURES)
+    return files[::step]
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from panoptic_ros import checkpoints
 from panoptic_ros.model.build import build_networks, identities
 from panoptic_ros.model.config import RANDOM, ModelConfig, NetworkConfig
+from panoptic_ros.model.onnx.placement import Fit
+from panoptic_ros.model.onnx.quantise import quantise
 from panoptic_ros.model.onnx.writer import (
-    SUFFIXES,
+    INPUT,
     Size,
     check,
     describe,
     static,
+    to_openvino,
     write_graph,
     write_yaml,
 )
+from panoptic_ros.model.predictors import sides_of, upload
 
 
-def export(config: ModelConfig, folder: Path, form: str = "onnx", size: Size | None = None) -> Path:
+def export(
+    config: ModelConfig,
+    folder: Path,
+    form: str = "onnx",
+    size: Size | None = None,
+    pictures: Sequence[np.ndarray] = (),
+) -> Path:
     """Write a model's networks as one graph, with its description and a model file.
 
-    form: a key of SUFFIXES; size: (height, width) of the network's input, None: what the model
-    file makes of a frame twice as wide as high. Return the model file, FOLDER/NAME.yaml; beside
-    it lie NAME_network.yaml and the graph. The head stays as it is.
+    form: onnx or openvino; size: (height, width) of the network's input, None: what the model
+    file makes of a frame twice as wide as high; pictures: uint8 [H, W, 3] RGB each, what to
+    choose the ranges of int8 by; none: the graph stays in float. Return the model file,
+    FOLDER/NAME.yaml; beside it lie NAME_network.yaml and the graph. The head stays as it is.
     Raise ValueError for an ONNX network, networks that want different sizes, a package that is
     missing, and a graph that does not give what torch gives; OSError where FOLDER cannot be
     written.
@@ -34,14 +49,25 @@ def export(config: ModelConfig, folder: Path, form: str = "onnx", size: Size | N
     size = size or _size(config)
     module, things = static(networks, size)
     folder.mkdir(parents=True, exist_ok=True)
-    graph = folder / f"{config.name}{SUFFIXES[form]}"
+    graph = folder / f"{config.name}.onnx"
     write_graph(module, size, graph)
     check(module, size, graph)
+    if pictures:
+        quantise(graph, graph, [_placed(picture, size) for picture in pictures], INPUT)
+    if form == "openvino":
+        graph = to_openvino(graph)
     side = folder / f"{config.name}_network.yaml"
     describe(side, graph, config.labels, things, identities(config))
     file = folder / f"{config.name}.yaml"
     write_yaml(file, _model(config, side.name))
     return file
+
+
+def _placed(picture: np.ndarray, size: Size) -> np.ndarray:
+    """Return a picture as the graph will see it, uint8 [1, 3, *size]."""
+    frame = upload(picture, torch.device("cpu"))
+    placement = Fit(0, 0, size, 1, letterbox=True).place(sides_of(frame))
+    return placement.apply(frame)[None].to(torch.uint8).numpy()
 
 
 def _size(config: ModelConfig) -> Size:
@@ -70,6 +96,8 @@ def _model(config: ModelConfig, side: str) -> dict[str, Any]:
         "options": {k: v for k, v in asdict(config.options).items() if v not in ({}, ())},
         "seed": config.seed,
         "max_pixels": config.max_pixels,
+        # OpenVINO where it is installed: it gains most from int8.
+        "engine": "auto",
     }
     if config.head is not None:
         content["head"] = _head(config.head)

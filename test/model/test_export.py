@@ -1,13 +1,16 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import yaml
 from model_file import SMALL, write
+from PIL import Image
 
 from panoptic_ros.__main__ import main
 from panoptic_ros.model.config import load_model_config
 from panoptic_ros.model.export import export
+from panoptic_ros.model.onnx.quantise import FLOAT_LAYERS
 from panoptic_ros.pipeline import PanopticPipeline
 
 SIZE = (64, 128)
@@ -108,6 +111,47 @@ def test_what_is_exported_already_is_refused(two, tmp_path, capsys):
     command = ["export", "--weights", str(two[1]), "--size", "128x64", "--out", str(tmp_path)]
     assert main(command) == 2
     assert "is an ONNX file already" in capsys.readouterr().err
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Return a folder with two pictures, one of them of other proportions."""
+    folder = tmp_path / "pictures"
+    for name, image in (("a/left.png", IMAGE), ("b.jpg", IMAGE[:, :64])):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / name)
+    return folder
+
+
+def test_int8_computes_all_but_the_first_layers_in_integers(tmp_path, pictures, capsys):
+    file = model(tmp_path, None)
+    command = ["export", "--weights", str(file), "--size", "128x64", "--out", str(tmp_path / "out")]
+    assert main([*command, "--int8", "--calibrate", str(pictures)]) == 0
+    exported = capsys.readouterr().out.strip()
+    graph = onnx.load(str(Path(exported).with_suffix(".onnx"))).graph
+    source = {name: node.op_type for node in graph.node for name in node.output}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    in_float = [n.name for n in convolutions if source.get(n.input[1]) != "DequantizeLinear"]
+    assert len(in_float) == 2 * FLOAT_LAYERS < len(convolutions) / 2
+    assert all("/backbone/" in name for name in in_float)
+    found = PanopticPipeline.load(exported, device="cpu", engine="onnx").run(IMAGE)
+    expected = PanopticPipeline.load(str(file), device="cpu").run(IMAGE)
+    difference = (found.semantic.logits - expected.semantic.logits).abs().mean()
+    assert 0 < difference < 0.2 * expected.semantic.logits.std()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--int8"], "--int8 and --calibrate DIR go together"),
+        (["--calibrate", "."], "--int8 and --calibrate DIR go together"),
+        (["--int8", "--calibrate", "{empty}"], "there are no pictures in"),
+    ],
+)
+def test_int8_needs_pictures(tmp_path, options, words, capsys):
+    options = [option.format(empty=tmp_path) for option in options]
+    assert main(["export", *options, "--out", str(tmp_path / "out")]) == 2
+    assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("size", ["512", "x64", "0x64", "64x64x3"])

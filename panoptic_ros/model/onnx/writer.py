@@ -33,7 +33,6 @@ _log = logging.getLogger(__name__)
 Size = tuple[int, int]
 INPUT = "image"
 OUTPUTS = ("logits", "boxes", "labels", "scores", "masks", "valid")
-SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
 # The oldest whose operators say all that the networks do; readers know it for years.
 OPSET = 17
 # How far the graph's scores may be from torch's on the same image.
@@ -65,10 +64,9 @@ def static(networks: PanopticPredictor, size: Size) -> tuple[nn.Module, list[str
 
 
 def write_graph(module: nn.Module, size: Size, file: Path, names: Sequence[str] = OUTPUTS) -> None:
-    """Write a module that takes an image, uint8 [1, 3, *size], as .onnx or OpenVINO's .xml."""
+    """Write a module that takes an image, uint8 [1, 3, *size], as an ONNX file."""
     # The exporter's own error for a missing package is told by no name.
     importlib.import_module("onnx")
-    onnx = file.with_suffix(".onnx")
     with warnings.catch_warnings(), torch.no_grad():
         # That sizes become constants is what we want; that this exporter is the older one, too:
         # it needs no package but onnx, and knows torchvision's operators.
@@ -77,7 +75,7 @@ def write_graph(module: nn.Module, size: Size, file: Path, names: Sequence[str] 
             torch.onnx.export(
                 deepcopy(module).cpu(),
                 (torch.zeros(1, 3, *size, dtype=torch.uint8),),
-                str(onnx),
+                str(file),
                 input_names=[INPUT],
                 output_names=list(names),
                 opset_version=OPSET,
@@ -85,9 +83,6 @@ def write_graph(module: nn.Module, size: Size, file: Path, names: Sequence[str] 
             )
         except torch.onnx.OnnxExporterError as error:
             raise ValueError(f"this network cannot be exported: {error}") from error
-    if file.suffix == ".xml":
-        _to_openvino(onnx, file)
-        onnx.unlink()
 
 
 def check(module: nn.Module, size: Size, file: Path, runtime: str = "onnx") -> None:
@@ -130,6 +125,10 @@ def write_yaml(file: Path, content: Mapping[str, Any]) -> None:
     write_file(file, text)
 
 
-def _to_openvino(onnx: Path, file: Path) -> None:
+def to_openvino(onnx: Path) -> Path:
+    """Replace an ONNX file by OpenVINO's own form; return its .xml, beside which lies a .bin."""
     openvino = imported("openvino")
+    file = onnx.with_suffix(".xml")
     openvino.save_model(openvino.convert_model(str(onnx)), str(file), compress_to_fp16=False)
+    onnx.unlink()
+    return file
