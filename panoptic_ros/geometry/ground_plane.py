@@ -12,6 +12,8 @@ from panoptic_ros.geometry.poses import Pose2D
 
 # A camera lower than this sees no ground that could be told apart.
 _LOWEST = 0.05
+# Metres from base_link. Farther ones are no mounting, and overflow where they are used.
+_FARTHEST = 1e4
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Viewpoint:
     def of(cls, view: GroundView, size: tuple[int, int], plane: GroundPlane) -> Viewpoint:
         """Take the camera of a picture of a size (H, W).
 
-        Raise ValueError for a camera's pose that is none or lies below the ground.
+        Raise ValueError for a camera's pose that is none, far away or below the ground.
         """
         pose = np.asarray(view.base_from_optical, np.float64)
         if pose.shape != (4, 4) or not np.isfinite(pose).all():
@@ -79,6 +81,11 @@ class Viewpoint:
         turn = pose[:3, :3]
         if np.abs(turn @ turn.T - np.eye(3)).max() > 1e-3 or np.linalg.det(turn) < 0:
             raise ValueError(f"camera pose's rotation {turn.tolist()} is not a rotation")
+        if np.abs(pose[:3, 3]).max() > _FARTHEST:
+            raise ValueError(
+                f"the camera is at {pose[:3, 3].tolist()} in base_link, farther than "
+                f"{_FARTHEST:g} m; check its pose"
+            )
         found = cls(view.camera.scaled(size), turn, pose[:3, 3], plane)
         if found.height < _LOWEST:
             raise ValueError(

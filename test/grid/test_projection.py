@@ -371,6 +371,9 @@ def test_refuses_poses_and_says_why():
         projection(camera(), np.diag([1.0, 1, 2, 1]))
     with pytest.raises(ValueError, match=r"finite \[4, 4\]"):
         projection(camera(), np.eye(3))
+    for far in (2e4, 1e38, -1e300):
+        with pytest.raises(ValueError, match=r"in base_link, farther than 10000 m"):
+            projection(camera(), pose(x=far))
 
 
 def test_refuses_pictures_of_another_size():
