@@ -45,7 +45,7 @@ from panoptic_ros import checkpoints
 from panoptic_ros.__main__ import main as panoptic_ros
 from panoptic_ros.bags import BagReader
 from panoptic_ros.checkpoints import download, places
-from panoptic_ros.evaluation.report import write_report
+from panoptic_ros.evaluation.report.page import write_report
 from panoptic_ros.evaluation.run_state import RunState
 from panoptic_ros.networks import build
 from panoptic_ros.replay.output import NODE, PanopticBag

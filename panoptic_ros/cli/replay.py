@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         from panoptic_ros.replay.live import run_live
 
         return run_live(args)
-    from panoptic_ros.evaluation.report import write_report
+    from panoptic_ros.evaluation.report.page import write_report
     from panoptic_ros.evaluation.report.tables import print_tables
     from panoptic_ros.pipeline import PanopticPipeline
     from panoptic_ros.replay.offline import BAG, Replay

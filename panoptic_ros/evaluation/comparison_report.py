@@ -12,7 +12,7 @@ import numpy as np
 from panoptic_ros.datasets.picture_files import read_picture
 from panoptic_ros.evaluation.comparison import METRICS, Run
 from panoptic_ros.evaluation.console_tables import table
-from panoptic_ros.evaluation.report import write_report
+from panoptic_ros.evaluation.report.page import write_report
 from panoptic_ros.evaluation.run_facts import run_facts
 from panoptic_ros.whole_files import write_file
 

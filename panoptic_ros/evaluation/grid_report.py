@@ -12,7 +12,7 @@ import numpy as np
 from panoptic_ros.evaluation.console_tables import table
 from panoptic_ros.evaluation.drive_conditions import TITLES
 from panoptic_ros.evaluation.grid_run import DriveEnd
-from panoptic_ros.evaluation.report import write_report as write_page
+from panoptic_ros.evaluation.report.page import write_report as write_page
 from panoptic_ros.grid.bird_eye import draw_cells, draw_marks
 from panoptic_ros.grid.observation import OCCUPIED, UNKNOWN
 from panoptic_ros.grid.window import GridWindow

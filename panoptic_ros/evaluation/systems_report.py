@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from panoptic_ros.evaluation.report import write_report
+from panoptic_ros.evaluation.report.page import write_report
 from panoptic_ros.evaluation.report.pictures import label_colors
 from panoptic_ros.evaluation.report.tables import NOTHING, ReportTable, percent
 from panoptic_ros.evaluation.systems import ShownFrame

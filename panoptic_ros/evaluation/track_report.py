@@ -8,7 +8,7 @@ from typing import Any
 
 from panoptic_ros.evaluation.console_tables import table
 from panoptic_ros.evaluation.drive_conditions import TITLES, TRUE_LABELS
-from panoptic_ros.evaluation.report import write_report as write_page
+from panoptic_ros.evaluation.report.page import write_report as write_page
 from panoptic_ros.evaluation.track_pictures import contact_sheet, path_map, timeline
 from panoptic_ros.evaluation.track_run import TrackedFrame
 from panoptic_ros.labels import LabelSet

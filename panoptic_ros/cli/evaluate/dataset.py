@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     if missing:
         args.refuse(f"the following arguments are required: {', '.join(missing)}")
     from panoptic_ros.evaluation.dataset_run import DatasetRun, RunOptions
-    from panoptic_ros.evaluation.report import write_report
+    from panoptic_ros.evaluation.report.page import write_report
     from panoptic_ros.evaluation.report.tables import print_tables
     from panoptic_ros.evaluation.run_facts import existing
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from report_example import example_frame, example_results
 
-from panoptic_ros.evaluation.report import frame_views, write_report
-from panoptic_ros.evaluation.report.page import render
+from panoptic_ros.evaluation.report import frame_views
+from panoptic_ros.evaluation.report.page import render, write_report
 from panoptic_ros.evaluation.report.pictures import PictureFolder
 from panoptic_ros.labels import CITYSCAPES
 
