@@ -29,7 +29,7 @@ COMMANDS = {
     "compare --data {out} --out {out}/result --systems random": "train",
     "demo --out {out}": "bags",
     "evaluate --dataset town --data {out} --out {out}/result": "train",
-    "evaluate files --truth t --truth-dir {out} --prediction p --prediction-dir {out}": None,
+    "evaluate files --truth t --truth-dir {out} --prediction p --prediction-dir {out}": "train",
     "evaluate grid": "(bags|train)",
     "evaluate heads --data {out}": "train",
     "evaluate tracks": "(bags|train)",

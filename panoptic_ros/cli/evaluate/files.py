@@ -60,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
     from panoptic_ros.evaluation.console_tables import quality_table
     from panoptic_ros.evaluation.file_results import METHOD, FilePainter, file_results
     from panoptic_ros.evaluation.label_files import score_sources
+    from panoptic_ros.evaluation.report.page import write_report
     from panoptic_ros.evaluation.report.tables import further_table, percent
     from panoptic_ros.evaluation.run_facts import existing
     from panoptic_ros.whole_files import write_json
@@ -83,9 +84,6 @@ def run(args: argparse.Namespace) -> int:
     if painter:
         painter.finish(frame.entry.name for frame in score.frames)
         write_json(args.out / "results.json", results)
-        # Its charts need matplotlib, which the figures do without.
-        from panoptic_ros.evaluation.report.page import write_report
-
         links = existing(args.out, LINKS)
         write_report({**results, "links": links}, [], args.out / "report.html")
         print(f"Written: {args.out / 'results.json'}, {args.out / 'report.html'}")
