@@ -12,6 +12,7 @@ MODULES = {
     "bags": ["backports", "lz4", "rosbags"],
     "synthetic": ["mujoco"],
     "onnx": ["onnx", "onnxruntime"],
+    "openvino": ["openvino"],
     "tracking": ["scipy", "supervision", "trackers"],
 }
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from tools import fingerprints, ros_wheels
 
 WHEELS = "wheels"
-_REQUIREMENTS = ("train", "bags", "synthetic", "tracking", "onnx", "test")
+_REQUIREMENTS = ("train", "bags", "synthetic", "tracking", "onnx", "openvino", "test")
 
 
 class Environment:

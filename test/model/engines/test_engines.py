@@ -1,6 +1,5 @@
 import logging
 import sys
-from importlib.util import find_spec
 from types import SimpleNamespace
 
 import numpy as np
@@ -51,16 +50,7 @@ def cached(small):
     return small
 
 
-@pytest.mark.parametrize(
-    "engine",
-    [
-        "onnx",
-        pytest.param(
-            "openvino",
-            marks=pytest.mark.skipif(not find_spec("openvino"), reason="openvino is not installed"),
-        ),
-    ],
-)
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
 def test_an_engine_gives_what_torch_gives(small, eager, engine):
     found = loaded(small, engine).run(IMAGE)
     assert (found.panoptic.labels == eager.panoptic.labels).mean() >= 0.9999
