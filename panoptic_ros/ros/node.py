@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import warnings
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -35,10 +36,11 @@ def main(args: list[str] | None = None) -> None:
     from panoptic_ros.ros.lifecycle import PanopticNode
 
     # The main thread only waits for signals, so that they count even while the executor's
-    # thread loads a model and the worker's is in an inference.
-    stop = threading.Event()
+    # thread loads a model and the worker's is in an inference. Not on an event: a handler that
+    # sets it while this thread is about to wait for it would never return.
+    stop, signals = threading.Event(), list[int]()
     for number in SIGNALS:
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda number, frame: signals.append(number))
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         node = PanopticNode()
@@ -46,7 +48,9 @@ def main(args: list[str] | None = None) -> None:
         sys.exit(f"panoptic_node cannot start: {error}")
     executor = threading.Thread(target=_spin, args=(node, stop), daemon=True)
     executor.start()
-    stop.wait()
+    while not signals and not stop.is_set():
+        time.sleep(SPIN_SECONDS)
+    stop.set()
     node.close(timeout=0)
     executor.join(EXECUTOR_TIMEOUT_SECONDS)
     if not executor.is_alive():

@@ -44,14 +44,17 @@ def domain():
 @pytest.fixture(scope="module")
 def tf2(domain):
     """Return tf2_ros, for this process and those that it starts: a fake where there is none."""
+    is_fake = importlib.util.find_spec("tf2_ros") is None
     with pytest.MonkeyPatch.context() as patch:
-        if importlib.util.find_spec("tf2_ros") is None:
+        if is_fake:
             folder = str(Path(__file__).parents[1] / "helpers/fake_tf2")
             patch.syspath_prepend(folder)
             paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
             patch.setenv("PYTHONPATH", os.pathsep.join([folder, *paths]))
         yield importlib.import_module("tf2_ros")
-        patch.delitem(sys.modules, "tf2_ros")
+    if is_fake:
+        # Not by the patch, which puts back what it takes: the next module would find it.
+        del sys.modules["tf2_ros"]
 
 
 @pytest.fixture(scope="session")

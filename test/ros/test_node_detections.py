@@ -23,15 +23,18 @@ from panoptic_ros.labels import CITYSCAPES
 @pytest.fixture(scope="module")
 def vision_msgs(domain):
     """Return vision_msgs.msg, for this process and those that it starts."""
+    is_fake = importlib.util.find_spec("vision_msgs") is None
     with pytest.MonkeyPatch.context() as patch:
-        if importlib.util.find_spec("vision_msgs") is None:
+        if is_fake:
             folder = str(Path(__file__).parents[1] / "helpers/fake_vision_msgs")
             patch.syspath_prepend(folder)
             paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
             patch.setenv("PYTHONPATH", os.pathsep.join([folder, *paths]))
         yield importlib.import_module("vision_msgs.msg")
+    if is_fake:
+        # Not by the patch, which puts back what it takes: the next module would find them.
         for name in ("vision_msgs.msg", "vision_msgs"):
-            patch.delitem(sys.modules, name)
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="module")
