@@ -15,6 +15,9 @@ pytest.importorskip("rclpy", reason="ROS 2 is not on the path")
 import model_file
 from waiting import TIMEOUT, wait_for
 
+# Over TCP, which LARGE_DATA uses, Fast DDS sometimes connects two processes only after a minute.
+pytestmark = pytest.mark.flaky(reruns=2)
+
 
 def start(*arguments):
     return subprocess.Popen(
