@@ -35,6 +35,7 @@ SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FA
 CLEANUP_SECONDS = 0.5
 # So long a new model's answer waits for the frame that the old one has in work.
 FREE_SECONDS = 5.0
+TURN_SECONDS = 0.005
 
 Transition = Callable[["PanopticNode", LifecycleState], TransitionCallbackReturn]
 
@@ -296,6 +297,8 @@ class _Turn:
     """Awaited, let the executor do something else."""
 
     def __await__(self) -> Generator[None, None, None]:
+        # The executor comes back at once: without a pause it would take a core from the loading.
+        time.sleep(TURN_SECONDS)
         yield
 
 

@@ -21,7 +21,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Callbacks take milliseconds, but for the one that loads a model.
 EXECUTOR_TIMEOUT_SECONDS = 0.5
 SPIN_SECONDS = 0.1
-LEAVING_SECONDS = 5.0
+LEAVING_SECONDS = 10.0
 
 
 def main(args: list[str] | None = None) -> None:
@@ -53,12 +53,12 @@ def main(args: list[str] | None = None) -> None:
     while not signals and not stop.is_set():
         time.sleep(SPIN_SECONDS)
     stop.set()
+    # Fast DDS may hang while it closes TCP (LARGE_DATA), with Python's lock held: only a thread
+    # that does without the lock can end the process then.
+    faulthandler.dump_traceback_later(LEAVING_SECONDS, exit=True)
     node.close(timeout=0)
     executor.join(EXECUTOR_TIMEOUT_SECONDS)
     if not executor.is_alive():
-        # Fast DDS may hang while it closes TCP (LARGE_DATA), with Python's lock held: only a
-        # thread that does without the lock can end the process then.
-        faulthandler.dump_traceback_later(LEAVING_SECONDS, exit=True)
         node.destroy_node()
         # The process leaves the network when nothing refers to the node any more. Else
         # others go on seeing it until its lease runs out, 20 s later.

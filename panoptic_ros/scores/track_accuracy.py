@@ -6,21 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from trackers.eval import (
-    aggregate_clear_metrics,
-    aggregate_hota_metrics,
-    aggregate_identity_metrics,
-    compute_clear_metrics,
-    compute_hota_metrics,
-    compute_identity_metrics,
-)
 
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet
-from panoptic_ros.scores.mots import TrackSequence
+from panoptic_ros.scores.mots import MATCH_IOU, TrackSequence, track_results
 from panoptic_ros.scores.overlaps import Overlaps
 from panoptic_ros.scores.segments import VOID, Segments, label_image_segments
 
-MATCH_IOU = 0.5
+_SCORES = ("hota", "deta", "assa", "idf1", "mota", "switches", "objects", "sightings")
 
 
 class TrackScore:
@@ -68,25 +60,9 @@ class TrackScore:
         {"hota", "deta", "assa", "idf1", "mota", "switches", "objects", "sightings"}; objects:
         true ones, sightings: of them, over all frames.
         """
-        data = [s.data for s in self._sequences]
-        objects = sum(len(np.unique(np.concatenate(s.truth))) for s in self._sequences if s.truth)
-        sightings = sum(len(ids) for s in self._sequences for ids in s.truth)
-        hota = aggregate_hota_metrics([compute_hota_metrics(*d) for d in data])
-        identity = aggregate_identity_metrics([compute_identity_metrics(*d) for d in data])
-        clear = aggregate_clear_metrics([compute_clear_metrics(*d) for d in data])
-        percentages = {
-            "hota": hota["HOTA"],
-            "deta": hota["DetA"],
-            "assa": hota["AssA"],
-            "idf1": identity["IDF1"],
-            "mota": clear["MOTA"],
-        }
-        return {
-            **{k: 100 * float(v) if sightings else None for k, v in percentages.items()},
-            "switches": int(clear["IDSW"]),
-            "objects": objects,
-            "sightings": sightings,
-        }
+        found = track_results(self._sequences)
+        found["mota"] = found["motsa"]
+        return {name: found[name] for name in _SCORES}
 
 
 def _mask_iou(

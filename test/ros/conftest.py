@@ -1,14 +1,13 @@
 """Fixtures of the node's tests: a DDS domain of our own, model files, processes, a client."""
 
 import fcntl
-import importlib.util
 import os
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 import yaml
+from fakes import installed_or_fake
 
 from panoptic_ros.resources import share_dir
 
@@ -44,17 +43,8 @@ def domain():
 @pytest.fixture(scope="module")
 def tf2(domain):
     """Return tf2_ros, for this process and those that it starts: a fake where there is none."""
-    is_fake = importlib.util.find_spec("tf2_ros") is None
-    with pytest.MonkeyPatch.context() as patch:
-        if is_fake:
-            folder = str(Path(__file__).parents[1] / "helpers/fake_tf2")
-            patch.syspath_prepend(folder)
-            paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-            patch.setenv("PYTHONPATH", os.pathsep.join([folder, *paths]))
-        yield importlib.import_module("tf2_ros")
-    if is_fake:
-        # Not by the patch, which puts back what it takes: the next module would find it.
-        del sys.modules["tf2_ros"]
+    with installed_or_fake("tf2", "tf2_ros") as module:
+        yield module
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,6 @@
 """The outputs for consumers of vision_msgs, which is a fake where ROS 2 comes without it."""
 
-import importlib
-import importlib.util
 import json
-import os
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -14,6 +9,7 @@ pytest.importorskip("onnxruntime", reason="needs onnxruntime, for networks that 
 pytest.importorskip("onnx", reason="needs onnx, to write networks that see colours")
 
 from driven_car import CAR, DISTANCE, LAST_ROW, STREET, Car, lateral, node_parameters
+from fakes import installed_or_fake
 from node_process import LATCHED, wait_for
 from panoptic_ros.msg import PanopticInstances
 
@@ -23,18 +19,8 @@ from panoptic_ros.labels import CITYSCAPES
 @pytest.fixture(scope="module")
 def vision_msgs(domain):
     """Return vision_msgs.msg, for this process and those that it starts."""
-    is_fake = importlib.util.find_spec("vision_msgs") is None
-    with pytest.MonkeyPatch.context() as patch:
-        if is_fake:
-            folder = str(Path(__file__).parents[1] / "helpers/fake_vision_msgs")
-            patch.syspath_prepend(folder)
-            paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-            patch.setenv("PYTHONPATH", os.pathsep.join([folder, *paths]))
-        yield importlib.import_module("vision_msgs.msg")
-    if is_fake:
-        # Not by the patch, which puts back what it takes: the next module would find them.
-        for name in ("vision_msgs.msg", "vision_msgs"):
-            del sys.modules[name]
+    with installed_or_fake("vision_msgs", "vision_msgs.msg") as module:
+        yield module
 
 
 @pytest.fixture(scope="module")

@@ -122,23 +122,11 @@ class RawOutput:
 
 
 @dataclass(frozen=True)
-class PanopticOutput:
+class PanopticOutput(InstanceOutput):
     """Name the outputs of a network that gives both; each as the other two classes say."""
 
-    logits: str = "logits"
-    boxes: str = "boxes"
-    labels: str = "labels"
-    scores: str = "scores"
-    masks: str = "masks"
     mask_frame: str = "box"
-
-    def semantic(self) -> SemanticOutput:
-        """Return what says how the semantic half reads its output."""
-        return SemanticOutput(self.logits)
-
-    def instances(self) -> InstanceOutput:
-        """Return what says how the instance half reads its outputs."""
-        return InstanceOutput(self.boxes, self.labels, self.scores, self.masks, self.mask_frame)
+    logits: str = "logits"
 
 
 Output = SemanticOutput | InstanceOutput | RawOutput | PanopticOutput
@@ -166,8 +154,8 @@ class OnnxDescription:
         """Return the descriptions of the semantic and the instance half of a panoptic network."""
         assert isinstance(self.output, PanopticOutput)
         return (
-            replace(self, task="semantic", output=self.output.semantic()),
-            replace(self, task="instance", output=self.output.instances(), classes=self.things),
+            replace(self, task="semantic", output=SemanticOutput(self.output.logits)),
+            replace(self, task="instance", classes=self.things),
         )
 
     def class_ids(self, labels: LabelSet) -> np.ndarray:
