@@ -127,14 +127,17 @@ def test_both_ways_of_installing_bring_the_files_that_the_code_asks_for():
     assert set(by_cmake.split()) <= set(setup_environment.INSTALLED)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "msg").glob("*.msg")), ids=lambda path: path.stem)
+INTERFACES = sorted([*(ROOT / "msg").glob("*.msg"), *(ROOT / "srv").glob("*.srv")])
+
+
+@pytest.mark.parametrize("path", INTERFACES, ids=lambda path: path.stem)
 def test_every_message_is_built_and_every_field_explained(path):
     lines = [line.strip() for line in path.read_text().splitlines()]
-    fields = [line for line in lines if line and line[0] != "#"]
+    fields = [line for line in lines if line and line[0] != "#" and line != "---"]
     assert fields
     for line in fields:
-        assert re.fullmatch(r"[\w/]+(\[\])? \w+\s+# \S.*", line), line
-    assert f"msg/{path.name}" in (ROOT / "CMakeLists.txt").read_text()
+        assert re.fullmatch(r"[\w/]+(\[\])? \w+(=\d+)?\s+# \S.*", line), line
+    assert f"{path.parent.name}/{path.name}" in (ROOT / "CMakeLists.txt").read_text()
 
 
 def test_the_views_show_topics_of_the_node():

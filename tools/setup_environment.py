@@ -116,7 +116,8 @@ def _build_stamp() -> Path:
 
 def _build_fingerprint(environment: Environment) -> str:
     facts = fingerprints.files_below(*(ROOT / name for name in INSTALLED))
-    contents = [*(ROOT / name for name in BUILD_FILES), *(ROOT / "msg").glob("*.msg")]
+    interfaces = [*(ROOT / "msg").glob("*.msg"), *(ROOT / "srv").glob("*.srv")]
+    contents = [*(ROOT / name for name in BUILD_FILES), *interfaces]
     return fingerprints.fingerprint(facts=[environment.ros, *facts], contents=contents)
 
 

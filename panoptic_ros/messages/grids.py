@@ -19,6 +19,16 @@ LARGEST_CELL = np.iinfo(np.int8).max
 _ARROW_SECONDS = 1.0
 _ARROW_SIZES = (0.15, 0.35, 0.4)
 _TEXT_METRES = 0.5
+_DYNAMIC_LAYERS = (
+    "p_empty",
+    "p_static",
+    "p_dynamic",
+    "p_unknown",
+    "velocity_x",
+    "velocity_y",
+    "velocity_covariance",
+    "obstacle_distance",
+)
 _WHITE = (1.0, 1.0, 1.0, 1.0)
 _CLEAR = (0.0, 0.0, 0.0, 0.0)
 
@@ -102,12 +112,15 @@ class GridMessages:
         float [C, ny, nx]; class_ids: [C].
         """
         unknown = occupancy == _UNKNOWN_CELL
+        empty = {name: self._floats(np.empty(0)) for name in _DYNAMIC_LAYERS}
         return self._type(LAYERS_KIND)(
             header=header,
             info=self._info(window, header.stamp),
             occupancy=self._floats(np.where(unknown, np.nan, probability)),
             class_ids=self._pack(np.ascontiguousarray(class_ids, np.uint16)),
             class_probabilities=self._floats(np.where(unknown, np.nan, class_probabilities)),
+            unknown_reason=self._pack(np.empty(0, np.uint8)),
+            **empty,
         )
 
     def _info(self, window: Cells, stamp: Any) -> Any:

@@ -40,7 +40,9 @@ def warm_start(
 ) -> dict[str, Any]:
     """Set a network from weights that fit; return what they are, for its own side file.
 
-    initialize: our weights, a path without suffix: of a network of the same kind, all of
+    initialize: one start, or several with commas between, each over what those before it set
+    (`weights/town/instance,weights/town/semantic`: a detector's stages on a semantic network's
+    backbone). A start is our weights, a path without suffix: of a network of the same kind, all of
     the same name and shape (a last layer for other classes stays random), of a Mask R-CNN
     for a shared network, the same, or of a semantic network for another kind, the
     MobileNetV2 backbone; or a folded MobileNetV2, a path
@@ -49,15 +51,20 @@ def warm_start(
     batch norms are measured on. Raise ValueError where nothing fits, OSError for what is
     not there.
     """
-    if not initialize:
+    starts = [_start(network, start.strip(), samples) for start in initialize.split(",") if start]
+    if not starts:
         return {}
+    return {"initial": starts[0] if len(starts) == 1 else starts}
+
+
+def _start(network: nn.Module, initialize: str, samples: Dataset | None) -> dict[str, Any]:
     if initialize == IMAGENET:
         backbone = _backbone(network, initialize)
         _check(_copy_backbone(_published(), backbone), initialize, "MobileNetV2", network)
-        return {"initial": PUBLISHED}
+        return dict(PUBLISHED)
     if initialize.endswith(".safetensors"):
-        return {"initial": _start_folded(network, Path(initialize).expanduser(), samples)}
-    return {"initial": _start_own(network, initialize)}
+        return _start_folded(network, Path(initialize).expanduser(), samples)
+    return _start_own(network, initialize)
 
 
 def find_backbone(network: nn.Module) -> nn.Module | None:

@@ -94,6 +94,23 @@ def test_no_path_changes_nothing():
     assert torch.equal(network.weight, before)
 
 
+def test_several_starts_lie_over_each_other(semantic, tmp_path):
+    source, path = semantic
+    detector, detector_path = saved(DETECTOR, tmp_path / "instance")
+    target = build(DETECTOR)
+    notes = warm_start(target, f"{detector_path}, {path}")
+    origins = [note["origin"] for note in notes["initial"]]
+    assert origins == [
+        f"weights of this package, {n}: the command" for n in ("instance", "semantic")
+    ]
+    ours, theirs = target.state_dict(), detector.state_dict()
+    stages = [name for name in ours if name.startswith(("rpn.", "roi_heads."))]
+    assert stages
+    assert all(torch.equal(ours[name], theirs[name]) for name in stages)
+    body = list(target.backbone.body.state_dict().values())
+    assert all(map(torch.equal, body, source.backbone.state_dict().values()))
+
+
 @pytest.mark.parametrize("architecture", [SEMANTIC, DETECTOR])
 def test_a_folded_file_goes_into_the_backbone_and_is_named(architecture, tmp_path):
     path = folded_file.write(tmp_path / "mobilenet.safetensors")
