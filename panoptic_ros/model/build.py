@@ -177,9 +177,12 @@ def _onnx(
     from panoptic_ros.model.onnx import load_description
 
     entry: NetworkConfig = getattr(config, part)
-    description = load_description(Path(entry.weights), task)
     sides = (entry.short_side, entry.long_side)
     where = f"model {config.name!r}, {part}"
+    try:
+        description = load_description(Path(entry.weights), task)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{where}: {error}") from error
     chosen = torch.device(device)
     return named(
         where,

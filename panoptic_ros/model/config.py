@@ -18,6 +18,8 @@ from panoptic_ros.messages.images import MAX_PIXELS
 RANDOM = "random"
 # What can run the networks (model/engines/).
 ENGINES = ("eager", "onnx", "openvino", "compile", "auto")
+# Files of networks as a graph: ONNX's, OpenVINO's.
+GRAPHS = (".onnx", ".xml")
 # Files of other projects' checkpoints.
 CHECKPOINTS = (".pt", ".pth", ".pkl", ".ckpt", ".bin", ".safetensors")
 
@@ -105,7 +107,10 @@ def load_model_config(model: str | Path) -> ModelConfig:
     key where a key is unknown, missing or has an impossible value.
     """
     file = _find(model)
-    raw = make(_File, read_yaml(file), str(file))
+    content = read_yaml(file)
+    if isinstance(content, Mapping) and {"file", "task"} <= content.keys():
+        raise ValueError(f"{file} describes a network and is no model file; {_in_a_model(file)}")
+    raw = make(_File, content, str(file))
 
     def placed(key: str) -> NetworkConfig | None:
         entry: NetworkConfig | None = getattr(raw, key)
@@ -142,6 +147,12 @@ def _find(model: str | Path) -> Path:
         if not file.is_file():
             raise FileNotFoundError(f"there is no model file {file}")
         return file
+    if Path(model).suffix.lower() in GRAPHS:
+        file = Path(model).with_suffix(".yaml")
+        raise ValueError(
+            f"{model} is a network and no model file; describe it in {file} (docs/weights.md) "
+            f"and {_in_a_model(file)}"
+        )
     folder = resources.share_dir() / "config" / "models"
     file = folder / f"{model}.yaml"
     if not file.is_file():
@@ -153,6 +164,13 @@ def _find(model: str | Path) -> Path:
     return file
 
 
+def _in_a_model(description: Path) -> str:
+    return (
+        "name it in a copy of one of config/models, for a semantic network by\n"
+        f"semantic:\n  weights: {description.resolve()}"
+    )
+
+
 def _weights_path(weights: str, folder: Path) -> Path:
     """Return where weights lie: a path seen from a model file's folder, or a name.
 
@@ -162,9 +180,9 @@ def _weights_path(weights: str, folder: Path) -> Path:
     path = folder / Path(weights).expanduser()
     is_ours = path.with_name(f"{path.name}.json").is_file()
     suffix = "" if is_ours else path.suffix.lower()
-    if suffix == ".onnx":
+    if suffix in GRAPHS:
         raise ValueError(
-            f"weights is {weights!r}; describe the ONNX file in a .yaml beside it "
+            f"weights is {weights!r}; describe the network in a .yaml beside it "
             f"(docs/weights.md) and write `weights: ./{path.stem}.yaml`"
         )
     if suffix in (".safetensors", ".json") and path.with_suffix(".json").is_file():
@@ -175,6 +193,8 @@ def _weights_path(weights: str, folder: Path) -> Path:
             f"{weights} --as {path.stem}` and write `weights: {path.stem}`"
         )
     if weights.startswith((".", "/", "~")):
+        if not (is_ours or suffix) and path.with_name(f"{path.name}.yaml").is_file():
+            raise ValueError(f"weights is {weights!r}; write `weights: {weights}.yaml`")
         return path
     if suffix in (".yaml", ".yml"):
         raise ValueError(

@@ -67,9 +67,11 @@ def test_an_unknown_model_is_answered_with_the_known_ones(tmp_path):
         ("net.yaml", r"write `weights: \./net.yaml` \(there is no .*net.yaml yet\)"),
         ("here.yaml", r"write `weights: \./here.yaml`"),
         ("nets/net.yml", r"write `weights: \./nets/net.yml`"),
-        ("./net.onnx", r"describe the ONNX file in a .yaml .*write `weights: \./net.yaml`"),
-        ("net.ONNX", r"describe the ONNX file in a .yaml .*write `weights: \./net.yaml`"),
-        ("/models/net.onnx", r"describe the ONNX file in a .yaml .*write `weights: \./net.yaml`"),
+        ("./net.onnx", r"describe the network in a .yaml .*write `weights: \./net.yaml`"),
+        ("net.ONNX", r"describe the network in a .yaml .*write `weights: \./net.yaml`"),
+        ("/models/net.onnx", r"describe the network in a .yaml .*write `weights: \./net.yaml`"),
+        ("net.xml", r"describe the network in a .yaml .*write `weights: \./net.yaml`"),
+        ("./here", r"write `weights: \./here.yaml`"),
         ("./best.pth", r"weights import ./best.pth --as best` and write `weights: best`"),
         ("model_final.pkl", r"weights import model_final.pkl --as model_final`"),
         ("./mine.safetensors", r"write `weights: \./mine`, no suffix"),
@@ -85,6 +87,13 @@ def test_a_file_that_is_no_weights_is_answered_with_what_to_write(tmp_path, weig
         ValueError, match=rf"small.yaml: semantic: weights is '{weights}'; .*{words}"
     ):
         load_model_config(file)
+
+
+@pytest.mark.parametrize("model", ["net.yaml", "net.onnx", "net.xml"])
+def test_a_network_in_place_of_a_model_file_is_answered_with_what_to_write(tmp_path, model):
+    (tmp_path / "net.yaml").write_text("{file: net.onnx, task: semantic, classes: [road]}")
+    with pytest.raises(ValueError, match=rf"{model} .*no model file(?s:.*)weights: .*/net.yaml"):
+        load_model_config(tmp_path / model)
 
 
 def test_the_path_of_a_description_is_taken(tmp_path):

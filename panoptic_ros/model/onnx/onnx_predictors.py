@@ -29,6 +29,7 @@ _log = logging.getLogger(__name__)
 # Scores of a class that the network does not know, or gives no score: e^-30 is nothing to a
 # softmax, and finite where a logarithm of 0 is not.
 NEVER = -30.0
+LEAST_PROBABILITY = 1e-13
 # A camera image to try a graph on, and the multiples that networks want of its sides.
 TRIAL = (720, 1280)
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -156,7 +157,8 @@ class OnnxSemanticPredictor(_OnnxPredictor):
         """Return the class scores of an image; a class that the network lacks never wins.
 
         Probabilities of output channels that count as one class are added. What the network
-        gives to a channel that is none of the classes is unlabeled.
+        gives to the channels that are none of the classes, together, is unlabeled; one channel
+        alone is a sigmoid's, its class against all else.
         """
         (found,), placement = self.run(self.upload(image))
         return self.read(found, placement)
@@ -167,8 +169,17 @@ class OnnxSemanticPredictor(_OnnxPredictor):
         logits = scores.new_full((len(self.labels), *scores.shape[1:]), NEVER)
         for channel, sources in self._sources.items():
             torch.logsumexp(scores[sources], 0, out=logits[channel])
-        other = scores[self._none].logsumexp(0) if len(self._none) else None
-        return SemanticPrediction(logits, placement.frame, self.labels, other)
+        return SemanticPrediction(logits, placement.frame, self.labels, self._other(scores))
+
+    def _other(self, scores: Tensor) -> Tensor | None:
+        """Return the logit of what is none of the classes, [h, w]; None where there is no such."""
+        if len(self._none):
+            return scores[self._none].logsumexp(0)
+        if len(scores) > 1:
+            return None
+        if self._kind == "logits":
+            return torch.zeros_like(scores[0])
+        return (1 - scores[0].exp()).clamp_min(LEAST_PROBABILITY).log()
 
     def _names(self, description: OnnxDescription) -> list[str]:
         output = description.output
@@ -207,7 +218,7 @@ class OnnxSemanticPredictor(_OnnxPredictor):
             indices = torch.arange(len(self._class_ids), device=self.device)[:, None, None]
             return torch.where(self._named(found)[None] == indices, 0.0, NEVER)
         found = found.float()
-        return found if self._kind == "logits" else found.clamp_min(1e-13).log()
+        return found if self._kind == "logits" else found.clamp_min(LEAST_PROBABILITY).log()
 
     def _named(self, indices: Tensor) -> Tensor:
         """Return class indices, those beyond the description's as the last of `_class_ids`."""

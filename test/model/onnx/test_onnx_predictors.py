@@ -138,6 +138,16 @@ def test_what_is_none_of_the_classes_is_unlabeled_where_it_wins(tmp_path, kind, 
     np.testing.assert_array_equal(labels, found.class_map())
 
 
+@pytest.mark.parametrize(
+    ("kind", "mean", "half"), [("logits", 0.5, 128), ("probabilities", 0, 128)]
+)
+def test_one_channel_is_a_class_against_all_else(tmp_path, kind, mean, half):
+    export(Echo(1), torch.zeros(1, 3, 65, 96), tmp_path, ["logits"])
+    given = {"mean": [mean] * 3}
+    found = _semantic(tmp_path, classes=["road"], output={"kind": kind}, input=given)(IMAGE)
+    np.testing.assert_array_equal(found.class_map(), np.where(IMAGE[..., 0] >= half, 7, 0))
+
+
 @pytest.mark.parametrize("strategy", ["stack", "panoptic_fpn", "upsnet", "degeus"])
 def test_every_merge_leaves_unlabeled_what_is_none_of_the_classes(strategy):
     logits = torch.full((19, 4, 4), -30.0)
