@@ -1,11 +1,13 @@
 #!/bin/bash
-# Renders a town, trains both networks and the head from ImageNet, scores them. No network needed.
+# Renders a town, trains a model's networks and head from ImageNet, scores them. Works offline.
 #
-#   scripts/train_on_gpu.sh --minutes 7 --out DIR [--initialize FILE] [--work DIR]
+#   scripts/train_on_gpu.sh --minutes 7 --out DIR [--model NAME] [--initialize FILE] [--work DIR]
 #
-# --minutes     for all of it, about: a quarter to render, half to train both networks side by
-#               side, the rest for the head and the scores
-# --out         gets semantic, instance and head (.safetensors and .json), town.yaml, results.json
+# --minutes     for all of it, about: a quarter to render, half to train the networks (those of
+#               town side by side), the rest for the head and the scores
+# --model       town (default), town_shared or town_fast; a second model finds the frames rendered
+# --out         gets the weights (.safetensors and .json), the model file and results.json: one
+#               folder a model
 # --initialize  ImageNet weights (docs/training.md); default: imagenet, which is downloaded
 # --work        frames, states and logs (default: runs/gpu); the same command again goes on there
 # WHEELS=DIR    wheels of what Python lacks, installed into --work and nowhere else
@@ -13,22 +15,27 @@
 # Runs on a CPU, too, with the settings of config/training as they are.
 set -euo pipefail
 
-minutes='' out='' work=runs/gpu initialize=imagenet
+minutes='' out='' model=town work=runs/gpu initialize=imagenet
 while [ $# -gt 0 ]; do
     case "$1" in
-        --minutes | --out | --work | --initialize) declare "${1#--}=${2:?$1 needs a value}"; shift 2 ;;
-        *) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2 ;;
+        --minutes | --out | --model | --work | --initialize) declare "${1#--}=${2:?$1 needs a value}"; shift 2 ;;
+        *) sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 2 ;;
     esac
 done
 [ -n "$minutes" ] && [ -n "$out" ] || { echo "--minutes and --out are needed" >&2; exit 2; }
+case "$model" in
+    town | town_shared | town_fast) ;;
+    *) echo "--model is $model; it must be town, town_shared or town_fast" >&2; exit 2 ;;
+esac
 
 root=$(cd "$(dirname "$0")/.." && pwd)
-mkdir -p "$out" "$work/done"
+mkdir -p "$out" "$work/$model"
 if [ -n "${WHEELS:-}" ] && [ ! -d "$work/site" ]; then
     python3 -m pip install -q --no-index --no-deps --no-compile --target "$work/site" "$WHEELS"/*.whl
 fi
 export PYTHONPATH="$root:$work/site:${PYTHONPATH:-}" MUJOCO_GL=egl OMP_WAIT_POLICY=PASSIVE
 cores=$(nproc)
+ANCHORS='anchor_sizes: [16, 32, 64, 128, 256]'
 share() { awk "BEGIN { print $minutes * $1 }"; }
 panoptic() { python3 -m panoptic_ros "$@"; }
 
@@ -36,9 +43,9 @@ panoptic() { python3 -m panoptic_ros "$@"; }
 once() {
     local name=$1 began=$SECONDS
     shift
-    [ ! -e "$work/done/$name" ] || return 0
+    [ ! -e "$work/$name.done" ] || return 0
     "$@" >> "$work/$name.log" 2>&1 || { tail -n 5 "$work/$name.log" >&2; echo "$name failed" >&2; exit 1; }
-    touch "$work/done/$name"
+    touch "$work/$name.done"
     echo "$name: $((SECONDS - began)) s"
 }
 
@@ -54,56 +61,69 @@ render() (
     [ $status -eq 0 ] || [ $status -eq 124 ] || [ $status -eq 137 ]
 )
 
-# train SHARE KIND SETTING...
+# train SHARE KIND NAME SETTING...: NAME of the weights in --out
 train() {
-    local part=$1 kind=$2 settings=()
-    shift 2
+    local part=$1 kind=$2 name=$3 settings=()
+    shift 3
     for setting in "$@"; do settings+=(--set "$setting"); done
-    panoptic train "$kind" --data "$work/town" --run "$work/$kind" --output "$out/$kind" \
+    panoptic train "$kind" --data "$work/town" --run "$work/$model/$name" --output "$out/$name" \
         --minutes "$(share "$part")" --set validation_interval=1000000 \
         --set workers=$(((cores + 1) / 2)) "${settings[@]}"
 }
 
+on_cuda() { python3 -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; }
+
 networks() {
     local start=("initialize=$initialize" optimizer.backbone_lr=0.25 mixed_precision=bf16)
-    local semantic=() instance=()
-    if python3 -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
-        semantic=(batch_size=16 'augmentation.crop=[384, 768]')
-        instance=(batch_size=8)
-    fi
-    once semantic train 0.42 semantic "${start[@]}" "${semantic[@]}" &
-    local other=$!
-    once instance train 0.42 instance "${start[@]}" "${instance[@]}"
-    wait $other
+    local crop=() batch=()
+    if on_cuda; then crop=('augmentation.crop=[384, 768]') batch=(batch_size=8); fi
+    case "$model" in
+        town)
+            once town/semantic train 0.42 semantic semantic "${start[@]}" "${batch[@]/8/16}" "${crop[@]}" &
+            local other=$!
+            once town/instance train 0.42 instance instance "${start[@]}" "${batch[@]}"
+            wait $other
+            ;;
+        town_shared) once town_shared/network train 0.5 panoptic network "${start[@]}" "${batch[@]}" ;;
+        # As in docs/systems.md.
+        town_fast)
+            once town_fast/network train 0.55 panoptic network "${start[@]}" "${batch[@]/8/16}" \
+                architecture.fpn_channels=64 architecture.semantic.channels=64 \
+                "architecture.instances={name: yolact, channels: 64, detections: 50, $ANCHORS}" \
+                'augmentation.crop=[256, 512]' 'augmentation.scale=[0.5, 0.95]' min_area=24
+            ;;
+    esac
 }
 
 # A detector of a few steps finds nothing: then there is no head.
 train_head() {
-    train 0.05 head train_split=head "semantic=$out/semantic" "instance=$out/instance" ||
-        grep -q 'find no instance' "$work/head.log"
+    local frozen=("semantic=$out/semantic" "instance=$out/instance")
+    [ "$model" = town ] || frozen=("network=$out/network")
+    train 0.05 head head train_split=head "${frozen[@]}" ||
+        grep -q 'find no instance' "$work/$model/head.log"
 }
 
 # The weights of a model file are seen from its folder.
 write_model() {
     local without_head=()
     [ -e "$out/head.json" ] || without_head=(-e '/^head:/,/weights/d' -e 's/conv_head/stack/')
-    sed -e 's|weights: town/|weights: ./|' "${without_head[@]}" "$root/config/models/town.yaml" \
-        > "$out/town.yaml"
+    sed -e "s|weights: $model/|weights: ./|" "${without_head[@]}" \
+        "$root/config/models/$model.yaml" > "$out/$model.yaml"
 }
 
 evaluate() {
-    panoptic evaluate --dataset town --data "$work/town" --split val --weights "$out/town.yaml" \
-        --workers "$cores" --limit 200 --out "$work/evaluation" &&
-        cp "$work/evaluation/results.json" "$out/results.json"
+    panoptic evaluate --dataset town --data "$work/town" --split val --weights "$out/$model.yaml" \
+        --workers "$cores" --limit 200 --out "$work/$model/evaluation" &&
+        cp "$work/$model/evaluation/results.json" "$out/results.json"
 }
 
 once render_val render 0.04 val 900000 100 2 40
 once render_head render 0.04 head 600 100 3 25
 once render_train render 0.17 train 0 600 3 25
 networks
-once head train_head
-once model write_model
-once evaluate evaluate
-grep -A 12 -m 1 'PQ' "$work/evaluate.log" || true
+[ "$model" = town_fast ] || once "$model/head" train_head
+once "$model/model" write_model
+once "$model/evaluate" evaluate
+grep -A 12 -m 1 'PQ' "$work/$model/evaluate.log" || true
 large=$(find "$out" -type f -size +16M)
 [ -z "$large" ] || { echo "larger than 16 MB: $large" >&2; exit 1; }

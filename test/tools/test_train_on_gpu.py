@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 PYTHON = """#!/bin/bash
@@ -70,6 +71,23 @@ def test_it_renders_trains_and_scores_once(script, tmp_path):
     assert script(*command)[1] == []
 
 
+@pytest.mark.parametrize(
+    ("model", "trained"),
+    [("town_shared", ["train panoptic", "train head"]), ("town_fast", ["train panoptic"])],
+)
+def test_a_shared_network_takes_the_frames_that_are_there(script, tmp_path, model, trained):
+    script("--minutes", "10", "--out", "town")
+    done, calls = script("--minutes", "10", "--out", "out", "--model", model)
+    assert done.returncode == 0, done.stderr
+    assert [" ".join(c.split()[2:4]) for c in calls] == [*trained, "evaluate --dataset"]
+    assert "--set initialize=imagenet " in calls[0]
+    assert ("yolact" in calls[0]) == (model == "town_fast")
+    assert f"--weights out/{model}.yaml" in calls[-1]
+    written = yaml.safe_load((tmp_path / "out" / f"{model}.yaml").read_text())
+    assert written["network"]["weights"] == "./network"
+    assert (tmp_path / "out" / "network.safetensors").is_file()
+
+
 def test_what_failed_is_said_and_done_again(script):
     command = ["--minutes", "1", "--out", "out"]
     done, _ = script(*command, fails="train instance")
@@ -96,7 +114,10 @@ def test_weights_that_are_too_large_to_carry_are_refused(script):
     assert "larger than 16 MB: out/" in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [[], ["--minutes", "7"], ["--hours", "1"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--minutes", "7"], ["--hours", "1"], ["--minutes", "7", "--out", "o", "--model", "x"]],
+)
 def test_bad_arguments_are_refused(script, arguments):
     done, calls = script(*arguments)
     assert (done.returncode, calls) == (2, [])

@@ -16,7 +16,6 @@ from panoptic_ros.training.semantic import SemanticConfig
 from panoptic_ros.training.settings import plain, read
 
 
-
 @pytest.fixture
 def file(tmp_path):
     path = tmp_path / "settings.yaml"
