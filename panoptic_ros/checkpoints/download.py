@@ -22,17 +22,17 @@ class DownloadError(OSError):
     """Say why a download failed; the part that arrived stays for the next attempt."""
 
 
-def download(url: str, file: Path, sha256: str = "") -> None:
+def download(url: str, file: Path, digest: str = "", algorithm: str = "sha256") -> None:
     """Download a URL to a file, with a progress bar.
 
-    It grows as FILE.part and takes its name when it is whole and its SHA-256 begins with
-    `sha256` (empty: any). A part that an earlier call left is continued (RFC 9110, Range),
+    It grows as FILE.part and takes its name when it is whole and its hash begins with
+    `digest` (empty: any). A part that an earlier call left is continued (RFC 9110, Range),
     if the server's copy is still the one that the part is of (If-Range, or the hash).
     Raise DownloadError: server not reached, an answer that is not the file, cut again and
     again, disk full; ValueError: the hash is another one, the file is then deleted.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = _Part(file, has_hash=bool(sha256))
+    part = _Part(file, has_hash=bool(digest))
     for attempt in range(ATTEMPTS):
         before = part.size()
         if _continue(url, part):
@@ -42,17 +42,17 @@ def download(url: str, file: Path, sha256: str = "") -> None:
             raise DownloadError(
                 f"{url} was cut after {part.size()} bytes; run the same command again to go on"
             )
-    _check_hash(part, sha256, url)
+    _check_hash(part, digest, algorithm, url)
     part.finish(file)
 
 
-def _check_hash(part: _Part, sha256: str, url: str) -> None:
-    digest = digest_of(part.path)
-    if not digest.startswith(sha256):
+def _check_hash(part: _Part, digest: str, algorithm: str, url: str) -> None:
+    found = digest_of(part.path, algorithm)
+    if not found.startswith(digest):
         part.clear()
         raise ValueError(
-            f"{url} is not the file that was published: its SHA-256 begins with "
-            f"{digest[: len(sha256)]}, not with {sha256}; it was deleted unopened"
+            f"{url} is not the file that was published: its SHA-{algorithm[3:]} begins with "
+            f"{found[: len(digest)]}, not with {digest}; it was deleted unopened"
         )
 
 

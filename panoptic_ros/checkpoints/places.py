@@ -23,13 +23,24 @@ def folders() -> list[Path]:
 
 
 def find(name: str) -> Path | None:
-    """Return the path, without suffix, of the checkpoint of a name; None where there is none."""
+    """Return the path of the weights of a name; None where there are none.
+
+    Without suffix for a checkpoint, with .yaml for the description of a graph.
+    """
     for folder in folders():
         path = folder / name
         # Not with_suffix: a name may hold a dot of its own.
         if path.with_name(f"{path.name}.json").is_file():
             return path
+        description = path.with_name(f"{path.name}.yaml")
+        if _is_of_graph(description):
+            return description
     return None
+
+
+def _is_of_graph(description: Path) -> bool:
+    """Say whether a .yaml describes a graph of the same name (manifest.yaml does not)."""
+    return description.is_file() and description.with_suffix(".xml").is_file()
 
 
 def target() -> Path:
@@ -49,10 +60,13 @@ def target() -> Path:
 
 
 def installed() -> dict[str, Path]:
-    """Return every checkpoint there is by name, with its path without suffix."""
+    """Return all weights there are by name, with their paths as `find` gives them."""
     found: dict[str, Path] = {}
     for folder in folders():
         for side in sorted(folder.rglob("*.json")):
             path = side.with_name(side.name.removesuffix(".json"))
             found.setdefault(path.relative_to(folder).as_posix(), path)
+        for description in filter(_is_of_graph, sorted(folder.rglob("*.yaml"))):
+            name = description.relative_to(folder).as_posix().removesuffix(".yaml")
+            found.setdefault(name, description)
     return found

@@ -125,9 +125,9 @@ def read_side_file(path: str | Path) -> dict[str, Any]:
     return side
 
 
-def digest_of(file: Path) -> str:
-    """Return a file's SHA-256 in hexadecimal."""
-    digest = hashlib.sha256()
+def digest_of(file: Path, algorithm: str = "sha256") -> str:
+    """Return a file's hash in hexadecimal."""
+    digest = hashlib.new(algorithm)
     with file.open("rb") as content:
         while chunk := content.read(1 << 20):
             digest.update(chunk)

@@ -54,7 +54,7 @@ def _list(args: argparse.Namespace) -> int:
             f"{name:{width}}  {state:>7}  {entry.what}; {scores} (its authors', {entry.score_on})"
         )
     for name in sorted(set(here) - set(manifest)):
-        print(f"{name:{width}}  {'here':>7}  {here[name]}.safetensors")
+        print(f"{name:{width}}  {'here':>7}  {_shown(here[name])}")
     return 0
 
 
@@ -63,29 +63,38 @@ def _fetch(args: argparse.Namespace) -> int:
     from panoptic_ros.checkpoints.download import DownloadError
     from panoptic_ros.checkpoints.install import fetch, licence
     from panoptic_ros.checkpoints.manifest import entry as find_entry
+    from panoptic_ros.model.onnx.published import fetch_graph
 
     entry = find_entry(args.name, load_manifest())
     print(f"{entry.name}: {licence(entry)}")
-    if not entry.sha256:
+    if not all(file.digest for file in entry.files()):
         print("its authors publish no hash: a complete file cannot be told from an exchanged one")
     try:
-        path = fetch(entry, args.url)
+        path = (fetch_graph if entry.is_graph else fetch)(entry, args.url)
     except DownloadError as error:
         raise DownloadError(f"{error}\nOr, {entry.by_hand()}") from error
-    print(f"{path}.safetensors")
+    print(_shown(path))
     return 0
 
 
 def _import(args: argparse.Namespace) -> int:
     from panoptic_ros.checkpoints import load_manifest, read_side_file
     from panoptic_ros.checkpoints.install import import_file
+    from panoptic_ros.model.onnx.published import import_graph
 
     entry = load_manifest().get(args.name)
+    if entry is not None and entry.is_graph:
+        print(import_graph(args.file, entry))
+        return 0
+    if args.file.suffix in (".onnx", ".xml"):
+        raise ValueError(
+            f"{args.file} needs no import: describe it in a .yaml beside it (docs/weights.md)"
+        )
     command = f"python -m panoptic_ros weights import {args.file.name} --as {args.name}"
     path = import_file(args.file, args.name, entry, command)
     if part := read_side_file(path).get("part"):
         print(f"taken from {args.file}: {part}")
-    print(f"{path}.safetensors")
+    print(_shown(path))
     return 0
 
 
@@ -101,12 +110,14 @@ def _info(args: argparse.Namespace) -> int:
     if args.name in manifest:
         entry = manifest[args.name]
         for key, value in vars(entry).items():
-            if key != "name":
+            if key != "name" and value:
                 print(f"{key.replace('_', ' ')}: {value}")
         if path is None:
             print(f"not here; run `python -m panoptic_ros weights fetch {args.name}`, or,")
             print(entry.by_hand())
-    if path is not None:
+    if path is not None and path.suffix == ".yaml":
+        print(f"{path}:\n{path.read_text()}")
+    elif path is not None:
         print(f"{path}.json:\n{describe(path)}")
     return 0
 
@@ -114,6 +125,7 @@ def _info(args: argparse.Namespace) -> int:
 def _verify(args: argparse.Namespace) -> int:
     from panoptic_ros.checkpoints import places
     from panoptic_ros.checkpoints.install import check
+    from panoptic_ros.model.onnx.published import check_graph
 
     here = places.installed()
     for name in args.names:
@@ -122,12 +134,18 @@ def _verify(args: argparse.Namespace) -> int:
             raise ValueError(f"there are no weights {name!r} in {searched}")
     damaged = 0
     for name in args.names or sorted(here):
-        trouble = check(here[name])
+        path = here[name]
+        trouble = (check_graph if path.suffix == ".yaml" else check)(path)
         damaged += bool(trouble)
         print(f"{name}: {'whole' if not trouble else 'DAMAGED'}")
         if trouble:
             print(f"  {trouble}", file=sys.stderr)
     return EXIT_DAMAGED if damaged else 0
+
+
+def _shown(path: Path) -> str:
+    """Return the file of weights as `places.find` names them."""
+    return str(path) if path.suffix == ".yaml" else f"{path}.safetensors"
 
 
 def _name(text: str) -> str:

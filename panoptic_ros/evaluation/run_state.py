@@ -99,7 +99,8 @@ def fingerprint(config: ModelConfig) -> str:
     A model retrained under its old name is another model.
     """
     digest = hashlib.sha256(repr(config).encode())
-    for network in (config.semantic, config.instances, config.network, config.head):
+    parts = (config.semantic, config.instances, config.network, config.head, config.expert)
+    for network in parts:
         if network is None or network.weights == RANDOM:
             continue
         weights = Path(network.weights)

@@ -201,7 +201,7 @@ def model_of(system: str) -> str:
 
 def missing_weights(config: ModelConfig) -> list[str]:
     """Return the weights that a model names and that are not there, by their last two names."""
-    parts = (config.semantic, config.instances, config.network, config.head)
+    parts = (config.semantic, config.instances, config.network, config.head, config.expert)
     paths = [Path(part.weights) for part in parts if part and part.weights != RANDOM]
     return [
         "/".join(path.parts[-2:])

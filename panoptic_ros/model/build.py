@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -52,6 +53,8 @@ def build_predictors(
     if config.engine != EAGER and not _foreign(config):
         where = f"model {config.name!r}, engine {config.engine}"
         networks = named(where, lambda: run_by(config.engine, networks, _key(config)))
+    if config.expert is not None:
+        networks = _with_expert(config, networks, device)
     if config.head is None:
         return networks, None
     head = cast(MergeNetwork, _network(config, "head", device, PanopticHead, SpatialRanking))
@@ -99,7 +102,9 @@ def _identity(weights: str) -> str:
     if is_onnx(weights):
         from panoptic_ros.model.onnx import described_file
 
-        return checkpoints.digest_of(described_file(Path(weights)))
+        file = described_file(Path(weights))
+        # OpenVINO's .xml holds the layers alone.
+        return checkpoints.digest_of(file.with_suffix(".bin") if file.suffix == ".xml" else file)
     return checkpoints.read_side_file(weights)["sha256"]
 
 
@@ -167,6 +172,24 @@ def _instances(config: ModelConfig, device: torch.device | str) -> InstancePredi
         entry.long_side,
         finds_riders=entry.find_riders,
     )
+
+
+def _with_expert(
+    config: ModelConfig, networks: PanopticPredictor, device: torch.device | str
+) -> PanopticPredictor:
+    assert config.expert is not None
+    from panoptic_ros.model.expert import ExpertPredictor
+    from panoptic_ros.model.onnx import OnnxSemanticPredictor
+
+    where, weights = f"model {config.name!r}, expert", config.expert.weights
+    if not is_onnx(weights):
+        how = advice(Path(weights).name) or "write the path of its description (docs/weights.md)"
+        raise FileNotFoundError(f"{where}: there is no described network {weights}; {how}")
+    # torch.compile is for the networks alone.
+    engine = EAGER if config.engine == "compile" else config.engine
+    own = replace(config, engine=engine)
+    expert = _onnx(own, "expert", "semantic", OnnxSemanticPredictor, device)
+    return named(where, lambda: ExpertPredictor(networks, expert))
 
 
 def _onnx(

@@ -59,6 +59,7 @@ class ModelConfig:
     """Hold a model file: its networks, perhaps a head, and how to merge.
 
     Two networks of their own, semantic and instances, or one with a shared backbone, network;
+    expert: the description of a network that decides one class of the semantic prediction;
     name: the file's; weights are absolute paths, or `random`; seed: of random weights;
     max_pixels: larger images are refused; engine: what runs the networks, see `model.engines`.
     """
@@ -69,6 +70,7 @@ class ModelConfig:
     instances: NetworkConfig | None = None
     network: NetworkConfig | None = None
     head: NetworkConfig | None = None
+    expert: NetworkConfig | None = None
     fusion: str = "stack"
     options: FusionOptions = field(default_factory=FusionOptions)
     seed: int = 0
@@ -85,6 +87,7 @@ class _File:
     instances: NetworkConfig | None = None
     network: NetworkConfig | None = None
     head: NetworkConfig | None = None
+    expert: NetworkConfig | None = None
     fusion: str = "stack"
     options: FusionOptions | None = None
     seed: int = 0
@@ -132,6 +135,7 @@ def load_model_config(model: str | Path) -> ModelConfig:
         instances=placed("instances"),
         network=placed("network"),
         head=placed("head"),
+        expert=placed("expert"),
         fusion=raw.fusion,
         options=raw.options or FusionOptions(),
         seed=raw.seed,

@@ -99,16 +99,20 @@ def _model(config: ModelConfig, side: str) -> dict[str, Any]:
         # OpenVINO where it is installed: it gains most from int8.
         "engine": "auto",
     }
-    if config.head is not None:
-        content["head"] = _head(config.head)
+    for part in ("head", "expert"):
+        if (entry := getattr(config, part)) is not None:
+            content[part] = _kept(entry)
     return content
 
 
-def _head(entry: NetworkConfig) -> dict[str, Any]:
+def _kept(entry: NetworkConfig) -> dict[str, Any]:
+    """Return a part that is not exported as the new model file names it."""
     if entry.weights == RANDOM:
         return {"weights": RANDOM, "architecture": dict(entry.architecture or {})}
+    sides = {key: value for key in ("short_side", "long_side") if (value := getattr(entry, key))}
     # By name where it has one: the file then serves on other machines.
     for folder in checkpoints.folders():
         if Path(entry.weights).is_relative_to(folder):
-            return {"weights": Path(entry.weights).relative_to(folder).as_posix()}
-    return {"weights": entry.weights}
+            name = Path(entry.weights).relative_to(folder).as_posix()
+            return {"weights": name.removesuffix(".yaml"), **sides}
+    return {"weights": entry.weights, **sides}

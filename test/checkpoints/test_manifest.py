@@ -15,7 +15,8 @@ def test_the_packages_manifest_says_what_a_user_must_know():
     for item in manifest.values():
         assert item.url.startswith("https://")
         assert item.score
-        assert item.sha256 or item.name == "deeplabv3plus_mobilenetv2_cityscapes"
+        hashes = [file.digest for file in item.files()]
+        assert all(hashes) or item.name == "deeplabv3plus_mobilenetv2_cityscapes"
         for part in (item.url, item.file, item.name):
             assert part in item.by_hand()
 
@@ -33,6 +34,13 @@ def test_a_bad_entry_is_named(tmp_path, extra, words):
     file = tmp_path / "manifest.yaml"
     file.write_text(ENTRY % extra)
     with pytest.raises(ValueError, match=f"(?s){file.name}.*{words}"):
+        load_manifest(file)
+
+
+def test_a_graph_needs_its_hashes_and_a_description(tmp_path):
+    file = tmp_path / "manifest.yaml"
+    file.write_text((ENTRY % ", sha384: {xml: abc, bin: abc}").replace("kind: b", "kind: openvino"))
+    with pytest.raises(ValueError, match="net: openvino needs a description, and sha384 of"):
         load_manifest(file)
 
 

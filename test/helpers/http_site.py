@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 
 @dataclass
@@ -14,7 +15,8 @@ class Site:
     """Say what is served and how.
 
     cut_after: bytes of each answer's body that are sent before the connection is closed;
-    0: all. ranges: whether Range is honoured. requests: each request's headers.
+    0: all. ranges: whether Range is honoured. requests: each request's headers. others: content
+    of addresses with other suffixes.
     """
 
     content: bytes
@@ -24,6 +26,7 @@ class Site:
     ranges: bool = True
     requests: list[dict[str, str]] = field(default_factory=list)
     url: str = ""
+    others: dict[str, bytes] = field(default_factory=dict)
 
 
 @contextmanager
@@ -37,13 +40,14 @@ def serving(site: Site) -> Iterator[Site]:
                 self.send_error(site.status)
                 return
             begin = self._begin()
-            if begin >= len(site.content):
+            content = site.others.get(Path(self.path).suffix, site.content)
+            if begin >= len(content):
                 self.send_error(416)
                 return
-            body = site.content[begin:]
+            body = content[begin:]
             self.send_response(206 if begin else 200)
             if begin:
-                end = len(site.content)
+                end = len(content)
                 self.send_header("Content-Range", f"bytes {begin}-{end - 1}/{end}")
             self.send_header("Content-Length", str(len(body)))
             if site.etag:

@@ -163,6 +163,20 @@ class OnnxSemanticPredictor(_OnnxPredictor):
         (found,), placement = self.run(self.upload(image))
         return self.read(found, placement)
 
+    def only_class(self) -> int:
+        """Return the channel of the class that the network tells from all else.
+
+        Raise ValueError where it knows several, or nothing else.
+        """
+        knows_else = len(self._none) or len(self._class_ids) == 1
+        if len(self._sources) != 1 or not knows_else:
+            names = ", ".join(self.labels.classes[i].name for i in self._sources)
+            raise ValueError(
+                f"{self._session.file} knows {names}; an expert's description must name one "
+                "class, and write null for all else"
+            )
+        return next(iter(self._sources))
+
     def read(self, found: Tensor, placement: Placement) -> SemanticPrediction:
         """Return the class scores that an output holds."""
         scores = placement.region(self._scores(found))
