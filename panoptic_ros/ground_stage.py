@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from panoptic_ros.geometry.ground_plane import GroundView
-from panoptic_ros.grid.grid_options import ProjectionOptions
+from panoptic_ros.grid.dynamic_grid import DynamicGrid, Motion
+from panoptic_ros.grid.grid_options import (
+    DynamicGridOptions,
+    ProjectionOptions,
+    SemanticGridOptions,
+)
+from panoptic_ros.grid.layers import DynamicLayers
 from panoptic_ros.grid.mapper import GroundFrame, GroundMapper
 from panoptic_ros.grid.observation import GroundInstance
-from panoptic_ros.grid.semantic_grid import SemanticGridOptions
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.prediction import PanopticPrediction
@@ -32,6 +37,7 @@ class GroundOptions:
     window: GridWindow = field(default_factory=GridWindow)
     projection: ProjectionOptions = field(default_factory=ProjectionOptions)
     grid: SemanticGridOptions = field(default_factory=SemanticGridOptions)
+    dynamic: DynamicGridOptions = field(default_factory=DynamicGridOptions)
     tracking: TrackingOptions = field(default_factory=TrackingOptions)
 
 
@@ -41,13 +47,15 @@ class GroundResult:
 
     base_frame: the frame of the grid and of the instances' positions; those of the tracks are
     in the frame of `GroundView.pose`. frame: None where it was not placed on the ground;
-    problem: why that failed, "" where there was no view, or no failure.
+    problem: why that failed, "" where there was no view, or no failure. dynamic: None unless
+    asked for.
     """
 
     base_frame: str
     frame: GroundFrame | None
     tracks: list[Track]
     problem: str = ""
+    dynamic: DynamicLayers | None = None
 
     @property
     def instances(self) -> dict[int, GroundInstance]:
@@ -79,6 +87,8 @@ class GroundStage:
         self.window = options.window
         self._base_frame = options.base_frame
         self._mapper = GroundMapper(labels, options.window, options.projection, options.grid)
+        self._dynamic = DynamicGrid(options.window, labels, options.dynamic, options.grid)
+        self._has_dynamic = options.dynamic.enabled
         self._tracker = _tracker(labels, options, ids)
         # Counts from the new start by itself, so that `reset` leaves it alone.
         self._stamps = StampMonitor()
@@ -92,6 +102,7 @@ class GroundStage:
     def reset(self) -> None:
         """Forget the grid and the tracks; track ids go on."""
         self._mapper.reset()
+        self._dynamic.reset()
         if self._tracker is not None:
             self._tracker.reset()
         self._newest_ns = None
@@ -104,13 +115,15 @@ class GroundStage:
         view: GroundView | None,
         image: np.ndarray | None = None,
         class_probabilities: bool = False,
+        dynamic: bool = False,
     ) -> GroundResult:
         """Return grid and tracks after a frame.
 
         time_ns: the image's stamp; view: None leaves the instances to be followed in the
         picture only; image: uint8 [H, W, 3], RGB, from which the camera's motion is estimated
-        where there is no pose; class_probabilities: whether the grid's layers hold them. A
-        frame whose stamp is not after all earlier ones' gives nothing but a problem.
+        where there is no pose; class_probabilities: whether the grid's layers hold them;
+        dynamic: whether to follow what moves, unless the options switch it off. A frame whose
+        stamp is not after all earlier ones' gives nothing but a problem.
         """
         if self._stamps.step_back(time_ns) is not None:
             self.reset()
@@ -134,7 +147,19 @@ class GroundStage:
             tracks = self._tracker.update(
                 prediction, time=time, view=view, placed=placed, image=image
             )
-        return GroundResult(self._base_frame, frame, tracks, problem)
+        moving = None
+        if frame is not None and view is not None and dynamic and self._has_dynamic:
+            self._dynamic.update(frame.observation, view.pose, time, _motions(tracks))
+            moving = self._dynamic.layers()
+        return GroundResult(self._base_frame, frame, tracks, problem, moving)
+
+
+def _motions(tracks: list[Track]) -> list[Motion]:
+    return [
+        Motion(track.instance_id, track.velocity, track.covariance[2:, 2:])
+        for track in tracks
+        if track.velocity is not None and track.covariance is not None and not track.coasting
+    ]
 
 
 def _stamp_problem(stamp_ns: int, newest_ns: int) -> str:

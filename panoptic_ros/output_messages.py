@@ -219,12 +219,14 @@ def _cost_grid(make: OutputMessages, placed: Placed) -> Any:
 
 def _grid_layers(make: OutputMessages, placed: Placed) -> Any:
     layers, answer = _layers(placed), placed.answer
+    dynamic = placed.ground.dynamic
     assert layers.class_probabilities is not None, "the stage was not asked for them"
     return make.grids.layers(
         layers.occupancy,
         layers.probability,
         answer.map.probabilities(layers.class_probabilities, answer.labels),
         answer.map.labels.ids,
+        dynamic.fields() if dynamic else {},
         placed.window,
         make.header(placed, placed.ground.base_frame),
     )
@@ -256,6 +258,8 @@ GROUND_OUTPUTS: dict[str, tuple[str, Callable[[OutputMessages, Placed], Any]]] =
     "detections": (DETECTIONS_KIND, _detections),
     "detections_3d": (DETECTIONS_3D_KIND, _detections_3d),
 }
+# Those that show what moves.
+DYNAMIC_OUTPUTS = frozenset({"grid_layers"})
 LABEL_INFO, VISION_INFO = "label_info", "vision_info"
 OUTPUT_KINDS = {
     **{name: kind for name, (kind, _) in IMAGE_OUTPUTS.items()},

@@ -1,6 +1,7 @@
 import itertools
 import re
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from panoptic_ros.geometry.camera_model import CameraModel
 from panoptic_ros.geometry.ground_plane import GroundView
 from panoptic_ros.geometry.poses import Pose2D, optical_pose
-from panoptic_ros.grid.grid_options import ProjectionOptions
+from panoptic_ros.grid.grid_options import DynamicGridOptions, ProjectionOptions
 from panoptic_ros.grid.layers import UNKNOWN_CELL
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.ground_stage import GroundOptions, GroundStage
@@ -55,6 +56,29 @@ def test_a_frame_gives_grid_places_and_tracks(stage):
     assert result.frame.layers.class_probabilities is None
     more = stage(street(), time_ns=SECOND + 1, view=VIEW, class_probabilities=True)
     assert more.frame.layers.class_probabilities.shape == (19, *OPTIONS.window.shape)
+
+
+def test_what_moves_is_followed_where_it_is_asked_for_and_not_switched_off(stage):
+    assert stage(street(), time_ns=SECOND, view=VIEW).dynamic is None
+    layers = stage(street(), time_ns=SECOND * 11 // 10, view=VIEW, dynamic=True).dynamic
+    assert layers.dynamic.shape == OPTIONS.window.shape
+    off = GroundStage(CITYSCAPES, replace(OPTIONS, dynamic=DynamicGridOptions(enabled=False)))
+    assert off(street(), time_ns=SECOND, view=VIEW, dynamic=True).dynamic is None
+
+
+def test_a_track_makes_its_instances_cells_move(stage):
+    """The car drives away: it is lower in the picture first, and its mask wide."""
+    for number, bottom in enumerate((28, 27, 26, 25, 24, 23)):
+        prediction = street()
+        prediction.labels[14:24, 28:36] = ROAD
+        prediction.labels[14:bottom, 24:40] = CAR
+        [segment] = prediction.segments
+        moved = PanopticPrediction(prediction.labels, [replace(segment, box=(24, 14, 40, bottom))])
+        time_ns = SECOND + number * SECOND // 5
+        result = stage(moved, time_ns=time_ns, view=VIEW, dynamic=True)
+    ahead = result.dynamic.velocity[0]
+    assert np.isfinite(ahead).any()
+    assert np.nanmean(ahead) == pytest.approx(result.tracks[0].velocity[0], abs=1.5)
 
 
 def test_without_a_view_instances_are_followed_all_the_same(stage):

@@ -10,7 +10,7 @@ import numpy as np
 
 from panoptic_ros.geometry.ground_plane import GroundPlane
 from panoptic_ros.image_region import ImageRegion
-from panoptic_ros.options import check_options, number
+from panoptic_ros.options import check_options, number, option
 
 
 @dataclass(frozen=True)
@@ -127,3 +127,38 @@ class SemanticGridOptions:
     def miss(self) -> float:
         """Log-odds that a free cell gains per observation, negative."""
         return math.log(self.miss_probability / (1 - self.miss_probability))
+
+
+@dataclass(frozen=True)
+class DynamicGridOptions:
+    """Set the particle filter that tells cells that move from those that do not.
+
+    Each field's metadata describes it. Raise ValueError that names the field and its limits.
+    """
+
+    enabled: bool = option(
+        True, "Fill the layers of what moves; false saves their time, they are empty then."
+    )
+    particles: int = option(
+        10000,
+        "Most particles; what moves shares them, so that time per frame is bounded.",
+        limits=(100, 1_000_000),
+    )
+    speed: float = number(
+        5.0, 0.1, 50.0, "Standard deviation of the velocity of what has just appeared, m/s."
+    )
+    acceleration: float = number(
+        1.0, 0.01, 50.0, "Standard deviation of what velocities change by, m/s^2."
+    )
+    birth_probability: float = number(
+        0.02, 1e-4, 0.5, "Probability that something appears in a cell, per frame."
+    )
+    track_weight: float = number(
+        0.25,
+        0.0,
+        1.0,
+        "Weight of a track's velocity against the particles' in its cells; 0.0: particles alone.",
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)

@@ -66,7 +66,8 @@ class CellLookup:
     cells: intp [M], flat indices of the cells; near, far: intp [K, M], flat pixel indices of
     the cell's nearer and farther part on ground of the K heights; a cell smaller than a pixel
     has the two pixels that it falls between. weight: float32 [M], 0..1; distance: float32 [M],
-    metres from the camera's foot; bearing: float [M], radians from its heading.
+    metres from the camera's foot; bearing: float [M], radians from its heading. coarse: intp,
+    flat indices of the cells that are in the picture and too far away for it.
     """
 
     cells: np.ndarray
@@ -75,6 +76,7 @@ class CellLookup:
     weight: np.ndarray
     distance: np.ndarray
     bearing: np.ndarray
+    coarse: np.ndarray
 
     @classmethod
     def build(
@@ -93,7 +95,9 @@ class CellLookup:
         cells = np.flatnonzero(finder.index(view.on_ground(xy))[1])
         along, across = finder.footprint(xy[cells])
         footprint = np.maximum(along, across)
-        cells, along, footprint = (v[footprint <= max_footprint] for v in (cells, along, footprint))
+        is_fine = footprint <= max_footprint
+        coarse = cells[~is_fine]
+        cells, along, footprint = (v[is_fine] for v in (cells, along, footprint))
         distance, bearing = view.polar(xy[cells])
         half = np.maximum(along / 2, window.resolution / 4)
         near, far = view.at(distance - half, bearing), view.at(distance + half, bearing)
@@ -116,6 +120,7 @@ class CellLookup:
             weight=np.minimum(1, window.resolution / footprint[whole]).astype(np.float32),
             distance=distance[whole].astype(np.float32),
             bearing=bearing[whole],
+            coarse=coarse,
         )
 
 

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 
 UNKNOWN, FREE, OCCUPIED = -1, 0, 1
+
+
+class Sight(IntEnum):
+    """Say how a camera looks at a cell, with the values of SemanticGrid.msg's unknown_reason.
+
+    KNOWN is of a cell that is not unknown, whatever the camera sees of it now.
+    """
+
+    KNOWN = 0
+    OUT_OF_VIEW = 1
+    HIDDEN = 2
+    TOO_COARSE = 3
+    NEVER_SEEN = 4
 
 
 @dataclass(frozen=True)
@@ -33,9 +47,13 @@ class GroundObservation:
 
     state: int8, -1 unknown, 0 free, 1 occupied; classes: uint8, label id, 0 where unknown;
     weight: float32, 0 (unknown) to 1, certainty: falls with the ground that a pixel covers.
+    ids: int32, the label image's value where occupied, else 0; sight: uint8, how the camera
+    looks at the cell: NEVER_SEEN is in view and not hidden.
     """
 
     state: np.ndarray
     classes: np.ndarray
     weight: np.ndarray
     instances: list[GroundInstance]
+    ids: np.ndarray
+    sight: np.ndarray

@@ -16,7 +16,7 @@ from panoptic_ros.grid.instances import Riders, place_instances
 from panoptic_ros.grid.label_kinds import LabelKinds
 from panoptic_ros.grid.lookup import CellLookup, PixelFinder, SightLines
 from panoptic_ros.grid.measured import MeasuredObstacles
-from panoptic_ros.grid.observation import FREE, OCCUPIED, UNKNOWN, GroundObservation
+from panoptic_ros.grid.observation import FREE, OCCUPIED, UNKNOWN, GroundObservation, Sight
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.prediction import PanopticPrediction
@@ -56,6 +56,9 @@ class GroundProjection:
         self._kind_of_height = np.arange(1, len(kinds.heights) + 1, dtype=np.uint8)[:, None]
         self._weight = np.zeros(window.shape[0] * window.shape[1], np.float32)
         self._weight[lookup.cells] = lookup.weight
+        self._sight = np.full(self._weight.shape, Sight.OUT_OF_VIEW, np.uint8)
+        self._sight[lookup.coarse] = Sight.TOO_COARSE
+        self._sight[lookup.cells] = Sight.NEVER_SEEN
         self._edges = ContactEdges(lines, labels, kinds, view.height)
         self._riders = Riders(view, labels)
         band = (options.min_height, options.clearance)
@@ -88,23 +91,32 @@ class GroundProjection:
             measured.append(self._measured.from_points(labels, points))
         if is_measured := bool(measured):
             contacts = _placed(contacts, *_nearest(measured))
-        state, classes = self._free(labels, contacts)
+        state, classes, sight = self._free(labels, contacts)
         weight = self._weight * (state == FREE)
-        self._occupy(contacts, is_measured, state, classes, weight)
+        ids = self._occupy(contacts, is_measured, state, classes, weight)
         sigma = self._range_sigma(contacts, is_measured)
         bearing_sigma = self._options.pixel_sigma / self._view.camera.matrix[0, 0]
         instances = place_instances(contacts, self._lines, self._view, sigma, bearing_sigma)
         instances += self._riders.place(prediction.segments, instances)
         shape = self._window.shape
         return GroundObservation(
-            state.reshape(shape), classes.reshape(shape), weight.reshape(shape), instances
+            state.reshape(shape),
+            classes.reshape(shape),
+            weight.reshape(shape),
+            instances,
+            ids.reshape(shape),
+            sight.reshape(shape),
         )
 
-    def _free(self, labels: np.ndarray, contacts: Contacts) -> tuple[np.ndarray, np.ndarray]:
-        """Return state and classes, flat, with the free cells only."""
+    def _free(
+        self, labels: np.ndarray, contacts: Contacts
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return state and classes, flat, with the free cells only, and how all are seen."""
         lookup = self._lookup
         start, end = contacts.blocked.astype(np.float32).take(self._line_of_cell, axis=1)
         free = (lookup.distance < start) | (lookup.distance >= end)
+        sight = self._sight.copy()
+        sight[lookup.cells[~free]] = Sight.HIDDEN
         flat = labels.ravel()
         near, value = self._ground(flat, lookup.near)
         far, _ = self._ground(flat, lookup.far)
@@ -114,7 +126,7 @@ class GroundProjection:
         cells = lookup.cells[free]
         state[cells] = FREE
         classes[cells] = self._kinds.classes.take(value[free], mode="clip")
-        return state, classes
+        return state, classes, sight
 
     def _ground(self, flat: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return whether pixels [K, M] show ground at one of the K heights, and its value [M].
@@ -138,8 +150,8 @@ class GroundProjection:
         state: np.ndarray,
         classes: np.ndarray,
         weight: np.ndarray,
-    ) -> None:
-        """Mark the cells that obstacles stand on, in place."""
+    ) -> np.ndarray:
+        """Mark the cells that obstacles stand on, in place; return their values, int32."""
         resolution = self._window.resolution
         # The contact is the obstacle's face; its body begins in the half cell behind.
         behind = np.where(np.isfinite(contacts.distance), contacts.distance, 0) + resolution / 2
@@ -150,12 +162,15 @@ class GroundProjection:
         inside = (cells >= 0) & (is_measured | (self._weight.take(cells, mode="clip") > 0))
         cells, line = cells[inside], line[inside]
         state[cells] = OCCUPIED
-        classes[cells] = self._kinds.classes.take(contacts.value[line], mode="clip")
+        ids = np.zeros(state.shape, np.int32)
+        ids[cells] = contacts.value[line]
+        classes[cells] = self._kinds.classes.take(ids[cells], mode="clip")
         if is_measured:
             spread = np.maximum(contacts.distance[line] * self._options.range_sigma, 1e-6)
             weight[cells] = np.minimum(1, resolution / spread)
         else:
             weight[cells] = self._weight[cells]
+        return ids
 
     def _range_sigma(self, contacts: Contacts, is_measured: bool) -> np.ndarray:
         """Return the standard deviation of each contact's distance, metres."""

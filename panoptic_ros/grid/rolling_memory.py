@@ -100,6 +100,20 @@ class RollingMemory:
         # Converted once here rather than at each use as an index.
         return places.astype(np.intp)
 
+    def cells_at(self, points: np.ndarray) -> np.ndarray:
+        """Return the memory cell of each point in odom, [N, 2], flat indices, -1 out of reach."""
+        numbers = np.floor(points * (1 / self.window.resolution)).astype(np.intp)
+        offset = numbers - np.array(self._origin)
+        inside = ((offset >= 0) & (offset < self.size)).all(axis=1)
+        column, row = (numbers % self.size).T
+        return np.where(inside, row * self.size + column, -1)
+
+    def corners(self, cells: np.ndarray) -> np.ndarray:
+        """Return the corner of cells with the smallest x and y, in odom, float64 [N, 2]."""
+        origin = np.array(self._origin)
+        places = np.column_stack([cells % self.size, cells // self.size])
+        return (origin + (places - origin) % self.size) * self.window.resolution
+
     def touched(self, known: np.ndarray, pose: Pose2D) -> Touched:
         """Return the memory cells on which known window cells lie, and these.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,16 +19,18 @@ LARGEST_CELL = np.iinfo(np.int8).max
 _ARROW_SECONDS = 1.0
 _ARROW_SIZES = (0.15, 0.35, 0.4)
 _TEXT_METRES = 0.5
-_DYNAMIC_LAYERS = (
-    "p_empty",
-    "p_static",
-    "p_dynamic",
-    "p_unknown",
-    "velocity_x",
-    "velocity_y",
-    "velocity_covariance",
-    "obstacle_distance",
-)
+# Fields of SemanticGrid about what moves, with the type of their numbers.
+_DYNAMIC_FIELDS: Mapping[str, type] = {
+    "p_empty": np.float32,
+    "p_static": np.float32,
+    "p_dynamic": np.float32,
+    "p_unknown": np.float32,
+    "velocity_x": np.float32,
+    "velocity_y": np.float32,
+    "velocity_covariance": np.float32,
+    "unknown_reason": np.uint8,
+    "obstacle_distance": np.float32,
+}
 _WHITE = (1.0, 1.0, 1.0, 1.0)
 _CLEAR = (0.0, 0.0, 0.0, 0.0)
 
@@ -103,24 +105,28 @@ class GridMessages:
         probability: np.ndarray,
         class_probabilities: np.ndarray,
         class_ids: np.ndarray,
+        dynamic: Mapping[str, np.ndarray],
         window: Cells,
         header: Any,
     ) -> Any:
         """Return probabilities as SemanticGrid, NaN where a cell is unknown.
 
         occupancy: int8 [ny, nx], -1 unknown; probability: float [ny, nx]; class_probabilities:
-        float [C, ny, nx]; class_ids: [C].
+        float [C, ny, nx]; class_ids: [C]; dynamic: [ny, nx] or [3, ny, nx] by the message's
+        fields, those that are not there are empty.
         """
         unknown = occupancy == _UNKNOWN_CELL
-        empty = {name: self._floats(np.empty(0)) for name in _DYNAMIC_LAYERS}
+        nothing = np.empty(0)
         return self._type(LAYERS_KIND)(
             header=header,
             info=self._info(window, header.stamp),
             occupancy=self._floats(np.where(unknown, np.nan, probability)),
             class_ids=self._pack(np.ascontiguousarray(class_ids, np.uint16)),
             class_probabilities=self._floats(np.where(unknown, np.nan, class_probabilities)),
-            unknown_reason=self._pack(np.empty(0, np.uint8)),
-            **empty,
+            **{
+                name: self._pack(np.ascontiguousarray(dynamic.get(name, nothing), kind).ravel())
+                for name, kind in _DYNAMIC_FIELDS.items()
+            },
         )
 
     def _info(self, window: Cells, stamp: Any) -> Any:

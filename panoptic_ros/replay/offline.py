@@ -184,6 +184,7 @@ class Replay:
             view=view,
             image=answer.image,
             class_probabilities=True,
+            dynamic=True,
         )
         if view is not None and ground.frame is None:
             views.miss(f"cannot be placed on the ground: {ground.problem}")

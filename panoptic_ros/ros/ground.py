@@ -12,7 +12,13 @@ from panoptic_ros.ground_stage import GroundStage, GroundView
 from panoptic_ros.image_region import ImageRegion
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.messages.refusal import one_line
-from panoptic_ros.output_messages import GRID_OUTPUTS, GROUND_OUTPUTS, Answer, Placed
+from panoptic_ros.output_messages import (
+    DYNAMIC_OUTPUTS,
+    GRID_OUTPUTS,
+    GROUND_OUTPUTS,
+    Answer,
+    Placed,
+)
 from panoptic_ros.ros.ground_inputs import GroundInputs, ViewMissing
 from panoptic_ros.ros.outputs import Outputs
 from panoptic_ros.ros.parameters import Parameters
@@ -146,6 +152,7 @@ class Ground:
             view=view,
             image=answer.image,
             class_probabilities="grid_layers" in wanted,
+            dynamic=not wanted.isdisjoint(DYNAMIC_OUTPUTS),
         )
         done = time.monotonic()
         if result.problem and view is not None and wanted & _PLACED:

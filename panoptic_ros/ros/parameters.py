@@ -8,7 +8,11 @@ from typing import Any
 from panoptic_ros.fusion import STRATEGIES, FusionOptions
 from panoptic_ros.geometry.mounting import Mounting
 from panoptic_ros.grid.costs import COSTS, LETHAL
-from panoptic_ros.grid.grid_options import ProjectionOptions, SemanticGridOptions
+from panoptic_ros.grid.grid_options import (
+    DynamicGridOptions,
+    ProjectionOptions,
+    SemanticGridOptions,
+)
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.ground_stage import GroundOptions
 from panoptic_ros.image_region import ImageRegion, read_ego_mask
@@ -196,6 +200,10 @@ class GroundParameters:
     grid: SemanticGridOptions = field(
         default_factory=SemanticGridOptions, metadata=group("The grid's memory.")
     )
+    dynamic: DynamicGridOptions = field(
+        default_factory=DynamicGridOptions,
+        metadata=group("What moves, in ~/grid_layers: computed only while somebody subscribes."),
+    )
     costs: Any = field(default_factory=CostParameters, metadata=group("The costs of ~/cost_grid."))
     tracking: TrackingOptions = field(
         default_factory=TrackingOptions, metadata=group("The tracks.")
@@ -225,6 +233,7 @@ class GroundParameters:
             window=self.window,
             projection=self.projection,
             grid=replace(self.grid, costs=costs),
+            dynamic=self.dynamic,
             tracking=self.tracking,
         )
 

@@ -25,7 +25,7 @@ from ground_scenes import (
 )
 
 from panoptic_ros.geometry.camera_model import CameraModel
-from panoptic_ros.grid.observation import FREE, OCCUPIED, UNKNOWN
+from panoptic_ros.grid.observation import FREE, OCCUPIED, UNKNOWN, Sight
 from panoptic_ros.prediction import PanopticPrediction, Segment
 
 # A box 2 m wide whose face is 12 m ahead of base_link, taller than the camera.
@@ -155,6 +155,17 @@ def test_far_cells_that_fall_between_pixels_are_unknown():
     row = columns_of(observe(camera(), pose(), labels), 0.1)
     assert row[cell(boundary - 0.2, 0.1)[1]] == FREE
     assert (row[cell(boundary, 0.1)[1] :] == UNKNOWN).all()
+
+
+def test_says_how_cells_are_seen_and_whose_the_occupied_ones_are():
+    labels, _ = render(camera(), pose(), [BOX])
+    seen = observe(camera(), pose(), labels, max_footprint=0.3)
+    assert seen.sight[cell(8, 0.1)] == Sight.NEVER_SEEN
+    assert seen.sight[cell(FACE + 3, 0.1)] == Sight.HIDDEN
+    assert seen.sight[cell(0.1, 0.1)] == Sight.OUT_OF_VIEW
+    assert seen.sight[cell(30, 7)] == Sight.TOO_COARSE
+    assert set(np.unique(seen.ids[seen.state == OCCUPIED])) == set(np.unique(labels)) - {ROAD, SKY}
+    assert (seen.ids[seen.state != OCCUPIED] == 0).all()
 
 
 def test_cells_out_of_the_picture_are_unknown():

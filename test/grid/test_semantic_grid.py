@@ -27,6 +27,8 @@ def observe(window, state, classes, weight=1.0):
         np.broadcast_to(classes, shape).copy(),
         np.where(known, weight, 0).astype(np.float32),
         [],
+        np.zeros(shape, np.int32),
+        np.zeros(shape, np.uint8),
     )
 
 

@@ -86,7 +86,7 @@ def test_layers_are_unknown_where_the_grid_is(library):
     occupied = np.full((2, 3), 0.25, np.float32)
     build = grids(library)
     ids = np.array([7, 300])
-    layers = build.layers(CELLS, occupied, classes, ids, WINDOW, header(library))
+    layers = build.layers(CELLS, occupied, classes, ids, {}, WINDOW, header(library))
     message = sent(layers, LAYERS_KIND)
     assert message.info == sent(build.grid(CELLS, WINDOW, header(library)), GRID_KIND).info
     assert message.class_ids.tolist() == [7, 300]
@@ -94,6 +94,31 @@ def test_layers_are_unknown_where_the_grid_is(library):
     found = message.class_probabilities.reshape(2, 6)
     assert np.isnan(found[:, 0]).all()
     assert (found[:, 1:] == 0.5).all()
+    assert len(message.p_dynamic) == len(message.unknown_reason) == 0
+
+
+def test_layers_of_what_moves(library):
+    one = np.arange(6, dtype=np.float64).reshape(2, 3)
+    names = ("p_empty", "p_static", "p_dynamic", "p_unknown", "velocity_x", "velocity_y")
+    planes = {name: one + number for number, name in enumerate((*names, "obstacle_distance"))}
+    planes |= {"velocity_covariance": np.stack([one, -one, 2 * one])}
+    planes |= {"unknown_reason": np.uint8([[0, 1, 2], [3, 4, 0]])}
+    classes = np.zeros((1, 2, 3))
+    layers = grids(library).layers(
+        CELLS, one, classes, np.array([7]), planes, WINDOW, header(library)
+    )
+    message = sent(layers, LAYERS_KIND)
+    for name, plane in planes.items():
+        np.testing.assert_array_equal(getattr(message, name), plane.ravel())
+    assert message.velocity_covariance.dtype == np.float32
+    assert message.unknown_reason.tolist() == [
+        message.KNOWN,
+        message.OUT_OF_VIEW,
+        message.HIDDEN,
+        message.TOO_COARSE,
+        message.NEVER_SEEN,
+        message.KNOWN,
+    ]
 
 
 def track(track_id, velocity=None, **fields):

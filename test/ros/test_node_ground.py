@@ -131,6 +131,19 @@ def test_classes_costs_and_probabilities_of_the_cells(car):
     best = probabilities[(slice(None), *there)].argmax()
     assert layers.class_ids[best] == wall
     assert occupancy[free] < 0.5 < occupancy[tuple(there)]
+    p = [
+        np.array(getattr(layers, f"p_{name}")).reshape(classes.shape)
+        for name in ("empty", "static", "dynamic", "unknown")
+    ]
+    np.testing.assert_allclose(np.sum(p, axis=0), 1, atol=1e-5)
+    empty, static, dynamic, unknown = p
+    assert empty[free] > static[free] + dynamic[free]
+    assert static[tuple(there)] > empty[tuple(there)]
+    assert (dynamic.max(), unknown[behind]) == (0, 1)
+    reasons = np.array(layers.unknown_reason).reshape(classes.shape)
+    assert (reasons[tuple(there)], reasons[behind]) == (SemanticGrid.KNOWN, SemanticGrid.HIDDEN)
+    distance = np.array(layers.obstacle_distance).reshape(classes.shape)
+    assert distance[tuple(there)] == 0 < distance[free]
 
 
 def test_a_late_subscriber_gets_the_last_grid(car):

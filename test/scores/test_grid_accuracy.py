@@ -16,7 +16,8 @@ def row(*values):
 
 def observation(state, instances=()):
     state = np.int8(state)
-    return GroundObservation(state, np.uint8(state), np.float32(state), list(instances))
+    found, nothing = list(instances), np.zeros_like(state)
+    return GroundObservation(state, np.uint8(state), np.float32(state), found, nothing, nothing)
 
 
 def truth(visible, occupied, distance=None, boxes=None):
