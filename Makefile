@@ -1,5 +1,6 @@
 # make setup | demo | test | bench | clean
 #
+#   ROS=name       kilted or jazzy: whose wheels (setup; the first time default: kilted)
 #   VIDEO=file     input of `make demo` (default: sample/town_drive)
 #   WEIGHTS=name   a model file of config/models (demo)
 #   DEVICE=name    auto, cpu or cuda (demo, bench); `make bench DEVICE=cuda` needs neither ROS nor
@@ -18,14 +19,14 @@ MODEL := $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(DEVICE),--device "$(DEVI
 .PHONY: help setup demo test bench clean
 
 help:
-	@echo "make setup   everything into ./.venv and ./install; again: nothing to do"
+	@echo "make setup   everything into ./.venv and ./install; again: nothing to do [ROS=]"
 	@echo "make demo    camera, node and viewer as processes; writes demo_out/ [VIDEO= WEIGHTS= DEVICE=]"
 	@echo "make test    style checks and the test suite"
 	@echo "make bench   speed, as a table and as JSON in bench_out/ [DEVICE=]"
 	@echo "make clean   removes what was built and written, but not .venv"
 
 setup:
-	@$(PYTHON) -m tools.setup_environment
+	@$(PYTHON) -m tools.setup_environment $(ROS)
 
 demo: setup
 	@$(RUN) python -m panoptic_ros demo $(if $(VIDEO),--video "$(VIDEO)") $(MODEL)

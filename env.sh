@@ -17,7 +17,7 @@ _panoptic_env() {
     fi
     # Scripts that others generate read variables that are not set.
     set +u
-    if [ "$ros" = wheels ]; then
+    if [ "${ros%%-*}" = wheels ]; then
         . "$root/.venv/bin/activate"
         # The wheels make the environment itself a ROS 2 prefix.
         export AMENT_PREFIX_PATH="$VIRTUAL_ENV" CMAKE_PREFIX_PATH="$VIRTUAL_ENV"

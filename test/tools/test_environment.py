@@ -1,8 +1,10 @@
+import re
 import venv
 
 import pytest
 
-from tools.environment import Environment
+from tools import setup_environment
+from tools.environment import DISTRIBUTIONS, Environment
 
 
 @pytest.fixture
@@ -68,3 +70,47 @@ def test_half_installed_packages_are_forgotten(root):
     assert whole.is_dir()
     assert not half.exists()
     assert not (packages / "~orch").exists()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "ros", "distribution"),
+    [("", "wheels", "kilted"), ("kilted", "wheels", "kilted"), ("jazzy", "wheels-jazzy", "jazzy")],
+)
+def test_the_wheels_of_a_distribution_may_be_chosen(root, wanted, ros, distribution):
+    environment = Environment(root, wanted)
+    assert (environment.ros, environment.distribution) == (ros, distribution)
+    assert environment.on_wheels
+    assert environment._must_be_made() == (distribution == "jazzy")
+    asked = [name for arguments in environment._pip_arguments() for name in arguments]
+    assert f"--requirement={root}/requirements/ros_{distribution}.txt" in asked
+
+
+def test_the_chosen_wheels_stay(root):
+    (root / ".venv" / ".ros").write_text(f"wheels-jazzy\n{root}\n")
+    assert Environment(root).distribution == "jazzy"
+    assert Environment(root, "kilted")._must_be_made()
+
+
+@pytest.mark.parametrize(
+    ("sourced", "wanted", "words"),
+    [
+        ("", "humble", "there are wheels of kilted and jazzy"),
+        ("humble", "jazzy", "ROS 2 humble is sourced, but ROS=jazzy"),
+        ("humble", "humble", ""),
+        ("humble", "", ""),
+        ("", "jazzy", ""),
+    ],
+)
+def test_wheels_that_cannot_be_taken_are_told(monkeypatch, sourced, wanted, words):
+    monkeypatch.setenv("ROS_DISTRO", sourced)
+    said = setup_environment._unfit(wanted)
+    assert words in said
+    assert bool(said) == bool(words)
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_there_is_a_file_of_pinned_wheels(distribution):
+    lines = (setup_environment.ROOT / "requirements" / f"ros_{distribution}.txt").read_text()
+    pins = [line for line in lines.splitlines() if line.startswith("ros-")]
+    assert f"ros-{distribution}-rclpy[fastrtps]" in {pin.split("==")[0] for pin in pins}
+    assert all(re.fullmatch(r"ros-[\w-]+(\[fastrtps\])?==[\d.]+", pin) for pin in pins)
