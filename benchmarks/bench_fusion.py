@@ -1,15 +1,18 @@
-"""The heuristic merge against its textbook form."""
+"""The heuristic merge against its textbook form, and what it and the head cost on one core."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-from results import Result, interleaved
+from results import Result, interleaved, least_on_one_core
 from scenes import SIZE, fresh, street
 
 from panoptic_ros.fusion import FusionOptions
+from panoptic_ros.fusion.conv_head import ConvHead
 from panoptic_ros.fusion.reference import stack_reference
 from panoptic_ros.fusion.stack import stack
+from panoptic_ros.labels import CITYSCAPES
+from panoptic_ros.networks.panoptic_head import PanopticHead
 
 _INSTANCES = 30
 _REPEATS = 15
@@ -42,5 +45,24 @@ def run(device: torch.device) -> list[Result]:
             times,
             f"{SIZE[1]}x{SIZE[0]}, {_INSTANCES} instances, of which "
             f"{np.count_nonzero(np.unique(fast) >= 1000)} visible",
-        )
+        ),
+        *(_on_one_core() if device.type == "cpu" else []),
+    ]
+
+
+def _on_one_core() -> list[Result]:
+    semantic, instances = street(_INSTANCES, torch.device("cpu"))
+    options = FusionOptions()
+    head = ConvHead(PanopticHead([c.id for c in CITYSCAPES.things]))
+    times = least_on_one_core(
+        {
+            "stack": lambda: stack(fresh(semantic), instances, options),
+            "conv_head": lambda: head(fresh(semantic), instances, options),
+        },
+        _REPEATS,
+    )
+    about = f"{SIZE[1]}x{SIZE[0]}, {_INSTANCES} instances, least CPU time of {_REPEATS}"
+    return [
+        Result(f"fusion: {name} on one core", times[name], "ms", goal, False, times, about)
+        for name, goal in (("stack", 15), ("conv_head", None))
     ]

@@ -17,14 +17,18 @@ from torch.nn import functional as F
 Box = tuple[int, int, int, int]
 # What is computed for all classes at image size is computed in strips of at most as many
 # pixels (160 MB of 19 channels), so that memory does not grow with the image. A frame of
-# 1024x2048 is a single strip.
-STRIP_PIXELS = 1 << 21
+# 1024x2048 is a single strip on a device; in host memory strips of 1 MB stay in the cache.
+STRIP_PIXELS, HOST_STRIP_PIXELS = 1 << 21, 1 << 14
+# Cells that are computed at once, so that they stay in the cache, and the share of all from which
+# on computing every pixel costs less.
+_CELLS, _MOST_CELLS = 1024, 0.3
 
 
-def strips(box: Box) -> list[Box]:
-    """Cut a box (x0, y0, x1, y1) into strips of whole rows, STRIP_PIXELS at most or one row."""
+def strips(box: Box, device: torch.device) -> list[Box]:
+    """Cut a box (x0, y0, x1, y1) into strips of whole rows, as large as suits a device."""
     x0, y0, x1, y1 = box
-    height = max(1, STRIP_PIXELS // max(x1 - x0, 1))
+    pixels = HOST_STRIP_PIXELS if device.type == "cpu" else STRIP_PIXELS
+    height = max(1, pixels // max(x1 - x0, 1))
     return [(x0, top, x1, min(top + height, y1)) for top in range(y0, y1, height)]
 
 
@@ -42,7 +46,7 @@ def argmax_upsampled(logits: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _upsampled(logits: Tensor, size: tuple[int, int]) -> Iterator[Tensor]:
     """Yield the upsampled scores from top to bottom, float [C, h, W] each."""
-    parts = strips((0, 0, size[1], size[0]))
+    parts = strips((0, 0, size[1], size[0]), logits.device)
     if len(parts) == 1:
         yield F.interpolate(logits[None], size, mode="bilinear", align_corners=False)[0]
         return
@@ -51,21 +55,58 @@ def _upsampled(logits: Tensor, size: tuple[int, int]) -> Iterator[Tensor]:
 
 
 def _argmax_on_host(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Keep a running maximum, channel by channel.
-
-    [C, H, W] floats never exist, so everything stays in the cache: ten times faster
-    than upsampling first (19 channels to 512 x 1024).
-    """
+    """Return the best channels; compute scores only where the corners around a pixel differ."""
     channels = logits.detach().float().numpy()
+    height, width = channels.shape[1:]
+    factor = size[0] // height
+    if factor < 2 or factor % 2 or size != (height * factor, width * factor):
+        return torch.from_numpy(_best_channel(channels, size))
+    # Cell (r, c) lies between scores r - 1 and r, c - 1 and c; its factor x factor pixels have no
+    # other corners.
+    best = np.pad(_best_channel(channels, (height, width)), 1, mode="edge")
+    first = best[:-1, :-1]
+    differ = (first != best[1:, :-1]) | (first != best[:-1, 1:]) | (first != best[1:, 1:])
+    rows, columns = np.nonzero(differ)
+    if len(rows) > _MOST_CELLS * differ.size:
+        return torch.from_numpy(_best_channel(channels, size))
+    shape = ((width + 1) * factor, (height + 1) * factor)
+    image = cv2.resize(first, shape, interpolation=cv2.INTER_NEAREST)
+    cells = image.reshape(height + 1, factor, width + 1, factor)
+    flat, weights = channels.reshape(len(channels), -1), _cell_weights(factor)
+    for start in range(0, len(rows), _CELLS):
+        r, c = rows[start : start + _CELLS], columns[start : start + _CELLS]
+        ys = [np.maximum(r - 1, 0) * width, np.minimum(r, height - 1) * width]
+        xs = [np.maximum(c - 1, 0), np.minimum(c, width - 1)]
+        scores = weights @ flat.take(np.stack([y + x for y in ys for x in xs]), axis=1)
+        cells[r, :, c, :] = _best_channel(scores, scores.shape[1:]).T.reshape(-1, factor, factor)
+    half = factor // 2
+    return torch.from_numpy(np.ascontiguousarray(image[half:-half, half:-half]))
+
+
+def _cell_weights(factor: int) -> np.ndarray:
+    """Return what each corner of a cell weighs at each of its pixels, float32 [factor**2, 4]."""
+    second = (np.arange(factor, dtype=np.float32) + 0.5) / factor
+    sides = np.stack([1 - second, second], axis=1)
+    return np.einsum("ya,xb->yxab", sides, sides).reshape(factor * factor, 4)
+
+
+def _best_channel(channels: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Return the channel with the highest score, the first of equal ones, uint8 [H, W].
+
+    channels: float32 [C, h, w], brought to the size one by one with a running maximum: [C, H, W]
+    floats never exist, so everything stays in the cache.
+    """
     shape = (size[1], size[0])
     best = cv2.resize(channels[0], shape, interpolation=cv2.INTER_LINEAR)
-    index = np.zeros(size, np.uint8)
+    index, wins = np.zeros(size, np.uint8), np.empty(size, np.uint8)
     scores = np.empty_like(best)
     for i, channel in enumerate(channels[1:], start=1):
         cv2.resize(channel, shape, dst=scores, interpolation=cv2.INTER_LINEAR)
-        np.copyto(index, i, where=scores > best)
+        cv2.compare(scores, best, cv2.CMP_GT, dst=wins)
+        # The number is the largest so far: a maximum writes it where the channel wins.
+        np.maximum(index, np.bitwise_and(wins, np.uint8(i), out=wins), out=index)
         cv2.max(scores, best, dst=best)
-    return torch.from_numpy(index)
+    return index
 
 
 def largest_probability(logits: Tensor, size: tuple[int, int]) -> Tensor:
@@ -103,10 +144,35 @@ def upsample_crop(logits: Tensor, size: tuple[int, int], box: Box) -> Tensor:
     inside it. Equals `interpolate(logits, size)[:, y0:y1, x0:x1]` up to rounding.
     """
     left, top, right, bottom = box
+    if left >= right or top >= bottom:
+        return logits.new_empty(len(logits), bottom - top, right - left)
+    factor = size[0] // logits.shape[1]
+    is_whole = size == (logits.shape[1] * factor, logits.shape[2] * factor)
+    if is_whole and logits.device.type == "cpu" and logits.dtype == torch.float32:
+        return torch.from_numpy(_crop_on_host(logits.detach().numpy(), factor, box))
     y0, y1, fy = (t[top:bottom] for t in _taps(size[0], logits.shape[1], logits))
     x0, x1, fx = (t[left:right] for t in _taps(size[1], logits.shape[2], logits))
-    rows = torch.lerp(logits[:, y0], logits[:, y1], fy[:, None])
-    return torch.lerp(rows[:, :, x0], rows[:, :, x1], fx)
+    # Along the rows first, and those that are needed: there are far fewer of them than pixels.
+    first = y0[0]
+    part = logits[:, first : y1[-1] + 1]
+    part = torch.lerp(part.index_select(2, x0), part.index_select(2, x1), fx)
+    return torch.lerp(
+        part.index_select(1, y0 - first), part.index_select(1, y1 - first), fy[:, None]
+    )
+
+
+def _crop_on_host(channels: np.ndarray, factor: int, box: Box) -> np.ndarray:
+    """Return a part of scores that become larger by a whole factor, of C-contiguous rows."""
+    left, top, right, bottom = box
+    # A score more on each side: with it the part does not know that it is one.
+    x0, y0 = max(left // factor - 1, 0), max(top // factor - 1, 0)
+    part = channels[:, y0 : -(-bottom // factor) + 1, x0 : -(-right // factor) + 1]
+    height, width = part.shape[1] * factor, part.shape[2] * factor
+    scores = np.empty((len(part), height, width), np.float32)
+    for channel, target in zip(part, scores, strict=True):
+        cv2.resize(channel, (width, height), dst=target, interpolation=cv2.INTER_LINEAR)
+    y, x = y0 * factor, x0 * factor
+    return scores[:, top - y : bottom - y, left - x : right - x]
 
 
 def _taps(n_out: int, n_in: int, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:

