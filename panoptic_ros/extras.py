@@ -13,6 +13,7 @@ MODULES = {
     "synthetic": ["mujoco"],
     "onnx": ["onnx", "onnxruntime"],
     "openvino": ["openvino"],
+    "ray": ["ray"],
     "tracking": ["scipy", "supervision", "trackers"],
 }
 

@@ -9,6 +9,10 @@ from __future__ import annotations
 import argparse
 import importlib
 import pkgutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 
 
@@ -34,6 +38,47 @@ def count(text: str) -> int:
 def positive(text: str) -> int:
     """Read an option's value as a whole number of at least 1."""
     return _whole(text, 1)
+
+
+def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add --ray and --gpus-per-worker to a parser."""
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="run on a Ray cluster: auto (this machine's, or RAY_ADDRESS), HOST:PORT, or local "
+        "(docs/scale.md)",
+    )
+    parser.add_argument(
+        "--gpus-per-worker",
+        type=_share,
+        metavar="SHARE",
+        help="of a GPU, 0 to 1: 0.25 lets four workers share one (default: 1 where there are any)",
+    )
+
+
+def absolute_if_file(name: str) -> str:
+    """Return a model file's path as it is known in every folder; a model's name as it is."""
+    return str(Path(name).absolute()) if Path(name).exists() else name
+
+
+@contextmanager
+def going_on(out: Path) -> Iterator[None]:
+    """Say after Ctrl-C that the same command goes on from what it has left."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(
+            f"interrupted; what is done is in {out}: the same command goes on from there",
+            file=sys.stderr,
+        )
+        raise
+
+
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1: a model runs on one GPU")
+    return share
 
 
 def _whole(text: str, least: int) -> int:

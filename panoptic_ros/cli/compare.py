@@ -7,7 +7,7 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from panoptic_ros.cli import count, positive
+from panoptic_ros.cli import count, going_on, positive
 
 HELP = "compare systems on one data set: quality, cost, pictures"
 EXIT_BROKEN_FILES = 1
@@ -50,14 +50,8 @@ def run(args: argparse.Namespace) -> int:
     comparison = SystemsRun(CompareOptions(**given))
     for name, reason in comparison.skipped.items():
         print(f"skipped: {name}: {reason}; docs/systems.md trains it", file=sys.stderr)
-    try:
+    with going_on(args.out):
         outcome = comparison()
-    except KeyboardInterrupt:
-        print(
-            f"interrupted; what is scored is in {args.out}: the same command goes on from there",
-            file=sys.stderr,
-        )
-        raise
     print("\n\n".join(table.to_text() for table in system_tables(outcome.results)))
     write_page(outcome.results, outcome.shown, comparison.labels, args.out / PAGE)
     print(f"Written: {args.out / RESULTS}, {args.out / PAGE}")

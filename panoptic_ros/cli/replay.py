@@ -1,10 +1,17 @@
-"""Replay a rosbag2 through the pipeline."""
+"""Replay rosbag2 recordings through the pipeline."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from panoptic_ros.cli import absolute_if_file, add_cluster_arguments, positive
+
+if TYPE_CHECKING:
+    from panoptic_ros.distributed import Loader, Workers
+    from panoptic_ros.replay.archive import ReplayOptions
 
 HELP = "run a bag's camera frames through the pipeline, write a bag, score it"
 EXIT_BROKEN = 1
@@ -16,7 +23,9 @@ MOST_LINES = 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("bag", type=Path, metavar="BAG", help="a rosbag2: folder, .mcap or .db3")
+    parser.add_argument(
+        "bags", type=Path, nargs="+", metavar="BAG", help="a rosbag2: folder, .mcap or .db3"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
     parser.add_argument("--topic", help="camera topic (default: the bag's only one)")
     parser.add_argument("--truth-topic", help="label images to score with (default: the town's)")
@@ -32,42 +41,109 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rate", type=_rate, default=1.0, help="with --live: how fast to play (default: 1)"
     )
+    parser.add_argument(
+        "--workers",
+        type=positive,
+        metavar="N",
+        help="bags at once, each with a model of its own (default: one per GPU or four cores; "
+        "with --ray as many as the cluster has room for)",
+    )
+    add_cluster_arguments(parser)
+    parser.set_defaults(refuse=parser.error)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Replay; return 1 where the bag was broken or a frame was refused, 130 after SIGINT."""
+    """Replay; return 1 where a bag was broken or a frame was refused, 130 after SIGINT."""
+    is_archive = len(args.bags) > 1 or args.workers or args.ray
     if args.live:
+        if is_archive:
+            args.refuse("--live plays one bag, without --workers and --ray")
         from panoptic_ros.replay.live import run_live
 
+        args.bag = args.bags[0]
         return run_live(args)
-    from panoptic_ros.evaluation.report.page import write_report
+    from panoptic_ros.replay.archive import ReplayOptions
+
+    weights = absolute_if_file(args.weights)
+    options = ReplayOptions(
+        weights, args.fusion, args.device, args.topic, args.truth_topic, args.keep
+    )
+    if is_archive:
+        return _replay_archive(args, options)
+    return _replay_bag(args.bags[0], args.out, options)
+
+
+def _replay_bag(bag: Path, out: Path, options: ReplayOptions) -> int:
     from panoptic_ros.evaluation.report.tables import print_tables
     from panoptic_ros.pipeline import PanopticPipeline
     from panoptic_ros.replay.offline import BAG, Replay
-    from panoptic_ros.replay.replay_results import replay_results
-    from panoptic_ros.whole_files import write_json
+    from panoptic_ros.replay.replay_results import REPORT, RESULTS, write_replay
 
-    pipeline = PanopticPipeline.load(args.weights, device=args.device, fusion=args.fusion)
-    replay = Replay(pipeline, args.bag, args.out, args.topic, args.truth_topic, keep=args.keep)
+    pipeline = PanopticPipeline.load(options.weights, device=options.device, fusion=options.fusion)
+    replay = Replay(pipeline, bag, out, options.topic, options.truth_topic, keep=options.keep)
     outcome = replay()
-    results = replay_results(outcome, pipeline, args.bag, replay.source.camera)
-    write_json(args.out / "results.json", results)
-    write_report(
-        {"title": f"Replay of {args.bag}", **results}, outcome.shown, args.out / "report.html"
-    )
+    results = write_replay(outcome, pipeline, bag, replay.source.camera, out)
     print_tables(results)
     done = results["replay"]
     print(
         f"{done['frames']} frames: {done['answered']} answered, {done['refused']} refused, "
         f"{done['scored']} scored"
     )
-    print(f"Written: {args.out / BAG}, {args.out / 'results.json'}, {args.out / 'report.html'}")
+    print(f"Written: {out / BAG}, {out / RESULTS}, {out / REPORT}")
     _tell("note", outcome.notes)
     _tell("broken", outcome.problems)
     if outcome.signal:
         print("interrupted; the bag is complete up to there", file=sys.stderr)
         return EXIT_SIGNAL + outcome.signal
     return EXIT_BROKEN if outcome.problems else 0
+
+
+def _replay_archive(args: argparse.Namespace, options: ReplayOptions) -> int:
+    from panoptic_ros.demo.interrupt import interruptible
+    from panoptic_ros.evaluation.report.tables import print_tables
+    from panoptic_ros.replay.archive import INDEX, Archive, BagReplayer, bag_table
+    from panoptic_ros.replay.archive_progress import ArchiveProgress
+    from panoptic_ros.replay.replay_results import RESULTS
+
+    archive = Archive.open(args.bags, args.out.absolute(), options)
+    is_done = len(archive.done) == len(archive.jobs)
+    cluster = () if is_done else _workers(args, BagReplayer(options))
+    with interruptible() as stopped:
+        if cluster:
+            workers, count = cluster
+            with ArchiveProgress(len(archive.jobs), len(archive.done)) as progress:
+                archive.replay(workers, count, progress.show, stopped)
+        results = archive.write()
+    print_tables(results)
+    print(f"\n{bag_table(results['bags']).to_text()}\n")
+    print(f"Written: {args.out / RESULTS}, {args.out / INDEX}, a folder per bag")
+    for name, lines in archive.problems.items():
+        more = f" (and {len(lines) - 1} more, see {args.out / name / RESULTS})"
+        print(f"broken: {name}: {lines[0]}{more if len(lines) > 1 else ''}", file=sys.stderr)
+    if stopped:
+        print(
+            f"interrupted; {len(archive.done)} of {len(archive.jobs)} bags are done: the same "
+            "command goes on with the others",
+            file=sys.stderr,
+        )
+        return EXIT_SIGNAL + stopped[0]
+    return EXIT_BROKEN if archive.problems else 0
+
+
+def _workers(args: argparse.Namespace, load: Loader) -> tuple[Workers, int]:
+    """Return where bags are replayed, and how many at once."""
+    gpus = 0.0 if args.device == "cpu" else args.gpus_per_worker
+    if args.ray:
+        from panoptic_ros.distributed.ray_cluster import RayWorkers
+
+        cluster = RayWorkers(args.ray, load, gpus)
+        return cluster, args.workers or cluster.capacity
+    from panoptic_ros.distributed.processes import ProcessWorkers, default_count, gpu_share
+
+    # cuda:1, say, is a GPU that all of them share.
+    share = gpu_share(gpus) if args.device in ("auto", "cuda", "cpu") else 0.0
+    count = args.workers or default_count(share)
+    return ProcessWorkers(load, count, share), count
 
 
 def _tell(what: str, lines: list[str]) -> None:

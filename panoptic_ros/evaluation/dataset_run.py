@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from tqdm import tqdm
@@ -14,6 +14,7 @@ from tqdm import tqdm
 from panoptic_ros.datasets import Dataset, LabeledFrame, open_dataset
 from panoptic_ros.datasets.coco_panoptic_writer import PanopticWriter
 from panoptic_ros.datasets.exports import Export, make_export
+from panoptic_ros.distributed import Report, Workers, run_jobs
 from panoptic_ros.evaluation.frame_scores import FrameScorer, FrameScores
 from panoptic_ros.evaluation.read_ahead import LoadedFrame, read_ahead
 from panoptic_ros.evaluation.report.pictures import PictureFolder
@@ -32,6 +33,10 @@ WARMUP_FRAMES = 2
 TRUTH = "truth"
 # Counts the changes of what a frame's record holds.
 RECORDS = 4
+# A shard's frames are lost where its worker dies, and the last shards keep few workers busy.
+_MOST_OF_SHARD = 50
+_SHARDS_PER_WORKER = 8
+Record: TypeAlias = dict[str, Any]
 # In place of strategies: every one that the model can run.
 ALL = "all"
 
@@ -71,6 +76,25 @@ class RunOutcome:
     broken: list[str]
 
 
+@dataclass(frozen=True)
+class Shard:
+    """Hold what a worker found: per frame its record, or why it is broken; and its model."""
+
+    answers: dict[str, Record | str]
+    model: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ShardScorer:
+    """Load a model and a data set once and score shards of its frames; a `Loader`."""
+
+    options: RunOptions
+
+    def __call__(self) -> Callable[[Sequence[str], Report], Shard]:
+        """Return a function of frames' names."""
+        return DatasetRun(self.options).score_shard
+
+
 class DatasetRun:
     """Score a model on a data set, resuming an earlier run with the same settings.
 
@@ -95,6 +119,7 @@ class DatasetRun:
         self._scorer = FrameScorer(self.labels, self.pipeline.options, options.boundary)
         self._pictures = PictureFolder(options.out, self.labels)
         self._warmup_left = WARMUP_FRAMES
+        self._described: dict[str, Any] = {}
         self._settings = self._all_settings(config)
         self._writers = self._make_writers() if options.predictions else {}
         self._exports: dict[str, tuple[str, Export]] = {
@@ -103,13 +128,19 @@ class DatasetRun:
             for name in self.strategies
         }
 
-    def __call__(self) -> RunOutcome:
-        """Score what is not scored yet and gather all; KeyboardInterrupt keeps what is done."""
+    def __call__(self, workers: Workers | None = None, count: int = 1) -> RunOutcome:
+        """Score what is not scored yet and gather all; KeyboardInterrupt keeps what is done.
+
+        workers: of a `ShardScorer`, so many at once; None scores in this process.
+        """
         frames = self._frames()
+        if workers:
+            self._settings["device"] = f"{self.options.device}, on workers"
         with RunState(self.options.out, self._settings) as state:
-            broken = self._score_missing(frames, state)
-            scored = [f for f in frames if f.name in state.records]
-            records = [state.records[f.name] for f in scored]
+            missing = [f for f in frames if f.name not in state.records]
+            scored = self._on_workers(missing, workers, count) if workers else self._here(missing)
+            broken = self._keep(frames, scored, state)
+            records = [state.records[f.name] for f in frames if f.name in state.records]
         try:
             scores = [FrameScores.from_json(r["scores"]) for r in records]
         except (KeyError, TypeError) as error:
@@ -129,7 +160,7 @@ class DatasetRun:
                 "mapped_to_void": list(self.dataset.mapped_to_void),
                 "broken": broken,
             },
-            model=self._describe_model(),
+            model=self._described or self._describe_model(),
             warmup_frames=WARMUP_FRAMES,
         )
         results["run"] = run_facts()
@@ -142,6 +173,16 @@ class DatasetRun:
         """Return stack, and the strategy that the model's head is for."""
         return ["stack", *(n for n in possible(self.pipeline.head) if n in HEADS)]
 
+    def score_shard(self, names: Sequence[str], report: Report) -> Shard:
+        """Score some frames as a worker does."""
+        wanted = set(names)
+        frames = [frame for frame in self._frames() if frame.name in wanted]
+        answers = {}
+        for name, answer in self._here(frames):
+            answers[name] = answer
+            report(len(answers), len(frames))
+        return Shard(answers, self._describe_model())
+
     def _frames(self) -> list[LabeledFrame]:
         frames: list[LabeledFrame] = list(self.dataset)
         if self.options.names:
@@ -149,24 +190,47 @@ class DatasetRun:
             frames = [by_name[name] for name in self.options.names]
         return frames[: self.options.limit]
 
-    def _score_missing(self, frames: Sequence[LabeledFrame], state: RunState) -> list[str]:
-        """Score the frames that have no record; return a line per broken one."""
-        missing = [f for f in frames if f.name not in state.records]
-        broken = []
-        done = len(frames) - len(missing)
+    def _keep(
+        self,
+        frames: Sequence[LabeledFrame],
+        scored: Iterable[tuple[str, Record | str]],
+        state: RunState,
+    ) -> list[str]:
+        """Keep the records of frames that are scored; return a line per broken one."""
+        broken = {}
+        done = sum(frame.name in state.records for frame in frames)
         with tqdm(total=len(frames), initial=done, desc="evaluating", unit="frame") as bar:
-            for frame, content in read_ahead(missing, self.options.workers):
-                problem = self._score(frame, content, state)
-                if problem:
-                    broken.append(problem)
-                    bar.write(f"broken: {problem}", file=sys.stderr)
+            for name, answer in scored:
+                if isinstance(answer, str):
+                    broken[name] = answer
+                    bar.write(f"broken: {answer}", file=sys.stderr)
+                else:
+                    state.add(name, answer)
                 bar.update()
-        return broken
+        return [broken[frame.name] for frame in frames if frame.name in broken]
 
-    def _score(
-        self, frame: LabeledFrame, content: LoadedFrame | Exception, state: RunState
-    ) -> str | None:
-        """Score a frame and keep its record; return why not, where it cannot be scored."""
+    def _here(self, frames: Sequence[LabeledFrame]) -> Iterator[tuple[str, Record | str]]:
+        """Yield each frame's record, or why it cannot be scored."""
+        for frame, content in read_ahead(frames, self.options.workers):
+            yield frame.name, self._score(frame, content)
+
+    def _on_workers(
+        self, frames: Sequence[LabeledFrame], workers: Workers, count: int
+    ) -> Iterator[tuple[str, Record | str]]:
+        """Yield as `_here`, whatever shard is done first."""
+        size = max(1, min(_MOST_OF_SHARD, len(frames) // (count * _SHARDS_PER_WORKER)))
+        names = [frame.name for frame in frames]
+        shards = {names[i]: names[i : i + size] for i in range(0, len(names), size)}
+        for event in run_jobs(workers, count, shards):
+            if event.kind == "done":
+                self._described = event.content.model
+                yield from event.content.answers.items()
+            elif event.kind == "failed":
+                for name in shards[event.of]:
+                    yield name, f"{name}: {event.content}"
+
+    def _score(self, frame: LabeledFrame, content: LoadedFrame | Exception) -> Record | str:
+        """Return a frame's record, or why it cannot be scored."""
         if isinstance(content, Exception):
             return str(content)
         try:
@@ -176,8 +240,7 @@ class DatasetRun:
             predicted = timed(self.pipeline, content.image, self.strategies)
         except (ImageUnfit, NonFinitePrediction) as error:
             return f"{frame.image}: {error}"
-        state.add(frame.name, self._record(frame, content, *predicted))
-        return None
+        return self._record(frame, content, *predicted)
 
     def _record(
         self,
@@ -186,7 +249,7 @@ class DatasetRun:
         inference: Inference,
         merged: Mapping[str, PanopticPrediction],
         milliseconds: Mapping[str, float],
-    ) -> dict[str, Any]:
+    ) -> Record:
         scores = self._scorer(
             frame.name,
             content.truth,

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from panoptic_ros.bags import BagMessage, Entry, stamp_ns
 from panoptic_ros.demo.interrupt import interruptible
+from panoptic_ros.distributed import Report
 from panoptic_ros.evaluation.frame_scores import FrameScorer, FrameScores
 from panoptic_ros.evaluation.report.pictures import ReportFrame, extremes
 from panoptic_ros.evaluation.results import frame_pq
@@ -50,7 +51,8 @@ class ReplayOutcome:
 class Replay:
     """Run a pipeline and the ground stage over a bag's camera topic and write OUT/bag.
 
-    topic, truth_topic: None chooses; keep: copies all of the bag's topics to the output. Raise
+    topic, truth_topic: None chooses; keep: copies all of the bag's topics to the output; report:
+    takes how many frames are done, and of how many, in place of a progress bar. Raise
     FileNotFoundError or ValueError where bag, topic or output folder are not what they should be.
     """
 
@@ -63,10 +65,12 @@ class Replay:
         truth_topic: str | None = None,
         *,
         keep: bool = False,
+        report: Report | None = None,
     ) -> None:
         if out.exists() and any(out.iterdir()):
             raise ValueError(f"{out} is not empty: choose another --out, nothing is overwritten")
         self._pipeline, self._out, self._keep = pipeline, out, keep
+        self._report = report
         self.source = BagSource(bag, topic, truth_topic)
         self._scorer = FrameScorer(pipeline.labels, pipeline.options)
         self._stage = GroundStage(pipeline.labels)
@@ -109,7 +113,11 @@ class Replay:
         decoded |= {source.camera} if source.camera else set()
         topics = decoded | ({t.name for t in bag.topics} if self._keep else set())
         output = PanopticBag(self._out / BAG, bag.storage, bag.types, self._pipeline.labels)
-        with output, tqdm(total=source.frames, desc="replaying", unit="frame") as bar:
+        hidden = self._report is not None
+        with (
+            output,
+            tqdm(total=source.frames, desc="replaying", unit="frame", disable=hidden) as bar,
+        ):
             output.add_infos(bag.start, self._pipeline.options)
             for entry in bag.entries(topics):
                 message = source.read(entry) if entry.topic.name in decoded else None
@@ -120,6 +128,8 @@ class Replay:
                 if is_frame and message and views:
                     self._frame(message, truth, views, output, outcome)
                     bar.update()
+                    if self._report:
+                        self._report(len(outcome.timeline), source.frames)
                 if stopped:
                     break
 

@@ -1,57 +1,66 @@
-"""From a replay's outcome to results.json."""
+"""From a replay's outcome to results.json, scores.jsonl and report.html."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from panoptic_ros.evaluation.frame_scores import FrameScores
+from panoptic_ros.evaluation.report.page import write_report
 from panoptic_ros.evaluation.results import VERSION, build_results
 from panoptic_ros.evaluation.timing import peak_memory, statistics
+from panoptic_ros.labels import LabelSet
 from panoptic_ros.pipeline import PanopticPipeline
-from panoptic_ros.replay.offline import ReplayOutcome
+from panoptic_ros.replay.offline import BAG, ReplayOutcome
+from panoptic_ros.whole_files import write_file, write_json
+
+RESULTS, REPORT, SCORES = "results.json", "report.html", "scores.jsonl"
+# All that a replay leaves in its folder.
+WRITTEN = (BAG, SCORES, REPORT, RESULTS)
 
 
 def replay_results(
-    outcome: ReplayOutcome, pipeline: PanopticPipeline, bag: Path, topic: str | None
+    outcome: ReplayOutcome,
+    labels: LabelSet,
+    fusion: str,
+    *,
+    dataset: Mapping[str, Any],
+    model: Mapping[str, Any],
+    peak_mib: Mapping[str, float | None],
 ) -> dict[str, Any]:
     """Return the content of results.json: that of an evaluation, as far as there is a truth.
 
-    Two more keys: `replay` (bag, topic, frames, answered, refused, scored, interrupted,
-    problems, notes) and `timeline` (see docs/replay.md).
+    dataset: name, root and split; model: what ran, name and device at least; peak_mib: where
+    frames do not tell. Two more keys: `replay` (topic, frames, answered, refused, scored,
+    interrupted, problems, notes) and `timeline` (see docs/replay.md).
     """
     answered = [e["milliseconds"] for e in outcome.timeline if "refused" not in e]
-    dataset = {"name": "bag", "root": str(bag), "split": topic or "", "mapped_to_void": []}
-    dataset["broken"] = outcome.problems
-    model = {
-        "name": pipeline.name,
-        "device": str(pipeline.device),
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-    }
-    fusion = pipeline.fusion_name
+    dataset = {**dataset, "mapped_to_void": [], "broken": outcome.problems}
     if outcome.scores:
         results = build_results(
-            outcome.scores, pipeline.labels, [fusion], dataset=dataset, model=model, warmup_frames=0
+            outcome.scores, labels, [fusion], dataset=dataset, model=dict(model), warmup_frames=0
         )
     else:
         results = {
             "version": VERSION,
-            "label_set": pipeline.labels.name,
+            "label_set": labels.name,
             "dataset": {**dataset, "frames": len(answered)},
-            "model": model,
+            "model": dict(model),
             "timing": {
                 "warmup_frames": 0,
                 "frames": len(answered),
                 "stages": {},
                 "end_to_end": {fusion: statistics(answered)},
-                "peak_memory_mib": peak_memory(pipeline.device),
+                "peak_memory_mib": dict(peak_mib),
             },
         }
     results["replay"] = {
-        "bag": str(bag),
-        "topic": topic,
+        "bag": dataset["root"],
+        "topic": dataset["split"] or None,
         "frames": len(outcome.timeline),
         "answered": len(answered),
         "refused": len(outcome.timeline) - len(answered),
@@ -62,3 +71,55 @@ def replay_results(
     }
     results["timeline"] = outcome.timeline
     return results
+
+
+def write_replay(
+    outcome: ReplayOutcome,
+    pipeline: PanopticPipeline,
+    bag: Path,
+    topic: str | None,
+    out: Path,
+    facts: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write what a replay leaves beside its bag; return the content of results.json.
+
+    facts: more to keep in `replay`. results.json comes last: where it is, all is there. Raise
+    OSError where a file cannot be written.
+    """
+    results = replay_results(
+        outcome,
+        pipeline.labels,
+        pipeline.fusion_name,
+        dataset={"name": "bag", "root": str(bag), "split": topic or ""},
+        model={
+            "name": pipeline.name,
+            "device": str(pipeline.device),
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+        },
+        peak_mib=peak_memory(pipeline.device),
+    )
+    results["replay"] |= dict(facts or {})
+    if outcome.scores:
+        lines = (json.dumps(s.to_json(), separators=(",", ":")) for s in outcome.scores)
+        write_file(out / SCORES, "".join(f"{line}\n" for line in lines))
+    write_report({"title": f"Replay of {bag}", **results}, outcome.shown, out / REPORT)
+    write_json(out / RESULTS, results)
+    return results
+
+
+def read_scores(folder: Path) -> list[FrameScores]:
+    """Return the scores of a replay's frames, none where it had no truth.
+
+    Raise ValueError that names the file where it is none of this version.
+    """
+    file = folder / SCORES
+    if not file.exists():
+        return []
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+        return [FrameScores.from_json(json.loads(line)) for line in lines]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{file} holds no scores of a replay ({error}); delete {folder}"
+        ) from error

@@ -5,9 +5,15 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from panoptic_ros.cli import count, positive
+from panoptic_ros.cli import absolute_if_file, add_cluster_arguments, count, going_on, positive
+
+if TYPE_CHECKING:
+    from panoptic_ros.distributed import Workers
+    from panoptic_ros.evaluation.dataset_run import RunOptions
 
 EXIT_BROKEN_FILES = 1
 EXIT_CANNOT_RUN = 2
@@ -51,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--boundary", action="store_true", help=BOUNDARY_HELP)
     add_export_argument(parser)
+    add_cluster_arguments(parser)
     parser.set_defaults(refuse=parser.error)
 
 
@@ -83,18 +90,14 @@ def run(args: argparse.Namespace) -> int:
     options = {name: value for name, value in vars(args).items() if name in known}
     options["fusion"] = tuple(dict.fromkeys(args.fusion))
     options["export"] = tuple(dict.fromkeys(args.export))
-    evaluation = DatasetRun(RunOptions(**options))
+    run_options = RunOptions(**options)
+    # What gathers on a cluster may lack the GPU that its workers have.
+    evaluation = DatasetRun(replace(run_options, device="cpu") if args.ray else run_options)
     if evaluation.dataset.mapped_to_void:
         names = ", ".join(evaluation.dataset.mapped_to_void)
         print(f"categories without a class in the model, counted as void: {names}", file=sys.stderr)
-    try:
-        outcome = evaluation()
-    except KeyboardInterrupt:
-        print(
-            f"interrupted; what is done is in {args.out}: the same command goes on from there",
-            file=sys.stderr,
-        )
-        raise
+    with going_on(args.out):
+        outcome = evaluation(*_workers(args, run_options))
     print_tables(outcome.results)
     links = existing(args.out, LINKS)
     write_report({**outcome.results, "links": links}, [], args.out / "report.html")
@@ -109,3 +112,23 @@ def run(args: argparse.Namespace) -> int:
         )
         return EXIT_CANNOT_RUN
     return EXIT_BROKEN_FILES if outcome.broken else 0
+
+
+def _workers(args: argparse.Namespace, options: RunOptions) -> tuple[Workers, int] | tuple[()]:
+    """Return a cluster's workers and their number, nothing where the frames are scored here."""
+    if not args.ray:
+        return ()
+    from panoptic_ros.distributed.ray_cluster import RayWorkers
+    from panoptic_ros.evaluation.dataset_run import ShardScorer
+
+    # A worker is in a folder of its own.
+    load = ShardScorer(
+        replace(
+            options,
+            data=options.data.absolute(),
+            out=options.out.absolute(),
+            weights=absolute_if_file(options.weights),
+        )
+    )
+    workers = RayWorkers(args.ray, load, 0.0 if args.device == "cpu" else args.gpus_per_worker)
+    return workers, workers.capacity

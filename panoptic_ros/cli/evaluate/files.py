@@ -14,6 +14,7 @@ from panoptic_ros.cli.evaluate.dataset import (
     LINKS,
     add_export_argument,
 )
+from panoptic_ros.cli.evaluate.file_arguments import FILES, add_file_arguments
 
 if TYPE_CHECKING:
     from panoptic_ros.evaluation.label_files import FileScore
@@ -24,24 +25,13 @@ _KINDS = ("coco", "cityscapes", "kitti", "kitti_step", "labels")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to a parser."""
-    for name, what in (("truth", "ground truth"), ("prediction", "predictions")):
-        parser.add_argument(
-            f"--{name}",
-            type=Path,
-            required=True,
-            metavar="PATH",
-            help=f"{what}: a COCO-panoptic JSON file, or a folder of label images",
-        )
+    add_file_arguments(parser, "a COCO-panoptic JSON file, or a folder of label images", _KINDS)
+    for name, what in FILES.items():
         parser.add_argument(
             f"--{name}-dir",
             type=Path,
             metavar="DIR",
             help=f"{what}: the JSON's PNG files (default: the folder of its name beside it)",
-        )
-        parser.add_argument(
-            f"--{name}-layout",
-            choices=_KINDS,
-            help=f"{what}: what the files are (default: found from them)",
         )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the scores, as fractions")
     parser.add_argument(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from panoptic_ros.cli.evaluate.file_arguments import add_file_arguments
+
 HELP = "score tracks or panoptic videos that are files: HOTA, MOTS, VPQ, STQ; no network is run"
 MOTS = "kitti_mots"
 _LAYOUTS = (MOTS, "cityscapes", "kitti", "kitti_step", "labels")
@@ -12,17 +14,9 @@ _LAYOUTS = (MOTS, "cityscapes", "kitti", "kitti_step", "labels")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to a parser."""
-    for name, what in (("truth", "ground truth"), ("prediction", "predictions")):
-        parser.add_argument(
-            f"--{name}",
-            type=Path,
-            required=True,
-            metavar="PATH",
-            help=f"{what}: KITTI MOTS' text file or a folder of them, or a folder of label images",
-        )
-        parser.add_argument(
-            f"--{name}-layout", choices=_LAYOUTS, help="what the files are (default: found)"
-        )
+    add_file_arguments(
+        parser, "KITTI MOTS' text file or a folder of them, or a folder of label images", _LAYOUTS
+    )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write all scores")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from panoptic_ros.evaluation.console_tables import table
@@ -34,12 +34,16 @@ _FURTHER: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class ReportTable:
-    """Hold a table as text: caption, column names, rows of as many cells, and a note."""
+    """Hold a table as text: caption, column names, rows of as many cells, and a note.
+
+    links: addresses of pages, by the first cell of their row.
+    """
 
     caption: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
+    links: Mapping[str, str] = field(default_factory=dict)
 
     def to_text(self) -> str:
         """Return the table for the console."""
