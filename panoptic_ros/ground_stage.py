@@ -22,6 +22,7 @@ from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.prediction import PanopticPrediction
 from panoptic_ros.stream.stamps import StampMonitor
+from panoptic_ros.tracking.instance_points import instance_points
 from panoptic_ros.tracking.track import Track
 from panoptic_ros.tracking.tracking_options import TrackingOptions
 
@@ -85,7 +86,7 @@ class GroundStage:
     ) -> None:
         options = options or GroundOptions()
         self.window = options.window
-        self._base_frame = options.base_frame
+        self._base_frame, self._plane = options.base_frame, options.projection.plane
         self._mapper = GroundMapper(labels, options.window, options.projection, options.grid)
         self._dynamic = DynamicGrid(options.window, labels, options.dynamic, options.grid)
         self._has_dynamic = options.dynamic.enabled
@@ -116,13 +117,15 @@ class GroundStage:
         image: np.ndarray | None = None,
         class_probabilities: bool = False,
         dynamic: bool = False,
+        boxes: bool = False,
     ) -> GroundResult:
         """Return grid and tracks after a frame.
 
         time_ns: the image's stamp; view: None leaves the instances to be followed in the
         picture only; image: uint8 [H, W, 3], RGB, from which the camera's motion is estimated
         where there is no pose; class_probabilities: whether the grid's layers hold them;
-        dynamic: whether to follow what moves, unless the options switch it off. A frame whose
+        dynamic: whether to follow what moves, unless the options switch it off; boxes: whether
+        tracks get boxes in space, where the view has depth or points, and a pose. A frame whose
         stamp is not after all earlier ones' gives nothing but a problem.
         """
         if self._stamps.step_back(time_ns) is not None:
@@ -144,8 +147,13 @@ class GroundStage:
         tracks = []
         if self._tracker is not None:
             placed = frame.observation.instances if frame is not None else ()
+            points = (
+                instance_points(prediction, view, self._plane)
+                if boxes and view is not None and view.pose is not None
+                else {}
+            )
             tracks = self._tracker.update(
-                prediction, time=time, view=view, placed=placed, image=image
+                prediction, time=time, view=view, placed=placed, points=points, image=image
             )
         moving = None
         if frame is not None and view is not None and dynamic and self._has_dynamic:

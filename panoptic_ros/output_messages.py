@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from panoptic_ros.fusion import FusionOptions
+from panoptic_ros.geometry.ground_plane import GroundView
 from panoptic_ros.grid.layers import GridLayers
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.ground_stage import GroundResult
 from panoptic_ros.label_map import LabelMap
 from panoptic_ros.labels import LabelSet
+from panoptic_ros.messages.clouds import CLOUD_KIND, CloudMessages
 from panoptic_ros.messages.detections import (
     DETECTIONS_3D_KIND,
     DETECTIONS_KIND,
@@ -38,6 +40,7 @@ from panoptic_ros.messages.panoptic import (
 )
 from panoptic_ros.pipeline import PanopticResult
 from panoptic_ros.prediction import PanopticPrediction
+from panoptic_ros.tracking.instance_points import measured_points
 from panoptic_ros.tracking.markers import track_markers
 from panoptic_ros.tracking.track import Track
 from panoptic_ros.visualization import overlay
@@ -74,13 +77,15 @@ class Answer:
 class Placed:
     """Hold an answer and what the ground stage made of it.
 
-    window: of the grid; odom_frame: of the tracks.
+    window: of the grid; odom_frame: of the tracks; view: what was known of the frame beside its
+    picture, None: nothing.
     """
 
     answer: Answer
     ground: GroundResult
     window: GridWindow
     odom_frame: str
+    view: GroundView | None = None
 
 
 class OutputMessages:
@@ -96,6 +101,7 @@ class OutputMessages:
         self.build = MessageBuilder(message_type, pack)
         self.grids = GridMessages(message_type, pack)
         self.markers = MarkerMessages(message_type, pack)
+        self.clouds = CloudMessages(message_type, pack)
         self.vision = DetectionMessages(message_type)
 
     def infos(
@@ -123,9 +129,12 @@ class OutputMessages:
 
     def placed(self, placed: Placed, wanted: Container[str]) -> Iterator[tuple[str, Any]]:
         """Yield name and message of those of GROUND_OUTPUTS that are wanted and can be had."""
-        has_grid = placed.ground.frame is not None
+        view = placed.view
+        missing: set[str] = set() if placed.ground.frame is not None else {*GRID_OUTPUTS}
+        if view is None or (view.depth is None and view.points is None):
+            missing.add(POINTS)
         for name, (_, convert) in GROUND_OUTPUTS.items():
-            if name in wanted and (has_grid or name not in GRID_OUTPUTS):
+            if name in wanted and name not in missing:
                 yield name, convert(self, placed)
 
     def header(self, placed: Placed, frame: str) -> Any:
@@ -158,7 +167,8 @@ def _detections(make: OutputMessages, placed: Placed) -> Any:
 
 
 def _detections_3d(make: OutputMessages, placed: Placed) -> Any:
-    seen = [t for t in _tracks(placed) if t.position is not None and not t.coasting]
+    # A box that is measured stays while its object is not seen for a moment.
+    seen = [t for t in _tracks(placed) if t.box_3d or (t.position and not t.coasting)]
     boxes = [
         Box3D(
             shape.track_id,
@@ -167,11 +177,38 @@ def _detections_3d(make: OutputMessages, placed: Placed) -> Any:
             shape.center,
             shape.size,
             shape.yaw,
-            np.zeros((2, 2)) if track.covariance is None else track.covariance[:2, :2],
+            _place_covariance(track),
         )
         for track, shape in zip(seen, track_markers(seen, placed.answer.map.labels), strict=True)
     ]
     return make.vision.detections_3d(boxes, make.header(placed, placed.odom_frame))
+
+
+def _place_covariance(track: Track) -> np.ndarray:
+    """Return the covariance of a box's x, y, float64 [2, 2], square metres."""
+    if track.box_3d is not None:
+        return track.box_3d.covariance
+    return np.zeros((2, 2)) if track.covariance is None else track.covariance[:2, :2]
+
+
+def _points(make: OutputMessages, placed: Placed) -> Any:
+    answer = placed.answer
+    panoptic, value = answer.shown
+    labels = panoptic.labels
+    assert placed.view is not None, "nothing was measured"
+    points, index = measured_points(placed.view, (labels.shape[0], labels.shape[1]))
+    tracks = {value[i]: track for i, track in placed.ground.track_ids.items()}
+    return make.clouds.labelled(
+        points,
+        index,
+        answer.image,
+        panoptic,
+        tracks,
+        answer.header,
+        # A depth image has a point for each pixel.
+        is_organized=placed.view.depth is not None,
+        labels_encoding=answer.labels_encoding,
+    )
 
 
 def _instances(make: OutputMessages, placed: Placed) -> Any:
@@ -245,6 +282,7 @@ IMAGE_OUTPUTS: dict[str, tuple[str, Callable[[OutputMessages, Answer], Any]]] = 
     "confidence": (IMAGE_KIND, _confidence),
     "color": (IMAGE_KIND, _color),
 }
+POINTS = "points"
 GRID_OUTPUTS: dict[str, tuple[str, Callable[[OutputMessages, Placed], Any]]] = {
     "grid": (GRID_KIND, _grid),
     "class_grid": (GRID_KIND, _class_grid),
@@ -257,9 +295,12 @@ GROUND_OUTPUTS: dict[str, tuple[str, Callable[[OutputMessages, Placed], Any]]] =
     "instances": (INSTANCES_KIND, _instances),
     "detections": (DETECTIONS_KIND, _detections),
     "detections_3d": (DETECTIONS_3D_KIND, _detections_3d),
+    POINTS: (CLOUD_KIND, _points),
 }
 # Those that show what moves.
 DYNAMIC_OUTPUTS = frozenset({"grid_layers"})
+# What shows the tracks' boxes in space.
+BOX_OUTPUTS = frozenset({"markers", "detections_3d"})
 LABEL_INFO, VISION_INFO = "label_info", "vision_info"
 OUTPUT_KINDS = {
     **{name: kind for name, (kind, _) in IMAGE_OUTPUTS.items()},

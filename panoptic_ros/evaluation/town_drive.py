@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from panoptic_ros.datasets.town import (
     Town,
 )
 from panoptic_ros.geometry.camera_model import CameraModel
+from panoptic_ros.geometry.cuboid import Cuboid
 from panoptic_ros.geometry.poses import Pose2D, optical_pose, rigid_transform, rotation_matrix, yaw
 from panoptic_ros.messages import ImageRefused, decode_compressed, decode_labels
 from panoptic_ros.prediction import PanopticPrediction
@@ -33,13 +34,16 @@ _TOPICS = (STATIC_TF_TOPIC, INFO_TOPIC, ODOMETRY_TOPIC, LABELS_TOPIC, IMAGE_TOPI
 class DriveFrame:
     """Hold a frame: its stamp, base_link in odom, true instance ids [H, W], its image.
 
-    image: gives uint8 [H, W, 3], RGB, when it is called.
+    image: gives uint8 [H, W, 3], RGB, when it is called; depth: gives float32 [H, W], metres, 0
+    none, and boxes the objects' in base_link by instance id; None where there is no such truth.
     """
 
     time_ns: int
     pose: Pose2D
     truth: np.ndarray
     image: Callable[[], np.ndarray]
+    depth: Callable[[], np.ndarray] | None = None
+    boxes: Callable[[], Mapping[int, Cuboid]] | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,12 @@ def files_drive(town: Town, samples: Sequence[Sample]) -> TownDrive:
         pose = Pose2D(ego["x"], ego["y"], ego["yaw"])
         frames.append(
             DriveFrame(
-                round(ego["time"] * 1e9), pose, sample.load_instance_ids(), sample.load_image
+                round(ego["time"] * 1e9),
+                pose,
+                sample.load_instance_ids(),
+                sample.load_image,
+                partial(town.depth, sample),
+                partial(_boxes, town, sample),
             )
         )
     calibration = town.camera(samples[0])
@@ -118,6 +127,14 @@ def network_predictions(
 ) -> list[PanopticPrediction]:
     """Return what a network makes of a drive's images."""
     return [network(frame.image()) for frame in tqdm(drive.frames, drive.name, unit="frame")]
+
+
+def _boxes(town: Town, sample: Sample) -> dict[int, Cuboid]:
+    _, plan = town.ground_plan(sample)
+    return {
+        box["id"]: Cuboid(tuple(box["center"]), tuple(box["size"]), box["yaw"])
+        for box in plan["boxes"]
+    }
 
 
 def _true_labels(message: Any, path: Path) -> np.ndarray:

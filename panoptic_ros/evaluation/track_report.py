@@ -21,11 +21,23 @@ _COLUMNS = {
     "switches": "switches",
 }
 _HEADER = ["tracks", *_COLUMNS.values()]
+_BOX_COLUMNS = {
+    "objects": "objects",
+    "boxes": "boxes",
+    "centre_error": "centre m",
+    "yaw_error": "yaw deg",
+    "bev_iou": "BEV IoU %",
+    "iou": "3-D IoU %",
+}
+_BOX_HEADER = ["boxes", *_BOX_COLUMNS.values()]
 
 
 def track_table(results: Mapping[str, Any]) -> str:
     """Return `compare_tracks`' results as text: a row per condition and kind of labels."""
-    return f"{table(_HEADER, _rows(results))}\n{_summary(results)}"
+    tables = [table(_HEADER, _rows(results)), _summary(results)]
+    if boxes := _box_rows(results):
+        tables += ["", table(_BOX_HEADER, boxes)]
+    return "\n".join(tables)
 
 
 def track_section(
@@ -41,9 +53,13 @@ def track_section(
             ("the tracks' ways in odom, the ego car's in black", path_map),
         )
     ]
+    tables = [{"caption": _summary(results), "header": _HEADER, "rows": _rows(results)}]
+    if boxes := _box_rows(results):
+        caption = "Boxes in space: median errors, mean IoU"
+        tables.append({"caption": caption, "header": _BOX_HEADER, "rows": boxes})
     return {
         "title": "Tracks",
-        "tables": [{"caption": _summary(results), "header": _HEADER, "rows": _rows(results)}],
+        "tables": tables,
         "pictures": pictures,
     }
 
@@ -77,6 +93,17 @@ def _rows(results: Mapping[str, Any]) -> list[list[str]]:
     ]
 
 
+def _box_rows(results: Mapping[str, Any]) -> list[list[str]]:
+    """Return a row for each kind of labels, measurement and range that has objects."""
+    return [
+        [f"{title}, {name}, {distance}", *(_number(score[key], 2) for key in _BOX_COLUMNS)]
+        for kind, title in TITLES.items()
+        for name, scores in results["boxes"].items()
+        for distance, score in scores[kind].items()
+        if score["objects"]
+    ]
+
+
 def _summary(results: Mapping[str, Any]) -> str:
     counts = results[TRUE_LABELS]
     return (
@@ -85,7 +112,7 @@ def _summary(results: Mapping[str, Any]) -> str:
     )
 
 
-def _number(value: float | int | None) -> str:
+def _number(value: float | int | None, digits: int = 1) -> str:
     if value is None:
         return "-"
-    return str(value) if isinstance(value, int) else f"{value:.1f}"
+    return str(value) if isinstance(value, int) else f"{value:.{digits}f}"

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.ndimage import find_objects
 from tqdm import tqdm
 
+from panoptic_ros.evaluation.box_run import score_boxes
 from panoptic_ros.evaluation.drive_conditions import (
     AS_RECORDED,
     CONDITIONS,
@@ -110,7 +111,7 @@ class TrackComparison:
     """Hold the scores, and the first drive as it was tracked, by kind of labels.
 
     results: {"true_labels": score, "predicted": score, "robustness": {name: the same two},
-    "drives": names, "frames"}; score: see `TrackScore.results`.
+    "boxes": see `score_boxes`, "drives": names, "frames"}; score: see `TrackScore.results`.
     """
 
     results: dict[str, Any]
@@ -142,6 +143,7 @@ def compare_tracks(
     results = {
         **rows[AS_RECORDED.name],
         "robustness": rows,
+        "boxes": score_boxes(drives, labels, predictions),
         "drives": [drive.name for drive in drives],
         "frames": sum(len(drive.frames) for drive in drives),
     }

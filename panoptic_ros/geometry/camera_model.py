@@ -234,6 +234,13 @@ class CameraModel:
             raise ValueError(f"camera roi {self.roi} with binning {self.binning} has no pixel")
 
 
+@lru_cache(maxsize=4)
+def pixel_rays(camera: CameraModel) -> np.ndarray:
+    """Return the direction (optical frame, z = 1) of every pixel, float64 [H * W, 3]."""
+    rows, columns = np.mgrid[: camera.size[0], : camera.size[1]].reshape(2, -1)
+    return camera.rays(np.column_stack([columns, rows]))
+
+
 def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
     """Return whether pictures of two sizes can be one picture resized."""
     return abs(size[0] * other[1] / (size[1] * other[0]) - 1) <= _ASPECT_TOLERANCE

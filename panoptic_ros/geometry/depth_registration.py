@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import cv2
 import numpy as np
 
-from panoptic_ros.geometry.camera_model import CameraModel, same_shape
+from panoptic_ros.geometry.camera_model import CameraModel, pixel_rays, same_shape
 
 
 def register_depth(
@@ -30,7 +28,7 @@ def register_depth(
             "use CameraModel.scaled"
         )
     measured = np.isfinite(depth) & (depth > 0)
-    points = _rays(depth_camera)[measured.ravel()] * depth[measured][:, None]
+    points = pixel_rays(depth_camera)[measured.ravel()] * depth[measured][:, None]
     points = points @ camera_from_depth[:3, :3].T + camera_from_depth[:3, 3]
     # A picture finer than the depth image would have holes between its points.
     finer = max(1.0, camera.matrix[0, 0] / depth_camera.matrix[0, 0])
@@ -57,10 +55,3 @@ def resized_depth(depth: np.ndarray, size: tuple[int, int]) -> np.ndarray:
             "registered to it"
         )
     return cv2.resize(depth, size[::-1], interpolation=cv2.INTER_NEAREST)
-
-
-@lru_cache(maxsize=4)
-def _rays(camera: CameraModel) -> np.ndarray:
-    """Return the direction (z = 1) of every pixel, float64 [H * W, 3]."""
-    rows, columns = np.mgrid[: camera.size[0], : camera.size[1]].reshape(2, -1)
-    return camera.rays(np.column_stack([columns, rows]))

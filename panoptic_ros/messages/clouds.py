@@ -1,18 +1,45 @@
-"""Decode sensor_msgs/PointCloud2."""
+"""From and to sensor_msgs/PointCloud2."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
+from panoptic_ros.labels import class_ids, shifted
+from panoptic_ros.messages.panoptic import AUTO, SHIFTED
 from panoptic_ros.messages.refusal import ImageRefused
+from panoptic_ros.prediction import PanopticPrediction
+
+CLOUD_KIND = "sensor_msgs/msg/PointCloud2"
 
 # Metres. What no sensor measures would overflow on its way to the grid.
 FARTHEST = 1e6
 # sensor_msgs/PointField's numbers for floating-point types -> their size in bytes.
 _FLOATS = {7: 4, 8: 8}
+
+
+_UINT16, _UINT32, _FLOAT32 = 4, 6, 7
+# A point of ~/points: field, offset, PointField's number for its type.
+_LABELLED = (
+    ("x", 0, _FLOAT32),
+    ("y", 4, _FLOAT32),
+    ("z", 8, _FLOAT32),
+    ("rgb", 12, _FLOAT32),
+    ("class", 16, _UINT16),
+    ("instance", 20, _UINT32),
+    ("track", 24, _UINT32),
+)
+_LABELLED_TYPE = np.dtype(
+    {
+        "names": [name for name, _, _ in _LABELLED],
+        "formats": [{_UINT16: "u2", _UINT32: "u4", _FLOAT32: "f4"}[t] for _, _, t in _LABELLED],
+        "offsets": [offset for _, offset, _ in _LABELLED],
+        "itemsize": 28,
+    }
+)
 
 
 class PointField(Protocol):
@@ -94,3 +121,68 @@ def _row_step(msg: PointCloud, height: int, width: int, step: int) -> int:
             f"and {got} bytes"
         )
     return row
+
+
+class CloudMessages:
+    """Build labelled clouds. message_type, pack: as for `MessageBuilder`."""
+
+    def __init__(
+        self, message_type: Callable[[str], Any], pack: Callable[[np.ndarray], Any]
+    ) -> None:
+        self._type = message_type
+        self._pack = pack
+
+    def labelled(
+        self,
+        points: np.ndarray,
+        index: np.ndarray,
+        image: np.ndarray,
+        panoptic: PanopticPrediction,
+        tracks: Mapping[int, int],
+        header: Any,
+        *,
+        is_organized: bool,
+        labels_encoding: str = AUTO,
+    ) -> Any:
+        """Return points as PointCloud2 with x, y, z, rgb, class, instance and track.
+
+        points: float [N, 3], metres, in the header's frame; index: int [N], each one's pixel in
+        the flattened picture; image: uint8 [H, W, 3], RGB; panoptic: of the image; tracks: track
+        id by value of its label image; labels_encoding: as for `MessageBuilder.labels`.
+        class is the label id, instance the label image's value, track 0 where there is none.
+        is_organized: one point for each pixel of the image, NaN where nothing is measured.
+        """
+        cloud = np.zeros(len(points), _LABELLED_TYPE)
+        for axis, name in enumerate("xyz"):
+            cloud[name] = points[:, axis]
+        if is_organized:
+            every = np.zeros(panoptic.labels.size, _LABELLED_TYPE)
+            for name in "xyz":
+                every[name] = np.nan
+            every[index] = cloud
+            cloud, index = every, np.arange(len(every))
+        red, green, blue = image.reshape(-1, 3)[index].astype(np.uint32).T
+        cloud["rgb"] = (red << 16 | green << 8 | blue).view(np.float32)
+        value = panoptic.labels.ravel()[index]
+        cloud["class"] = class_ids(value)
+        cloud["instance"] = shifted(value) if labels_encoding == SHIFTED else value
+        of_value = np.zeros(int(panoptic.labels.max(initial=0)) + 1, np.uint32)
+        for label, track in tracks.items():
+            of_value[label] = track
+        # Instances of classes that are not shown.
+        of_value[0] = 0
+        cloud["track"] = of_value[value]
+        height, width = panoptic.labels.shape if is_organized else (1, len(cloud))
+        step = _LABELLED_TYPE.itemsize
+        field = self._type("sensor_msgs/msg/PointField")
+        return self._type(CLOUD_KIND)(
+            header=header,
+            height=height,
+            width=width,
+            fields=[field(name=n, offset=o, datatype=t, count=1) for n, o, t in _LABELLED],
+            is_bigendian=sys.byteorder == "big",
+            point_step=step,
+            row_step=width * step,
+            data=self._pack(cloud.view(np.uint8).ravel()),
+            is_dense=bool(np.isfinite(cloud["x"]).all()),
+        )

@@ -59,8 +59,8 @@ class Cells(Protocol):
 class TrackMarker:
     """Describe a track's box in `odom`, and what is written on it.
 
-    color: RGB, 0..1; alpha: 0..1, lower while coasting; center, size (along the line of sight,
-    across it, up): metres; yaw: of the box, radians; velocity: m/s, None unless it surely moves.
+    color: RGB, 0..1; alpha: 0..1, lower while coasting; center, size (along the box's x, y, z):
+    metres; yaw: of the box, radians; velocity: m/s, None unless it surely moves.
     """
 
     track_id: int

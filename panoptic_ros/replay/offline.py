@@ -195,10 +195,11 @@ class Replay:
             image=answer.image,
             class_probabilities=True,
             dynamic=True,
+            boxes=True,
         )
         if view is not None and ground.frame is None:
             views.miss(f"cannot be placed on the ground: {ground.problem}")
-        return Placed(answer, ground, self._stage.window, views.odom_frame)
+        return Placed(answer, ground, self._stage.window, views.odom_frame, view)
 
     def _name(self, message: BagMessage) -> str:
         """Return a frame's stamp, numbered where several have it."""

@@ -13,9 +13,11 @@ from panoptic_ros.image_region import ImageRegion
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.messages.refusal import one_line
 from panoptic_ros.output_messages import (
+    BOX_OUTPUTS,
     DYNAMIC_OUTPUTS,
     GRID_OUTPUTS,
     GROUND_OUTPUTS,
+    POINTS,
     Answer,
     Placed,
 )
@@ -27,7 +29,7 @@ from panoptic_ros.stream.stamps import nanoseconds
 from panoptic_ros.stream.worker import NewestFrameWorker
 
 # What needs a place on the ground; instances have mask and track without one.
-_PLACED = frozenset({*GRID_OUTPUTS, "markers", "detections_3d"})
+_PLACED = frozenset({*GRID_OUTPUTS, *BOX_OUTPUTS, POINTS})
 # ground_wait: for TF, odometry, depth, points; ground: grid and tracks; ground_publish: to
 # messages and out. Milliseconds.
 GROUND_STAGES = ("ground_wait", "ground", "ground_publish")
@@ -153,12 +155,13 @@ class Ground:
             image=answer.image,
             class_probabilities="grid_layers" in wanted,
             dynamic=not wanted.isdisjoint(DYNAMIC_OUTPUTS),
+            boxes=not wanted.isdisjoint(BOX_OUTPUTS),
         )
         done = time.monotonic()
         if result.problem and view is not None and wanted & _PLACED:
             self._drop(result.problem)
         times = {"ground_wait": found - start, "ground": done - found}
-        placed = Placed(answer, result, stage.window, inputs.odom_frame)
+        placed = Placed(answer, result, stage.window, inputs.odom_frame, view)
         return lambda: self._publish(placed, wanted, times)
 
     def _view(self, inputs: GroundInputs, answer: Answer, wanted: set[str]) -> GroundView | None:

@@ -128,6 +128,7 @@ class OutputParameters:
     markers: bool = _output("markers")
     detections: bool = _output("detections, where vision_msgs is installed")
     detections_3d: bool = _output("detections_3d, where vision_msgs is installed")
+    points: bool = _output("points, where there is depth or a cloud")
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class TrackScore:
         instance ids last over the sequence; track_ids: by value of the predicted label image.
         """
         pairs, true, predicted = label_image_segments(truth, prediction, self._labels)
-        iou, ignored = _mask_iou(pairs, true, predicted)
+        iou, ignored = mask_iou(pairs, true, predicted)
         asked = np.isin(true.class_ids, self._thing_ids) & (true.ids >= INSTANCE_DIVISOR)
         tracked = np.isin(predicted.ids, list(track_ids))
         matched = (iou[asked] >= MATCH_IOU).any(axis=0)
@@ -65,9 +65,7 @@ class TrackScore:
         return {name: found[name] for name in _SCORES}
 
 
-def _mask_iou(
-    pairs: Overlaps, true: Segments, predicted: Segments
-) -> tuple[np.ndarray, np.ndarray]:
+def mask_iou(pairs: Overlaps, true: Segments, predicted: Segments) -> tuple[np.ndarray, np.ndarray]:
     """Return IoU of segments of one class [T, P] and predicted pixels on void or groups [P]."""
     common = np.zeros((len(true.ids) + 1, len(predicted.ids) + 1))
     # Row and column 0 are for void and for unlabeled pixels.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -35,6 +36,10 @@ class GroundTracks:
         means, covariances = self._states.means.tolist(), self._states.covariances
         return {i: (means[row], covariances[row]) for i, row in self._rows.items()}
 
+    def forget(self, track_ids: Collection[int]) -> None:
+        """Drop tracks: their next sighting is as their first."""
+        self._rows = {i: row for i, row in self._rows.items() if i not in track_ids}
+
     def predict(self, seconds: float, alive: Collection[int]) -> None:
         """Go on in time with the tracks that still live, forget the others."""
         self._rows = {i: row for i, row in self._rows.items() if i in alive}
@@ -54,7 +59,7 @@ class GroundTracks:
         first = GroundStates.first_seen(
             *_in_odom([sightings[i] for i in new], pose), self._options.speed
         )
-        self._rows.update((i, len(self._rows)) for i in new)
+        self._rows.update(zip(new, itertools.count(len(self._states.means))))
         self._states = GroundStates.stack([self._states, first])
 
     def find(

@@ -8,6 +8,7 @@ import numpy as np
 
 from panoptic_ros.grid.observation import GroundInstance
 from panoptic_ros.prediction import Segment
+from panoptic_ros.tracking.box_tracks import TrackedBox
 
 # Weight of a new measurement of an object's size against the old ones.
 _SIZE_GAIN = 0.2
@@ -27,6 +28,7 @@ class Track:
     width: across that line, metres; height: metres; elevation: of the ground where it stood
     then, metres, the third coordinate of the position; None where unknown.
     age: seconds since the first sighting; coasting: not seen in this frame.
+    box_3d: its box in `odom` where depth or points have shown it, else None.
     """
 
     track_id: int
@@ -43,6 +45,7 @@ class Track:
     elevation: float | None
     age: float
     coasting: bool
+    box_3d: TrackedBox | None = None
 
 
 @dataclass

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -16,9 +17,11 @@ from panoptic_ros.geometry.poses import Pose2D
 from panoptic_ros.grid.observation import GroundInstance
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet
 from panoptic_ros.prediction import PanopticPrediction, Segment
+from panoptic_ros.tracking.box_tracks import BoxTracks, TrackedBox
 from panoptic_ros.tracking.camera_motion import box_motions
 from panoptic_ros.tracking.ground_tracks import GroundTracks
 from panoptic_ros.tracking.image_tracker import ImageTracker
+from panoptic_ros.tracking.instance_points import InstancePoints
 from panoptic_ros.tracking.track import Track, TrackHistory
 from panoptic_ros.tracking.tracking_options import TrackingOptions
 
@@ -64,6 +67,7 @@ class InstanceTracker:
         self._image = ImageTracker(self._options, class_ids, self._ids)
         self._histories: dict[int, TrackHistory] = {}
         self._ground = GroundTracks(self._options)
+        self._boxes = BoxTracks(self._options, self._labels)
         self._time = self._library_time = -math.inf
         self._last_view: tuple[Viewpoint, Pose2D] | None = None
         self._flow: CMC | None = None
@@ -75,6 +79,7 @@ class InstanceTracker:
         time: float,
         view: GroundView | None = None,
         placed: Iterable[GroundInstance] = (),
+        points: Mapping[int, InstancePoints] = MappingProxyType({}),
         image: np.ndarray | None = None,
     ) -> list[Track]:
         """Take one frame; return the tracks of its instances and those that coast.
@@ -84,6 +89,8 @@ class InstanceTracker:
         moved, and the instances that are placed on the ground are followed there. Else image
         (uint8 [H, W, 3], RGB, of the label image's size) gives the motion by optical flow.
         Without either the camera is taken to rest.
+        points: of instances, by their value in the label image; give the tracks their boxes in
+        space, if the view has a pose.
         Raise ValueError for a time that is not finite, and for a view as `Viewpoint.of`.
         """
         self._start(time)
@@ -94,13 +101,17 @@ class InstanceTracker:
             here = Viewpoint.of(view, (height, width), self._plane), view.pose
         self._follow_camera(here, image, segments)
         seen = self._associate(segments, time)
-        self._ground.predict(time - self._time, self._image.track_ids)
+        for followed in (self._ground, self._boxes):
+            followed.predict(time - self._time, self._image.track_ids)
         ground = {instance.id: instance for instance in placed}
         if here is not None:
             self._find_again(seen, ground, here[1])
         self._remember(seen, time)
         if here is not None:
             self._place({i: ground[s.id] for i, s in seen.items() if s.id in ground}, *here)
+            self._boxes.update(
+                {i: (s.class_id, points[s.id]) for i, s in seen.items() if s.id in points}, *here
+            )
         self._time, self._last_view = time, here
         return self._tracks(seen, time)
 
@@ -194,9 +205,11 @@ class InstanceTracker:
     def _tracks(self, seen: Collection[int], time: float) -> list[Track]:
         """Return the tracks as of this frame, by id; what was seen once only does not coast."""
         boxes = dict(zip(self._image.track_ids, self._image.boxes().tolist(), strict=True))
-        states = self._ground.states()
+        states, boxes_3d = self._ground.states(), self._boxes.boxes()
         return [
-            _track(i, history, None if i in seen else boxes[i], states.get(i), time)
+            _track(
+                i, history, None if i in seen else boxes[i], states.get(i), boxes_3d.get(i), time
+            )
             for i, history in sorted(self._histories.items())
             if i in seen or history.sightings > 1
         ]
@@ -207,6 +220,7 @@ def _track(
     history: TrackHistory,
     expected_box: list[float] | None,
     state: tuple[list[float], np.ndarray] | None,
+    box_3d: TrackedBox | None,
     time: float,
 ) -> Track:
     """Return a track; expected_box: None where it is seen."""
@@ -226,6 +240,7 @@ def _track(
         width=history.width,
         height=history.height,
         elevation=history.elevation,
+        box_3d=box_3d,
         age=time - history.first_time,
         coasting=expected_box is not None,
     )

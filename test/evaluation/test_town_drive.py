@@ -8,6 +8,7 @@ import pytest
 
 from panoptic_ros.datasets.town import Town
 from panoptic_ros.evaluation.town_drive import bag_drive, files_drive
+from panoptic_ros.geometry.cuboid import Cuboid
 from panoptic_ros.geometry.poses import optical_pose
 from panoptic_ros.labels import class_ids
 from panoptic_ros.resources import share_dir
@@ -70,6 +71,14 @@ def test_frames_from_files(tmp_path):
             assert cv2.imwrite(str(tmp_path / path), array)
         mount = {"x": 1.5, "y": 0.1, "z": 1.3, "roll": 0.01, "pitch": 0.02, "yaw": 0.03}
         camera = {"extrinsic": mount, "intrinsic": {"fx": 5.0, "fy": 6.0, "u0": 1.0, "v0": 0.5}}
+        (tmp_path / "depth/drives/town").mkdir(parents=True, exist_ok=True)
+        depth = np.full((2, 3), 512 * k, np.uint16)
+        assert cv2.imwrite(str(tmp_path / f"depth/drives/town/{name}_depth.png"), depth)
+        (tmp_path / "ground_plan/drives/town").mkdir(parents=True, exist_ok=True)
+        plan = tmp_path / f"ground_plan/drives/town/{name}_ground_plan.npz"
+        np.savez(plan, surface=truth)
+        box = {"id": 26001, "center": [9, 1, 0.8], "size": [4, 2, 1.6], "yaw": 0.3, "class_id": 26}
+        plan.with_suffix(".json").write_text(json.dumps({"boxes": [box]}))
         pose = {"x": 1.0 + k, "y": 2.0, "yaw": 0.5, "time": 0.1 * k}
         for kind, content in (("camera", camera), ("ego_pose", pose)):
             path = tmp_path / kind / "drives" / "town" / f"{name}_{kind}.json"
@@ -87,6 +96,8 @@ def test_frames_from_files(tmp_path):
     assert (second.time_ns, second.pose.x, second.pose.yaw) == (10**8, 2.0, 0.5)
     np.testing.assert_array_equal(second.truth, truth)
     assert (second.image() == 1).all()
+    assert (second.depth() == 2).all()
+    assert second.boxes() == {26001: Cuboid((9, 1, 0.8), (4, 2, 1.6), 0.3)}
 
 
 _WITHOUT_MUJOCO = """

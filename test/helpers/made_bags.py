@@ -115,11 +115,12 @@ def drive(
     focals: tuple[float, ...] = (),
     truth: bool = True,
     placed: bool = False,
+    depths: bool = False,
 ) -> Path:
     """Write a bag of a camera with truth; its calibration is not filled in.
 
     focals: one per frame; placed: with calibration, the camera's place, and odometry, a metre
-    per frame.
+    per frame; depths: with depth images of 5 m.
     """
     focals = focals or (80.0 if placed else 0.0,) * frames
     messages: list[tuple[str, int, Any]] = []
@@ -131,6 +132,8 @@ def drive(
             messages.append(("/odom", time, odometry(time, float(i))))
         messages.append((INFO, time, info(time, focals[i])))
         messages.append((CAMERA, time, image(time, picture(i))))
+        if depths:
+            messages.append(("/depth", time, depth(time)))
         if truth:
             labels = np.full(SIZE, 7, np.uint16)
             labels[10:30, 10 + i : 40 + i] = 26001

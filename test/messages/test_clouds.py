@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 from panoptic_ros.messages import ImageRefused, decode_points
+from panoptic_ros.messages.clouds import CloudMessages
+from panoptic_ros.messages.panoptic import SHIFTED
+from panoptic_ros.prediction import PanopticPrediction
 
 FLOAT32, FLOAT64, UINT8 = 7, 8, 2
 POINTS = [[1, 2, 3], [4, np.nan, 6], [-7, 8, 0.5], [9, 9, np.inf]]
@@ -99,3 +102,61 @@ def test_numbers_beyond_float32_are_no_points():
     )
     with np.errstate(all="warn"):
         np.testing.assert_array_equal(decode_points(message), [[1, 2, 3]])
+
+
+IMAGE = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
+PANOPTIC = PanopticPrediction(np.array([[7, 26001, 0], [7, 26002, 24000]], np.uint16))
+PLACES, PIXELS = np.array([[1.0, 2, 3], [4, 5, 6], [7, 8, 9]]), np.array([1, 3, 4])
+
+
+def labelled(*, is_organized, **options):
+    """Return three points as a message, and each of its fields by name."""
+    make = CloudMessages(lambda _: SimpleNamespace, np.asarray)
+    message = make.labelled(
+        PLACES, PIXELS, IMAGE, PANOPTIC, {26001: 12}, "header", is_organized=is_organized, **options
+    )
+    kinds = {7: "f4", 4: "u2", 6: "u4"}
+    layout = np.dtype(
+        {
+            "names": [f.name for f in message.fields],
+            "formats": [kinds[f.datatype] for f in message.fields],
+            "offsets": [f.offset for f in message.fields],
+            "itemsize": message.point_step,
+        }
+    )
+    return message, message.data.view(layout)
+
+
+def test_labelled_points():
+    message, points = labelled(is_organized=False)
+    assert points.dtype.names == ("x", "y", "z", "rgb", "class", "instance", "track")
+    assert (message.height, message.width, message.row_step) == (1, 3, 3 * message.point_step)
+    assert (message.is_dense, message.header) == (True, "header")
+    np.testing.assert_array_equal(decode_points(message), PLACES)
+    assert points["class"].tolist() == [26, 7, 26]
+    assert points["instance"].tolist() == [26001, 7, 26002]
+    assert points["track"].tolist() == [12, 0, 0]
+    # As PCL packs it: red is the third byte.
+    assert points["rgb"].view(np.uint32).tolist() == [0x030405, 0x090A0B, 0x0C0D0E]
+
+
+def test_a_cloud_of_a_depth_image_has_a_point_for_each_pixel():
+    message, points = labelled(is_organized=True)
+    assert (message.height, message.width) == (2, 3)
+    assert not message.is_dense
+    assert points["class"].tolist() == [7, 26, 0, 7, 26, 24]
+    assert points["z"][PIXELS].tolist() == [3, 6, 9]
+    assert np.isnan(points["z"][[0, 2, 5]]).all()
+    np.testing.assert_array_equal(decode_points(message), PLACES)
+
+
+def test_instances_are_encoded_as_the_label_image_is():
+    _, points = labelled(is_organized=False, labels_encoding=SHIFTED)
+    assert points["instance"].tolist() == [26 << 16 | 2, 7 << 16, 26 << 16 | 3]
+
+
+def test_no_labelled_points():
+    make = CloudMessages(lambda _: SimpleNamespace, np.asarray)
+    nothing = np.zeros((0, 3)), np.zeros(0, int)
+    message = make.labelled(*nothing, IMAGE, PANOPTIC, {}, "header", is_organized=False)
+    assert (message.width, message.row_step, len(message.data)) == (0, 0, 0)

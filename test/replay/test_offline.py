@@ -33,7 +33,7 @@ from panoptic_ros.geometry.camera_model import CameraModel
 from panoptic_ros.geometry.ground_plane import GroundView
 from panoptic_ros.geometry.poses import Pose2D, rigid_transform, rotation_matrix
 from panoptic_ros.ground_stage import GroundStage
-from panoptic_ros.output_messages import GRID_OUTPUTS, OUTPUT_KINDS
+from panoptic_ros.output_messages import GRID_OUTPUTS, OUTPUT_KINDS, POINTS
 from panoptic_ros.pipeline import PanopticPipeline
 
 MCAP, SQLITE3 = StoragePlugin.MCAP, StoragePlugin.SQLITE3
@@ -77,8 +77,8 @@ def test_every_frame_in_order_with_the_nodes_topics_at_its_stamp(
     code, out, _ = replay(drive(tmp_path / "bag", 3, plugin, image))
     assert code == 0
     messages = read(out / "bag")
-    # The camera is not calibrated: no grids.
-    names = OUTPUTS - GRID_OUTPUTS.keys()
+    # The camera is not calibrated: no grids, and no points.
+    names = OUTPUTS - {*GRID_OUTPUTS, POINTS}
     assert {f"/panoptic/{name}" for name in names} | {INFO} == set(messages)
     pipeline = PanopticPipeline.load(str(model), device="cpu")
     labels = messages["/panoptic/labels"]
@@ -373,7 +373,7 @@ def test_a_truth_that_claims_billions_of_pixels_is_not_scored(replay, tmp_path):
 
 
 def test_grids_and_tracks_are_the_ground_stages(replay, model, tmp_path):
-    code, out, said = replay(drive(tmp_path / "bag", 3, placed=True))
+    code, out, said = replay(drive(tmp_path / "bag", 3, placed=True, depths=True))
     assert code == 0, said.err
     messages = read(out / "bag")
     assert {topic.removeprefix("/panoptic/") for topic in messages} >= OUTPUTS
@@ -382,9 +382,9 @@ def test_grids_and_tracks_are_the_ground_stages(replay, model, tmp_path):
     camera = CameraModel.from_camera_info(info(START))
     mounting = rigid_transform((1.5, 0.0, 1.2), rotation_matrix(AHEAD))
     for i, (time, grid) in enumerate(messages["/panoptic/grid"]):
-        view = GroundView(camera, mounting, Pose2D(float(i)))
+        view = GroundView(camera, mounting, Pose2D(float(i)), np.full(SIZE, 5, np.float32))
         panoptic = pipeline(picture(i))
-        placed = stage(panoptic, time_ns=START + i * STEP, view=view, image=picture(i))
+        placed = stage(panoptic, time_ns=START + i * STEP, view=view, boxes=True)
         assert (time, grid.header.frame_id) == (START + i * STEP, "base_link")
         np.testing.assert_array_equal(grid.data, placed.frame.layers.occupancy.ravel())
         instances = messages["/panoptic/instances"][i][1].instances
@@ -393,6 +393,18 @@ def test_grids_and_tracks_are_the_ground_stages(replay, model, tmp_path):
         }
         markers = messages["/panoptic/markers"][i][1].markers
         assert {m.header.frame_id for m in markers} <= {"odom"}
+        boxes = {t.track_id: t.box_3d.cuboid for t in placed.tracks if t.box_3d}
+        shown = {m.id: m for m in markers if m.ns == "tracks/box" and m.action == 0}
+        assert boxes.keys() <= shown.keys()
+        for track, box in boxes.items():
+            place, scale = shown[track].pose.position, shown[track].scale
+            assert (place.x, place.y, place.z) == pytest.approx(box.center)
+            assert (scale.x, scale.y, scale.z) == pytest.approx(box.size)
+        cloud = messages["/panoptic/points"][i][1]
+        assert (cloud.header.frame_id, cloud.height, cloud.width) == ("camera", *SIZE)
+        points = cloud.data.view(np.uint32).reshape(-1, 7)
+        assert (points.view(np.float32)[:, 2] == 5).all()
+        np.testing.assert_array_equal(points[:, 5], panoptic.labels.ravel())
 
 
 @pytest.mark.parametrize("plugin", [MCAP, SQLITE3])

@@ -1,19 +1,34 @@
 """The outputs for consumers of vision_msgs, which is a fake where ROS 2 comes without it."""
 
 import json
+import time
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 pytest.importorskip("onnxruntime", reason="needs onnxruntime, for networks that see colours")
 pytest.importorskip("onnx", reason="needs onnx, to write networks that see colours")
 
-from driven_car import CAR, DISTANCE, LAST_ROW, STREET, Car, lateral, node_parameters
+from driven_car import (
+    CAR,
+    DISTANCE,
+    FOCAL,
+    LAST_ROW,
+    SHAPE,
+    STREET,
+    Car,
+    header,
+    lateral,
+    node_parameters,
+)
 from fakes import installed_or_fake
 from node_process import LATCHED, wait_for
 from panoptic_ros.msg import PanopticInstances
+from sensor_msgs.msg import Image, PointCloud2
 
 from panoptic_ros.labels import CITYSCAPES
+from panoptic_ros.ros.conversions import MESSAGES
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +124,39 @@ def test_detections_in_space_are_the_tracks(answer):
     assert place["z"] == pytest.approx(size["z"] / 2, abs=0.1)
     assert size["y"] == pytest.approx(lateral(CAR.start) - lateral(CAR.stop), abs=0.4)
     assert result["pose"]["covariance"][0] > 0
+
+
+def test_depth_gives_labelled_points_and_measured_boxes(car, vision_msgs, answer):
+    """The car's back is 9 m away; its lower edge says 10 m."""
+    clouds = car.subscribe("~/points", PointCloud2)
+    boxes = car.subscribe("~/detections_3d", vision_msgs.Detection3DArray)
+    near = np.full(SHAPE, 30, np.float32)
+    near[70 : LAST_ROW + 1, CAR] = 9.0
+    depth = car.node.create_publisher(Image, "depth", 5)
+    wait_for(lambda: depth.get_subscription_count() == 1, "the listener of depth")
+
+    def measured():
+        stamp = time.time()
+        depth.publish(MESSAGES.image(near, "32FC1", header(stamp)))
+        car.answer_to(car.labels, car.drive(STREET, stamp=stamp))
+        found = [d for message in boxes for d in plain(message)["detections"]]
+        # As long as cars are, behind what is seen of it.
+        return clouds and [d for d in found if d["bbox"]["size"]["x"] > 4]
+
+    detection = wait_for(measured, "a cloud and a box")[-1]
+    car.node.destroy_publisher(depth)
+    place, size = detection["bbox"]["center"]["position"], detection["bbox"]["size"]
+    assert size["x"] == pytest.approx(4.6, abs=0.05)
+    assert place["x"] == pytest.approx(9 + 4.6 / 2, abs=0.3)
+    assert 9 * (CAR.stop - CAR.start) / FOCAL - 0.3 < size["y"] < 2
+    assert place["z"] == pytest.approx(size["z"] / 2, abs=0.05)
+    cloud = clouds[-1]
+    assert (cloud.header.frame_id, cloud.height, cloud.width) == ("camera_optical", *SHAPE)
+    points = np.frombuffer(cloud.data, np.uint32).reshape(*SHAPE, -1)
+    middle = points[76, (CAR.start + CAR.stop) // 2]
+    assert middle.view(np.float32)[2] == 9.0
+    [instance] = answer["instances"].instances
+    assert middle[4:].tolist() == [instance.class_id, instance.id, int(detection["id"])]
 
 
 def test_a_detection_that_is_switched_off_is_not_published(car, vision_msgs, answer):

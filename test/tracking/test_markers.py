@@ -4,8 +4,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from panoptic_ros.geometry.cuboid import Cuboid
 from panoptic_ros.geometry.poses import Pose2D
 from panoptic_ros.labels import CITYSCAPES
+from panoptic_ros.tracking.box_tracks import TrackedBox
 from panoptic_ros.tracking.markers import track_markers, track_marks
 from panoptic_ros.tracking.track import Track
 
@@ -34,6 +36,16 @@ def test_a_box_reaches_back_from_the_contact_edge():
     assert marker.center == pytest.approx((10, 5 + 0.75, -0.5 + 0.75))
     assert marker.yaw == math.pi / 2
     assert all(0 <= c <= 1 for c in marker.color)
+
+
+def test_a_box_that_is_measured_is_shown():
+    box = TrackedBox(Cuboid((11.0, 5.0, 0.8), (4.0, 1.8, 1.6), 0.4), np.eye(2))
+    # Something may hide where it stands.
+    for position in (TRACK.position, None):
+        (marker,) = track_markers([replace(TRACK, box_3d=box, position=position)], CITYSCAPES)
+        assert marker.size == (4.0, 1.8, 1.6)
+        assert marker.center == (11.0, 5.0, 0.8)
+        assert marker.yaw == 0.4
 
 
 def test_name_id_and_speed_are_written_on_it():
