@@ -1,4 +1,7 @@
-"""Start the node on a camera's topics; with ``rviz:=true`` also a view of what it sees."""
+"""Start the node on a camera's topics; with ``rviz:=true`` also a view of what it sees.
+
+multi_camera.launch.py includes it for several cameras.
+"""
 
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
@@ -11,8 +14,11 @@ from launch_ros.substitutions import FindPackageShare
 
 SHARE = FindPackageShare("panoptic_ros")
 TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"
-INPUTS = ("image", "camera_info", "odom", "depth", "depth_camera_info", "points")
-RVIZ_TOPICS = ("color", "labels", "markers", "grid", "class_grid", "cost_grid")
+CAMERA_INPUTS = ("image", "camera_info", "depth", "depth_camera_info", "points")
+# In a topic, the name of each of several cameras.
+CAMERA = "{camera}"
+CAMERA_RVIZ_TOPICS = ("color", "labels", "markers")
+RVIZ_TOPICS = ("grid", "class_grid", "cost_grid")
 
 # Argument -> parameter and type. An argument that is not given leaves the parameter to the file.
 PARAMETERS = {
@@ -33,6 +39,7 @@ ARGUMENTS = {
         "Topic of the depth images' calibration, where they are not in the camera's frame.",
     ),
     "points": ("points", "Topic of point clouds, where there is one."),
+    "cameras": ("", "Names of several cameras, as in front,rear; {camera} in a topic is each."),
     "namespace": ("", "Namespace of the node; its outputs are NAMESPACE/panoptic/labels ..."),
     "weights": ("", "Model: NAME of config/models/NAME.yaml, or the path of such a file."),
     "device": ("", "auto, cpu, cuda or cuda:N."),
@@ -74,11 +81,14 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _panoptic_node(context: LaunchContext) -> list[Node]:
-    given = {
+    names = _cameras(context)
+    given: dict[str, object] = {
         parameter: ParameterValue(LaunchConfiguration(argument), value_type=kind)
         for argument, (parameter, kind) in PARAMETERS.items()
         if LaunchConfiguration(argument).perform(context)
     }
+    if names != [""]:
+        given["cameras"] = names
     # Looked at here: a group that includes this file twice has other values when the node ends.
     respawns = IfCondition(LaunchConfiguration("respawn")).evaluate(context)
     return [
@@ -89,7 +99,15 @@ def _panoptic_node(context: LaunchContext) -> list[Node]:
             namespace=LaunchConfiguration("namespace"),
             parameters=[LaunchConfiguration("params_file"), given],
             remappings=[
-                *((topic, LaunchConfiguration(topic)) for topic in INPUTS),
+                ("odom", LaunchConfiguration("odom")),
+                *(
+                    (
+                        f"{name}/{topic}" if name else topic,
+                        LaunchConfiguration(topic).perform(context).replace(CAMERA, name),
+                    )
+                    for name in names
+                    for topic in CAMERA_INPUTS
+                ),
                 *((f"/{topic}", LaunchConfiguration(topic)) for topic in ("tf", "tf_static")),
             ],
             ros_arguments=["--log-level", LaunchConfiguration("log_level")],
@@ -101,6 +119,11 @@ def _panoptic_node(context: LaunchContext) -> list[Node]:
     ]
 
 
+def _cameras(context: LaunchContext) -> list[str]:
+    """Return the cameras' names, an empty one for a single camera."""
+    return [name.strip() for name in LaunchConfiguration("cameras").perform(context).split(",")]
+
+
 def _on_exit(event: ProcessExited, context: LaunchContext) -> None:
     """Let the launch fail with a node that could not start, or that ended by itself."""
     if event.returncode != 0 and not context.is_shutdown:
@@ -110,12 +133,15 @@ def _on_exit(event: ProcessExited, context: LaunchContext) -> None:
 def _rviz(context: LaunchContext) -> list[Node]:
     namespace = LaunchConfiguration("namespace").perform(context).strip("/")
     prefix = f"/{namespace}/panoptic" if namespace else "/panoptic"
+    # Pictures and tracks of the first camera, the grid of all.
+    first = "/".join(filter(None, (prefix, _cameras(context)[0])))
     return [
         Node(
             package="rviz2",
             executable="rviz2",
             arguments=["-d", PathJoinSubstitution([SHARE, "config", "panoptic.rviz"])],
             remappings=[
+                *((f"/panoptic/{topic}", f"{first}/{topic}") for topic in CAMERA_RVIZ_TOPICS),
                 *((f"/panoptic/{topic}", f"{prefix}/{topic}") for topic in RVIZ_TOPICS),
                 *((f"/{topic}", LaunchConfiguration(topic)) for topic in ("tf", "tf_static")),
             ],

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -99,8 +101,7 @@ class PanopticPipeline:
     >>> pipeline.merge(inference).panoptic.labels
     >>> pipeline.merge(inference, "stack").panoptic.labels
 
-    max_pixels: larger images are refused before anything is computed; region, an attribute: the
-    part of an image that the networks see, from the next one on.
+    max_pixels: larger images are refused before anything is computed.
     """
 
     def __init__(
@@ -117,7 +118,6 @@ class PanopticPipeline:
         self.head = head
         self.name = name
         self.max_pixels = max_pixels
-        self.region = ImageRegion()
         self.set_fusion(fusion, options or FusionOptions())
 
     @classmethod
@@ -185,28 +185,52 @@ class PanopticPipeline:
         """Return the label image and segments of an image; see `run`."""
         return self.run(image).panoptic
 
-    def run(self, image: np.ndarray) -> PanopticResult:
+    def run(self, image: np.ndarray, region: ImageRegion | None = None) -> PanopticResult:
         """Return what an image gives: `infer`, then `merge`, whose errors are this one's."""
-        return self.merge(self.infer(image))
+        return self.merge(self.infer(image, region))
 
     @torch.inference_mode()
-    def infer(self, image: np.ndarray) -> Inference:
+    def infer(self, image: np.ndarray, region: ImageRegion | None = None) -> Inference:
         """Run the networks on an image, uint8 [H, W, 3], RGB.
 
-        Raise ImageUnfit for another shape or dtype, too few pixels, or more than max_pixels, and
-        for an image that does not hold the region.
+        region: the part of it that they see; None: all. Raise ImageUnfit for another shape or
+        dtype, too few pixels, or more than max_pixels, and for an image that does not hold the
+        region.
         """
         self._check_size(image)
-        clock, region = StageClock(self.device), self.region
-        try:
-            frame = self.networks.upload(image if region.is_everything else region.crop(image))
-        except ValueError as error:
-            raise ImageUnfit(str(error)) from error
+        clock, region = StageClock(self.device), region or ImageRegion()
+        frame = self._upload(image, region)
         clock.lap("upload")
         semantic, instances = self.networks(frame, clock.lap)
-        finite = torch.stack([all_finite([semantic.scores]), instances.all_finite()])
-        height, width = image.shape[:2]
-        return Inference(semantic, instances, finite, clock, region, (height, width))
+        return _inference(semantic, instances, clock, region, image)
+
+    @property
+    def can_batch(self) -> bool:
+        """Whether `infer_together` can be called."""
+        return getattr(self.networks, "batches", False)
+
+    @torch.inference_mode()
+    def infer_together(
+        self, images: Sequence[np.ndarray], regions: Sequence[ImageRegion]
+    ) -> list[Inference]:
+        """Run the networks once on images whose regions have one size; raise as `infer`.
+
+        An answer that is not finite makes those of all images so. Their times are of all.
+        """
+        for image in images:
+            self._check_size(image)
+        clock = StageClock(self.device)
+        frames = [self._upload(*each) for each in zip(images, regions, strict=True)]
+        if len({frame.shape for frame in frames}) > 1:
+            raise ImageUnfit("images of different sizes cannot be inferred together")
+        clock.lap("upload")
+        networks: Any = self.networks
+        return [
+            _inference(semantic, instances, clock, region, image)
+            for (semantic, instances), region, image in zip(
+                networks.together(frames, clock.lap), regions, images, strict=True
+            )
+        ]
 
     @torch.inference_mode()
     def merge(
@@ -236,6 +260,12 @@ class PanopticPipeline:
             panoptic, semantic, instances, {**times, "total": sum(times.values())}, region
         )
 
+    def _upload(self, image: np.ndarray, region: ImageRegion) -> Tensor:
+        try:
+            return self.networks.upload(image if region.is_everything else region.crop(image))
+        except ValueError as error:
+            raise ImageUnfit(str(error)) from error
+
     def _check_size(self, image: np.ndarray) -> None:
         height, width = np.shape(image)[:2] if np.ndim(image) >= 2 else (0, 0)
         if height * width > self.max_pixels:
@@ -243,6 +273,18 @@ class PanopticPipeline:
                 f"the image is {width}x{height}, {height * width} pixels; this model takes "
                 f"{self.max_pixels} at most: raise max_pixels, or send a smaller image"
             )
+
+
+def _inference(
+    semantic: SemanticPrediction,
+    instances: InstancePrediction,
+    clock: StageClock,
+    region: ImageRegion,
+    image: np.ndarray,
+) -> Inference:
+    finite = torch.stack([all_finite([semantic.scores]), instances.all_finite()])
+    height, width = image.shape[:2]
+    return Inference(semantic, instances, finite, clock, region, (height, width))
 
 
 def fusion_or_stack(fusion: str, head: MergeNetwork | None, model: str) -> str:

@@ -58,10 +58,10 @@ def test_an_inference_is_merged_as_often_as_wanted(pipeline):
     assert pipeline.fusion_name == "stack"
 
 
-def test_a_region_is_what_the_pipeline_sees_of_an_image(pipeline, monkeypatch):
+def test_a_region_is_what_the_pipeline_sees_of_an_image(pipeline):
     part = pipeline.run(np.ascontiguousarray(IMAGE[32:, 16:144]))
-    monkeypatch.setattr(pipeline, "region", ImageRegion(x_offset=16, y_offset=32, width=128))
-    whole = pipeline.run(IMAGE)
+    region = ImageRegion(x_offset=16, y_offset=32, width=128)
+    whole = pipeline.run(IMAGE, region)
     for found, expected in (
         (whole.panoptic.labels, part.panoptic.labels),
         (whole.class_map(), part.class_map()),
@@ -73,7 +73,21 @@ def test_a_region_is_what_the_pipeline_sees_of_an_image(pipeline, monkeypatch):
         outside[32:, 16:144] = 0
         assert not outside.any()
     with pytest.raises(ImageUnfit, match="does not lie in a picture of 100x90"):
-        pipeline.run(IMAGE[:90, :100])
+        pipeline.run(IMAGE[:90, :100], region)
+
+
+def test_images_that_are_inferred_together_give_what_each_gives_alone(pipeline):
+    assert pipeline.can_batch
+    wide = np.random.default_rng(1).integers(0, 256, (128, 320, 3), np.uint8)
+    part = ImageRegion(x_offset=16, y_offset=32, width=160)
+    found = pipeline.infer_together([IMAGE, wide], [ImageRegion(), part])
+    alone = [pipeline.infer(IMAGE), pipeline.infer(wide, part)]
+    for each, expected in zip(found, alone, strict=True):
+        torch.testing.assert_close(each.semantic.logits, expected.semantic.logits)
+        torch.testing.assert_close(each.instances.scores, expected.instances.scores)
+        assert pipeline.merge(each).panoptic.labels.shape == expected.image_size
+    with pytest.raises(ImageUnfit, match="of different sizes"):
+        pipeline.infer_together([IMAGE, wide], [ImageRegion(), ImageRegion()])
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

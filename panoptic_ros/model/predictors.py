@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -54,9 +54,10 @@ class Predictor:
         """Return the (height, width) at which the network sees an image of a size."""
         return resized(frame, self.short_side, self.long_side)
 
-    def _resized(self, frame: Tensor) -> Tensor:
-        """Return the image as the network wants it, float [1, 3, h, w], 0..1."""
-        pixels = resize(frame, self.input_size(sides_of(frame)))[None].float().div_(255)
+    def _resized(self, frames: Sequence[Tensor]) -> Tensor:
+        """Return images of one size as the network wants them, float [B, 3, h, w], 0..1."""
+        size = self.input_size(sides_of(frames[0]))
+        pixels = torch.stack([resize(frame, size) for frame in frames]).float().div_(255)
         return pixels.contiguous(memory_format=torch.channels_last)
 
 
@@ -81,10 +82,14 @@ class SemanticPredictor(Predictor):
     @torch.inference_mode()
     def __call__(self, image: np.ndarray | Tensor) -> SemanticPrediction:
         """Return the class scores of an image (see `upload` for what it takes)."""
-        frame = self.upload(image)
-        normalised = (self._resized(frame) - self._mean) / self._std
-        logits = self.network(normalised)[0]
-        return SemanticPrediction(logits, sides_of(frame), self.labels)
+        return self.together([self.upload(image)])[0]
+
+    @torch.inference_mode()
+    def together(self, frames: Sequence[Tensor]) -> list[SemanticPrediction]:
+        """Return the class scores of images of one size, as `upload` gives them."""
+        normalised = (self._resized(frames) - self._mean) / self._std
+        size = sides_of(frames[0])
+        return [SemanticPrediction(each, size, self.labels) for each in self.network(normalised)]
 
 
 class InstancePredictor(Predictor):
@@ -118,19 +123,37 @@ class InstancePredictor(Predictor):
 
         Boxes are in pixels of the image itself, clipped to it, class ids are label ids.
         """
-        frame = self.upload(image)
-        pixels = self._resized(frame)[0]
+        return self.together([self.upload(image)])[0]
+
+    @torch.inference_mode()
+    def together(self, frames: Sequence[Tensor]) -> list[InstancePrediction]:
+        """Return the instances in images of one size, as `upload` gives them.
+
+        An answer that is not finite makes those of all images so.
+        """
+        pixels = self._resized(frames)
         with answers_of(self.network.answer_layers) as answers:
-            found = self.network([pixels])[0]
-        height, width = frame.shape[1:]
+            found = self.network(list(pixels))
+        finite, seen = all_finite(answers), (pixels.shape[2], pixels.shape[3])
+        return [self._instances(each, sides_of(frames[0]), seen, finite) for each in found]
+
+    def _instances(
+        self,
+        found: dict[str, Tensor],
+        size: tuple[int, int],
+        seen: tuple[int, int],
+        finite: Tensor,
+    ) -> InstancePrediction:
+        """Return what was found at a size (height, width) in the image's own pixels."""
+        height, width = size
         boxes = found["boxes"]
-        boxes[:, 0::2] *= width / pixels.shape[2]
-        boxes[:, 1::2] *= height / pixels.shape[1]
+        boxes[:, 0::2] *= width / seen[1]
+        boxes[:, 1::2] *= height / seen[0]
         boxes[:, 0::2].clamp_(0, width)
         boxes[:, 1::2].clamp_(0, height)
         class_ids = self.class_ids[found["labels"]]
         instances = InstancePrediction(
-            boxes, class_ids, found["scores"], found["masks"][:, 0], all_finite(answers)
+            boxes, class_ids, found["scores"], found["masks"][:, 0], finite
         )
         # Networks may know more classes than the label set.
         instances = instances[class_ids > 0]
@@ -177,11 +200,16 @@ class PanopticPredictor(Protocol):
 
 
 class SeparatePredictors:
-    """Put two networks of their own behind the call of a shared one: the report's form."""
+    """Put two networks of their own behind the call of a shared one: the report's form.
+
+    batches: whether `together` can be called.
+    """
 
     def __init__(self, semantic: SemanticPredictor, instances: InstancePredictor) -> None:
         self.semantic, self.instances = semantic, instances
         self.labels = semantic.labels
+        # Networks that are ONNX files take one image.
+        self.batches = isinstance(semantic, Predictor) and isinstance(instances, Predictor)
 
     @property
     def device(self) -> torch.device:
@@ -202,6 +230,16 @@ class SeparatePredictors:
         instances = self.instances(frame)
         lap("instances")
         return semantic, instances
+
+    def together(
+        self, frames: Sequence[Tensor], lap: Callable[[str], None]
+    ) -> list[tuple[SemanticPrediction, InstancePrediction]]:
+        """Return both predictions of images of one size, as `upload` gives them."""
+        semantic = self.semantic.together(frames)
+        lap("semantic")
+        instances = self.instances.together(frames)
+        lap("instances")
+        return list(zip(semantic, instances, strict=True))
 
 
 def _class_ids(network: MaskRCNNDetector, labels: LabelSet) -> list[int]:

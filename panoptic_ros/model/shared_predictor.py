@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -23,6 +23,8 @@ class SharedPredictor(Predictor):
     """
 
     network: SharedPanopticNetwork
+    # Whether `together` can be called.
+    batches = True
 
     def __init__(
         self,
@@ -53,28 +55,51 @@ class SharedPredictor(Predictor):
 
         lap: told when `instances`, to which the backbone is counted, and `semantic` are done.
         """
-        frame = self.upload(image)
-        size = sides_of(frame)
-        pixels = self._resized(frame)
-        height, width = pixels.shape[2:]
+        return self.together([self.upload(image)], lap)[0]
+
+    @torch.inference_mode()
+    def together(
+        self, frames: Sequence[Tensor], lap: Callable[[str], None]
+    ) -> list[tuple[SemanticPrediction, InstancePrediction]]:
+        """Return both predictions of images of one size, as `upload` gives them.
+
+        An answer that is not finite makes those of all images so.
+        """
+        size = sides_of(frames[0])
+        pixels = self._resized(frames)
         features = self.network.features(pixels)
         with answers_of(self.network.answer_layers) as answers:
             detections, _ = self.network.instances(pixels, features, None)
         lap("instances")
-        logits = self.network.logits(features, detections)[0]
+        logits = self.network.logits(features, detections)
         lap("semantic")
-        found = detections[0]
-        scale = found["boxes"].new_tensor([size[1] / width, size[0] / height] * 2)
-        limit = found["boxes"].new_tensor([size[1], size[0]] * 2)
-        boxes = torch.minimum((found["boxes"] * scale).clamp(min=0), limit)
-        instances = InstancePrediction(
-            boxes,
+        finite, seen = all_finite(answers), (pixels.shape[2], pixels.shape[3])
+        return [
+            (
+                SemanticPrediction(each, size, self.labels),
+                self._instances(found, size, seen, finite),
+            )
+            for each, found in zip(logits, detections, strict=True)
+        ]
+
+    def _instances(
+        self,
+        found: dict[str, Tensor],
+        size: tuple[int, int],
+        seen: tuple[int, int],
+        finite: Tensor,
+    ) -> InstancePrediction:
+        """Return what was found at a size (height, width) in the image's own pixels."""
+        boxes = found["boxes"]
+        scale = boxes.new_tensor([size[1] / seen[1], size[0] / seen[0]] * 2)
+        limit = boxes.new_tensor([size[1], size[0]] * 2)
+        return InstancePrediction(
+            torch.minimum((boxes * scale).clamp(min=0), limit),
             self.class_ids[found["labels"]],
             found["scores"],
             found["masks"],
-            all_finite(answers),
+            finite,
         )
-        return SemanticPrediction(logits, size, self.labels), instances
 
 
 def _whole(side: int) -> int:

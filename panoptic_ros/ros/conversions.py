@@ -7,12 +7,20 @@ import functools
 import importlib
 
 import numpy as np
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from panoptic_ros.messages import KNOWN_ENCODINGS, ImageRefused, decode_image
+from panoptic_ros.messages import (
+    KNOWN_ENCODINGS,
+    ImageRefused,
+    decode_compressed,
+    decode_image,
+)
 from panoptic_ros.messages.images import MAX_PIXELS, check_pixels
 from panoptic_ros.messages.panoptic import MessageBuilder
+
+# The camera topic's type, by the parameter image_transport.
+TRANSPORTS = {"raw": Image, "compressed": CompressedImage}
 
 
 @functools.cache
@@ -45,6 +53,12 @@ def image_to_rgb(msg: Image, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     # CvBridgeError, cv2.error, and numpy's errors about the size of the buffer.
     except Exception as error:
         raise ImageRefused(f"cv_bridge on encoding {msg.encoding!r}: {error}") from error
+
+
+def picture(msg: Image | CompressedImage, max_pixels: int) -> np.ndarray:
+    """Return the picture in a message of TRANSPORTS, uint8 [H, W, 3], RGB; raise ImageRefused."""
+    decode = decode_compressed if isinstance(msg, CompressedImage) else image_to_rgb
+    return decode(msg, max_pixels)
 
 
 def rgb8_image(pixels: np.ndarray, header: Header) -> Image:

@@ -1,5 +1,8 @@
 """The node's health: /diagnostics, and one log line every ten seconds.
 
+Of a node with several cameras, `<node>: camera NAME` is about each, and `<node>: panoptic` adds
+their frames and grids up, without latency, and says what is worst.
+
 Keys of the status `<node>: panoptic`, all there at all times:
     state: lifecycle state, or the transition that is under way
     busy_s: seconds that the inference of a session which was cleaned up has taken and not
@@ -34,8 +37,8 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass, field, replace
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
@@ -43,7 +46,7 @@ from rclpy.utilities import get_rmw_implementation_identifier
 
 from panoptic_ros.messages.refusal import one_line
 from panoptic_ros.ros.ground import INPUTS, GroundStatus
-from panoptic_ros.stream.health import Count, Health, Latency
+from panoptic_ros.stream.health import Count, Health, Latency, added
 from panoptic_ros.stream.slot import FrameCounts
 
 # Stages of a frame's latency, in milliseconds. wait: arrival to the worker's hands;
@@ -115,9 +118,14 @@ class FrameStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """Hold a snapshot of the node. busy: see busy_s; callbacks: those that failed."""
+    """Hold a snapshot of the node, or of one of its cameras.
+
+    camera: its name, "" for all; busy: see busy_s; callbacks: those that failed; cameras: the
+    snapshots of several.
+    """
 
     state: str
+    camera: str = ""
     error: str = ""
     busy: float = 0.0
     callbacks: Count = field(default_factory=Count)
@@ -127,9 +135,17 @@ class Status:
     input_topic: str = ""
     frames: FrameStatus = field(default_factory=FrameStatus)
     ground: GroundStatus = field(default_factory=GroundStatus)
+    cameras: tuple[Status, ...] = ()
 
     def summary(self) -> tuple[bytes, str]:
         """Return the diagnostic level and what to say with it, the worst first."""
+        if self.cameras and not self.error:
+            found = [(*camera.summary(), camera.camera) for camera in self.cameras]
+            level, words, name = max(found, key=lambda entry: entry[0])
+            if level != DiagnosticStatus.OK:
+                # What is wrong with the node is wrong with each of its cameras.
+                is_shared = all(said == words for _, said, _ in found)
+                return level, words if is_shared else f"{name}: {words}"
         if error := self.error or self._stall() or self.frames.health.fault:
             return DiagnosticStatus.ERROR, error
         if warning := self._busy() or self._recent() or self._silence():
@@ -235,6 +251,7 @@ class Status:
 
     def line(self, before: FrameCounts) -> str:
         """Return the log's line about the frames since an earlier count."""
+        of = f"{self.camera}: " if self.camera else ""
         now, health = self.frames.counts, self.frames.health
         age, total, inference = (health.latency[k] for k in ("age", "total", "inference"))
         if math.isnan(total.p50):
@@ -248,10 +265,33 @@ class Status:
             )
             latency += f", of which inference {inference.p50:.0f} ms (p95 {inference.p95:.0f})"
         return (
-            f"{health.rate:.1f} frames/s, {latency}; "
+            f"{of}{health.rate:.1f} frames/s, {latency}; "
             f"in {now.frames_in - before.frames_in}, out {now.out - before.out}, "
             f"dropped {now.dropped - before.dropped}, refused {now.refused - before.refused}"
         )
+
+
+def status_of_all(cameras: Sequence[Status]) -> Status:
+    """Return the status of a node with several cameras: their frames and grids added up."""
+    frames, grounds = [c.frames for c in cameras], [c.ground for c in cameras]
+    counts = [astuple(each.counts) for each in frames]
+    return replace(
+        cameras[0],
+        camera="",
+        input_topic=", ".join(camera.input_topic for camera in cameras),
+        frames=FrameStatus(
+            publishers=sum(each.publishers for each in frames),
+            counts=FrameCounts(*(sum(numbers) for numbers in zip(*counts, strict=True))),
+            health=added([each.health for each in frames]),
+            seconds_in_work=frames[0].seconds_in_work,
+        ),
+        ground=GroundStatus(
+            grids=sum(each.grids for each in grounds),
+            replaced=sum(each.replaced for each in grounds),
+            health=added([each.health for each in grounds]),
+        ),
+        cameras=tuple(cameras),
+    )
 
 
 def transport_advice(environment: Mapping[str, str]) -> str:
@@ -296,18 +336,20 @@ class Reporter:
         self._thread.join()
 
     def _run(self) -> None:
-        logged = FrameCounts()
+        logged: dict[str, FrameCounts] = {}
         active_beats = 0
         while not self._closing.wait(PERIOD_SECONDS):
             try:
                 status = self._status()
                 self._publish(status)
                 active_beats = active_beats + 1 if status.state == "active" else 0
-                if active_beats == 0:
-                    logged = status.frames.counts
-                elif active_beats % LOG_EVERY == 0:
-                    self._node.get_logger().info(status.line(logged))
-                    logged = status.frames.counts
+                for camera in status.cameras or (status,):
+                    counts = camera.frames.counts
+                    if active_beats and active_beats % LOG_EVERY == 0:
+                        before = logged.get(camera.camera, FrameCounts())
+                        self._node.get_logger().info(camera.line(before))
+                    if active_beats % LOG_EVERY == 0:
+                        logged[camera.camera] = counts
             # The reporter must survive every error.
             except Exception as error:
                 self._node.get_logger().error(
@@ -316,14 +358,18 @@ class Reporter:
                 )
 
     def _publish(self, status: Status) -> None:
+        entries = [self._entry(each) for each in (status, *status.cameras)]
+        array = DiagnosticArray(status=entries)
+        array.header.stamp = self._node.get_clock().now().to_msg()
+        self._publisher.publish(array)
+
+    def _entry(self, status: Status) -> DiagnosticStatus:
         level, message = status.summary()
-        entry = DiagnosticStatus(
+        about = f"camera {status.camera}" if status.camera else "panoptic"
+        return DiagnosticStatus(
             level=level,
-            name=f"{self._node.get_fully_qualified_name()[1:]}: panoptic",
+            name=f"{self._node.get_fully_qualified_name()[1:]}: {about}",
             message=one_line(message),
             hardware_id=one_line(status.device),
             values=[KeyValue(key=k, value=one_line(v)) for k, v in status.values().items()],
         )
-        array = DiagnosticArray(status=[entry])
-        array.header.stamp = self._node.get_clock().now().to_msg()
-        self._publisher.publish(array)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from rclpy.node import Node
 
+from panoptic_ros.geometry.poses import Pose2D
+from panoptic_ros.grid.fused_grid import FusedGrid
+from panoptic_ros.grid.mapper import GroundFrame
+from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.ground_stage import GroundStage, GroundView
 from panoptic_ros.image_region import ImageRegion
 from panoptic_ros.labels import LabelSet
@@ -56,22 +61,67 @@ class GroundStatus:
     )
 
 
+class FusedGround:
+    """Publish the grids of all cameras together. Safe across threads.
+
+    settings: returns the current parameters. A camera's grid comes first.
+    """
+
+    def __init__(self, outputs: Outputs, settings: Callable[[], Parameters]) -> None:
+        self._outputs, self._settings = outputs, settings
+        self._grid: FusedGrid | None = None
+        # Held until a grid is out, so that the stamps of what is published never fall.
+        self._lock = threading.Lock()
+
+    def start(self, labels: LabelSet) -> None:
+        """Begin without a memory."""
+        options = self._settings().ground.options()
+        with self._lock:
+            self._grid = FusedGrid(labels, options.window, options.grid)
+
+    def wanted(self) -> set[str]:
+        """Return the outputs that somebody subscribes to."""
+        return self._outputs.wanted(GRID_OUTPUTS, self._settings().outputs)
+
+    def take(self, camera: str, placed: Placed) -> None:
+        """Take in what a camera's grid was made of; publish the grids if it is the newest.
+
+        Raise ValueError where its stamp does not fit the other cameras'.
+        """
+        wanted, frame, view = self.wanted(), placed.ground.frame, placed.view
+        if not wanted or frame is None or view is None:
+            return
+        time_ns = nanoseconds(placed.answer.header.stamp)
+        with self._lock:
+            grid = self._grid
+            if grid is None or not grid.update(camera, frame.observation, view.pose, time_ns):
+                return
+            layers = grid.layers(class_probabilities="grid_layers" in wanted)
+            fused = GroundFrame(frame.observation, layers)
+            ground = replace(placed.ground, frame=fused, tracks=[], dynamic=None)
+            self._outputs.publish_placed(replace(placed, ground=ground), wanted)
+
+
 class Ground:
     """Place answers on the ground in a thread of its own, and publish `GROUND_OUTPUTS`.
 
     The label image is published before; waiting here does not delay the next one. Frames are
     processed while any of the outputs has a subscriber, then all of them: grid and tracks need
-    every frame. settings: returns the current parameters; track_ids: lasts for the node's life.
+    every frame. camera: "" for the only one; settings: returns its current parameters;
+    track_ids: lasts for the node's life; fused: the grid of all cameras, if there are several.
     """
 
     def __init__(
         self,
         node: Node,
+        camera: str,
         outputs: Outputs,
         settings: Callable[[], Parameters],
         track_ids: Iterator[int],
+        fused: FusedGround | None = None,
     ) -> None:
         self._node = node
+        self._camera, self._fused = camera, fused
         self._outputs = outputs
         self._settings = settings
         self._track_ids = track_ids
@@ -92,7 +142,7 @@ class Ground:
         options = settings.options()
         options = replace(options, projection=replace(options.projection, region=region))
         stage = GroundStage(labels, options, self._track_ids)
-        self._live = (stage, GroundInputs(self._node, settings, self._left_out))
+        self._live = (stage, GroundInputs(self._node, self._camera, settings, self._left_out))
         self._health.restart()
         self._worker.resume()
         if not stage.has_tracker:
@@ -123,14 +173,14 @@ class Ground:
 
     def offer(self, answer: Answer) -> None:
         """Leave an answer for the thread, if somebody subscribes."""
-        if self._outputs.wanted(GROUND_OUTPUTS, self._settings().outputs):
-            self._worker.offer(answer)
+        if self._wanted() or self._is_fused():
+            self._worker.slots[0].put(answer)
 
     def status(self) -> GroundStatus:
         """Return a snapshot."""
         return GroundStatus(
             grids=self._grids,
-            replaced=self._worker.slot.counts().dropped,
+            replaced=self._worker.slots[0].counts().dropped,
             health=self._health.snapshot(),
         )
 
@@ -143,10 +193,10 @@ class Ground:
             # Deactivated since the answer was taken: its publication will be dropped.
             return lambda: None
         stage, inputs = live
-        enabled = self._settings()
-        wanted = self._outputs.wanted(GROUND_OUTPUTS, enabled.outputs)
+        wanted = self._wanted()
+        has_place = bool(wanted & _PLACED) or self._is_fused()
         start = time.monotonic()
-        view = self._view(inputs, answer, wanted)
+        view = self._view(inputs, answer, has_place)
         found = time.monotonic()
         result = stage(
             answer.result.panoptic,
@@ -158,19 +208,25 @@ class Ground:
             boxes=not wanted.isdisjoint(BOX_OUTPUTS),
         )
         done = time.monotonic()
-        if result.problem and view is not None and wanted & _PLACED:
+        if result.problem and view is not None and has_place:
             self._drop(result.problem)
         times = {"ground_wait": found - start, "ground": done - found}
         placed = Placed(answer, result, stage.window, inputs.odom_frame, view)
         return lambda: self._publish(placed, wanted, times)
 
-    def _view(self, inputs: GroundInputs, answer: Answer, wanted: set[str]) -> GroundView | None:
+    def _wanted(self) -> set[str]:
+        return self._outputs.wanted(GROUND_OUTPUTS, self._settings().outputs)
+
+    def _is_fused(self) -> bool:
+        return self._fused is not None and bool(self._fused.wanted())
+
+    def _view(self, inputs: GroundInputs, answer: Answer, has_place: bool) -> GroundView | None:
         """Return what is known of a frame; None, counted where a grid was wanted."""
         stamp_ns = nanoseconds(answer.header.stamp)
         try:
             return inputs.view(stamp_ns, answer.header.frame_id, answer.image.shape[:2])
         except ViewMissing as reason:
-            if wanted & _PLACED:
+            if has_place:
                 self._drop(str(reason))
             return None
 
@@ -178,20 +234,28 @@ class Ground:
         start = time.monotonic()
         self._outputs.publish_placed(placed, wanted)
         self._grids += placed.ground.frame is not None
+        if self._fused is not None:
+            self._fused.take(self._camera, placed)
         times["ground_publish"] = time.monotonic() - start
         self._health.settle({stage: seconds * 1e3 for stage, seconds in times.items()})
 
-    def _on_error(self, error: BaseException) -> None:
+    def _on_error(self, answer: Answer, error: BaseException) -> None:
         self._drop(f"{type(error).__name__}: {error}")
 
     def _left_out(self, topic: str, reason: str) -> None:
         self._health.count(topic, f"{topic} left out: {reason}")
         self._node.get_logger().warning(
-            f"{topic} left out: {one_line(reason)}", throttle_duration_sec=_WARN_SECONDS
+            f"{topic}{self._of} left out: {one_line(reason)}",
+            throttle_duration_sec=_WARN_SECONDS,
         )
+
+    @property
+    def _of(self) -> str:
+        return f" of {self._camera}" if self._camera else ""
 
     def _drop(self, reason: str) -> None:
         self._health.count("grid", reason)
         self._node.get_logger().warning(
-            f"no grid for a frame: {one_line(reason)}", throttle_duration_sec=_WARN_SECONDS
+            f"no grid for a frame{self._of}: {one_line(reason)}",
+            throttle_duration_sec=_WARN_SECONDS,
         )

@@ -44,13 +44,19 @@ class GroundInputs:
     """Subscribe to calibration, odometry, depth, points and TF, and look up by stamp.
 
     Messages come in on the executor's thread, `view` is called on another and may wait there.
-    left_out: told of what is not used, the input's topic and why.
+    camera: its topics begin with it, "" for the only one; left_out: told of what is not used,
+    the input's topic, without the camera, and why.
     """
 
     def __init__(
-        self, node: Node, settings: GroundParameters, left_out: Callable[[str, str], None]
+        self,
+        node: Node,
+        camera: str,
+        settings: GroundParameters,
+        left_out: Callable[[str, str], None],
     ) -> None:
         self._node = node
+        self._prefix = f"{camera}/" if camera else ""
         self._settings = settings
         self._left_out = left_out
         self._transforms = Transforms(node) if is_available() else None
@@ -64,14 +70,21 @@ class GroundInputs:
         self.odom_frame = settings.odom_frame
         self._depth: StampMatch[Image] = StampMatch()
         self._points: StampMatch[PointCloud2] = StampMatch()
-        self._infos = {"camera_info": self._on_info, "depth_camera_info": self._on_depth_info}
+        self._infos = {
+            f"{self._prefix}camera_info": self._on_info,
+            f"{self._prefix}depth_camera_info": self._on_depth_info,
+        }
         self._subscriptions = {
             topic: node.create_subscription(kind, topic, callback, qos_profile_sensor_data)
             for topic, kind, callback in (
                 *((topic, CameraInfo, callback) for topic, callback in self._infos.items()),
                 ("odom", Odometry, self._on_odometry),
-                ("depth", Image, lambda m: self._keep(self._depth, "depth", m)),
-                ("points", PointCloud2, lambda m: self._keep(self._points, "points", m)),
+                (f"{self._prefix}depth", Image, lambda m: self._keep(self._depth, "depth", m)),
+                (
+                    f"{self._prefix}points",
+                    PointCloud2,
+                    lambda m: self._keep(self._points, "points", m),
+                ),
             )
         }
         self._latched: dict[str, Subscription] = {}
@@ -180,7 +193,7 @@ class GroundInputs:
     def _camera_model(self, size: tuple[int, int]) -> CameraModel:
         info = self._info
         if info is None:
-            topic = self._node.resolve_topic_name("camera_info")
+            topic = self._node.resolve_topic_name(f"{self._prefix}camera_info")
             raise ViewMissing(
                 f"no calibration on {topic} ({self._node.count_publishers(topic)} publishers); "
                 "publish it with each image, or once as transient local (latched)"
@@ -224,7 +237,8 @@ class GroundInputs:
         convert: Callable[[int, T], np.ndarray],
     ) -> np.ndarray | None:
         """Return what is made of the message of an image's stamp; None where it is left out."""
-        if self._node.count_publishers(self._node.resolve_topic_name(topic)) == 0:
+        name = self._node.resolve_topic_name(f"{self._prefix}{topic}")
+        if self._node.count_publishers(name) == 0:
             return None
         _wait_for(lambda: messages.reaches(stamp_ns) or None, deadline)
         tolerance = self._settings.match_tolerance
@@ -247,11 +261,11 @@ class GroundInputs:
         own, frame = message.header.frame_id, self._optical_frame
         if not own or not frame or _is_same(own, frame):
             return resized_depth(depth, camera.size)
-        info = self._depth_info
+        info, topic = self._depth_info, f"{self._prefix}depth_camera_info"
         if info is None:
             raise ViewMissing(
                 f"it is in frame {own!r}, the image in {frame!r}; register it to the image, or "
-                f"publish its calibration on {self._node.resolve_topic_name('depth_camera_info')}"
+                f"publish its calibration on {self._node.resolve_topic_name(topic)}"
             )
         camera_from_depth = self._transform(frame, own, stamp_ns, deadline)
         return register_depth(depth, _calibrated(info, depth.shape), camera, camera_from_depth)

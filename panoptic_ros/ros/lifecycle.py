@@ -8,7 +8,7 @@ import gc
 import itertools
 import time
 import weakref
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from threading import Thread
@@ -23,11 +23,12 @@ from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 
 from panoptic_ros.messages.refusal import one_line
+from panoptic_ros.ros.camera_stream import MEMORY_ADVICE
 from panoptic_ros.ros.diagnostics import Reporter, Status
-from panoptic_ros.ros.parameter_spec import declare, updated
-from panoptic_ros.ros.parameters import Parameters
+from panoptic_ros.ros.parameter_spec import declare, leaves, updated
+from panoptic_ros.ros.parameters import CameraOwnParameters, Parameters
 from panoptic_ros.ros.served_model import ServedModel
-from panoptic_ros.ros.session import MEMORY_ADVICE, Session
+from panoptic_ros.ros.session import Session
 from panoptic_ros.stream.health import HealthMonitor
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -69,6 +70,9 @@ class PanopticNode(LifecycleNode):
     def __init__(self, **node_options: Any) -> None:
         super().__init__("panoptic", **node_options)
         self._settings = declare(self, Parameters())
+        # What each of several cameras has of its own; and the parameters of each, of all for "".
+        self._own: dict[str, CameraOwnParameters] = {}
+        self._chosen = {"": self._settings}
         self._state = "unconfigured"
         self._error = ""
         self.session: Session | None = None
@@ -112,7 +116,9 @@ class PanopticNode(LifecycleNode):
         """Load the networks and announce the output topics."""
         self._state, self._error = "configuring", ""
         try:
-            self.session = Session(self, lambda: self._settings, self._track_ids)
+            self._declare_cameras()
+            names = self._settings.cameras
+            self.session = Session(self, names, lambda name: self._chosen[name], self._track_ids)
         except torch.cuda.OutOfMemoryError as error:
             return self._refuse_to_configure(f"{error}; {MEMORY_ADVICE}")
         except (OSError, RuntimeError, ValueError) as error:
@@ -177,6 +183,26 @@ class PanopticNode(LifecycleNode):
         self.destroy_timer(self._autostart_timer)
         if self.trigger_configure() == SUCCESS:
             self.trigger_activate()
+
+    def _declare_cameras(self) -> None:
+        """Declare what the cameras have of their own; raise ValueError for a bad name or value."""
+        self._settings.check_cameras()
+        for name in self._own.keys() - set(self._settings.cameras):
+            self._own.pop(name)
+            self._undeclare(name)
+        for name in self._settings.cameras:
+            if name not in self._own:
+                try:
+                    self._own[name] = declare(self, self._settings.own, f"{name}.")
+                except Exception:
+                    self._undeclare(name)
+                    raise
+        self._chosen = _chosen(self._settings, self._own)
+
+    def _undeclare(self, camera: str) -> None:
+        for leaf in leaves(CameraOwnParameters(), f"{camera}."):
+            if self.has_parameter(leaf.name):
+                self.undeclare_parameter(leaf.name)
 
     def _refuse_to_configure(self, reason: str) -> TransitionCallbackReturn:
         self._state, self._error = "unconfigured", one_line(f"cannot configure: {reason}")
@@ -267,12 +293,14 @@ class PanopticNode(LifecycleNode):
         values = {p.name: p.value for p in changed}
         try:
             new = updated(self._settings, values, self._state)
+            own = {n: updated(o, values, self._state, f"{n}.") for n, o in self._own.items()}
+            chosen = _chosen(new, own)
             if self.session is not None:
-                self.session.use(new)
+                self.session.use(chosen)
         # The caller gets an answer in any case.
         except Exception as error:
             return SetParametersResult(successful=False, reason=one_line(str(error)))
-        self._settings = new
+        self._settings, self._own, self._chosen = new, own, chosen
         return SetParametersResult(successful=True)
 
     def _status(self) -> Status:
@@ -280,17 +308,23 @@ class PanopticNode(LifecycleNode):
         self._forget_ended()
         session, state = self.session, self._state
         if session is None:
-            topic = self.resolve_topic_name("image")
-            status = Status(state, weights=self._settings.weights, input_topic=topic)
+            chosen = self._settings
+            topic = "" if chosen.cameras else self.resolve_topic_name("image")
+            status = Status(state, weights=chosen.weights, input_topic=topic)
         else:
             status = session.status(state)
-        ending = [session.worker.seconds_in_work() for session in self._ending]
-        return replace(
-            status,
-            error=self._error,
-            busy=max(ending, default=0.0),
-            callbacks=self._callback_errors.snapshot().counts["callback"],
-        )
+        busy = max((s.worker.seconds_in_work() for s in self._ending), default=0.0)
+        failed = self._callback_errors.snapshot().counts["callback"]
+
+        def of_node(status: Status) -> Status:
+            return replace(status, error=self._error, busy=busy, callbacks=failed)
+
+        return replace(of_node(status), cameras=tuple(map(of_node, status.cameras)))
+
+
+def _chosen(settings: Parameters, own: Mapping[str, CameraOwnParameters]) -> dict[str, Parameters]:
+    """Return the parameters of each camera, and of the node for ""."""
+    return {"": settings, **{name: settings.of(each) for name, each in own.items()}}
 
 
 class _Turn:

@@ -32,26 +32,24 @@ LATCHED_QOS = QoSProfile(
 
 
 class Outputs:
-    """Publish answers on a node's topics, silent while the node is not active."""
+    """Publish answers on a node's topics, silent while the node is not active.
 
-    def __init__(self, node: LifecycleNode) -> None:
+    names: of OUTPUT_KINDS; those whose messages are not installed are passed over. camera: its
+    topics are ~/CAMERA/NAME, "": ~/NAME.
+    """
+
+    def __init__(
+        self, node: LifecycleNode, names: Iterable[str] = OUTPUT_KINDS, camera: str = ""
+    ) -> None:
         self._node = node
         self._publishers: dict[str, LifecyclePublisher] = {}
-        for name, kind in OUTPUT_KINDS.items():
-            try:
-                message = message_type(kind)
-            except ModuleNotFoundError:
-                continue
+        for name in set(names) - absent_outputs().keys():
             qos = LATCHED_QOS if name in LATCHED_OUTPUTS else OUTPUT_QOS
-            self._publishers[name] = node.create_lifecycle_publisher(message, f"~/{name}", qos)
+            topic = "/".join(filter(None, ("~", camera, name)))
+            self._publishers[name] = node.create_lifecycle_publisher(
+                message_type(OUTPUT_KINDS[name]), topic, qos
+            )
         self._messages = OutputMessages(message_type, packed)
-
-    def absent(self) -> dict[str, list[str]]:
-        """Return the outputs whose messages are not installed, by the package that they miss."""
-        found: dict[str, list[str]] = {}
-        for name in OUTPUT_KINDS.keys() - self._publishers.keys():
-            found.setdefault(OUTPUT_KINDS[name].split("/")[0], []).append(name)
-        return found
 
     def publish_infos(self, labels: LabelSet, options: FusionOptions, labels_encoding: str) -> None:
         """Publish the meaning of the values; late subscribers get it too."""
@@ -85,3 +83,14 @@ class Outputs:
     def _send(self, messages: Iterable[tuple[str, Any]]) -> None:
         for name, message in messages:
             self._publishers[name].publish(message)
+
+
+def absent_outputs() -> dict[str, str]:
+    """Return the outputs whose messages are not installed, each with the package that it misses."""
+    found = {}
+    for name, kind in OUTPUT_KINDS.items():
+        try:
+            message_type(kind)
+        except ModuleNotFoundError:
+            found[name] = kind.split("/")[0]
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum
 from typing import Any, TypeVar
@@ -52,6 +52,21 @@ class Leaf:
     option: Option
     change: Change
 
+    def checked(self, value: Any) -> Any:
+        """Return a value as the dataclass has it; raise ValueError, with the reason, for a bad one.
+
+        value: a list of strings becomes a tuple; None, an empty list in YAML, is the default.
+        """
+        if not isinstance(self.value, tuple):
+            self.option.check(self.name, value)
+            return value
+        names = self.value if value is None else value
+        if not isinstance(names, Sequence) or isinstance(names, str):
+            names = [None]
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError(f"{self.name} is {value!r}; it must be {self.option.allowed}")
+        return tuple(names)
+
     def check_state(self, state: str) -> None:
         """Raise ValueError where the parameter cannot change in a lifecycle state."""
         if state not in _ALLOWED.get(self.change, (state,)):
@@ -63,6 +78,8 @@ class Leaf:
             description=self.option.description,
             additional_constraints=self.option.allowed,
             read_only=self.change is Change.START,
+            # An empty list has another type than one of strings.
+            dynamic_typing=isinstance(self.value, tuple),
         )
         if self.option.limits is None:
             return descriptor
@@ -105,32 +122,34 @@ def leaves(parameters: Any, prefix: str = "", change: Change = Change.ANY_TIME) 
             yield Leaf(name, value, entry.metadata["option"], own)
 
 
-def declare(node: Node, defaults: P) -> P:
-    """Declare all parameters on a node and return their values.
+def declare(node: Node, defaults: P, prefix: str = "") -> P:
+    """Declare all parameters on a node and return their values; prefix: of their names.
 
     Raise ValueError, with the reason, for a bad value in a launch or parameters file.
     """
     values = {
         leaf.name: node.declare_parameter(leaf.name, leaf.value, leaf.descriptor()).value
-        for leaf in leaves(defaults)
+        for leaf in leaves(defaults, prefix)
     }
-    return updated(defaults, values)
+    return updated(defaults, values, prefix=prefix)
 
 
-def updated(current: P, changes: Mapping[str, Any], state: str = "") -> P:
+def updated(current: P, changes: Mapping[str, Any], state: str = "", prefix: str = "") -> P:
     """Return the parameters after a change.
 
     changes: dotted names to values; names that are not the package's are passed over.
     state: the node's lifecycle state; "" before it has one, where everything can be set.
-    Raise ValueError, with the reason, for a value that cannot be, or not in this state.
+    prefix: of the names. Raise ValueError, with the reason, for a value that cannot be, or not
+    in this state.
     """
-    for leaf in leaves(current):
+    new = {}
+    for leaf in leaves(current, prefix):
         if leaf.name not in changes:
             continue
-        leaf.option.check(leaf.name, changes[leaf.name])
-        if state and changes[leaf.name] != leaf.value:
+        new[leaf.name] = leaf.checked(changes[leaf.name])
+        if state and new[leaf.name] != leaf.value:
             leaf.check_state(state)
-    return _replaced(current, changes)
+    return _replaced(current, new, prefix)
 
 
 def as_yaml(parameters: Any, depth: int = 0) -> str:

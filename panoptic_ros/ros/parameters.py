@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field, make_dataclass, replace
 from typing import Any
 
@@ -240,6 +241,29 @@ class GroundParameters:
 
 
 @dataclass(frozen=True)
+class CameraOwnGround:
+    """Hold where one of several cameras is."""
+
+    camera: CameraParameters = field(
+        default_factory=CameraParameters, metadata=group("The camera's own ground.camera.")
+    )
+
+
+@dataclass(frozen=True)
+class CameraOwnParameters:
+    """Hold what each of several cameras has of its own, as in `front.region.width`."""
+
+    region: RegionParameters = field(
+        default_factory=RegionParameters,
+        metadata=group("The camera's own region.", Change.NOT_ACTIVE),
+    )
+    ground: CameraOwnGround = field(
+        default_factory=CameraOwnGround,
+        metadata=group("The camera's own place.", Change.NOT_ACTIVE),
+    )
+
+
+@dataclass(frozen=True)
 class Parameters:
     """Hold all parameters; nested fields have dotted names, as in `qos.depth`."""
 
@@ -269,6 +293,14 @@ class Parameters:
         "choice. Prepared when the node is configured, and kept in ~/.cache/panoptic_ros.",
         ("", *ENGINES),
         Change.UNCONFIGURED,
+    )
+    cameras: tuple[str, ...] = parameter(
+        (),
+        "Names of the cameras of a node that has several, as in [front, rear]: front/image comes "
+        "in, ~/front/labels goes out, front.region.* and front.ground.camera.* are its own; []: "
+        "one camera, image and ~/labels. Checked by configure.",
+        Change.UNCONFIGURED,
+        allowed="a list of names",
     )
     image_transport: str = choice(
         "raw",
@@ -366,6 +398,28 @@ class Parameters:
     def __post_init__(self) -> None:
         self.fusion_options(FusionOptions())
         self.ground.options()
+
+    def check_cameras(self) -> None:
+        """Raise ValueError for a camera's name that no topic can have, or that comes twice."""
+        for index, name in enumerate(self.cameras):
+            if not re.fullmatch(r"[A-Za-z](_?[A-Za-z0-9])*", name):
+                raise ValueError(
+                    f"cameras has {name!r}, which cannot be a part of a topic: take letters, "
+                    "digits and single underscores, a letter first, as in [front, rear_left]"
+                )
+            if name in self.cameras[:index]:
+                raise ValueError(f"cameras has {name!r} twice: give each camera a name of its own")
+
+    @property
+    def own(self) -> CameraOwnParameters:
+        """What a camera of several begins with: the values of all."""
+        return CameraOwnParameters(self.region, CameraOwnGround(self.ground.camera))
+
+    def of(self, own: CameraOwnParameters) -> Parameters:
+        """Return the parameters of a camera that has some of its own."""
+        return replace(
+            self, region=own.region, ground=replace(self.ground, camera=own.ground.camera)
+        )
 
     def check_outputs(self, labels: LabelSet) -> None:
         """Raise ValueError for an output that cannot hold the ids of a label set."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from panoptic_ros.label_map import LabelMap
 from panoptic_ros.pipeline import PanopticPipeline, fusion_or_stack
-from panoptic_ros.ros.parameters import MODEL_DEFAULT, Parameters, RegionParameters
+from panoptic_ros.ros.parameters import MODEL_DEFAULT, Parameters
 
 
 class ServedModel:
@@ -23,22 +23,18 @@ class ServedModel:
         # What the model file asks for, where the parameters leave the choice to it.
         self._own = self.pipeline.fusion_name, self.pipeline.options, self.pipeline.max_pixels
         self.label_map, self._label_map_file = LabelMap.identity(self.pipeline.labels), ""
-        self._region = RegionParameters()
         fusion = fusion_or_stack(chosen.fusion, self.pipeline.head, chosen.weights)
         self.use(replace(chosen, fusion=fusion))
 
     def use(self, chosen: Parameters) -> None:
         """Do as the parameters say from the next frame on; raise ValueError if impossible."""
         pipeline, (fusion, options, max_pixels) = self.pipeline, self._own
-        label_map, region = self._read_label_map(chosen.label_map), pipeline.region
+        label_map = self._read_label_map(chosen.label_map)
         chosen.check_outputs(label_map.labels)
-        if chosen.region != self._region:
-            region = chosen.region.read()
         thresholds = chosen.fusion_options(options, pipeline.labels)
         pipeline.set_fusion(chosen.fusion or fusion, thresholds)
         own = chosen.max_pixels != MODEL_DEFAULT
         pipeline.max_pixels = chosen.max_pixels if own else max_pixels
-        pipeline.region, self._region = region, chosen.region
         self.label_map, self._label_map_file = label_map, chosen.label_map
 
     def _read_label_map(self, file: str) -> LabelMap:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -54,6 +54,16 @@ class Health:
         """Return the count among kinds that happened last."""
         found = (self.counts.get(kind, Count()) for kind in kinds)
         return min(found, key=lambda count: count.seconds_ago, default=Count())
+
+
+def added(healths: Sequence[Health]) -> Health:
+    """Return the health of several parts together: rates and counts; no latency, no fault."""
+    counts = {}
+    for kind in healths[0].counts:
+        newest = min((h.counts[kind] for h in healths), key=lambda count: count.seconds_ago)
+        counts[kind] = replace(newest, number=sum(h.number(kind) for h in healths))
+    latency = dict.fromkeys(healths[0].latency, Latency())
+    return Health(sum(h.rate for h in healths), latency, counts)
 
 
 class HealthMonitor:

@@ -33,17 +33,17 @@ class FrameSlot(Generic[T]):
     """Hold at most one waiting frame and one in work, and account for every frame.
 
     One thread puts, one takes; every taken frame is settled by `deliver` or `refuse`.
+    arrived: told of each frame that waits; shared by the slots that one thread takes from.
     The slot starts closed.
     """
 
-    def __init__(self) -> None:
-        self._condition = threading.Condition()
+    def __init__(self, arrived: threading.Condition | None = None) -> None:
+        self._condition = arrived or threading.Condition()
         # Held while a result is published, so that `close` returns with nothing half out.
         self._delivery = threading.Lock()
         self._counted = {"frames_in": 0, "out": 0, "dropped": 0, "refused": 0}
         self._waiting: T | None = None
         self._is_open = False
-        self._ended = False
         # `close` ends a session; a frame in work belongs to the session that it was taken in.
         self._session = 0
         self._session_in_work = 0
@@ -59,13 +59,6 @@ class FrameSlot(Generic[T]):
             self._is_open = False
             self._session += 1
             self._drop_waiting()
-
-    def end(self) -> None:
-        """Close for good: `take` returns None from now on."""
-        self.close()
-        with self._condition:
-            self._ended = True
-            self._condition.notify_all()
 
     def put(self, frame: T) -> None:
         """Leave a frame for the worker; one that still waits is dropped. Never blocks for long."""
@@ -95,12 +88,16 @@ class FrameSlot(Generic[T]):
         with self._condition:
             self._drop_waiting()
 
-    def take(self) -> T | None:
-        """Wait for a frame and take it into work; return None once the slot has ended."""
+    @property
+    def waiting(self) -> T | None:
+        """The frame that waits; `arrived` is held where it must not change."""
+        return self._waiting
+
+    def take(self) -> T:
+        """Take the frame that waits into work; raise LookupError where none does."""
         with self._condition:
-            self._condition.wait_for(lambda: self._ended or self._waiting is not None)
-            if self._ended:
-                return None
+            if self._waiting is None:
+                raise LookupError("no frame waits")
             frame, self._waiting = self._waiting, None
             self._session_in_work = self._session
             return frame

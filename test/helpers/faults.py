@@ -87,7 +87,7 @@ def hang(node):
     pipeline = node.session.pipeline
     run = pipeline.run
     _go_on.clear()
-    _replace(pipeline, "run", lambda image: (_go_on.wait(), run(image))[1])
+    _replace(pipeline, "run", lambda *args: (_go_on.wait(), run(*args))[1])
 
 
 def fail(node, error):
@@ -97,7 +97,7 @@ def fail(node, error):
 
 def fail_callback(node, error):
     """Let the camera's callback raise an error."""
-    _replace(node.session, "_on_image", _raising(error))
+    _replace(node.session.cameras[0], "_on_image", _raising(error))
 
 
 def give_no_numbers(node, part, value):

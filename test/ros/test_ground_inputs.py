@@ -65,7 +65,7 @@ class Given:
             **{"source": "parameters", **CAMERA, **settings.pop("camera", {})}
         )
         settings = GroundParameters(**{"timeout": 0.0, "camera": camera, **settings})
-        self.inputs = GroundInputs(self.node, settings, lambda *why: self.left_out.append(why))
+        self.inputs = GroundInputs(self.node, "", settings, lambda *why: self.left_out.append(why))
         self.node.silent = set(TIMED)
         self.tell("camera_info", hostile.camera_info(STAMP))
 

@@ -49,11 +49,11 @@ class Host:
         return wait_for(spun, what)
 
     @property
-    def worker(self):
-        return self.node.session.worker
+    def camera(self):
+        return self.node.session.cameras[0]
 
     def health(self):
-        return self.node.session.health.snapshot()
+        return self.camera.health.snapshot()
 
     def close(self):
         self.node.close(30)
@@ -135,14 +135,12 @@ def test_outputs_are_converted_only_for_subscribers(host, client, monkeypatch):
             monkeypatch.setitem(table, name, (kind, counted(name, convert)))
     host.node.trigger_configure()
     host.node.trigger_activate()
-    worker = host.worker
+    slot = host.camera.slot
 
     def answered():
-        out = worker.slot.counts().out
+        out = slot.counts().out
         converted.clear()
-        host.spin_until(
-            lambda: client.publish(PIXELS) and worker.slot.counts().out > out + 1, "a frame"
-        )
+        host.spin_until(lambda: client.publish(PIXELS) and slot.counts().out > out + 1, "a frame")
         return set(converted)
 
     assert answered() == set()
@@ -159,24 +157,24 @@ def test_deactivation_in_the_middle_of_a_frame_publishes_nothing_more(host, clie
     host.node.trigger_configure()
     host.node.trigger_activate()
     host.spin_until(lambda: client.publish(PIXELS) and labels, "labels")
-    worker, pipeline, in_work = host.worker, host.node.session.pipeline, threading.Event()
+    slot, pipeline, in_work = host.camera.slot, host.node.session.pipeline, threading.Event()
     run = pipeline.run
     go_on = threading.Event()
 
-    def held(image):
+    def held(*args):
         in_work.set()
         assert go_on.wait(30)
-        return run(image)
+        return run(*args)
 
-    host.spin_until(lambda: worker.slot.counts().waiting == 0, "all frames")
-    before = worker.slot.counts()
+    host.spin_until(lambda: slot.counts().waiting == 0, "all frames")
+    before = slot.counts()
     monkeypatch.setattr(pipeline, "run", held)
     host.spin_until(lambda: client.publish(PIXELS) and in_work.is_set(), "a frame in work")
     host.node.trigger_deactivate()
     go_on.set()
-    wait_for(lambda: worker.slot.counts().waiting == 0, "the frame in work")
-    assert worker.slot.counts().out == before.out
-    assert worker.slot.counts().dropped > before.dropped
+    wait_for(lambda: slot.counts().waiting == 0, "the frame in work")
+    assert slot.counts().out == before.out
+    assert slot.counts().dropped > before.dropped
 
 
 def test_a_pipeline_that_fails_is_an_error_that_ends_with_the_next_good_frame(
@@ -186,7 +184,7 @@ def test_a_pipeline_that_fails_is_an_error_that_ends_with_the_next_good_frame(
     host.node.trigger_configure()
     host.node.trigger_activate()
     with monkeypatch.context() as patch:
-        patch.setattr(host.node.session.pipeline, "run", lambda image: np.zeros(1)[2])
+        patch.setattr(host.node.session.pipeline, "run", lambda *args: np.zeros(1)[2])
         host.spin_until(lambda: client.publish(PIXELS) and host.health().fault, "a refusal")
         assert "IndexError" in client.wait_for_health(lambda level, *_: level == b"\2")[1]
     host.spin_until(lambda: client.publish(PIXELS) and labels, "labels")

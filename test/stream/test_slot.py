@@ -106,26 +106,24 @@ def test_close_waits_for_a_publication_under_way(slot):
     assert events == ["published", "closed"]
 
 
-def test_take_waits_for_a_frame_and_returns_none_at_the_end(slot):
-    taken = []
-    worker = threading.Thread(target=lambda: taken.extend(iter(slot.take, None)))
-    worker.start()
+def test_nothing_is_taken_where_nothing_waits(slot):
     slot.put("a")
-    while not taken:
-        worker.join(0.001)
-    slot.end()
-    worker.join(10)
-    assert not worker.is_alive()
-    assert taken == ["a"]
+    assert (slot.waiting, slot.take(), slot.waiting) == ("a", "a", None)
+    with pytest.raises(LookupError, match="no frame waits"):
+        slot.take()
 
 
 def test_every_frame_is_accounted_for_at_any_time(slot):
     """One thread puts, one settles, one looks; 2000 frames of mixed fates."""
     chance = random.Random(0)
-    snapshots = []
+    snapshots, ended = [], threading.Event()
 
     def work():
-        while slot.take() is not None:
+        while not ended.is_set():
+            if slot.waiting is None:
+                time.sleep(1e-5)
+                continue
+            slot.take()
             if chance.random() < 0.5:
                 slot.deliver(published)
             else:
@@ -138,7 +136,8 @@ def test_every_frame_is_accounted_for_at_any_time(slot):
         snapshots.append(slot.counts())
         if number % 10 == 0:
             time.sleep(1e-4)
-    slot.end()
+    slot.close()
+    ended.set()
     worker.join(10)
     assert all(0 <= counts.waiting <= 2 for counts in snapshots)
     last = slot.counts()

@@ -49,6 +49,8 @@ def prepare(networks: PanopticPredictor, key: str) -> PanopticPredictor:
         detector.backbone = _compiled(detector.backbone)
     else:
         raise ValueError("a network of it is an ONNX file, which has its own runtime")
+    # Several images at once would be compiled anew, in the middle of a drive.
+    networks.batches = False
     size = typical_size(networks)
     if size is not None:
         try:

@@ -1,0 +1,220 @@
+"""Several cameras at one node: a process with two that see, and one that never comes."""
+
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
+pytest.importorskip("onnxruntime", reason="needs onnxruntime, for networks that see colours")
+pytest.importorskip("onnx", reason="needs onnx, to write networks that see colours")
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from driven_car import (
+    DISTANCE,
+    FOCAL,
+    HEIGHT,
+    RESOLUTION,
+    SHAPE,
+    STREET,
+    calibration,
+    cells,
+    header,
+    node_parameters,
+    odometry,
+)
+from nav_msgs.msg import OccupancyGrid, Odometry
+from node_process import LATCHED, Client, counts, image_message, seconds, values, wait_for
+from panoptic_ros.msg import LabelInfo, PanopticInstances
+from sensor_msgs.msg import CameraInfo, Image
+
+from panoptic_ros.labels import CITYSCAPES
+
+CAMERAS = ("front", "rear", "side")
+# Of half the size: another camera altogether, with the same view to the other side.
+SMALL = (SHAPE[0] // 2, SHAPE[1] // 2)
+PICTURES = {"front": STREET, "rear": np.ascontiguousarray(STREET[::2, ::2])}
+X_MIN = -16.0
+TOPICS = {"image": Image, "camera_info": CameraInfo}
+OUTPUTS = {
+    "labels": (Image, 10),
+    "instances": (PanopticInstances, 10),
+    "grid": (OccupancyGrid, LATCHED),
+}
+BAD_NAMES = {
+    "twice": ["front", "front"],
+    "letter": ["front", ""],
+    "single underscores": ["front", "re__ar"],
+    "'2nd'": ["2nd"],
+    "'a/b'": ["a/b"],
+}
+
+
+class Rig(Client):
+    """Publish the pictures of two cameras with calibration and odometry of the same stamp."""
+
+    def __init__(self):
+        super().__init__(reliable=True)
+        self.publishers = {
+            (name, topic): self.node.create_publisher(kind, f"{name}/{topic}", 5)
+            for name in PICTURES
+            for topic, kind in TOPICS.items()
+        }
+        self.odometry = self.node.create_publisher(Odometry, "odom", 5)
+        self.outputs = {
+            (name, output): self.subscribe(f"~/{name}/{output}", kind, qos)
+            for name in PICTURES
+            for output, (kind, qos) in OUTPUTS.items()
+        }
+        self.fused = self.subscribe("~/grid", OccupancyGrid, LATCHED)
+
+    def wait_until_heard(self):
+        heard = [p.get_subscription_count for p in (*self.publishers.values(), self.odometry)]
+        wait_for(lambda: all(count() for count in heard), "the node to subscribe")
+
+    def show(self, *names, x=0.0):
+        """Publish a frame of each camera; return their stamp."""
+        stamp = time.time()
+        self.odometry.publish(odometry(stamp, x, 0.0))
+        for name in names:
+            picture, focal = PICTURES[name], FOCAL * PICTURES[name].shape[0] / SHAPE[0]
+            info = calibration(focal, picture.shape[:2])
+            info.k[2], info.k[5] = (picture.shape[1] - 1) / 2, (picture.shape[0] - 1) / 2
+            info.header = header(stamp)
+            self.publishers[name, "camera_info"].publish(info)
+            self.publishers[name, "image"].publish(image_message(picture, stamp))
+        return stamp
+
+    def entry(self, about):
+        """Return level, message and values of the newest status about something."""
+        array = self.diagnostics[-1]
+        status = next(s for s in array.status if s.name == f"panoptic: {about}")
+        return status.level, status.message, values(status)
+
+
+@pytest.fixture(scope="module")
+def node(start_node, tmp_path_factory):
+    own = {
+        "cameras": "[front, rear, side]",
+        "rear.ground.camera.yaw": np.pi,
+        "ground.window.x_min": X_MIN,
+        "ground.window.length": 2 * -X_MIN,
+    }
+    return start_node(**node_parameters(tmp_path_factory.mktemp("painted")) | own)
+
+
+@pytest.fixture(scope="module")
+def rig(node):
+    rig = Rig()
+    rig.wait_until_heard()
+    yield rig
+    rig.close()
+
+
+def walls(message):
+    """Return the x of a grid's occupied cells."""
+    _, columns = np.nonzero(cells(message) > 50)
+    return X_MIN + (columns + 0.5) * RESOLUTION
+
+
+def test_each_camera_has_labels_instances_and_tracks_of_its_own(rig):
+    info = rig.subscribe("~/label_info", LabelInfo, LATCHED)
+    for name, shape in (("front", SHAPE), ("rear", SMALL)):
+        message = rig.answered(rig.outputs[name, "labels"], lambda name=name: rig.show(name))
+        assert (message.height, message.width) == shape
+        labels = np.frombuffer(bytes(message.data), np.uint16).reshape(shape)
+        wall = CITYSCAPES.by_name["wall"].id
+        assert (labels == wall).sum() > 0.05 * labels.size
+    tracks = {
+        name: wait_for(
+            lambda name=name: [
+                i.track_id for m in rig.outputs[name, "instances"] for i in m.instances
+            ],
+            f"instances of {name}",
+        )
+        for name in PICTURES
+    }
+    assert not set(tracks["front"]) & set(tracks["rear"])
+    assert len(wait_for(lambda: info, "what the labels mean")) == 1
+
+
+def test_one_grid_is_of_each_camera_and_one_of_all(rig):
+    def both(sent=None):
+        stamp = rig.show("front", "rear")
+        time.sleep(0.2)
+        return [m for m in rig.fused if seconds(m.header.stamp) == stamp and len(walls(m)) > 0]
+
+    wait_for(both, "a fused grid")
+    ahead, behind = (walls(rig.outputs[name, "grid"][-1]) for name in PICTURES)
+    assert np.abs(ahead - DISTANCE).max() < 1
+    assert np.abs(behind + DISTANCE).max() < 2
+    found = walls(wait_for(both, "a fused grid")[-1])
+    assert found.max() > DISTANCE - 1
+    assert found.min() < 1 - DISTANCE
+    stamps = [seconds(m.header.stamp) for m in rig.fused]
+    assert stamps == sorted(stamps)
+
+
+def test_frames_of_each_camera_are_accounted_for(rig):
+    for _ in range(5):
+        rig.show("front", "rear")
+    rig.publishers["rear", "image"].publish(Image(encoding="rgb8"))
+
+    def settled():
+        rig.health()
+        found = {name: rig.entry(f"camera {name}")[2] for name in CAMERAS}
+        number = {name: counts(each) for name, each in found.items()}
+        is_done = not any(each["waiting"] for each in number.values())
+        return number if is_done and found["rear"]["refused_image"] == "1" else None
+
+    number = wait_for(settled, "all frames")
+    for name in CAMERAS:
+        came = number[name].pop("in")
+        assert came == sum(number[name].values())
+        assert (came > 0) == (name in PICTURES)
+        number[name]["in"] = came
+    total = counts(rig.entry("panoptic")[2])
+    assert total == {key: sum(each[key] for each in number.values()) for key in total}
+    assert rig.entry("camera front")[2]["image_size"] == f"{SHAPE[1]}x{SHAPE[0]}"
+    assert rig.entry("camera rear")[2]["input_topic"] == "/rear/image"
+
+
+def test_cameras_that_never_come_or_stop_hold_up_nobody(rig):
+    def silent():
+        rig.show("front")
+        rig.health()
+        entries = {name: rig.entry(f"camera {name}")[:2] for name in CAMERAS}
+        return entries if entries["rear"][1].startswith("no image") else None
+
+    entries = wait_for(silent, "a silent camera")
+    assert entries["front"] == (DiagnosticStatus.OK, "active")
+    for name in ("rear", "side"):
+        assert entries[name][0] == DiagnosticStatus.WARN
+        assert entries[name][1].startswith(f"no image on /{name}/image for")
+    level, message, _ = rig.entry("panoptic")
+    assert level == DiagnosticStatus.WARN
+    assert "no image on /" in message
+    rig.answered(rig.fused, lambda: rig.show("front", x=1.0))
+
+
+def test_a_place_of_its_own_is_a_parameter(rig):
+    assert rig.get("rear.ground.camera.yaw") == pytest.approx(np.pi)
+    assert rig.get("front.ground.camera.z") == HEIGHT
+    succeeded, reason = rig.set("rear.region.width", 3)
+    assert (succeeded, "deactivate first" in reason) == (False, True)
+
+
+def test_names_that_cannot_be_are_refused_by_configure(rig):
+    assert rig.transition("deactivate")
+    assert rig.transition("cleanup")
+    for words, names in BAD_NAMES.items():
+        assert rig.set("cameras", names)[0]
+        assert not rig.transition("configure")
+        level, message, _ = rig.wait_for_health(lambda level, message, _, w=words: w in message)
+        assert level == DiagnosticStatus.ERROR
+        assert message.startswith("cannot configure: cameras has '")
+    assert "a list of names" in rig.set("cameras", "front")[1]
+    assert rig.set("cameras", ["rear"])[0]
+    assert rig.transition("configure")
+    assert rig.transition("activate")
+    rig.answered(rig.outputs["rear", "labels"], lambda: rig.show("rear"))
