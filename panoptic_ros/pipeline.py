@@ -206,8 +206,8 @@ class PanopticPipeline:
 
     @property
     def can_batch(self) -> bool:
-        """Whether `infer_together` can be called."""
-        return getattr(self.networks, "batches", False)
+        """Whether `infer_together` can be called, and gains anything: a CPU only loses memory."""
+        return self.device.type != "cpu" and getattr(self.networks, "batches", False)
 
     @torch.inference_mode()
     def infer_together(
