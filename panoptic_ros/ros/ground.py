@@ -9,10 +9,8 @@ from dataclasses import dataclass, field, replace
 
 from rclpy.node import Node
 
-from panoptic_ros.geometry.poses import Pose2D
 from panoptic_ros.grid.fused_grid import FusedGrid
 from panoptic_ros.grid.mapper import GroundFrame
-from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.ground_stage import GroundStage, GroundView
 from panoptic_ros.image_region import ImageRegion
 from panoptic_ros.labels import LabelSet
