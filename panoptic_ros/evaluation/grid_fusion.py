@@ -9,7 +9,7 @@ import numpy as np
 
 from panoptic_ros.geometry.ground_plane import GroundView
 from panoptic_ros.geometry.poses import Pose2D
-from panoptic_ros.grid.layers import GridLayers
+from panoptic_ros.grid.layers import DynamicLayers, GridLayers
 from panoptic_ros.grid.mapper import GroundFrame
 from panoptic_ros.grid.rolling_memory import RollingMemory
 from panoptic_ros.grid.window import GridWindow
@@ -28,10 +28,16 @@ class ShownFrame:
 
     def on(self, stage: GroundStage) -> GroundFrame:
         """Show the frame to a stage; raise ValueError where it cannot be placed."""
-        result = stage(self.prediction, time_ns=self.time_ns, view=self.view)
+        return self.moving_on(stage, dynamic=False)[0]
+
+    def moving_on(
+        self, stage: GroundStage, *, dynamic: bool = True
+    ) -> tuple[GroundFrame, DynamicLayers | None]:
+        """Show the frame, as `on`, and return what moves, too."""
+        result = stage(self.prediction, time_ns=self.time_ns, view=self.view, dynamic=dynamic)
         if result.frame is None:
             raise ValueError(f"a frame cannot be placed on the ground: {result.problem}")
-        return result.frame
+        return result.frame, result.dynamic
 
 
 def seen_cells(

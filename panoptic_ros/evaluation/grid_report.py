@@ -25,14 +25,26 @@ _COLUMNS = {
     "single_iou": ("best single IoU %", 100, 1),
     "fused_iou": ("fused IoU %", 100, 1),
 }
+_MOTION_COLUMNS = {
+    "moving_precision": ("moving precision %", 100, 1),
+    "moving_recall": ("recall %", 100, 1),
+    "moving_f1": ("F1 %", 100, 1),
+    "velocity_error_m_s": ("velocity m/s", 1, 2),
+    "predicted_f1": ("in 1 s, F1 %", 100, 1),
+    "still_f1": ("held still %", 100, 1),
+    "frame_ms": ("ms/frame", 1, 1),
+}
 _HEADER = ["grid", *(title for title, _, _ in _COLUMNS.values())]
+_MOTION_HEADER = ["what moves", *(title for title, _, _ in _MOTION_COLUMNS.values())]
 _SCALE = 2
 _GAP, _TITLE_HEIGHT = 6, 22
 
 
 def ground_table(results: Mapping[str, Any]) -> str:
     """Return `compare_ground`'s results as text: a row per condition and kind of labels."""
-    return f"{table(_HEADER, _rows(results))}\n{_summary(results)}"
+    tables = table(_HEADER, _rows(results, _COLUMNS))
+    moving = table(_MOTION_HEADER, _rows(results, _MOTION_COLUMNS))
+    return f"{tables}\n\n{moving}\n{_summary(results)}"
 
 
 def ground_section(
@@ -51,7 +63,10 @@ def ground_section(
     ]
     return {
         "title": "Semantic grid",
-        "tables": [{"caption": _summary(results), "header": _HEADER, "rows": _rows(results)}],
+        "tables": [
+            {"caption": _summary(results), "header": header, "rows": _rows(results, columns)}
+            for header, columns in ((_HEADER, _COLUMNS), (_MOTION_HEADER, _MOTION_COLUMNS))
+        ],
         "pictures": pictures,
     }
 
@@ -113,9 +128,11 @@ def _titled(picture: np.ndarray, title: str) -> np.ndarray:
     return np.vstack([header, picture])
 
 
-def _rows(results: Mapping[str, Any]) -> list[list[str]]:
+def _rows(
+    results: Mapping[str, Any], columns: Mapping[str, tuple[str, int, int]]
+) -> list[list[str]]:
     return [
-        [f"{title}, {name}", *_cells(scores[kind])]
+        [f"{title}, {name}", *_cells(scores[kind], columns)]
         for kind, title in TITLES.items()
         for name, scores in results["robustness"].items()
     ]
@@ -125,6 +142,8 @@ def _summary(results: Mapping[str, Any]) -> str:
     return f"{len(results['drives'])} drives, {results['frames']} frames"
 
 
-def _cells(scores: Mapping[str, float | None]) -> list[str]:
-    values = ((scores[key], factor, digits) for key, (_, factor, digits) in _COLUMNS.items())
+def _cells(
+    scores: Mapping[str, float | None], columns: Mapping[str, tuple[str, int, int]]
+) -> list[str]:
+    values = ((scores[key], factor, digits) for key, (_, factor, digits) in columns.items())
     return ["-" if v is None else f"{factor * v:.{digits}f}" for v, factor, digits in values]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,12 +28,14 @@ from panoptic_ros.evaluation.town_drive import (
     files_drive,
     network_predictions,
 )
+from panoptic_ros.evaluation.track_run import true_predictions
 from panoptic_ros.grid.mapper import GroundFrame
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.ground_stage import GroundOptions, GroundStage
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.prediction import PanopticPrediction
 from panoptic_ros.scores.grid_accuracy import FREE_RANGE, GroundScore, GroundTruth
+from panoptic_ros.scores.grid_motion import MotionScore, MovingCells, second_later
 
 # Without odometry there is no memory, and nothing to compare with single frames.
 GROUND_CONDITIONS = tuple(c for c in CONDITIONS if c.odometry)
@@ -87,7 +90,8 @@ class GroundComparison:
 
     results: {"true_labels": scores, "predicted": scores, "single_iou", "fused_iou": of the
     predicted labels, "robustness": {condition: the same two}, "drives", "frames"}; scores: see
-    `GroundScore.results`, and single_iou and fused_iou, means over the drives.
+    `GroundScore.results` and `MotionScore.results`, single_iou and fused_iou, means over the
+    drives, and frame_ms, the median CPU time of a frame on the ground, from labels to what moves.
     """
 
     results: dict[str, Any]
@@ -102,7 +106,7 @@ def compare_ground(
 ) -> GroundComparison:
     """Score drives on true labels and on a network's, as recorded and under worse conditions."""
     predictions = {
-        TRUE_LABELS: [[PanopticPrediction(f.truth) for f in d.drive.frames] for d in drives],
+        TRUE_LABELS: [_true_predictions(d.drive, labels) for d in drives],
         PREDICTED: [network_predictions(d.drive, network) for d in drives],
     }
     rows: dict[str, dict[str, Any]] = {}
@@ -126,6 +130,17 @@ def compare_ground(
     return GroundComparison(results, ends)
 
 
+def _true_predictions(drive: TownDrive, labels: LabelSet) -> list[PanopticPrediction]:
+    """Return a drive's true labels; riders, who touch no ground, are in them but not followed."""
+    return [
+        PanopticPrediction(
+            prediction.labels,
+            [s for s in prediction.segments if labels[s.class_id].name != "rider"],
+        )
+        for prediction in true_predictions(drive, labels)
+    ]
+
+
 @dataclass(frozen=True)
 class _Scored:
     results: dict[str, Any]
@@ -139,20 +154,42 @@ def _score(
     window: GridWindow,
     condition: Condition,
 ) -> _Scored:
-    score, singles, fused, ends = GroundScore(), [], [], []
+    score, motion, singles, fused, ends = GroundScore(), MotionScore(), [], [], []
+    seconds: list[float] = []
     for drive, of_drive in zip(drives, predictions, strict=True):
         frames = drive.shown(of_drive, condition)
         stage = GroundStage(labels, GroundOptions(window=window))
         foot = drive.drive.base_from_optical[:2, 3]
+        moving = []
         for truth, frame, shown in frames:
-            placed = shown.on(stage)
+            begin = time.process_time()
+            placed, dynamic = shown.moving_on(stage)
+            seconds.append(time.process_time() - begin)
             score.add(placed.observation, truth, shown.prediction.labels, frame.truth, foot)
+            assert dynamic is not None, "the default options follow what moves"
+            moving.append(MovingCells.of(dynamic, truth, window.centers()))
+        _score_motion(motion, frames, moving)
         truth, frame, _ = frames[-1]
         ends.append(DriveEnd(frame.image(), placed, truth))
         fused.append(free_iou(placed.layers, drive.cells, truth.occupied))
         singles.append(best_single([s for *_, s in frames], stage, drive.cells, truth.occupied))
     means = {"single_iou": _mean(singles), "fused_iou": _mean(fused)}
-    return _Scored(score.results() | means, ends)
+    times = {"frame_ms": 1e3 * float(np.median(seconds))}
+    return _Scored(score.results() | means | motion.results() | times, ends)
+
+
+def _score_motion(
+    score: MotionScore,
+    frames: Sequence[tuple[GroundTruth, DriveFrame, ShownFrame]],
+    moving: Sequence[MovingCells],
+) -> None:
+    """Score what moves in a drive's frames, and where it is a second later."""
+    for cells, (truth, _, _) in zip(moving, frames, strict=True):
+        score.add(cells, truth)
+    for now, then in second_later([frame.time_ns for _, frame, _ in frames]).items():
+        (truth, frame, _), (later, later_frame, _) = frames[now], frames[then]
+        motion = frame.pose.inverse().compose(later_frame.pose)
+        score.add_prediction(moving[now], truth, later, motion)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -11,6 +11,7 @@ from panoptic_ros.datasets.cityscapes import Sample
 from panoptic_ros.datasets.town import GROUND_HEIGHTS, Town
 from panoptic_ros.geometry.camera_model import CameraModel
 from panoptic_ros.grid.window import GridWindow
+from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.scores.grid_accuracy import Box, GroundTruth
 
 # A surface counts as seen if depth agrees to this many metres (one cell), and to half of what
@@ -50,7 +51,13 @@ def ground_truth(
 
 
 def _box(entry: Mapping[str, Any]) -> Box:
-    return Box(tuple(entry["center"][:2]), tuple(entry["size"][:2]), entry["yaw"])
+    return Box(
+        tuple(entry["center"][:2]),
+        tuple(entry["size"][:2]),
+        entry["yaw"],
+        tuple(entry["velocity"]),
+        CITYSCAPES[entry["class_id"]].name != "person",
+    )
 
 
 def _plan_cells(

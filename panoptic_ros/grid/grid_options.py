@@ -151,7 +151,7 @@ class DynamicGridOptions:
         1.0, 0.01, 50.0, "Standard deviation of what velocities change by, m/s^2."
     )
     birth_probability: float = number(
-        0.02, 1e-4, 0.5, "Probability that something appears in a cell, per frame."
+        0.04, 1e-4, 0.5, "Probability that something appears in a cell, per frame."
     )
     track_weight: float = number(
         0.25,

@@ -22,27 +22,34 @@ _MATCHING_IOU = 0.5
 class Box:
     """Describe an object's outline on the ground in base_link.
 
-    center: x, y, metres; size: length, width, metres; yaw: radians.
+    center: x, y, metres; size: length, width, metres; yaw: radians; velocity: over the ground,
+    m/s; is_vehicle: whether it is a thing but no person.
     """
 
     center: tuple[float, float]
     size: tuple[float, float]
     yaw: float
+    velocity: tuple[float, float] = (0.0, 0.0)
+    is_vehicle: bool = False
 
     def distance(self, point: Sequence[float]) -> float:
         """Return how far a point is from the outline, inside or outside, metres."""
-        beyond = self._beyond(point)
+        beyond = self._beyond(np.asarray(point))
         return self.gap(point) if beyond.max() > 0 else float(-beyond.max())
 
     def gap(self, point: Sequence[float]) -> float:
         """Return how far a point is from the outline's inside, metres; 0 within."""
-        return float(np.hypot(*np.maximum(self._beyond(point), 0)))
+        return float(self.gaps(np.asarray(point)))
 
-    def _beyond(self, point: Sequence[float]) -> np.ndarray:
-        """Return how far a point lies beyond the ends and the sides, [2], negative within."""
+    def gaps(self, points: np.ndarray) -> np.ndarray:
+        """Return how far points [..., 2] are from the outline's inside, metres, [...]."""
+        return np.hypot(*np.moveaxis(np.maximum(self._beyond(points), 0), -1, 0))
+
+    def _beyond(self, points: np.ndarray) -> np.ndarray:
+        """Return how far points lie beyond the ends and the sides, [..., 2], negative within."""
         c, s = np.cos(self.yaw), np.sin(self.yaw)
-        x, y = np.subtract(point, self.center)
-        return np.abs([c * x + s * y, c * y - s * x]) - np.array(self.size) / 2
+        x, y = np.moveaxis(points - np.array(self.center), -1, 0)
+        return np.abs(np.stack([c * x + s * y, c * y - s * x], -1)) - np.array(self.size) / 2
 
 
 @dataclass(frozen=True)

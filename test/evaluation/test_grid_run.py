@@ -64,7 +64,19 @@ def test_every_condition_has_a_row(comparison):
 
 def test_the_table_names_the_scores_and_the_pictures_are_written(comparison, tmp_path):
     text = ground_table(comparison.results)
-    for word in ("free IoU %", "contact m", "behind free %", "predicted, as recorded", "6 frames"):
+    assert comparison.results["predicted"]["frame_ms"] > 0
+    assert comparison.results["predicted"]["moving_f1"] is None
+    for word in (
+        "moving precision %",
+        "velocity m/s",
+        "held still %",
+        "ms/frame",
+        "free IoU %",
+        "contact m",
+        "behind free %",
+        "predicted, as recorded",
+        "6 frames",
+    ):
         assert word in text
     section = ground_section(comparison.results, comparison.ends, CITYSCAPES, WINDOW)
     (picture,) = section["pictures"]

@@ -39,6 +39,11 @@ def test_what_is_behind_the_car_is_hidden_and_what_is_before_it_is_seen(truth):
     assert truth.visible[cell(FACE + 5, 4.1)]
 
 
+def test_boxes_have_velocities(truth):
+    [box] = truth.boxes.values()
+    assert (box.velocity, box.is_vehicle) == ((0.0, 0.0), True)
+
+
 def test_out_of_the_picture_nothing_is_seen_or_hidden(truth):
     # Under the picture's lower edge, and beside it.
     for x, y in ((2.1, 0.1), (5.1, 15.1)):
