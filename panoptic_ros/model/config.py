@@ -17,7 +17,7 @@ from panoptic_ros.messages.images import MAX_PIXELS
 
 RANDOM = "random"
 # What can run the networks (model/engines/).
-ENGINES = ("eager", "onnx", "openvino", "compile", "auto")
+ENGINES = ("eager", "onnx", "openvino", "tensorrt", "compile", "auto")
 # Files of networks as a graph: ONNX's, OpenVINO's.
 GRAPHS = (".onnx", ".xml")
 # Files of other projects' checkpoints.

@@ -288,9 +288,10 @@ class Parameters:
     )
     engine: str = choice(
         "",
-        "What runs the networks: torch (eager), onnxruntime (onnx), openvino, torch.compile "
-        "(compile), or the fastest of those that are installed (auto); '' is the model's own "
-        "choice. Prepared when the node is configured, and kept in ~/.cache/panoptic_ros.",
+        "What runs the networks: torch (eager), onnxruntime (onnx), openvino, tensorrt, "
+        "torch.compile (compile), or the fastest of those that are installed (auto); '' is the "
+        "model's own choice. Prepared when the node is configured, and kept in "
+        "~/.cache/panoptic_ros.",
         ("", *ENGINES),
         Change.UNCONFIGURED,
     )

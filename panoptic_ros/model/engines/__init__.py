@@ -13,7 +13,12 @@ from types import ModuleType
 import numpy as np
 import torch
 
-from panoptic_ros.model.engines import compile_engine, onnx_engine, openvino_engine
+from panoptic_ros.model.engines import (
+    compile_engine,
+    onnx_engine,
+    openvino_engine,
+    tensorrt_engine,
+)
 from panoptic_ros.model.engines.artefacts import typical_size
 from panoptic_ros.model.predictors import PanopticPredictor
 
@@ -22,6 +27,7 @@ EAGER, AUTO = "eager", "auto"
 ENGINES: dict[str, ModuleType] = {
     "onnx": onnx_engine,
     "openvino": openvino_engine,
+    "tensorrt": tensorrt_engine,
     "compile": compile_engine,
 }
 _REPEATS = 3
@@ -47,9 +53,11 @@ def runtime_of(engine: str, device: torch.device) -> str:
     Raise ValueError for an engine that cannot.
     """
     if engine == "compile":
-        raise ValueError("an ONNX file cannot be compiled; write onnx, openvino or auto")
-    has_openvino = engine == AUTO and openvino_engine.is_there(device)
-    return "openvino" if engine == "openvino" or has_openvino else "onnx"
+        raise ValueError("an ONNX file cannot be compiled; write onnx, openvino, tensorrt or auto")
+    if engine != AUTO:
+        return "onnx" if engine == EAGER else engine
+    there = [name for name in ("tensorrt", "openvino") if ENGINES[name].is_there(device)]
+    return there[0] if there else "onnx"
 
 
 def _fastest(networks: PanopticPredictor, key: str) -> PanopticPredictor:

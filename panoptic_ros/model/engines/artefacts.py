@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from panoptic_ros.checkpoints import digest_of
 from panoptic_ros.model.onnx import OnnxPanopticPredictor, load_description
+from panoptic_ros.model.onnx.runtimes import version_of
 from panoptic_ros.model.onnx.writer import check, describe, static, write_graph
 from panoptic_ros.model.predictors import PanopticPredictor, SeparatePredictors, sides_of
 from panoptic_ros.model.shared_predictor import SharedPredictor
@@ -23,8 +26,10 @@ _log = logging.getLogger(__name__)
 Size = tuple[int, int]
 # Frames of more sizes than a camera has are run by torch: each size takes seconds and memory.
 MOST_SIZES = 4
-# Raised with every change of networks/static.py that changes a graph.
-FORM = 1
+# Raised with every change of networks/static.py that changes a graph, and of what is kept with it.
+FORM = 2
+# What a graph's description says it is exported from, here: its own SHA-256.
+DIGEST = "graph"
 
 
 def cache_dir() -> Path:
@@ -66,19 +71,23 @@ class CachedGraphs:
     """Run networks as graphs that are exported once for each size of image, and kept on disk.
 
     runtime: of `model.onnx.runtimes`; key: tells the weights. Sizes that the disk knows are ready
-    when this is made, else the typical one. Raise ValueError where exporting fails, OSError where
-    the folder cannot be written.
+    when this is made, else the typical one. A frame of a further size is torch's until a thread has
+    prepared its graph. Raise ValueError where exporting fails, OSError where the folder cannot be
+    written.
     """
 
     def __init__(self, networks: PanopticPredictor, key: str, runtime: str) -> None:
         self.labels = networks.labels
         self._networks, self._runtime = networks, runtime
-        versions = f"{key} {torch.__version__} {FORM}"
-        self._stem = hashlib.sha256(versions.encode()).hexdigest()[:24]
+        versions = (key, torch.__version__, FORM, networks.device, runtime, version_of(runtime))
+        self._stem = hashlib.sha256(" ".join(map(str, versions)).encode()).hexdigest()[:24]
         self._graphs: dict[Size, OnnxPanopticPredictor] = {}
+        # Sizes that have a graph, will have one, or cannot.
+        self._seen: set[Size] = set()
         typical = typical_size(networks)
         for size in self._known() or ([typical] if typical else []):
-            self._prepare(size)
+            self._seen.add(size)
+            self._graphs[size] = self._prepared(size)
 
     @property
     def device(self) -> torch.device:
@@ -95,9 +104,12 @@ class CachedGraphs:
         """Return both predictions of an image; lap: as for `OnnxPanopticPredictor`."""
         frame = self.upload(image)
         size = input_size(self._networks, sides_of(frame))
-        if size not in self._graphs and len(self._graphs) >= MOST_SIZES:
-            return self._networks(frame, lap)
-        return (self._graphs.get(size) or self._prepare(size))(frame, lap)
+        if size not in self._seen and len(self._seen) < MOST_SIZES:
+            self._seen.add(size)
+            threading.Thread(
+                target=self._prepare, args=(size,), name=f"prepare {size}", daemon=True
+            ).start()
+        return self._graphs.get(size, self._networks)(frame, lap)
 
     def _known(self) -> list[Size]:
         """Return the sizes that lie on disk for these weights, the latest first."""
@@ -106,23 +118,39 @@ class CachedGraphs:
         names = [file.stem.split("-")[1].split("x") for file in files[:MOST_SIZES]]
         return [(int(height), int(width)) for width, height in names]
 
-    def _prepare(self, size: Size) -> OnnxPanopticPredictor:
+    def _prepare(self, size: Size) -> None:
+        """Prepare a graph while frames go on; torch keeps those of a size where it fails."""
+        try:
+            self._graphs[size] = self._prepared(size)
+        except Exception as error:  # Whatever it is, there is no caller to tell.
+            _log.warning("torch runs images of %dx%d: %s", size[1], size[0], error)
+
+    def _prepared(self, size: Size) -> OnnxPanopticPredictor:
         file = cache_dir() / f"{self._stem}-{size[1]}x{size[0]}.yaml"
-        if not file.is_file():
-            _log.info("preparing the networks for images of %dx%d", size[1], size[0])
-            self._export(file, size)
+        if file.is_file():
+            try:
+                return self._opened(file)
+            except (OSError, ValueError) as error:
+                _log.warning("%s is made anew: %s", file.with_suffix(".onnx"), error)
+                file.unlink()
+        _log.info("preparing the networks for images of %dx%d", size[1], size[0])
+        self._export(file, size)
+        return self._opened(file)
+
+    def _opened(self, file: Path) -> OnnxPanopticPredictor:
+        """Return a graph from the disk; raise ValueError or OSError for a damaged one."""
+        description = load_description(file, "panoptic")
+        if digest_of(description.file) != description.exported_from.get(DIGEST):
+            raise ValueError("its content is not what was written")
         networks = self._networks
         riders = isinstance(networks, SeparatePredictors) and networks.instances.finds_riders
-        description = load_description(file, "panoptic")
-        graph = OnnxPanopticPredictor(
+        return OnnxPanopticPredictor(
             description,
             self.labels,
             self.device,
             finds_riders=riders,
             runtime=self._runtime,
         )
-        self._graphs[size] = graph
-        return graph
 
     def _export(self, file: Path, size: Size) -> None:
         """Write a graph and then its description, which tells that it is whole."""
@@ -131,7 +159,9 @@ class CachedGraphs:
         with tempfile.TemporaryDirectory(dir=file.parent) as folder:
             partial = Path(folder) / file.with_suffix(".onnx").name
             write_graph(module, size, partial)
-            check(module, size, partial, self._runtime)
+            # On the host: TensorRT computes in half precision, which is no fault of the graph.
+            check(module, size, partial, "openvino" if self._runtime == "openvino" else "onnx")
             graph = partial.replace(file.with_suffix(".onnx"))
+        origin = {DIGEST: digest_of(graph)}
         # A frame is brought to the graph's size as to the network's.
-        describe(file, graph, self.labels, things, {}, fit="stretch")
+        describe(file, graph, self.labels, things, origin, fit="stretch")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +15,7 @@ import torch
 from panoptic_ros.cores import usable_cores
 
 _log = logging.getLogger(__name__)
-GPU_PROVIDERS = ("TensorrtExecutionProvider", "CUDAExecutionProvider")
+TENSORRT, CUDA = "TensorrtExecutionProvider", "CUDAExecutionProvider"
 CPU_PROVIDER = "CPUExecutionProvider"
 # Names of the element types that pixels can have, onnxruntime's and OpenVINO's.
 _NUMBERS = {
@@ -56,21 +56,12 @@ class OnnxRuntimeGraph:
 
     def __init__(self, file: Path, device: torch.device) -> None:
         runtime = imported("onnxruntime", " (onnxruntime-gpu for CUDA)")
-        available = runtime.get_available_providers()
-        chosen = [p for p in GPU_PROVIDERS if p in available] if device.type == "cuda" else []
-        if device.type == "cuda" and not chosen:
-            _log.warning(
-                "%s runs on the CPU: this onnxruntime has no CUDA provider; install "
-                "onnxruntime-gpu in its place",
-                file,
-            )
+        providers = self._providers(file, device)
         options = runtime.SessionOptions()
         # Graph optimisations do not belong in a vehicle's log.
         # We raise what fails.
         options.log_severity_level = 4
         options.intra_op_num_threads = usable_cores()
-        index = {"device_id": device.index or 0}
-        providers = [*((p, index) for p in chosen), CPU_PROVIDER]
         try:
             self._session = runtime.InferenceSession(str(file), options, providers=providers)
         except Exception as error:  # onnxruntime raises classes of its own, one per status.
@@ -80,6 +71,19 @@ class OnnxRuntimeGraph:
             for node in self._session.get_inputs()
         ]
         self.outputs = [output.name for output in self._session.get_outputs()]
+
+    def _providers(self, file: Path, device: torch.device) -> list[Any]:
+        """Return what runs the graph's operators, the first that can, as onnxruntime takes them."""
+        if device.type != "cuda":
+            return [CPU_PROVIDER]
+        if CUDA not in _available():
+            _log.warning(
+                "%s runs on the CPU: this onnxruntime has no CUDA provider; install "
+                "onnxruntime-gpu in its place",
+                file,
+            )
+            return [CPU_PROVIDER]
+        return [(CUDA, {"device_id": device.index or 0}), CPU_PROVIDER]
 
     def run(self, names: Sequence[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
         """Return the outputs of some names."""
@@ -122,7 +126,55 @@ class OpenVinoGraph:
         return [self._request.get_tensor(name).data.copy() for name in names]
 
 
-RUNTIMES = {"onnx": OnnxRuntimeGraph, "openvino": OpenVinoGraph}
+class TensorRtGraph(OnnxRuntimeGraph):
+    """Run an ONNX file by TensorRT, through onnxruntime.
+
+    TensorRT's own engines are kept in a folder beside the file. Raises as `require_tensorrt` does.
+    """
+
+    def _providers(self, file: Path, device: torch.device) -> list[Any]:
+        require_tensorrt(device)
+        settings = {
+            "device_id": device.index or 0,
+            "trt_fp16_enable": True,
+            "trt_engine_cache_enable": True,
+            "trt_engine_cache_path": str(file.with_suffix("")),
+            "trt_timing_cache_enable": True,
+        }
+        return [(TENSORRT, settings), *super()._providers(file, device)]
+
+
+def has_tensorrt(device: torch.device) -> bool:
+    """Say whether onnxruntime is here and runs TensorRT on a device."""
+    try:
+        return device.type == "cuda" and TENSORRT in _available()
+    except ValueError:
+        return False
+
+
+def require_tensorrt(device: torch.device) -> None:
+    """Raise ValueError where the device is no CUDA device, or onnxruntime has no TensorRT."""
+    if not has_tensorrt(device):
+        raise ValueError(
+            f"TensorRT is missing: it needs a CUDA device and an onnxruntime-gpu with {TENSORRT}; "
+            f"this one has {', '.join(_available())}, the device is {device}"
+        )
+
+
+def _available() -> list[str]:
+    return list(imported("onnxruntime", " (onnxruntime-gpu for CUDA)").get_available_providers())
+
+
+RUNTIMES: dict[str, Callable[[Path, torch.device], Graph]] = {
+    "onnx": OnnxRuntimeGraph,
+    "openvino": OpenVinoGraph,
+    "tensorrt": TensorRtGraph,
+}
+
+
+def version_of(runtime: str) -> str:
+    """Return the version of a runtime's package; raise ValueError where it is missing."""
+    return str(imported("openvino" if runtime == "openvino" else "onnxruntime").__version__)
 
 
 def open_graph(file: Path, device: torch.device, runtime: str = "onnx") -> Graph:

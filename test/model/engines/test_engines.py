@@ -1,5 +1,9 @@
 import logging
+import shutil
 import sys
+import threading
+import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +14,7 @@ from model_file import SMALL, write
 from panoptic_ros.model import engines
 from panoptic_ros.model.config import ENGINES, load_model_config
 from panoptic_ros.model.engines import artefacts, runtime_of
+from panoptic_ros.model.onnx import runtimes
 from panoptic_ros.pipeline import PanopticPipeline
 
 IMAGE = np.random.default_rng(1).integers(0, 256, (64, 128, 3), np.uint8)
@@ -82,12 +87,113 @@ def test_other_weights_have_a_graph_of_their_own(cached, tmp_path, monkeypatch):
     assert {f.suffix for f in artefacts.cache_dir().iterdir()} == {".onnx", ".yaml"}
 
 
-def test_a_frame_of_another_size_is_prepared_or_given_to_torch(cached, eager, monkeypatch, caplog):
+def test_a_frame_of_another_size_is_torchs_until_its_graph_is_ready(cached, tmp_path, monkeypatch):
+    """The thread waits until the frame is done: no frame waits for the thread."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    shutil.copytree(Path(cached).parent / "cache", tmp_path, dirs_exist_ok=True)
+    networks = loaded(cached, "onnx").networks
+    go, done = threading.Event(), threading.Event()
+    prepared = networks._prepared
+
+    def prepare_later(size):
+        go.wait(120)
+        try:
+            return prepared(size)
+        finally:
+            done.set()
+
+    monkeypatch.setattr(networks, "_prepared", prepare_later)
+    square = IMAGE[:, :64]
+    by_torch = networks(square)[1].scores
+    assert not done.is_set()
+    go.set()
+    deadline = time.monotonic() + 120
+    while (64, 64) not in networks._graphs and time.monotonic() < deadline:
+        time.sleep(0.01)
+    np.testing.assert_allclose(networks._graphs[64, 64](square)[1].scores, by_torch, atol=1e-4)
+
+
+def test_sizes_beyond_the_most_and_those_that_fail_are_torchs(cached, monkeypatch, caplog):
+    networks = loaded(cached, "onnx").networks
+    failed = threading.Event()
+
+    def fail(size):
+        failed.set()
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(networks, "_prepared", fail)
+    assert networks(IMAGE[:, :64])[0].image_size == (64, 64)
+    assert failed.wait(120)
     monkeypatch.setattr(artefacts, "MOST_SIZES", 1)
-    with caplog.at_level(logging.INFO):
-        square = loaded(cached, "onnx").run(IMAGE[:, :64])
-    assert square.panoptic.labels.shape == (64, 64)
-    assert "preparing" not in caplog.text
+    monkeypatch.setattr(networks, "_prepare", lambda size: pytest.fail("one too many"))
+    for width in (64, 96):
+        assert networks(IMAGE[:, :width])[0].image_size == (64, width)
+
+
+@pytest.mark.parametrize("damage", ["a bit", "no graph", "description"])
+def test_what_is_damaged_on_disk_is_made_anew(cached, tmp_path, monkeypatch, caplog, damage):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    shutil.copytree(Path(cached).parent / "cache", tmp_path, dirs_exist_ok=True)
+    stem = loaded(cached, "onnx").networks._stem
+    (graph,) = artefacts.cache_dir().glob(f"{stem}-128x64.onnx")
+    whole = graph.read_bytes()
+    if damage == "a bit":
+        graph.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
+    elif damage == "no graph":
+        graph.unlink()
+    else:
+        graph.with_suffix(".yaml").write_text("file: [")
+    written = []
+
+    def write_graph(module, size, file):
+        written.append(size)
+        file.write_bytes(whole)
+
+    monkeypatch.setattr(artefacts, "write_graph", write_graph)
+    assert len(loaded(cached, "onnx").run(IMAGE).instances) > 0
+    assert written == [(64, 128)]
+    assert caplog.text.count("is made anew") == 1
+
+
+def test_another_version_of_the_runtime_has_a_graph_of_its_own(cached, monkeypatch):
+    monkeypatch.setattr(artefacts, "version_of", lambda runtime: "another")
+    monkeypatch.setattr(artefacts, "write_graph", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        loaded(cached, "onnx")
+
+
+def test_tensorrt_is_refused_where_it_is_not(cached):
+    words = r"engine tensorrt: TensorRT is missing: it needs a CUDA device .* the device is cpu"
+    with pytest.raises(ValueError, match=words):
+        loaded(cached, "tensorrt")
+
+
+def test_tensorrt_is_there_with_its_provider_and_a_device(monkeypatch):
+    cuda = torch.device("cuda:1")
+    assert not engines.ENGINES["tensorrt"].is_there(cuda)
+    monkeypatch.setattr(runtimes, "_available", lambda: [runtimes.TENSORRT, runtimes.CUDA])
+    assert engines.ENGINES["tensorrt"].is_there(cuda)
+    assert not engines.ENGINES["tensorrt"].is_there(torch.device("cpu"))
+    assert runtime_of("auto", cuda) == "tensorrt"
+    graph = object.__new__(runtimes.TensorRtGraph)
+    first, second, last = graph._providers(Path("cache/model.onnx"), cuda)
+    assert first[1]["trt_engine_cache_path"] == "cache/model"
+    assert [first[0], second, last] == [
+        runtimes.TENSORRT,
+        (runtimes.CUDA, {"device_id": 1}),
+        runtimes.CPU_PROVIDER,
+    ]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("engine", ["onnx", "tensorrt"])
+def test_an_engine_of_a_gpu_gives_what_torch_gives(small, engine):
+    device = torch.device("cuda")
+    if not engines.ENGINES[engine].is_there(device) or runtimes.CUDA not in runtimes._available():
+        pytest.skip(f"{engine} is not installed for CUDA")
+    found = PanopticPipeline.load(str(small), device="cuda", engine=engine).run(IMAGE)
+    eager = PanopticPipeline.load(str(small), device="cuda", engine="eager").run(IMAGE)
+    assert (found.panoptic.labels == eager.panoptic.labels).mean() >= 0.95
 
 
 def test_auto_takes_the_fastest_that_works(small, monkeypatch, caplog):

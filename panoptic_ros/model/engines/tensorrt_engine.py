@@ -1,0 +1,22 @@
+"""Networks run by TensorRT, through onnxruntime, in half precision where that is faster."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import torch
+
+from panoptic_ros.model.engines.artefacts import CachedGraphs
+from panoptic_ros.model.onnx.runtimes import has_tensorrt, require_tensorrt
+from panoptic_ros.model.predictors import PanopticPredictor
+
+
+def is_there(device: torch.device) -> bool:
+    """Say whether this engine is installed, and for the device."""
+    return has_tensorrt(device) and find_spec("onnx") is not None
+
+
+def prepare(networks: PanopticPredictor, key: str) -> PanopticPredictor:
+    """Return networks run by TensorRT; raise as `CachedGraphs` and `require_tensorrt` do."""
+    require_tensorrt(networks.device)
+    return CachedGraphs(networks, key, "tensorrt")
