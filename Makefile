@@ -12,8 +12,9 @@ PYTHON ?= python3
 RUN := source ./env.sh &&
 # Types are checked against the pinned packages; an installed ROS 2 brings others.
 TYPES := $(if $(ROS_DISTRO),,&& mypy)
-# Many tests wait for nodes, others compute. After ten failures the rest would only wait longer.
-TESTS := --numprocesses 2 --dist loadfile --maxfail 10
+# Three on two cores: many tests wait for nodes while others compute. test/conftest.py has the order.
+# After ten failures the rest would only wait longer.
+TESTS := --numprocesses 3 --dist loadfile --no-loadscope-reorder --maxfail 10
 MODEL := $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(DEVICE),--device "$(DEVICE)")
 
 .PHONY: help setup demo test bench clean

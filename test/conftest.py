@@ -1,5 +1,6 @@
 import os
 import signal
+from pathlib import Path
 
 # Tests, and the processes that they start, share few cores: threads that spin while they wait
 # slow everybody down. torch's OpenMP reads this once, when it is loaded.
@@ -26,7 +27,29 @@ def pytest_pycollect_makemodule(module_path, parent):
     return None
 
 
+# The files that take longest, from the longest on: what comes last is to be short, since the other
+# workers wait for it.
+LONG = (
+    "ros/test_node_faults.py",
+    "replay/test_offline.py",
+    "demo/test_demo.py",
+    "ros/test_node_overload.py",
+    "checkpoints/test_convert.py",
+    "ros/test_node_fuzz.py",
+    "model/test_export.py",
+    "ros/test_node_lifecycle.py",
+    "ros/test_node_options.py",
+    "cli/test_evaluate_dataset.py",
+    "ros/test_node_ground.py",
+    "training/test_runs.py",
+    "training/test_loop.py",
+    "checkpoints/test_foreign.py",
+)
+
+
 def pytest_collection_modifyitems(items):
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path, len(LONG)))
     if torch.cuda.is_available():
         return
     for item in items:

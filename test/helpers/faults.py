@@ -16,7 +16,7 @@ import torch
 from node_process import NodeProcess
 from waiting import TIMEOUT, wait_for
 
-from panoptic_ros.ros import lifecycle, node
+from panoptic_ros.ros import diagnostics, lifecycle, node
 
 # Both processes import the functions below by name.
 FOLDERS = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
@@ -56,6 +56,8 @@ def run_node():
             threading.Thread(target=_serve, args=(weakref.ref(self),), daemon=True).start()
 
     lifecycle.PanopticNode = BreakableNode
+    # Tests wait for one report after the other.
+    diagnostics.PERIOD_SECONDS = 0.2
     node.main()
 
 

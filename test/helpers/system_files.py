@@ -2,16 +2,10 @@
 
 import yaml
 from model_file import write as write_model
+from shared_network import ONE_STAGE, architecture
 from street_files import SIZE, write_cityscapes
 
-NETWORK = {
-    "name": "shared_panoptic",
-    "num_classes": 19,
-    "num_things": 8,
-    "fpn_channels": 32,
-    "semantic": {"name": "deformable_subnet", "channels": 32},
-    "instances": {"name": "yolact", "channels": 32, "detections": 5},
-}
+NETWORK = architecture({**ONE_STAGE, "detections": 5}, semantic="deformable_subnet")
 
 
 def write(folder, frames):

@@ -6,6 +6,7 @@ import torch
 import yaml
 from exported import describe, export
 from model_file import HEAD, SMALL, write
+from shared_network import ONE_STAGE, architecture
 from torch import nn
 
 from panoptic_ros import checkpoints, resources
@@ -195,14 +196,7 @@ def test_an_onnx_network_is_the_semantic_half(tmp_path):
     assert instances.masks.shape[1:] == (28, 28)
 
 
-SHARED = {
-    "name": "shared_panoptic",
-    "num_classes": 19,
-    "num_things": 8,
-    "fpn_channels": 32,
-    "semantic": {"name": "fpn_branch", "channels": 32},
-    "instances": {"name": "yolact", "channels": 32, "detections": 5, "score_threshold": 0.0},
-}
+SHARED = architecture({**ONE_STAGE, "detections": 5, "score_threshold": 0.0})
 
 
 def test_a_shared_network_stands_for_both(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 import yaml
 from model_file import SMALL, write
 from PIL import Image
+from shared_network import architecture
 
 from panoptic_ros.__main__ import main
 from panoptic_ros.model.config import load_model_config
@@ -15,13 +16,6 @@ from panoptic_ros.pipeline import PanopticPipeline
 
 SIZE = (64, 128)
 IMAGE = np.random.default_rng(1).integers(0, 256, (*SIZE, 3), np.uint8)
-SHARED = {
-    "name": "shared_panoptic",
-    "num_classes": 19,
-    "num_things": 8,
-    "fpn_channels": 16,
-    "semantic": {"name": "fpn_branch", "channels": 32},
-}
 REGIONS = {
     "name": "mask_rcnn",
     "box_channels": 32,
@@ -38,7 +32,7 @@ def model(folder, instances):
     options = {"score_threshold": 0.0, "stuff_area_limit": 0}
     if instances is None:
         return write(file, options=options)
-    network = {"weights": "random", "architecture": SHARED | {"instances": instances}}
+    network = {"weights": "random", "architecture": architecture(instances, channels=16)}
     # Of a seed whose best scores differ by more than rounding.
     more = {"network": network, "options": options, "seed": 5}
     return write(file, semantic=None, instances=None, **more)

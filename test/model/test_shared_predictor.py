@@ -1,21 +1,18 @@
 import numpy as np
 import pytest
 import torch
+from shared_network import ONE_STAGE, architecture
 
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.model.shared_predictor import SharedPredictor
+from panoptic_ros.networks import build
 from panoptic_ros.networks.panoptic.shared import SharedPanopticNetwork
 
 
 def network(num_classes=19, num_things=8):
     torch.manual_seed(0)
-    return SharedPanopticNetwork(
-        num_classes,
-        num_things,
-        fpn_channels=32,
-        semantic={"name": "fpn_branch", "channels": 32},
-        instances={"name": "yolact", "channels": 32, "detections": 6, "score_threshold": 0.0},
-    )
+    instances = {**ONE_STAGE, "detections": 6, "score_threshold": 0.0}
+    return build(architecture(instances, classes=num_classes, things=num_things))
 
 
 class Answering(SharedPanopticNetwork):

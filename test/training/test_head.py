@@ -6,6 +6,7 @@ import torch
 import toy
 from model_file import write
 from oracle import Oracle
+from shared_network import architecture
 
 from panoptic_ros.checkpoints import read_side_file, save
 from panoptic_ros.datasets import open_dataset
@@ -191,18 +192,10 @@ def test_what_merges_trains_on_a_shared_network_and_runs_on_it(
 
 
 def save_shared(path):
-    architecture = {
-        "name": "shared_panoptic",
-        "num_classes": 19,
-        "num_things": 8,
-        "fpn_channels": 32,
-        "semantic": {"name": "fpn_branch", "channels": 32},
-        "instances": {"name": "yolact", "channels": 32},
-    }
     save(
-        build(architecture),
+        build(architecture()),
         path,
-        architecture=architecture,
+        architecture=architecture(),
         label_set="cityscapes",
         command="",
         data={},

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import torch
 import toy
+from shared_network import ONE_STAGE, architecture
 
 from panoptic_ros.datasets import open_dataset
 from panoptic_ros.fusion.conv_head import ConvHead
@@ -12,18 +13,6 @@ from panoptic_ros.training.panoptic import PanopticConfig, PanopticTask
 from panoptic_ros.training.settings import AugmentationConfig
 
 REGIONS = {"name": "mask_rcnn", "box_channels": 8, "mask_channels": [8], "proposals": 20}
-ONE_STAGE = {"name": "yolact", "channels": 32}
-
-
-def architecture(instances):
-    return {
-        "name": "shared_panoptic",
-        "num_classes": 19,
-        "num_things": 8,
-        "fpn_channels": 32,
-        "semantic": {"name": "fpn_branch", "channels": 32},
-        "instances": instances,
-    }
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import folded_file
 import pytest
 import torch
 from folded_file import DETECTOR, SEMANTIC
+from shared_network import architecture
 from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
 from panoptic_ros.checkpoints import read_side_file, save
@@ -62,16 +63,9 @@ def test_a_detector_takes_the_semantic_network_s_backbone(semantic):
 def test_a_shared_network_takes_all_of_a_detector(tmp_path):
     source, path = saved(DETECTOR, tmp_path / "instance")
     settings = {k: v for k, v in DETECTOR.items() if k not in ("num_classes", "fpn_channels")}
-    shared = {
-        "name": "shared_panoptic",
-        "num_classes": 19,
-        "num_things": DETECTOR["num_classes"],
-        "backbone": settings.pop("backbone"),
-        "fpn_channels": DETECTOR["fpn_channels"],
-        "semantic": {"name": "fpn_branch", "channels": 32},
-        "instances": settings,
-    }
-    target = build(shared)
+    backbone = settings.pop("backbone")
+    sizes = {"things": DETECTOR["num_classes"], "channels": DETECTOR["fpn_channels"]}
+    target = build({**architecture(settings, **sizes), "backbone": backbone})
     warm_start(target, path)
     for part in ("backbone", "rpn", "roi_heads"):
         owner = target if part == "backbone" else target.instances

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from pyramid import unreached
+from shared_network import architecture
 from torch.nn import functional as F
 
 from panoptic_ros.networks import build
@@ -19,13 +20,7 @@ ONE_STAGE = {"name": "yolact", "channels": 32, "detections": 7, "score_threshold
 
 def network(semantic="fpn_branch", instances=REGIONS):
     torch.manual_seed(0)
-    return SharedPanopticNetwork(
-        5,
-        2,
-        fpn_channels=32,
-        semantic={"name": semantic, "channels": 32},
-        instances=instances,
-    )
+    return build(architecture(instances, classes=5, things=2, semantic=semantic))
 
 
 def target():
@@ -97,15 +92,7 @@ def test_unknown_parts_are_named(changes, words):
 
 
 def test_it_is_built_by_name():
-    architecture = {
-        "name": "shared_panoptic",
-        "num_classes": 5,
-        "num_things": 2,
-        "fpn_channels": 32,
-        "semantic": {"name": "fpn_branch", "channels": 32},
-        "instances": ONE_STAGE,
-    }
-    assert isinstance(build(architecture), SharedPanopticNetwork)
+    assert isinstance(network(), SharedPanopticNetwork)
 
 
 def test_masks_of_prototypes_are_read_in_the_box_s_frame():
