@@ -14,6 +14,7 @@ MODULES = {
     "onnx": ["onnx", "onnxruntime"],
     "openvino": ["openvino"],
     "ray": ["ray"],
+    "rerun": ["rerun"],
     "tracking": ["scipy", "supervision", "trackers"],
 }
 

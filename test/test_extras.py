@@ -21,6 +21,7 @@ NAMES = {
     "opencv-python-headless": "cv2",
     "pillow": "PIL",
     "pyyaml": "yaml",
+    "rerun-sdk": "rerun",
 }
 # Imported by one of the others, not by this package.
 INDIRECT = {"pydeprecate", "requests", "rich"}
@@ -36,6 +37,7 @@ COMMANDS = {
     "export --weights random --out {out}/onnx": "onnx",
     "replay sample/town_drive --out {out}/result": "(bags|train)",
     "replay sample/town_drive --out {out}/result --live": "bags",
+    "replay sample/town_drive --out {out}/result --rerun {out}/drive.rrd": "rerun",
     "town --out {out}/town": "synthetic",
     "train semantic --data {out} --run {out}/run": "train",
     "weights list": None,

@@ -13,7 +13,17 @@ from tools import fingerprints, ros_wheels
 # ROS 2 from wheels: `wheels` are Kilted's, others are called wheels-DISTRO.
 WHEELS = "wheels"
 DISTRIBUTIONS = ("kilted", "jazzy")
-_REQUIREMENTS = ("train", "bags", "synthetic", "tracking", "onnx", "openvino", "ray", "test")
+_REQUIREMENTS = (
+    "train",
+    "bags",
+    "synthetic",
+    "tracking",
+    "onnx",
+    "openvino",
+    "ray",
+    "rerun",
+    "test",
+)
 
 
 class Environment:

@@ -11,9 +11,14 @@ import importlib
 import pkgutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from panoptic_ros.labels import LabelSet
+    from panoptic_ros.rerun_log import RerunLog
 
 
 def modules() -> dict[str, str]:
@@ -56,6 +61,28 @@ def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_rerun_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --rerun to a parser."""
+    parser.add_argument(
+        "--rerun",
+        type=_recording,
+        metavar="OUT.rrd",
+        help="record the frames for Rerun's viewer: camera, labels, tracks, grid, latency, quality "
+        "(the extra `rerun`, docs/recipes.md)",
+    )
+
+
+def recording(
+    path: Path | None, name: str, labels: LabelSet
+) -> AbstractContextManager[RerunLog | None]:
+    """Return a recording in a file, none for None; name: of what is recorded."""
+    if path is None:
+        return nullcontext()
+    from panoptic_ros.rerun_log import RerunLog
+
+    return RerunLog(path, name, labels)
+
+
 def absolute_if_file(name: str) -> str:
     """Return a model file's path as it is known in every folder; a model's name as it is."""
     return str(Path(name).absolute()) if Path(name).exists() else name
@@ -72,6 +99,15 @@ def going_on(out: Path) -> Iterator[None]:
             file=sys.stderr,
         )
         raise
+
+
+def _recording(text: str) -> Path:
+    path = Path(text)
+    if path.suffix != ".rrd":
+        raise argparse.ArgumentTypeError(f"{text} does not end in .rrd, by which Rerun knows it")
+    # A package that is missing is told before a model is loaded.
+    importlib.import_module("panoptic_ros.rerun_log")
+    return path
 
 
 def _share(text: str) -> float:

@@ -7,7 +7,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from panoptic_ros.cli import absolute_if_file, add_cluster_arguments, positive
+from panoptic_ros.cli import (
+    absolute_if_file,
+    add_cluster_arguments,
+    add_rerun_argument,
+    positive,
+    recording,
+)
 
 if TYPE_CHECKING:
     from panoptic_ros.distributed import Loader, Workers
@@ -48,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="bags at once, each with a model of its own (default: one per GPU or four cores; "
         "with --ray as many as the cluster has room for)",
     )
+    add_rerun_argument(parser)
     add_cluster_arguments(parser)
     parser.set_defaults(refuse=parser.error)
 
@@ -55,6 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Replay; return 1 where a bag was broken or a frame was refused, 130 after SIGINT."""
     is_archive = len(args.bags) > 1 or args.workers or args.ray
+    if args.rerun and (is_archive or args.live):
+        args.refuse("--rerun records one bag, without --live, --workers and --ray")
     if args.live:
         if is_archive:
             args.refuse("--live plays one bag, without --workers and --ray")
@@ -70,10 +79,10 @@ def run(args: argparse.Namespace) -> int:
     )
     if is_archive:
         return _replay_archive(args, options)
-    return _replay_bag(args.bags[0], args.out, options)
+    return _replay_bag(args.bags[0], args.out, options, args.rerun)
 
 
-def _replay_bag(bag: Path, out: Path, options: ReplayOptions) -> int:
+def _replay_bag(bag: Path, out: Path, options: ReplayOptions, rerun: Path | None) -> int:
     from panoptic_ros.evaluation.report.tables import print_tables
     from panoptic_ros.pipeline import PanopticPipeline
     from panoptic_ros.replay.offline import BAG, Replay
@@ -81,7 +90,8 @@ def _replay_bag(bag: Path, out: Path, options: ReplayOptions) -> int:
 
     pipeline = PanopticPipeline.load(options.weights, device=options.device, fusion=options.fusion)
     replay = Replay(pipeline, bag, out, options.topic, options.truth_topic, keep=options.keep)
-    outcome = replay()
+    with recording(rerun, bag.name, pipeline.labels) as log:
+        outcome = replay(log)
     results = write_replay(outcome, pipeline, bag, replay.source.camera, out)
     print_tables(results)
     done = results["replay"]

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from tqdm import tqdm
@@ -18,7 +18,7 @@ from panoptic_ros.distributed import Report, Workers, run_jobs
 from panoptic_ros.evaluation.frame_scores import FrameScorer, FrameScores
 from panoptic_ros.evaluation.read_ahead import LoadedFrame, read_ahead
 from panoptic_ros.evaluation.report.pictures import PictureFolder
-from panoptic_ros.evaluation.results import build_results
+from panoptic_ros.evaluation.results import build_results, frame_pq
 from panoptic_ros.evaluation.run_facts import run_facts
 from panoptic_ros.evaluation.run_state import RunState, fingerprint
 from panoptic_ros.evaluation.timing import peak_memory, timed
@@ -27,6 +27,9 @@ from panoptic_ros.model.config import ModelConfig, load_model_config
 from panoptic_ros.pipeline import ImageUnfit, Inference, PanopticPipeline
 from panoptic_ros.prediction import NonFinitePrediction, PanopticPrediction
 from panoptic_ros.whole_files import write_json
+
+if TYPE_CHECKING:
+    from panoptic_ros.rerun_log import RerunLog
 
 # The first frames on a device pay for libraries that load and kernels that are chosen.
 WARMUP_FRAMES = 2
@@ -118,6 +121,7 @@ class DatasetRun:
             make_strategy(name, self.pipeline.head)
         self._scorer = FrameScorer(self.labels, self.pipeline.options, options.boundary)
         self._pictures = PictureFolder(options.out, self.labels)
+        self._log: RerunLog | None = None
         self._warmup_left = WARMUP_FRAMES
         self._described: dict[str, Any] = {}
         self._settings = self._all_settings(config)
@@ -128,11 +132,15 @@ class DatasetRun:
             for name in self.strategies
         }
 
-    def __call__(self, workers: Workers | None = None, count: int = 1) -> RunOutcome:
+    def __call__(
+        self, workers: Workers | None = None, count: int = 1, log: RerunLog | None = None
+    ) -> RunOutcome:
         """Score what is not scored yet and gather all; KeyboardInterrupt keeps what is done.
 
-        workers: of a `ShardScorer`, so many at once; None scores in this process.
+        workers: of a `ShardScorer`, so many at once; None scores in this process. log: where
+        what is scored here is recorded, with the labels of the last strategy.
         """
+        self._log = log
         frames = self._frames()
         if workers:
             self._settings["device"] = f"{self.options.device}, on workers"
@@ -258,6 +266,11 @@ class DatasetRun:
             {"read": content.milliseconds, **milliseconds},
             peak_memory(self.pipeline.device),
         )
+        if self._log is not None:
+            shown = self.strategies[-1]
+            self._log.start()
+            self._log.add_picture(content.image, merged[shown], truth=content.truth)
+            self._log.add_figures(milliseconds, frame_pq(scores, shown, self.labels))
         label_images = {TRUTH: content.truth}
         label_images.update((name, p.labels) for name, p in merged.items())
         predictions = {name: p.labels for name, p in merged.items()}

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
@@ -27,6 +27,10 @@ from panoptic_ros.prediction import NonFinitePrediction
 from panoptic_ros.replay.ground_views import GroundViews
 from panoptic_ros.replay.output import NODE, PanopticBag
 from panoptic_ros.replay.source import COPIED_KINDS, BagSource, camera_image, stamp_text
+from panoptic_ros.tracking.markers import track_markers
+
+if TYPE_CHECKING:
+    from panoptic_ros.rerun_log import RerunLog
 
 BAG = "bag"
 
@@ -71,6 +75,7 @@ class Replay:
             raise ValueError(f"{out} is not empty: choose another --out, nothing is overwritten")
         self._pipeline, self._out, self._keep = pipeline, out, keep
         self._report = report
+        self._log: RerunLog | None = None
         self.source = BagSource(bag, topic, truth_topic)
         self._scorer = FrameScorer(pipeline.labels, pipeline.options)
         self._stage = GroundStage(pipeline.labels)
@@ -79,11 +84,13 @@ class Replay:
         self._stamps: Counter[str] = Counter()
         self._not_copied: dict[str, str] = {}
 
-    def __call__(self) -> ReplayOutcome:
+    def __call__(self, log: RerunLog | None = None) -> ReplayOutcome:
         """Replay to the end of what can be read; SIGINT or SIGTERM ends it after a frame.
 
-        A disk that is full ends it, too, and is a problem.
+        log: where the frames are recorded, too. A disk that is full ends it, too, and is a
+        problem.
         """
+        self._log = log
         source, outcome = self.source, ReplayOutcome()
         with source, interruptible() as stopped:
             truth = source.truths()
@@ -171,12 +178,13 @@ class Replay:
             return
         answer = Answer(header, image, result, self._pipeline.labels)
         output.add_answer(message.time, answer)
-        output.add_placed(message.time, self._placed(message, answer, views))
+        placed = self._placed(message, answer, views)
+        output.add_placed(message.time, placed)
         segments = result.panoptic.segments
         entry["milliseconds"] = decode + result.timings["total"]
         entry["segments"] = len(segments)
         entry["instances"] = sum(s.is_thing for s in segments)
-        entry["pq"] = None
+        pq = entry["pq"] = None
         # What is not written, as the disk is full, does not count.
         outcome.timeline.append(entry)
         labels = self._truth(truth.get(message.entry), image)
@@ -184,7 +192,24 @@ class Replay:
             name = self._name(message)
             scores = self._score(name, labels, result, decode)
             outcome.scores.append(scores)
-            entry["pq"] = frame_pq(scores, self._pipeline.fusion_name, self._pipeline.labels)
+            pq = frame_pq(scores, self._pipeline.fusion_name, self._pipeline.labels)
+            entry["pq"] = pq
+        if self._log is not None:
+            self._log.start(stamp_ns(header))
+            self._log.add_picture(image, result.panoptic, placed.ground.track_ids, labels)
+            self._log.add_figures({"decode": decode, **result.timings}, pq)
+            self._log_ground(self._log, placed)
+
+    def _log_ground(self, log: RerunLog, placed: Placed) -> None:
+        ground, view = placed.ground, placed.view
+        if view is not None:
+            log.add_camera(view, placed.answer.result.panoptic.labels.shape)
+        log.add_ground(
+            view.pose if view else None,
+            ground.frame.layers.occupancy if ground.frame else None,
+            placed.window,
+            track_markers(ground.tracks, self._pipeline.labels),
+        )
 
     def _placed(self, message: BagMessage, answer: Answer, views: GroundViews) -> Placed:
         view = views.at(message, (answer.image.shape[0], answer.image.shape[1]))

@@ -9,7 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from panoptic_ros.cli import absolute_if_file, add_cluster_arguments, count, going_on, positive
+from panoptic_ros.cli import (
+    absolute_if_file,
+    add_cluster_arguments,
+    add_rerun_argument,
+    count,
+    going_on,
+    positive,
+    recording,
+)
 
 if TYPE_CHECKING:
     from panoptic_ros.distributed import Workers
@@ -57,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--boundary", action="store_true", help=BOUNDARY_HELP)
     add_export_argument(parser)
+    add_rerun_argument(parser)
     add_cluster_arguments(parser)
     parser.set_defaults(refuse=parser.error)
 
@@ -81,6 +90,8 @@ def run(args: argparse.Namespace) -> int:
     missing = [f"--{name}" for name in _REQUIRED if getattr(args, name) is None]
     if missing:
         args.refuse(f"the following arguments are required: {', '.join(missing)}")
+    if args.rerun and args.ray:
+        args.refuse("--rerun records what is scored here, without --ray")
     from panoptic_ros.evaluation.dataset_run import DatasetRun, RunOptions
     from panoptic_ros.evaluation.report.page import write_report
     from panoptic_ros.evaluation.report.tables import print_tables
@@ -96,8 +107,10 @@ def run(args: argparse.Namespace) -> int:
     if evaluation.dataset.mapped_to_void:
         names = ", ".join(evaluation.dataset.mapped_to_void)
         print(f"categories without a class in the model, counted as void: {names}", file=sys.stderr)
-    with going_on(args.out):
-        outcome = evaluation(*_workers(args, run_options))
+    name = f"{args.dataset} {args.out.name}"
+    with going_on(args.out), recording(args.rerun, name, evaluation.labels) as log:
+        workers, number = _workers(args, run_options)
+        outcome = evaluation(workers, number, log)
     print_tables(outcome.results)
     links = existing(args.out, LINKS)
     write_report({**outcome.results, "links": links}, [], args.out / "report.html")
@@ -114,10 +127,10 @@ def run(args: argparse.Namespace) -> int:
     return EXIT_BROKEN_FILES if outcome.broken else 0
 
 
-def _workers(args: argparse.Namespace, options: RunOptions) -> tuple[Workers, int] | tuple[()]:
-    """Return a cluster's workers and their number, nothing where the frames are scored here."""
+def _workers(args: argparse.Namespace, options: RunOptions) -> tuple[Workers | None, int]:
+    """Return a cluster's workers and their number, None where the frames are scored here."""
     if not args.ray:
-        return ()
+        return None, 1
     from panoptic_ros.distributed.ray_cluster import RayWorkers
     from panoptic_ros.evaluation.dataset_run import ShardScorer
 

@@ -1,0 +1,230 @@
+"""Frames as a Rerun recording: camera, labels, tracks, the grid around the car, times, quality."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+
+import numpy as np
+
+# The extra `rerun`; whoever records imports this module when it is asked to.
+import rerun as rr
+import rerun.blueprint as rrb
+
+from panoptic_ros.geometry.ground_plane import GroundView
+from panoptic_ros.geometry.poses import Pose2D
+from panoptic_ros.grid.window import GridWindow
+from panoptic_ros.labels import LabelSet, class_ids
+from panoptic_ros.messages.grids import TrackMarker
+from panoptic_ros.prediction import PanopticPrediction, Segment
+from panoptic_ros.whole_files import naming
+
+_WORLD, _VEHICLE, _CAMERA = "world", "world/vehicle", "world/vehicle/camera"
+_PATH = "world/path"
+_JPEG_QUALITY = 85
+# An arrow is as long as the way of one second.
+_ARROW_RADIUS, _PATH_RADIUS = 0.08, 0.1
+
+
+class RerunLog:
+    """Write frames to one .rrd file, with a blueprint; use as a context manager.
+
+    `start` begins a frame, the others add to it.
+
+    Timelines: `frame`, counting from 0, and `stamp`, the frames' own time. Entities:
+    world (odom), world/path, world/tracks, world/velocities, world/vehicle (base_link) with grid
+    and camera, which has image, labels, truth and instances; latency/STAGE, milliseconds; pq.
+    Raise OSError that names the file where it cannot be written.
+    """
+
+    def __init__(self, path: Path, name: str, labels: LabelSet) -> None:
+        """Begin a recording; name: shown in the viewer, of the model or the input."""
+        self._path, self._labels = path, labels
+        self._recording = rr.RecordingStream("panoptic_ros", recording_id=name)
+        self._frames = 0
+        self._place: tuple[float, float, float] | None = None
+        self._had_truth = False
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with naming(path):
+            path.open("wb").close()
+        self._recording.save(path, default_blueprint=_blueprint())
+        self._log("/", rr.AnnotationContext(_descriptions(labels)), static=True)
+        self._log(_WORLD, rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
+
+    def __enter__(self) -> RerunLog:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._recording.flush()
+        self._recording.disconnect()
+
+    def start(self, time_ns: int | None = None) -> None:
+        """Begin a frame; time_ns: its stamp, None where it has none."""
+        self._recording.set_time("frame", sequence=self._frames)
+        self._frames += 1
+        if time_ns is None:
+            self._recording.disable_timeline("stamp")
+        else:
+            self._recording.set_time("stamp", timestamp=np.datetime64(time_ns, "ns"))
+
+    def add_picture(
+        self,
+        image: np.ndarray,
+        panoptic: PanopticPrediction,
+        track_ids: Mapping[int, int] = MappingProxyType({}),
+        truth: np.ndarray | None = None,
+    ) -> None:
+        """Write the frame's picture and what was made of it.
+
+        image: uint8 [H, W, 3], RGB; track_ids: by label value; truth: label image, [H, W].
+        """
+        self._log(f"{_CAMERA}/image", rr.Image(image).compress(jpeg_quality=_JPEG_QUALITY))
+        self._log(f"{_CAMERA}/labels", _segmentation(panoptic.labels))
+        if truth is not None:
+            self._log(f"{_CAMERA}/truth", _segmentation(truth))
+        elif self._had_truth:
+            # The viewer shows what was last.
+            self._log(f"{_CAMERA}/truth", rr.Clear(recursive=False))
+        self._had_truth = truth is not None
+        things = [s for s in panoptic.segments if s.is_thing]
+        self._log(
+            f"{_CAMERA}/instances",
+            rr.Boxes2D(
+                array=np.array([s.box for s in things], np.float32).reshape(-1, 4),
+                array_format=rr.Box2DFormat.XYXY,
+                labels=[self._name(s, track_ids.get(s.id)) for s in things],
+                class_ids=[s.class_id for s in things],
+            ),
+        )
+
+    def add_camera(self, view: GroundView, size: tuple[int, int]) -> None:
+        """Write the camera of pictures of a size (H, W), and where it is on the vehicle."""
+        self._log(_CAMERA, *_camera(view, size))
+
+    def add_ground(
+        self,
+        pose: Pose2D | None,
+        grid: np.ndarray | None,
+        window: GridWindow,
+        tracks: Sequence[TrackMarker],
+    ) -> None:
+        """Write what is around the vehicle.
+
+        pose: of base_link in odom; grid: int8 [ny, nx], -1 unknown, 0..100, of the window in
+        base_link; tracks: in odom.
+        """
+        if grid is not None:
+            self._log(f"{_VEHICLE}/grid", _grid_map(grid, window))
+        if pose is not None:
+            self._add_pose(pose)
+        self._add_tracks(tracks)
+
+    def add_figures(self, milliseconds: Mapping[str, float], pq: float | None = None) -> None:
+        """Write what each stage of the frame took, and its panoptic quality in percent."""
+        for stage, taken in milliseconds.items():
+            self._log(f"latency/{stage}", rr.Scalars(taken))
+        if pq is not None:
+            self._log("pq", rr.Scalars(pq))
+
+    def _log(self, entity: str, *content: rr.AsComponents, static: bool = False) -> None:
+        self._recording.log(entity, *content, static=static)
+
+    def _name(self, segment: Segment, track_id: int | None) -> str:
+        number = "" if track_id is None else f" {track_id}"
+        return f"{self._labels[segment.class_id].name}{number} {segment.score:.2f}"
+
+    def _add_pose(self, pose: Pose2D) -> None:
+        turn = rr.RotationAxisAngle((0, 0, 1), radians=pose.yaw)
+        place = (pose.x, pose.y, 0.0)
+        self._log(_VEHICLE, rr.Transform3D(translation=place, rotation=turn))
+        # A piece a frame; the blueprint shows all of them up to now.
+        piece = [self._place or place, place]
+        self._log(_PATH, rr.LineStrips3D([piece], radii=_PATH_RADIUS))
+        self._place = place
+
+    def _add_tracks(self, tracks: Sequence[TrackMarker]) -> None:
+        turns = [(0, 0, np.sin(t.yaw / 2), np.cos(t.yaw / 2)) for t in tracks]
+        self._log(
+            f"{_WORLD}/tracks",
+            rr.Boxes3D(
+                centers=[t.center for t in tracks],
+                sizes=[t.size for t in tracks],
+                quaternions=[rr.Quaternion(xyzw=turn) for turn in turns],
+                colors=[(*t.color, t.alpha) for t in tracks],
+                labels=[t.text for t in tracks],
+            ),
+        )
+        moving = [(t, t.velocity) for t in tracks if t.velocity is not None]
+        self._log(
+            f"{_WORLD}/velocities",
+            rr.Arrows3D(
+                origins=[t.center for t, _ in moving],
+                vectors=[(*velocity, 0.0) for _, velocity in moving],
+                colors=[t.color for t, _ in moving],
+                radii=_ARROW_RADIUS,
+            ),
+        )
+
+
+def _descriptions(labels: LabelSet) -> list[rr.AnnotationInfo]:
+    known = [rr.AnnotationInfo(c.id, c.name, c.color) for c in labels.classes]
+    return [rr.AnnotationInfo(0, "unlabeled", (0, 0, 0, 0)), *known]
+
+
+def _segmentation(labels: np.ndarray) -> rr.SegmentationImage:
+    return rr.SegmentationImage(class_ids(labels).astype(np.uint16), opacity=0.5)
+
+
+def _camera(view: GroundView, size: tuple[int, int]) -> tuple[rr.Transform3D, rr.Pinhole]:
+    """Return where a camera is on the vehicle, and its lens without distortion."""
+    height, width = size
+    matrix = view.camera.scaled(size).matrix
+    pose = view.base_from_optical
+    return (
+        rr.Transform3D(translation=pose[:3, 3], mat3x3=pose[:3, :3]),
+        rr.Pinhole(
+            image_from_camera=matrix, resolution=(width, height), camera_xyz=rr.ViewCoordinates.RDF
+        ),
+    )
+
+
+def _grid_map(cells: np.ndarray, window: GridWindow) -> rr.GridMap:
+    """Return an occupancy grid under the car: black is occupied, as in RViz."""
+    # A picture's first row is the upper one, y the largest.
+    pixels = np.ascontiguousarray(cells[::-1]).view(np.uint8)
+    height, width = pixels.shape
+    return rr.GridMap(
+        data=pixels.tobytes(),
+        format=rr.components.ImageFormat(
+            width=width, height=height, color_model="L", channel_datatype="U8"
+        ),
+        cell_size=window.resolution,
+        translation=(window.x_min, window.y_min, 0.0),
+        colormap=rr.components.Colormap.RvizMap,
+    )
+
+
+def _blueprint() -> rrb.Blueprint:
+    until_now = rrb.VisibleTimeRanges(
+        timeline="frame",
+        start=rrb.TimeRangeBoundary.infinite(),
+        end=rrb.TimeRangeBoundary.cursor_relative(seq=0),
+    )
+    return rrb.Blueprint(
+        rrb.Horizontal(
+            rrb.Vertical(
+                rrb.Spatial2DView(origin=_CAMERA, name="Camera"),
+                rrb.TimeSeriesView(origin="latency", name="Latency, ms"),
+                rrb.TimeSeriesView(origin="pq", name="Panoptic quality, %"),
+                row_shares=[3, 1, 1],
+            ),
+            rrb.Spatial3DView(origin=_WORLD, name="Around the car", overrides={_PATH: until_now}),
+        ),
+        collapse_panels=True,
+    )
