@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-# The extra `rerun`; whoever records imports this module when it is asked to.
-import rerun as rr
-import rerun.blueprint as rrb
 
 from panoptic_ros.geometry.ground_plane import GroundView
 from panoptic_ros.geometry.poses import Pose2D
@@ -19,6 +16,9 @@ from panoptic_ros.labels import LabelSet, class_ids
 from panoptic_ros.messages.grids import TrackMarker
 from panoptic_ros.prediction import PanopticPrediction, Segment
 from panoptic_ros.whole_files import naming
+
+if TYPE_CHECKING:
+    from rerun.blueprint import Blueprint
 
 _WORLD, _VEHICLE, _CAMERA = "world", "world/vehicle", "world/vehicle/camera"
 _PATH = "world/path"
@@ -34,14 +34,18 @@ class RerunLog:
 
     Timelines: `frame`, counting from 0, and `stamp`, the frames' own time. Entities:
     world (odom), world/path, world/tracks, world/velocities, world/vehicle (base_link) with grid
-    and camera, which has image, labels, truth and instances; latency/STAGE, milliseconds; pq.
+    and camera, which has image, labels, truth and instances; latency/STAGE, milliseconds; pq,
+    percent.
     Raise OSError that names the file where it cannot be written.
     """
 
     def __init__(self, path: Path, name: str, labels: LabelSet) -> None:
         """Begin a recording; name: shown in the viewer, of the model or the input."""
-        self._path, self._labels = path, labels
-        self._recording = rr.RecordingStream("panoptic_ros", recording_id=name)
+        import rerun
+
+        self._rr = rerun
+        self._labels = labels
+        self._recording = rerun.RecordingStream("panoptic_ros", recording_id=name)
         self._frames = 0
         self._place: tuple[float, float, float] | None = None
         self._had_truth = False
@@ -49,8 +53,8 @@ class RerunLog:
         with naming(path):
             path.open("wb").close()
         self._recording.save(path, default_blueprint=_blueprint())
-        self._log("/", rr.AnnotationContext(_descriptions(labels)), static=True)
-        self._log(_WORLD, rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
+        self._log("/", rerun.AnnotationContext(self._descriptions()), static=True)
+        self._log(_WORLD, rerun.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
 
     def __enter__(self) -> RerunLog:
         return self
@@ -84,20 +88,20 @@ class RerunLog:
 
         image: uint8 [H, W, 3], RGB; track_ids: by label value; truth: label image, [H, W].
         """
-        self._log(f"{_CAMERA}/image", rr.Image(image).compress(jpeg_quality=_JPEG_QUALITY))
-        self._log(f"{_CAMERA}/labels", _segmentation(panoptic.labels))
+        self._log(f"{_CAMERA}/image", self._rr.Image(image).compress(jpeg_quality=_JPEG_QUALITY))
+        self._log(f"{_CAMERA}/labels", self._segmentation(panoptic.labels))
         if truth is not None:
-            self._log(f"{_CAMERA}/truth", _segmentation(truth))
+            self._log(f"{_CAMERA}/truth", self._segmentation(truth))
         elif self._had_truth:
             # The viewer shows what was last.
-            self._log(f"{_CAMERA}/truth", rr.Clear(recursive=False))
+            self._log(f"{_CAMERA}/truth", self._rr.Clear(recursive=False))
         self._had_truth = truth is not None
         things = [s for s in panoptic.segments if s.is_thing]
         self._log(
             f"{_CAMERA}/instances",
-            rr.Boxes2D(
+            self._rr.Boxes2D(
                 array=np.array([s.box for s in things], np.float32).reshape(-1, 4),
-                array_format=rr.Box2DFormat.XYXY,
+                array_format=self._rr.Box2DFormat.XYXY,
                 labels=[self._name(s, track_ids.get(s.id)) for s in things],
                 class_ids=[s.class_id for s in things],
             ),
@@ -105,7 +109,7 @@ class RerunLog:
 
     def add_camera(self, view: GroundView, size: tuple[int, int]) -> None:
         """Write the camera of pictures of a size (H, W), and where it is on the vehicle."""
-        self._log(_CAMERA, *_camera(view, size))
+        self._log(_CAMERA, *self._camera(view, size))
 
     def add_ground(
         self,
@@ -120,19 +124,19 @@ class RerunLog:
         base_link; tracks: in odom.
         """
         if grid is not None:
-            self._log(f"{_VEHICLE}/grid", _grid_map(grid, window))
+            self._log(f"{_VEHICLE}/grid", self._grid_map(grid, window))
         if pose is not None:
             self._add_pose(pose)
         self._add_tracks(tracks)
 
     def add_figures(self, milliseconds: Mapping[str, float], pq: float | None = None) -> None:
-        """Write what each stage of the frame took, and its panoptic quality in percent."""
+        """Write what each stage of the frame took, and its panoptic quality, 0..1."""
         for stage, taken in milliseconds.items():
-            self._log(f"latency/{stage}", rr.Scalars(taken))
+            self._log(self._rr.new_entity_path(["latency", stage]), self._rr.Scalars(taken))
         if pq is not None:
-            self._log("pq", rr.Scalars(pq))
+            self._log("pq", self._rr.Scalars(100 * pq))
 
-    def _log(self, entity: str, *content: rr.AsComponents, static: bool = False) -> None:
+    def _log(self, entity: str, *content: Any, static: bool = False) -> None:
         self._recording.log(entity, *content, static=static)
 
     def _name(self, segment: Segment, track_id: int | None) -> str:
@@ -140,22 +144,22 @@ class RerunLog:
         return f"{self._labels[segment.class_id].name}{number} {segment.score:.2f}"
 
     def _add_pose(self, pose: Pose2D) -> None:
-        turn = rr.RotationAxisAngle((0, 0, 1), radians=pose.yaw)
+        turn = self._rr.RotationAxisAngle((0, 0, 1), radians=pose.yaw)
         place = (pose.x, pose.y, 0.0)
-        self._log(_VEHICLE, rr.Transform3D(translation=place, rotation=turn))
+        self._log(_VEHICLE, self._rr.Transform3D(translation=place, rotation=turn))
         # A piece a frame; the blueprint shows all of them up to now.
         piece = [self._place or place, place]
-        self._log(_PATH, rr.LineStrips3D([piece], radii=_PATH_RADIUS))
+        self._log(_PATH, self._rr.LineStrips3D([piece], radii=_PATH_RADIUS))
         self._place = place
 
     def _add_tracks(self, tracks: Sequence[TrackMarker]) -> None:
         turns = [(0, 0, np.sin(t.yaw / 2), np.cos(t.yaw / 2)) for t in tracks]
         self._log(
             f"{_WORLD}/tracks",
-            rr.Boxes3D(
+            self._rr.Boxes3D(
                 centers=[t.center for t in tracks],
                 sizes=[t.size for t in tracks],
-                quaternions=[rr.Quaternion(xyzw=turn) for turn in turns],
+                quaternions=[self._rr.Quaternion(xyzw=turn) for turn in turns],
                 colors=[(*t.color, t.alpha) for t in tracks],
                 labels=[t.text for t in tracks],
             ),
@@ -163,7 +167,7 @@ class RerunLog:
         moving = [(t, t.velocity) for t in tracks if t.velocity is not None]
         self._log(
             f"{_WORLD}/velocities",
-            rr.Arrows3D(
+            self._rr.Arrows3D(
                 origins=[t.center for t, _ in moving],
                 vectors=[(*velocity, 0.0) for _, velocity in moving],
                 colors=[t.color for t, _ in moving],
@@ -171,46 +175,46 @@ class RerunLog:
             ),
         )
 
+    def _descriptions(self) -> list[Any]:
+        known = [self._rr.AnnotationInfo(c.id, c.name, c.color) for c in self._labels.classes]
+        return [self._rr.AnnotationInfo(0, "unlabeled", (0, 0, 0, 0)), *known]
 
-def _descriptions(labels: LabelSet) -> list[rr.AnnotationInfo]:
-    known = [rr.AnnotationInfo(c.id, c.name, c.color) for c in labels.classes]
-    return [rr.AnnotationInfo(0, "unlabeled", (0, 0, 0, 0)), *known]
+    def _segmentation(self, labels: np.ndarray) -> Any:
+        return self._rr.SegmentationImage(class_ids(labels).astype(np.uint16), opacity=0.5)
 
+    def _camera(self, view: GroundView, size: tuple[int, int]) -> tuple[Any, Any]:
+        """Return where a camera is on the vehicle, and its lens without distortion."""
+        height, width = size
+        matrix = view.camera.scaled(size).matrix
+        pose = view.base_from_optical
+        return (
+            self._rr.Transform3D(translation=pose[:3, 3], mat3x3=pose[:3, :3]),
+            self._rr.Pinhole(
+                image_from_camera=matrix,
+                resolution=(width, height),
+                camera_xyz=self._rr.ViewCoordinates.RDF,
+            ),
+        )
 
-def _segmentation(labels: np.ndarray) -> rr.SegmentationImage:
-    return rr.SegmentationImage(class_ids(labels).astype(np.uint16), opacity=0.5)
-
-
-def _camera(view: GroundView, size: tuple[int, int]) -> tuple[rr.Transform3D, rr.Pinhole]:
-    """Return where a camera is on the vehicle, and its lens without distortion."""
-    height, width = size
-    matrix = view.camera.scaled(size).matrix
-    pose = view.base_from_optical
-    return (
-        rr.Transform3D(translation=pose[:3, 3], mat3x3=pose[:3, :3]),
-        rr.Pinhole(
-            image_from_camera=matrix, resolution=(width, height), camera_xyz=rr.ViewCoordinates.RDF
-        ),
-    )
-
-
-def _grid_map(cells: np.ndarray, window: GridWindow) -> rr.GridMap:
-    """Return an occupancy grid under the car: black is occupied, as in RViz."""
-    # A picture's first row is the upper one, y the largest.
-    pixels = np.ascontiguousarray(cells[::-1]).view(np.uint8)
-    height, width = pixels.shape
-    return rr.GridMap(
-        data=pixels.tobytes(),
-        format=rr.components.ImageFormat(
-            width=width, height=height, color_model="L", channel_datatype="U8"
-        ),
-        cell_size=window.resolution,
-        translation=(window.x_min, window.y_min, 0.0),
-        colormap=rr.components.Colormap.RvizMap,
-    )
+    def _grid_map(self, cells: np.ndarray, window: GridWindow) -> Any:
+        """Return an occupancy grid under the car: black is occupied, as in RViz."""
+        # A picture's first row is the upper one, y the largest.
+        pixels = np.ascontiguousarray(cells[::-1]).view(np.uint8)
+        height, width = pixels.shape
+        return self._rr.GridMap(
+            data=pixels.tobytes(),
+            format=self._rr.components.ImageFormat(
+                width=width, height=height, color_model="L", channel_datatype="U8"
+            ),
+            cell_size=window.resolution,
+            translation=(window.x_min, window.y_min, 0.0),
+            colormap=self._rr.components.Colormap.RvizMap,
+        )
 
 
-def _blueprint() -> rrb.Blueprint:
+def _blueprint() -> Blueprint:
+    import rerun.blueprint as rrb
+
     until_now = rrb.VisibleTimeRanges(
         timeline="frame",
         start=rrb.TimeRangeBoundary.infinite(),

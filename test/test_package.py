@@ -20,6 +20,7 @@ from tools import setup_environment
 ROOT = Path(__file__).resolve().parents[1]
 # Module -> distribution or rosdep key, where the names differ.
 DISTRIBUTIONS = {
+    "rerun": "rerun-sdk",
     "PIL": "pillow",
     "backports": "backports.zstd",
     "cv2": "opencv-python-headless",

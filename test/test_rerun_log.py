@@ -45,7 +45,7 @@ def recorded(tmp_path_factory):
             log.add_ground(
                 Pose2D(float(number), 2.0, 0.5), CELLS, GridWindow(0, -1, 3, 2, 1), [TRACK]
             )
-            log.add_figures({"fusion": 3.0 + number}, 50.0 if number == 0 else None)
+            log.add_figures({"fusion stack": 3.0 + number}, 0.5 if number == 0 else None)
         # A picture without stamp, without things and without surroundings.
         log.start()
         log.add_picture(np.zeros((*SIZE, 3), np.uint8), PanopticPrediction(LABELS % 1000, []))
@@ -145,7 +145,7 @@ def test_tracks_velocities_and_the_way(recorded):
 
 def test_latency_and_quality_are_curves(recorded):
     entities, _ = recorded
-    assert rows(entities["/latency/fusion"], "Scalars:scalars") == {0: [3], 1: [4]}
+    assert rows(entities[r"/latency/fusion\ stack"], "Scalars:scalars") == {0: [3], 1: [4]}
     assert rows(entities["/pq"], "Scalars:scalars") == {0: [50]}
 
 

@@ -106,7 +106,7 @@ def _recording(text: str) -> Path:
     if path.suffix != ".rrd":
         raise argparse.ArgumentTypeError(f"{text} does not end in .rrd, by which Rerun knows it")
     # A package that is missing is told before a model is loaded.
-    importlib.import_module("panoptic_ros.rerun_log")
+    importlib.import_module("rerun")
     return path
 
 

@@ -86,6 +86,30 @@ def test_an_unknown_strategy_is_refused_before_a_frame_is_read(options, tmp_path
     assert not (tmp_path / "out").exists()
 
 
+def test_frames_are_recorded_for_rerun(options, tmp_path):
+    pytest.importorskip("rerun", reason="needs the extra `rerun`, of Python 3.11 or later")
+    from recorded import logged, rows
+    from rerun.chunk import RrdReader
+
+    from panoptic_ros.rerun_log import RerunLog
+
+    run = replace(options, out=tmp_path, limit=2, predictions=False)
+    with RerunLog(tmp_path / "run.rrd", "run", CITYSCAPES) as log:
+        results = DatasetRun(run)(log=log).results
+    entities = logged(RrdReader(tmp_path / "run.rrd").stream())
+    quality = {
+        i: [pytest.approx(100 * frame["pq"]["conv_head"])]
+        for i, frame in enumerate(results["frames"])
+    }
+    assert rows(entities["/pq"], "Scalars:scalars") == quality
+    taken = rows(entities[r"/latency/fusion\ stack"], "Scalars:scalars")
+    assert taken[1] == [results["frames"][1]["milliseconds"]["fusion stack"]]
+    camera = "/world/vehicle/camera"
+    for kind in ("labels", "truth"):
+        pixels = rows(entities[f"{camera}/{kind}"], "SegmentationImage:buffer")
+        assert np.array(pixels[0][0], np.uint8).view(np.uint16).max() <= 33
+
+
 def test_every_stage_of_every_frame_is_timed(outcome):
     timing, frames = outcome.results["timing"], outcome.results["frames"]
     stages = ["read", "upload", "semantic", "instances", "fusion stack", "fusion conv_head"]

@@ -407,6 +407,49 @@ def test_grids_and_tracks_are_the_ground_stages(replay, model, tmp_path):
         np.testing.assert_array_equal(points[:, 5], panoptic.labels.ravel())
 
 
+def test_the_frames_are_recorded_for_rerun(replay, tmp_path):
+    pytest.importorskip("rerun", reason="needs the extra `rerun`, of Python 3.11 or later")
+    from recorded import logged, rows
+    from rerun.chunk import RrdReader
+
+    file = tmp_path / "drive.rrd"
+    code, out, said = replay(drive(tmp_path / "bag", 3, placed=True), "--rerun", str(file))
+    assert code == 0, said.err
+    entities = logged(RrdReader(file).stream())
+    timeline = json.loads((out / "results.json").read_text())["timeline"]
+    quality = rows(entities["/pq"], "Scalars:scalars")
+    assert quality == {i: [pytest.approx(100 * entry["pq"])] for i, entry in enumerate(timeline)}
+    total = rows(entities["/latency/total"], "Scalars:scalars")
+    assert 0 < total[1][0] <= timeline[1]["milliseconds"]
+    images = entities["/world/vehicle/camera/image"]
+    assert rows(images, "stamp") == {i: START + i * STEP for i in range(3)}
+    grid = read(out / "bag")["/panoptic/grid"][2][1]
+    cells = np.frombuffer(
+        bytes(rows(entities["/world/vehicle/grid"], "GridMap:data")[2][0]), np.int8
+    )
+    height = grid.info.height
+    np.testing.assert_array_equal(cells.reshape(height, -1)[::-1].ravel(), grid.data)
+    assert rows(entities["/world/vehicle"], "Transform3D:translation")[2] == [[2, 0, 0]]
+    assert {"/world/tracks", "/world/vehicle/camera", "/world/vehicle/camera/truth"} <= set(
+        entities
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--rerun", "drive.mcap"], "drive.mcap does not end in .rrd"),
+        (["--rerun", "drive.rrd", "--live"], "--rerun records one bag, without --live"),
+    ],
+)
+def test_what_cannot_be_recorded_is_told(replay, tmp_path, capsys, options, reason):
+    pytest.importorskip("rerun", reason="needs the extra `rerun`, of Python 3.11 or later")
+    with pytest.raises(SystemExit) as exit_:
+        replay(tmp_path / "bag", *options)
+    assert exit_.value.code == 2
+    assert reason in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("plugin", [MCAP, SQLITE3])
 def test_all_topics_are_kept_where_that_is_wanted(replay, tmp_path, plugin):
     bag = drive(tmp_path / "bag", 2, plugin, placed=True)
