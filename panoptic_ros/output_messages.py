@@ -11,7 +11,8 @@ import numpy as np
 
 from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.geometry.ground_plane import GroundView
-from panoptic_ros.grid.layers import GridLayers
+from panoptic_ros.grid.layers import UNKNOWN_CELL, GridLayers
+from panoptic_ros.grid.velocity_blocks import velocity_blocks
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.ground_stage import GroundResult
 from panoptic_ros.label_map import LabelMap
@@ -26,6 +27,7 @@ from panoptic_ros.messages.detections import (
 )
 from panoptic_ros.messages.grids import (
     GRID_KIND,
+    GRID_MAP_KIND,
     LAYERS_KIND,
     MARKERS_KIND,
     GridMessages,
@@ -269,6 +271,29 @@ def _grid_layers(make: OutputMessages, placed: Placed) -> Any:
     )
 
 
+def _grid_map(make: OutputMessages, placed: Placed) -> Any:
+    layers, dynamic = _layers(placed), placed.ground.dynamic
+    unknown = layers.occupancy == UNKNOWN_CELL
+    planes = {
+        "occupancy": np.where(unknown, np.nan, layers.probability),
+        "class": placed.answer.map.classes(layers.classes),
+        "cost": np.where(unknown, np.nan, layers.cost),
+    }
+    if dynamic is not None:
+        planes |= dynamic.fields()
+        names = ("velocity_xx", "velocity_xy", "velocity_yy")
+        planes |= dict(zip(names, planes.pop("velocity_covariance"), strict=True))
+    header = make.header(placed, placed.ground.base_frame)
+    return make.grids.grid_map(planes, placed.window, header)
+
+
+def _grid_velocities(make: OutputMessages, placed: Placed) -> Any:
+    nothing = np.zeros((0, 2)), np.zeros((0, 2))
+    dynamic = placed.ground.dynamic
+    arrows = nothing if dynamic is None else velocity_blocks(dynamic, placed.window)
+    return make.markers.arrows(*arrows, make.header(placed, placed.ground.base_frame))
+
+
 def _layers(placed: Placed) -> GridLayers:
     assert placed.ground.frame is not None, "there is no grid"
     return placed.ground.frame.layers
@@ -288,6 +313,8 @@ GRID_OUTPUTS: dict[str, tuple[str, Callable[[OutputMessages, Placed], Any]]] = {
     "class_grid": (GRID_KIND, _class_grid),
     "cost_grid": (GRID_KIND, _cost_grid),
     "grid_layers": (LAYERS_KIND, _grid_layers),
+    "grid_map": (GRID_MAP_KIND, _grid_map),
+    "grid_velocities": (MARKERS_KIND, _grid_velocities),
 }
 GROUND_OUTPUTS: dict[str, tuple[str, Callable[[OutputMessages, Placed], Any]]] = {
     "markers": (MARKERS_KIND, _markers),
@@ -298,7 +325,7 @@ GROUND_OUTPUTS: dict[str, tuple[str, Callable[[OutputMessages, Placed], Any]]] =
     POINTS: (CLOUD_KIND, _points),
 }
 # Those that show what moves.
-DYNAMIC_OUTPUTS = frozenset({"grid_layers"})
+DYNAMIC_OUTPUTS = frozenset({"grid_layers", "grid_map", "grid_velocities"})
 # What shows the tracks' boxes in space.
 BOX_OUTPUTS = frozenset({"markers", "detections_3d"})
 LABEL_INFO, VISION_INFO = "label_info", "vision_info"

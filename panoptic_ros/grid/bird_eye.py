@@ -15,12 +15,14 @@ from panoptic_ros.labels import LabelSet
 _Color = tuple[int, int, int]
 _Rectangle = tuple[int, int, int, int]
 
-_UNKNOWN = (176, 178, 180)
+_UNKNOWN = (149, 150, 152)
 _NO_CLASS = (20, 20, 20)
 _WHITE, _INK, _RING = (255, 255, 255), (30, 30, 30), (110, 112, 118)
+# Of arrows that show the grid's velocities.
+MOTION_COLOR = (255, 128, 0)
 # Shares of white in what is likelier free and in what surely is: what is occupied stands out in
 # its full colour.
-_PALE, _PALEST = 0.4, 0.7
+_PALE, _PALEST = 0.6, 0.85
 # Percent from which on a cell is drawn as an obstacle, one cell thicker on each side: the grid
 # holds an obstacle's face only.
 _OCCUPIED = 50
@@ -33,8 +35,10 @@ _SHORTEST_ARROW = 0.5
 # The car around base_link: rear, front, half its width, the windscreen's ends, metres.
 _REAR, _FRONT, _SIDE = -1.0, 3.5, 0.95
 _SCREEN = (1.6, 2.3)
-# Ground that is drawn behind the car, metres.
+# Ground that is drawn behind the car, and what of the window is: there is little to be seen
+# beyond, which would make all else small. Metres.
 _BEHIND = 2.0
+_AHEAD, _ASIDE = 40.0, 14.0
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _LEGEND_WIDTH, _LEGEND_LINE = 150, 22
 _LEGEND_CLASSES = 12
@@ -55,12 +59,13 @@ def draw(
     labels: LabelSet,
     window: GridWindow,
     marks: Iterable[Mark] = (),
-    scale: int = 3,
+    scale: int = 5,
 ) -> np.ndarray:
     """Return a picture of the grid with a legend, uint8 [h, w, 3], RGB.
 
     occupancy, classes, scale: as for `draw_cells`. The car is at the bottom and looks up; left
-    is left. Obstacles are drawn thicker than they are in the grid, marks as for `draw_marks`.
+    is left. Cells farther than 40 m ahead or 14 m aside are left out; obstacles are drawn
+    thicker than they are in the grid, marks as for `draw_marks`.
     Raise ValueError for arrays of another shape than the window's.
     """
     if occupancy.shape != window.shape or classes.shape != window.shape:
@@ -68,7 +73,8 @@ def draw(
             f"occupancy has shape {occupancy.shape}, classes {classes.shape}, "
             f"the window {window.shape}"
         )
-    occupancy, classes = _thickened(occupancy, np.asarray(classes, np.uint8))
+    part, window = _near(window)
+    occupancy, classes = _thickened(occupancy[part], np.asarray(classes, np.uint8)[part])
     cells = draw_cells(occupancy, classes, labels, scale)
     behind = round(max(0.0, window.x_min + _BEHIND) / window.resolution * scale)
     picture = cv2.copyMakeBorder(cells, 0, behind, 0, 0, cv2.BORDER_CONSTANT, value=_UNKNOWN)
@@ -120,6 +126,24 @@ class _Pixels:
     def of(self, x: float, y: float) -> tuple[int, int]:
         """Return column and row of a point in base_link, in the picture or beside it."""
         return round((self._left - y) * self.per_metre), round((self._top - x) * self.per_metre)
+
+
+def _near(window: GridWindow) -> tuple[tuple[slice, slice], GridWindow]:
+    """Return rows and columns of the cells that are drawn, and the window of them alone."""
+    centers = window.centers()
+    x, y = centers[0, :, 0], centers[:, 0, 1]
+    rows, columns = np.flatnonzero(np.abs(y) < _ASIDE), np.flatnonzero(np.abs(x) < _AHEAD)
+    if not len(rows) or not len(columns):
+        return (slice(None), slice(None)), window
+    side = window.resolution
+    near = GridWindow(
+        window.x_min + columns[0] * side,
+        window.y_min + rows[0] * side,
+        len(columns) * side,
+        len(rows) * side,
+        side,
+    )
+    return (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)), near
 
 
 def _thickened(occupancy: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -223,7 +247,9 @@ def _legend(
             row = _entry(pane, row, name, shade)
         row += _LEGEND_LINE // 2
     row = _entry(pane, row, "not seen", _UNKNOWN)
-    _write(pane, (10, row), "arrow: way in 1 s", _INK)
+    for color, thickness in ((_INK, 5), (MOTION_COLOR, 3)):
+        cv2.arrowedLine(pane, (10, row - 4), (30, row - 4), color, thickness, cv2.LINE_AA, 0, 0.4)
+    _write(pane, (38, row), "moves: way in 1 s", _INK)
     return pane
 
 

@@ -12,6 +12,7 @@ import numpy as np
 GRID_KIND = "nav_msgs/msg/OccupancyGrid"
 LAYERS_KIND = "panoptic_ros/msg/SemanticGrid"
 MARKERS_KIND = "visualization_msgs/msg/MarkerArray"
+GRID_MAP_KIND = "grid_map_msgs/msg/GridMap"
 
 _UNKNOWN_CELL = -1
 LARGEST_CELL = np.iinfo(np.int8).max
@@ -32,6 +33,7 @@ _DYNAMIC_FIELDS: Mapping[str, type] = {
     "obstacle_distance": np.float32,
 }
 _WHITE = (1.0, 1.0, 1.0, 1.0)
+_ORANGE = (1.0, 0.5, 0.0, 1.0)
 _CLEAR = (0.0, 0.0, 0.0, 0.0)
 
 
@@ -129,6 +131,40 @@ class GridMessages:
             },
         )
 
+    def grid_map(self, planes: Mapping[str, np.ndarray], window: Cells, header: Any) -> Any:
+        """Return planes, [ny, nx] by name, as GridMap of float32.
+
+        Its matrices begin with the largest x and y, and lie column by column.
+        """
+        rows, columns = window.shape
+        length, width = (n * window.resolution for n in (columns, rows))
+        middle = (window.x_min + length / 2, window.y_min + width / 2, 0.0)
+        info = self._type("grid_map_msgs/msg/GridMapInfo")(
+            resolution=float(window.resolution),
+            length_x=float(length),
+            length_y=float(width),
+            pose=pose_message(self._type, middle),
+        )
+        size = rows * columns
+        dimensions = [
+            self._type("std_msgs/msg/MultiArrayDimension")(label=label, size=count, stride=stride)
+            for label, count, stride in (
+                ("column_index", rows, size),
+                ("row_index", columns, columns),
+            )
+        ]
+        layout = self._type("std_msgs/msg/MultiArrayLayout")(dim=dimensions, data_offset=0)
+        array = self._type("std_msgs/msg/Float32MultiArray")
+        return self._type(GRID_MAP_KIND)(
+            header=header,
+            info=info,
+            layers=list(planes),
+            basic_layers=[],
+            data=[array(layout=layout, data=self._floats(p[::-1, ::-1])) for p in planes.values()],
+            outer_start_index=0,
+            inner_start_index=0,
+        )
+
     def _info(self, window: Cells, stamp: Any) -> Any:
         rows, columns = window.shape
         return self._type("nav_msgs/msg/MapMetaData")(
@@ -172,6 +208,30 @@ class MarkerMessages:
             gone.append(self._marker(header, kind.DELETEALL))
         self._shown, self._is_first = shown, False
         return self._type(MARKERS_KIND)(markers=gone + markers)
+
+    def arrows(self, places: np.ndarray, velocities: np.ndarray, header: Any) -> Any:
+        """Return a MarkerArray of arrows as long as the way of a second, in place of earlier ones.
+
+        places: float [N, 2], metres; velocities: float [N, 2], m/s; both in the header's frame.
+        """
+        kind: Any = self._type("visualization_msgs/msg/Marker")
+        arrows = [
+            self._marker(
+                header,
+                kind.ADD,
+                "grid/velocity",
+                number,
+                type=kind.ARROW,
+                points=[_point(self._type, (*end, 0.0)) for end in ends],
+                scale=vector_message(self._type, _ARROW_SIZES),
+                color=_color(self._type, _ORANGE),
+            )
+            for number, ends in enumerate(
+                np.stack([places, places + _ARROW_SECONDS * velocities], axis=1).tolist()
+            )
+        ]
+        before = self._marker(header, kind.DELETEALL)
+        return self._type(MARKERS_KIND)(markers=[before, *arrows])
 
     def _markers(self, track: TrackMarker, header: Any) -> list[Any]:
         kind: Any = self._type("visualization_msgs/msg/Marker")

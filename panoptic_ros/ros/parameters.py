@@ -126,6 +126,8 @@ class OutputParameters:
     class_grid: bool = _output("class_grid")
     cost_grid: bool = _output("cost_grid")
     grid_layers: bool = _output("grid_layers")
+    grid_map: bool = _output("grid_map, where grid_map_msgs is installed")
+    grid_velocities: bool = _output("grid_velocities")
     markers: bool = _output("markers")
     detections: bool = _output("detections, where vision_msgs is installed")
     detections_3d: bool = _output("detections_3d, where vision_msgs is installed")
@@ -204,7 +206,10 @@ class GroundParameters:
     )
     dynamic: DynamicGridOptions = field(
         default_factory=DynamicGridOptions,
-        metadata=group("What moves, in ~/grid_layers: computed only while somebody subscribes."),
+        metadata=group(
+            "What moves, in ~/grid_layers, ~/grid_map and ~/grid_velocities: computed only while "
+            "somebody subscribes to one of them."
+        ),
     )
     costs: Any = field(default_factory=CostParameters, metadata=group("The costs of ~/cost_grid."))
     tracking: TrackingOptions = field(
@@ -387,8 +392,9 @@ class Parameters:
     outputs: OutputParameters = field(
         default_factory=OutputParameters,
         metadata=group(
-            "The outputs. To compute one of instances, grid, class_grid, cost_grid, grid_layers, "
-            "markers and the detections is to compute them all."
+            "The outputs. To compute one of instances, grid, class_grid, cost_grid, markers and "
+            "the detections is to compute them all; so it is of grid_layers, grid_map and "
+            "grid_velocities, which take more time."
         ),
     )
     ground: GroundParameters = field(

@@ -109,6 +109,19 @@ def test_the_whole_picture_has_a_legend_of_what_is_there():
     assert not has(legend, CITYSCAPES[SIDEWALK].color)
 
 
+def test_what_is_far_away_is_left_out():
+    window = GridWindow(-10.0, -30.0, 70.0, 60.0, 0.5)
+    occupancy, classes = empty(window)
+    far, near = window.flat_index(np.array([50.0, 39.8]), np.array([0.0, 13.8]))
+    for cell, class_id in ((far, PERSON), (near, CAR)):
+        occupancy.ravel()[cell], classes.ravel()[cell] = 100, class_id
+    picture = draw(occupancy, classes, CITYSCAPES, window, scale=2)
+    # 40 m ahead, the window's 10 m behind; 14 m to either side, and the legend.
+    assert picture.shape == (50 * 4, 28 * 4 + 150, 3)
+    assert tuple(picture[0, 0]) == CITYSCAPES[CAR].color
+    assert not has(picture, CITYSCAPES[PERSON].color)
+
+
 def test_obstacles_are_drawn_a_cell_wider_to_all_sides():
     occupancy, classes = empty(STREET)
     occupancy[40, 60], classes[40, 60] = 100, CAR

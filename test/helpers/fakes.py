@@ -14,7 +14,7 @@ import pytest
 def installed_or_fake(package, module):
     """Yield a module of a ROS package, for this process and those that it starts.
 
-    Where the package is not installed, it is the one in `fake_PACKAGE`.
+    Where it is not installed, it is the one in the folder `fake_PACKAGE`.
     """
     top = module.partition(".")[0]
     if importlib.util.find_spec(top) is not None:

@@ -162,3 +162,38 @@ def test_what_ends_is_deleted_once(library):
         ("tracks/box", 1, ADD),
         ("tracks/name", 1, ADD),
     ]
+
+
+def test_arrows_replace_those_of_the_last_message(library):
+    markers = MarkerMessages(*library)
+    places, velocities = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[0.5, -1.0], [2.0, 0.0]])
+    message = sent(markers.arrows(places, velocities, header(library)), MARKERS_KIND)
+    assert kinds(message) == [
+        ("", 0, DELETE_ALL),
+        ("grid/velocity", 0, ADD),
+        ("grid/velocity", 1, ADD),
+    ]
+    for marker, start, way in zip(message.markers[1:], places, velocities, strict=True):
+        assert marker.type == ARROW
+        assert [(p.x, p.y) for p in marker.points] == [tuple(start), tuple(start + way)]
+    nothing = np.zeros((0, 2))
+    assert kinds(markers.arrows(nothing, nothing, header(library))) == [("", 0, DELETE_ALL)]
+
+
+def test_a_grid_maps_matrices_begin_at_the_largest_x_and_y():
+    """With fields as grid_map_msgs has them, and grid_map_core's order (column-major)."""
+    build = GridMessages(lambda _: dict, np.asarray)
+    plane = np.arange(6.0).reshape(2, 3)
+    message = build.grid_map({"a": plane, "b": plane + 10}, WINDOW, "header")
+    assert (message["layers"], message["header"]) == (["a", "b"], "header")
+    info = message["info"]
+    assert (info["resolution"], info["length_x"], info["length_y"]) == (0.5, 1.5, 1.0)
+    middle = info["pose"]["position"]
+    assert (middle["x"], middle["y"]) == (1.75, -0.5)
+    first, second = message["data"]
+    matrix = first["data"].reshape(3, 2, order="F")
+    # Rows go along -x, columns along -y.
+    np.testing.assert_array_equal(matrix, [[5, 2], [4, 1], [3, 0]])
+    assert second["data"].dtype == np.float32
+    dimensions = [(d["label"], d["size"], d["stride"]) for d in first["layout"]["dim"]]
+    assert dimensions == [("column_index", 2, 6), ("row_index", 3, 3)]

@@ -37,8 +37,9 @@ from panoptic_ros.output_messages import GRID_OUTPUTS, OUTPUT_KINDS, POINTS
 from panoptic_ros.pipeline import PanopticPipeline
 
 MCAP, SQLITE3 = StoragePlugin.MCAP, StoragePlugin.SQLITE3
-# rosbags does not know vision_msgs.
-OUTPUTS = {name for name, kind in OUTPUT_KINDS.items() if not kind.startswith("vision_msgs/")}
+# rosbags does not know these packages.
+_UNKNOWN = ("vision_msgs", "grid_map_msgs")
+OUTPUTS = {name for name, kind in OUTPUT_KINDS.items() if kind.split("/")[0] not in _UNKNOWN}
 
 
 @pytest.fixture(scope="module")

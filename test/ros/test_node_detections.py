@@ -1,4 +1,4 @@
-"""The outputs for consumers of vision_msgs, which is a fake where ROS 2 comes without it."""
+"""The outputs with messages of other packages, fakes where ROS 2 comes without them."""
 
 import json
 import time
@@ -34,14 +34,21 @@ from panoptic_ros.ros.conversions import MESSAGES
 @pytest.fixture(scope="module")
 def vision_msgs(domain):
     """Return vision_msgs.msg, for this process and those that it starts."""
-    with installed_or_fake("vision_msgs", "vision_msgs.msg") as module:
+    with installed_or_fake("messages", "vision_msgs.msg") as module:
         yield module
 
 
 @pytest.fixture(scope="module")
-def car(vision_msgs, start_node, tmp_path_factory):
+def grid_map_msgs(domain):
+    """Return grid_map_msgs.msg, as `vision_msgs`."""
+    with installed_or_fake("messages", "grid_map_msgs.msg") as module:
+        yield module
+
+
+@pytest.fixture(scope="module")
+def car(vision_msgs, grid_map_msgs, start_node, tmp_path_factory):
     parameters = node_parameters(tmp_path_factory.mktemp("painted"))
-    start_node(**parameters | {"score_threshold": 0.25})
+    start_node(**parameters | {"score_threshold": 0.25, "ground.window.resolution": 0.5})
     car = Car()
     car.wait_until_heard()
     yield car
@@ -170,3 +177,22 @@ def test_a_detection_that_is_switched_off_is_not_published(car, vision_msgs, ans
     messages.clear()
     car.answer_to(instances, car.drive(STREET))
     assert messages == []
+
+
+def test_the_grid_as_a_grid_map(car, grid_map_msgs):
+    maps = car.subscribe("~/grid_map", grid_map_msgs.GridMap, LATCHED)
+
+    def moving():
+        car.answer_to(car.labels, car.drive(STREET))
+        return [m for m in map(plain, maps) if "p_dynamic" in m["layers"]]
+
+    message = wait_for(moving, "a grid map")[-1]
+    size = message["data"][0]["layout"]["dim"]
+    cells = size[0]["size"] * size[1]["size"]
+    assert {"occupancy", "class", "cost", "p_static", "velocity_x", "velocity_yy"} <= set(
+        message["layers"]
+    )
+    assert [len(plane["data"]) for plane in message["data"]] == [cells] * len(message["layers"])
+    info = message["info"]
+    assert cells * info["resolution"] ** 2 == pytest.approx(info["length_x"] * info["length_y"])
+    assert message["header"]["frame_id"] == "base_link"

@@ -1,7 +1,8 @@
-"""The viewer's third pane: the node's grid from above, with the tracks."""
+"""The viewer's third pane: the node's grid from above, with the tracks and what moves."""
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import Any
 
@@ -13,7 +14,7 @@ from rclpy.time import Time
 from visualization_msgs.msg import Marker, MarkerArray
 
 from panoptic_ros.geometry.poses import Pose2D, yaw
-from panoptic_ros.grid.bird_eye import Mark, draw
+from panoptic_ros.grid.bird_eye import MOTION_COLOR, Mark, draw
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.labels import label_set
 from panoptic_ros.msg import LabelInfo
@@ -21,7 +22,10 @@ from panoptic_ros.msg import LabelInfo
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 # The grid leaves the node right after the label image.
 _WAIT_SECONDS = 2.0
-_BOX, _VELOCITY = "tracks/box", "tracks/velocity"
+_NEEDED = {"grid", "classes", "velocities", "pose"}
+_BOX = "tracks/box"
+# What a track's name ends with where it moves: the arrows show it.
+_SPEED = re.compile(r" [\d.]+ m/s$")
 
 
 class GroundPane:
@@ -36,6 +40,7 @@ class GroundPane:
             ("grid", "panoptic/grid", OccupancyGrid, 10),
             ("classes", "panoptic/class_grid", OccupancyGrid, 10),
             ("tracks", "panoptic/markers", MarkerArray, 10),
+            ("velocities", "panoptic/grid_velocities", MarkerArray, 10),
             ("pose", "odom", Odometry, 10),
         ):
             node.create_subscription(kind, topic, lambda m, k=key: self._keep(k, m), qos)
@@ -71,17 +76,18 @@ class GroundPane:
 
     def _is_complete(self, stamp_ns: int) -> bool:
         parts = self._messages.get(stamp_ns, {})
-        return bool(self._label_set) and {"grid", "classes", "pose"} <= parts.keys()
+        return bool(self._label_set) and parts.keys() >= _NEEDED
 
     def _draw(self, parts: dict[str, Any]) -> np.ndarray:
         grid = parts["grid"]
         markers = parts["tracks"].markers if "tracks" in parts else []
+        tracks = _marks(markers, _pose(parts["pose"]).inverse())
         return draw(
             _cells(grid),
             _cells(parts["classes"]),
             label_set(self._label_set),
             _window(grid),
-            _marks(markers, _pose(parts["pose"])),
+            [*tracks, *_arrows(parts["velocities"].markers)],
         )
 
 
@@ -104,28 +110,27 @@ def _pose(message: Odometry) -> Pose2D:
     return Pose2D(place.x, place.y, yaw((turn.x, turn.y, turn.z, turn.w)))
 
 
-def _marks(markers: list[Marker], pose: Pose2D) -> list[Mark]:
-    """Return the tracks in base_link; pose: base_link in odom."""
-    to_base = pose.inverse()
+def _marks(markers: list[Marker], to_base: Pose2D) -> list[Mark]:
+    """Return the tracks in base_link; to_base: odom in base_link."""
     shown = [m for m in markers if m.action == Marker.ADD]
-    names = {m.id: m.text for m in shown if m.text}
-    ways = {
-        m.id: (m.points[1].x - m.points[0].x, m.points[1].y - m.points[0].y)
-        for m in shown
-        if m.ns == _VELOCITY
-    }
+    names = {m.id: _SPEED.sub("", m.text) for m in shown if m.text}
+    marks = []
+    for box in shown:
+        if box.ns == _BOX:
+            x, y = to_base.apply(np.array(_xy(box.pose.position))).tolist()
+            red, green, blue = (round(255 * v) for v in (box.color.r, box.color.g, box.color.b))
+            marks.append(Mark((x, y), (0.0, 0.0), names.get(box.id, ""), (red, green, blue)))
+    return marks
+
+
+def _arrows(markers: list[Marker]) -> list[Mark]:
+    """Return the velocities of the grid's cells."""
+    ways = [[_xy(point) for point in m.points] for m in markers if m.action == Marker.ADD]
     return [
-        Mark(
-            _turned((box.pose.position.x, box.pose.position.y), to_base),
-            _turned(ways.get(box.id, (0.0, 0.0)), Pose2D(yaw=to_base.yaw)),
-            names.get(box.id, ""),
-            tuple(round(255 * v) for v in (box.color.r, box.color.g, box.color.b)),
-        )
-        for box in shown
-        if box.ns == _BOX
+        Mark(here, (there[0] - here[0], there[1] - here[1]), "", MOTION_COLOR)
+        for here, there in ways
     ]
 
 
-def _turned(point: tuple[float, float], pose: Pose2D) -> tuple[float, float]:
-    x, y = pose.apply(np.array(point)).tolist()
-    return x, y
+def _xy(point: Any) -> tuple[float, float]:
+    return point.x, point.y
