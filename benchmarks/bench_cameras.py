@@ -23,10 +23,10 @@ from panoptic_ros.ros.conversions import rgb8_image
 
 _MODEL = "town"
 _SIDES = (512, 1024)
-_FRAMES = 12
+_FRAMES = 10
 _REPEATS = 5
 _MEMORY_GOAL = 1.15
-_WAIT_SECONDS = 120.0
+_WAIT_SECONDS = 300.0
 
 
 class Cameras(Node):

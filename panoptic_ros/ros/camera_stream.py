@@ -21,7 +21,7 @@ from panoptic_ros.ros.conversions import TRANSPORTS
 from panoptic_ros.ros.diagnostics import KINDS, STAGES, STAMP_KINDS, FrameStatus, Status
 from panoptic_ros.ros.ground import FusedGround, Ground
 from panoptic_ros.ros.outputs import Outputs
-from panoptic_ros.ros.parameters import Parameters, RegionParameters
+from panoptic_ros.ros.parameters import Parameters
 from panoptic_ros.stream.health import HealthMonitor
 from panoptic_ros.stream.rate_cap import RateCap
 from panoptic_ros.stream.slot import FrameSlot
@@ -65,15 +65,16 @@ class CameraStream:
     """Leave a camera's newest image in a slot; publish its answer and pass it to the ground.
 
     name: "" for the only camera of a node, whose topics have no prefix; settings: returns the
-    camera's parameters of now, region: what they say of it; track_ids: last for the node's life;
-    fused: the grid of all cameras, None for a node of one. It is silent until `start`.
+    camera's parameters of now; region: the part of its images that the networks see, an
+    attribute; track_ids: last for the node's life; fused: the grid of all cameras, None for a
+    node of one. It is silent until `start`.
     """
 
     def __init__(
         self,
         node: LifecycleNode,
         name: str,
-        slot: FrameSlot[Frame],
+        slot: FrameSlot[Any],
         settings: Callable[[], Parameters],
         region: ImageRegion,
         outputs: Outputs,
@@ -83,7 +84,7 @@ class CameraStream:
         self.name, self.slot = name, slot
         self._node, self._settings, self._outputs = node, settings, outputs
         self._topic = f"{name}/image" if name else "image"
-        self.region, self._described = region, settings().region
+        self.region = region
         self._ground = Ground(node, name, outputs, settings, track_ids, fused)
         self.health = HealthMonitor(STAGES, (*KINDS, *STAMP_KINDS, "lost"), _FAULTS)
         self._stamps = StampMonitor()
@@ -130,14 +131,6 @@ class CameraStream:
     def is_busy(self) -> bool:
         """Return whether the ground's thread still runs."""
         return self._ground.is_alive()
-
-    def region_by(self, described: RegionParameters) -> ImageRegion:
-        """Return the region of parameters; raise FileNotFoundError or ValueError for its mask."""
-        return self.region if described == self._described else described.read()
-
-    def use(self, described: RegionParameters, region: ImageRegion) -> None:
-        """Let the networks see a region of the images from the next one on."""
-        self.region, self._described = region, described
 
     def relabel(self, labels: LabelSet) -> None:
         """Forget grid and tracks, whose classes are others now."""

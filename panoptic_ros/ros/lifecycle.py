@@ -23,12 +23,14 @@ from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 
 from panoptic_ros.messages.refusal import one_line
+from panoptic_ros.output_messages import LABEL_INFO
 from panoptic_ros.ros.camera_stream import MEMORY_ADVICE
 from panoptic_ros.ros.diagnostics import Reporter, Status
 from panoptic_ros.ros.parameter_spec import declare, leaves, updated
 from panoptic_ros.ros.parameters import CameraOwnParameters, Parameters
 from panoptic_ros.ros.served_model import ServedModel
 from panoptic_ros.ros.session import Session
+from panoptic_ros.srv import Segment
 from panoptic_ros.stream.health import HealthMonitor
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -86,6 +88,7 @@ class PanopticNode(LifecycleNode):
         # Alone in its group, so that nothing waits for it, and in one that does not exclude itself.
         group = ReentrantCallbackGroup()
         self.create_service(Trigger, "~/load_model", self._on_load_model, callback_group=group)
+        self.create_service(Segment, "~/segment", self._on_segment, callback_group=group)
         self._reporter = Reporter(self, self._status)
         if self._settings.autostart:
             # On a steady clock: simulated time may not run yet.
@@ -264,6 +267,35 @@ class PanopticNode(LifecycleNode):
             finally:
                 self._is_loading = False
         return response
+
+    async def _on_segment(
+        self, request: Segment.Request, response: Segment.Response
+    ) -> Segment.Response:
+        """Answer for one image, in the worker's thread between the cameras' frames."""
+        start = time.monotonic()
+        try:
+            session = self._segmenting_session()
+            while session.is_segmenting():
+                await _Turn()
+                session = self._segmenting_session()
+            answered = session.segment(request.image)
+            while not answered.done():
+                await _Turn()
+            for name, message in answered.result().items():
+                setattr(response, "info" if name == LABEL_INFO else name, message)
+            response.success = True
+            response.message = f"{1e3 * (time.monotonic() - start):.0f} ms"
+        except RuntimeError as error:
+            response.message = one_line(str(error))
+        return response
+
+    def _segmenting_session(self) -> Session:
+        """Return the session that takes images; raise RuntimeError where there is none."""
+        if self.session is None or self._state != "active":
+            raise RuntimeError(f"the node is {self._state}: configure and activate it first")
+        if self.session.is_resting:
+            raise RuntimeError("the node is paused: call ~/pause with false first")
+        return self.session
 
     async def _switched(self, session: Session, chosen: Parameters) -> str:
         """Load a model, let it take over, free the old one; return what happened."""

@@ -9,9 +9,12 @@ from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from panoptic_ros.fusion import FusionOptions
+from panoptic_ros.grid.window import GridWindow
+from panoptic_ros.ground_stage import GroundResult
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.output_messages import (
     IMAGE_OUTPUTS,
+    LABEL_INFO,
     LATCHED_OUTPUTS,
     OUTPUT_KINDS,
     Answer,
@@ -74,6 +77,17 @@ class Outputs:
     def publish_placed(self, placed: Placed, wanted: set[str]) -> None:
         """Convert and publish those of GROUND_OUTPUTS that are wanted."""
         self._send(self._messages.placed(placed, wanted))
+
+    def everything(self, answer: Answer, options: FusionOptions) -> dict[str, Any]:
+        """Return the messages of an image by itself, by topic; no tracks and no positions."""
+        make, nowhere = self._messages, GroundResult("", None, [])
+        placed = Placed(answer, nowhere, GridWindow(), "")
+        labels, stamp = answer.map.labels, answer.header.stamp
+        return {
+            **dict(make.infos(labels, options, stamp, {LABEL_INFO}, answer.labels_encoding)),
+            **dict(make.images(answer, IMAGE_OUTPUTS)),
+            **dict(make.placed(placed, {"instances"})),
+        }
 
     def close(self) -> None:
         """Withdraw the topics."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from rclpy.lifecycle import LifecycleNode
+from sensor_msgs.msg import Image
 
 from panoptic_ros.image_region import ImageRegion
 from panoptic_ros.messages import ImageRefused
@@ -20,13 +23,16 @@ from panoptic_ros.ros.conversions import picture
 from panoptic_ros.ros.diagnostics import Status, status_of_all
 from panoptic_ros.ros.ground import FusedGround
 from panoptic_ros.ros.outputs import Outputs, absent_outputs
-from panoptic_ros.ros.parameters import Parameters
+from panoptic_ros.ros.parameters import Parameters, RegionParameters
 from panoptic_ros.ros.served_model import ServedModel
+from panoptic_ros.stream.stamps import nanoseconds
 from panoptic_ros.stream.worker import NewestFrameWorker
 
 _INFOS = frozenset({LABEL_INFO, VISION_INFO})
 # What several cameras have together; everything else is each one's own.
 _SHARED_OUTPUTS = frozenset({*GRID_OUTPUTS, *_INFOS})
+# Of each camera, and of the node for "": what was read, and what it gave.
+_Regions = dict[str, tuple[RegionParameters, ImageRegion]]
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,14 @@ class _Inferred:
     inference: Inference
     times: dict[str, float]
     seconds: float
+
+
+@dataclass(frozen=True)
+class _Request:
+    """Hold an image that is to be segmented by itself, and where its messages are waited for."""
+
+    message: Image
+    answered: Future[dict[str, Any]]
 
 
 class Session:
@@ -59,24 +73,31 @@ class Session:
         self._node, self._settings = node, settings
         self._model = ServedModel(settings(""))
         names = cameras or ("",)
-        regions = {name: settings(name).region.read() for name in names}
+        self._regions = self._read_regions({name: settings(name) for name in ("", *names)})
         self._outputs = Outputs(node, _SHARED_OUTPUTS if cameras else OUTPUT_KINDS)
         self._fused = FusedGround(self._outputs, partial(settings, "")) if cameras else None
-        self.worker: NewestFrameWorker[Frame] = NewestFrameWorker(
-            "inference", self._work, self._on_error, len(names), self._joins, self._infer_together
+        self.worker: NewestFrameWorker[Frame | _Request] = NewestFrameWorker(
+            "inference",
+            self._work,
+            self._on_error,
+            len(names) + 1,
+            self._joins,
+            self._infer_together,
         )
+        *slots, self._requests = self.worker.slots
+        self._request: _Request | None = None
         self.cameras = [
             CameraStream(
                 node,
                 name,
                 slot,
                 partial(settings, name),
-                regions[name],
+                self._regions[name][1],
                 Outputs(node, OUTPUT_KINDS.keys() - _INFOS, name) if name else self._outputs,
                 track_ids,
                 self._fused,
             )
-            for name, slot in zip(names, self.worker.slots, strict=True)
+            for name, slot in zip(names, slots, strict=True)
         ]
         self._tell_of_absent_outputs()
 
@@ -100,11 +121,15 @@ class Session:
             self._fused.start(labels)
         for camera in self.cameras:
             camera.start(labels)
+        self._requests.open()
 
     def pause(self) -> None:
         """Stop subscribing; the frame in work is dropped. Nothing is published any more."""
         for camera in self.cameras:
             camera.pause()
+        self._requests.close()
+        if self._request is not None and not self._request.answered.done():
+            self._request.answered.set_exception(RuntimeError("the node was deactivated meanwhile"))
 
     def close(self, timeout: float) -> bool:
         """Withdraw the topics and end the threads; return whether they have, within seconds.
@@ -131,10 +156,11 @@ class Session:
 
         chosen: by camera, and the node's own for "".
         """
-        regions = [camera.region_by(chosen[camera.name].region) for camera in self.cameras]
+        regions = self._read_regions(chosen)
         self._model.use(chosen[""])
-        for camera, region in zip(self.cameras, regions, strict=True):
-            camera.use(chosen[camera.name].region, region)
+        self._regions = regions
+        for camera in self.cameras:
+            camera.region = regions[camera.name][1]
 
     def take_over(self, model: ServedModel) -> None:
         """Work with another model from the next frame on; raise ValueError if impossible."""
@@ -148,6 +174,24 @@ class Session:
             for camera in self.cameras:
                 camera.relabel(model.pipeline.labels)
 
+    def segment(self, message: Image) -> Future[dict[str, Any]]:
+        """Return the future messages of an image by itself, see `Outputs.everything`.
+
+        Its error says in words why there are none. One image at a time: wait for the last one's.
+        """
+        self._request = _Request(message, Future())
+        self._requests.put(self._request)
+        return self._request.answered
+
+    def is_segmenting(self) -> bool:
+        """Return whether an image of `segment` has no answer yet."""
+        return self._request is not None and not self._request.answered.done()
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether frames are dropped."""
+        return any(camera.is_resting for camera in self.cameras)
+
     def rest(self, is_resting: bool) -> None:
         """Drop frames before anything is computed of them, or go on."""
         for camera in self.cameras:
@@ -155,9 +199,8 @@ class Session:
 
     def status(self, state: str) -> Status:
         """Return a snapshot; called in the reporter's thread."""
-        is_resting = any(camera.is_resting for camera in self.cameras)
         status = Status(
-            "paused" if is_resting and state == "active" else state,
+            "paused" if self.is_resting and state == "active" else state,
             weights=self.pipeline.name,
             device=_device_name(self.pipeline.device),
             fusion=self.pipeline.fusion_name,
@@ -165,6 +208,16 @@ class Session:
         seconds, is_alive = self.worker.seconds_in_work(), self.worker.is_alive()
         found = [camera.status(status, seconds, is_alive) for camera in self.cameras]
         return found[0] if self._fused is None else status_of_all(found)
+
+    def _read_regions(self, chosen: Mapping[str, Parameters]) -> _Regions:
+        """Return the region of each camera, and of the node; read are those that have changed."""
+        known = getattr(self, "_regions", {})
+        found: _Regions = {}
+        for name, parameters in chosen.items():
+            described = parameters.region
+            is_known = name in known and known[name][0] == described
+            found[name] = known[name] if is_known else (described, described.read())
+        return found
 
     def _publish_infos(self) -> None:
         model, encoding = self._model, self._settings("").labels_encoding
@@ -183,11 +236,13 @@ class Session:
 
     # ---- in the worker's thread
 
-    def _joins(self, frame: Frame, other: Frame) -> bool:
+    def _joins(self, frame: Frame | _Request, other: Frame | _Request) -> bool:
         """Return whether two frames can be inferred together, as far as the ones before tell."""
+        if isinstance(frame, _Request) or isinstance(other, _Request):
+            return False
         return self.pipeline.can_batch and frame.camera.seen == other.camera.seen != (0, 0)
 
-    def _infer_together(self, frames: list[Frame]) -> None:
+    def _infer_together(self, frames: list[Any]) -> None:
         """Infer frames that wait together in one pass; raise where each has to be by itself."""
         start, model = time.monotonic(), self._model
         images = [picture(frame.message, model.pipeline.max_pixels) for frame in frames]
@@ -200,8 +255,10 @@ class Session:
             times = {"wait": start - frame.arrival, "decode": decoded - start}
             frame.inferred = _Inferred(model, image, inference, times, inferred - decoded)
 
-    def _work(self, frame: Frame) -> Callable[[], None]:
+    def _work(self, frame: Frame | _Request) -> Callable[[], None]:
         """Run the pipeline on a frame; return what publishes the answer."""
+        if isinstance(frame, _Request):
+            return self._segment(frame)
         start, shared = time.monotonic(), frame.inferred
         if shared is not None:
             model, image, times = shared.model, shared.image, shared.times
@@ -218,15 +275,33 @@ class Session:
                 "inference": time.monotonic() - decoded,
             }
         times |= {name: result.timings[name] / 1e3 for name in ("semantic", "instances", "fusion")}
-        answer = Answer(
-            frame.message.header,
+        answer = self._answer(frame.message, image, result, model)
+        return lambda: frame.camera.publish(frame, answer, times)
+
+    def _segment(self, request: _Request) -> Callable[[], None]:
+        """Run the pipeline on an image by itself; return what gives the answer."""
+        model = self._model
+        try:
+            nanoseconds(request.message.header.stamp)
+        except ValueError as error:
+            raise ImageRefused(str(error)) from None
+        image = picture(request.message, model.pipeline.max_pixels)
+        result = self._infer(image, self._regions[""][1], model)
+        answer = self._answer(request.message, image, result, model)
+        messages = self._outputs.everything(answer, model.pipeline.options)
+        return lambda: request.answered.set_result(messages)
+
+    def _answer(
+        self, message: Any, image: np.ndarray, result: PanopticResult, model: ServedModel
+    ) -> Answer:
+        return Answer(
+            message.header,
             image,
             result,
             model.pipeline.labels,
             model.label_map.only(model.pipeline.options.classes),
             self._settings("").labels_encoding,
         )
-        return lambda: frame.camera.publish(frame, answer, times)
 
     def _infer(self, image: np.ndarray, region: ImageRegion, model: ServedModel) -> PanopticResult:
         try:
@@ -234,19 +309,25 @@ class Session:
         except ImageUnfit as error:
             raise ImageRefused(str(error)) from error
 
-    def _on_error(self, frame: Frame, error: BaseException) -> Callable[[], None] | None:
-        if isinstance(error, ImageRefused):
-            frame.camera.refuse("image", str(error))
-            return None
-        if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
-            frame.camera.refuse("memory", f"{type(error).__name__}: {error}")
-            return self._wait_for_memory
-        frame.camera.refuse("inference", f"{type(error).__name__}: {error}")
-        return None
+    def _on_error(self, frame: Frame | _Request, error: BaseException) -> Callable[[], None] | None:
+        kind, reason = _refusal(error)
+        if isinstance(frame, Frame):
+            frame.camera.refuse(kind, reason)
+        elif not frame.answered.done():
+            frame.answered.set_exception(RuntimeError(reason))
+        return self._wait_for_memory if kind == "memory" else None
 
     def _wait_for_memory(self) -> None:
         torch.cuda.empty_cache()
         self.worker.rest(MEMORY_RETRY_SECONDS)
+
+
+def _refusal(error: BaseException) -> tuple[str, str]:
+    """Return the kind of a refusal, of `diagnostics.KINDS`, and its reason."""
+    if isinstance(error, ImageRefused):
+        return "image", str(error)
+    is_memory = isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError))
+    return "memory" if is_memory else "inference", f"{type(error).__name__}: {error}"
 
 
 def _device_name(device: torch.device) -> str:

@@ -130,6 +130,11 @@ def remember_session(node):
     _remembered.append(weakref.ref(node.session))
 
 
+def is_segmenting(node):
+    """Return whether an image of ~/segment waits for its answer."""
+    return node.session.is_segmenting()
+
+
 def session_is_gone(node):
     """Return whether nothing holds the remembered session any more."""
     gc.collect()

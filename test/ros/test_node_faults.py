@@ -24,6 +24,7 @@ from node_process import (
     wait_for,
 )
 from panoptic_ros.msg import PanopticInstances
+from panoptic_ros.srv import Segment
 from rcl_interfaces.msg import Parameter as ParameterMessage
 from rcl_interfaces.msg import ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
@@ -121,12 +122,18 @@ def test_an_inference_that_hangs_is_an_error_until_it_returns(host, client, labe
 def test_a_network_that_hangs_holds_up_no_service(host, client, labels):
     host.do(faults.hang)
     health_while_sending(client, lambda level, *_: level == ERROR)
+    service = client.node.create_client(Segment, "/panoptic/segment")
+    assert service.wait_for_service(TIMEOUT)
+    segmented = service.call_async(Segment.Request(image=image_message(PIXELS)))
+    wait_for(lambda: host.do(faults.is_segmenting), "the request")
     host.do(faults.remember_session)
     start = time.monotonic()
     for transition in ("deactivate", "cleanup"):
         assert client.transition(transition)
         assert client.get("score_threshold") == -1.0
     assert client.state() == "unconfigured"
+    wait_for(segmented.done, "an answer about the request")
+    assert segmented.result().message == "the node was deactivated meanwhile"
     level, message, _ = client.wait_for_health(lambda _l, _m, now: float(now["busy_s"]) > 0)
     assert level == WARN
     assert "unconfigured, busy" in message

@@ -13,12 +13,15 @@ pytest.importorskip("onnxruntime", reason="needs onnxruntime, for networks that 
 pytest.importorskip("onnx", reason="needs onnx, to write networks that see colours")
 
 import yaml
+from builtin_interfaces.msg import Time
 from driven_car import CAR, LAST_ROW, SHAPE, STREET, Car, cells, node_parameters
 from nav_msgs.msg import OccupancyGrid
-from node_process import LATCHED, counts, wait_for
+from node_process import LATCHED, counts, image_message, wait_for
 from painted_model import write_model
 from panoptic_ros.msg import LabelInfo, PanopticInstances, SemanticGrid
+from panoptic_ros.srv import Segment
 from sensor_msgs.msg import Image
+from std_msgs.msg import Header
 from std_srvs.srv import SetBool, Trigger
 from visualization_msgs.msg import Marker, MarkerArray
 from waiting import TIMEOUT
@@ -344,6 +347,79 @@ def test_an_inactive_node_cannot_be_paused_and_an_active_one_begins_unpaused(cli
     assert client.transition("activate")
     client.wait_until_heard()
     assert values_of(client, labels) == EVERYTHING
+
+
+@pytest.fixture(scope="module")
+def segment(client, labels):
+    """Return a function that lets the node segment images."""
+    service = client.node.create_client(Segment, "/panoptic/segment")
+    assert service.wait_for_service(TIMEOUT)
+
+    def answers(*messages):
+        answers = [service.call_async(Segment.Request(image=message)) for message in messages]
+        wait_for(lambda: all(answer.done() for answer in answers), "~/segment")
+        return [answer.result() for answer in answers]
+
+    return answers
+
+
+def test_one_image_gives_everything_that_the_topics_have(client, labels, instances, segment):
+    stamp = client.publish(PICTURE)
+    published = client.answer_to(labels, stamp), client.answer_to(instances, stamp)
+    info = client.subscribe("~/label_info", LabelInfo, LATCHED)
+    message = image_message(PICTURE)
+    message.header = published[0].header
+    for answer in segment(*3 * [message]):
+        assert answer.success
+        assert answer.message.endswith(" ms")
+        assert answer.labels == published[0]
+        assert answer.instances.header == published[1].header
+        (found,), (expected,) = answer.instances.instances, published[1].instances
+        assert (found.id, found.score, found.box) == (expected.id, expected.score, expected.box)
+        assert (found.track_id, answer.instances.position_frame) == (-1, "")
+        assert np.isnan(found.position.x)
+        assert answer.info.classes == wait_for(lambda: info, "what the labels mean")[0].classes
+        for name, encoding in (("semantic", "mono8"), ("confidence", "mono8"), ("color", "rgb8")):
+            image = getattr(answer, name)
+            assert (image.encoding, image.header) == (encoding, published[0].header)
+            assert (image.height, image.width) == PICTURE.shape[:2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"encoding": "smell"}, "smell"),
+        ({"data": []}, "0 bytes"),
+        ({"height": 60000, "width": 60000, "step": 180000}, "60000x60000"),
+        ({"header": Header(stamp=Time(sec=-1))}, "stamp sec -1"),
+    ],
+)
+def test_a_bad_image_is_refused_as_on_the_topic(client, labels, segment, changes, words):
+    message = image_message(PICTURE)
+    for name, value in changes.items():
+        setattr(message, name, value)
+    (answer,) = segment(message)
+    assert not answer.success
+    assert words in answer.message
+    assert answer.labels == Image()
+    client.publish_message(message)
+    client.wait_for_health(lambda level, _, now: now["last_refusal"] == answer.message)
+
+
+def test_a_node_that_takes_no_frames_segments_nothing(client, labels, call, segment):
+    assert call("pause", data=True)[0]
+    assert segment(image_message(PICTURE))[0].message == (
+        "the node is paused: call ~/pause with false first"
+    )
+    assert client.transition("deactivate")
+    (answer,) = segment(image_message(PICTURE))
+    assert (answer.success, answer.message) == (
+        False,
+        "the node is inactive: configure and activate it first",
+    )
+    assert client.transition("activate")
+    client.wait_until_heard()
+    assert segment(image_message(PICTURE))[0].success
 
 
 def test_the_rate_is_capped_and_every_frame_accounted_for(client, labels):
