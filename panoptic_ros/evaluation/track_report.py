@@ -9,6 +9,7 @@ from typing import Any
 from panoptic_ros.evaluation.console_tables import table
 from panoptic_ros.evaluation.drive_conditions import TITLES, TRUE_LABELS
 from panoptic_ros.evaluation.report.page import write_report as write_page
+from panoptic_ros.evaluation.report.tables import ReportTable, videos_table
 from panoptic_ros.evaluation.track_pictures import contact_sheet, path_map, timeline
 from panoptic_ros.evaluation.track_run import TrackedFrame
 from panoptic_ros.labels import LabelSet
@@ -37,13 +38,14 @@ def track_table(results: Mapping[str, Any]) -> str:
     tables = [table(_HEADER, _rows(results)), _summary(results)]
     if boxes := _box_rows(results):
         tables += ["", table(_BOX_HEADER, boxes)]
-    return "\n".join(tables)
+    return "\n".join([*tables, "", _videos(results).to_text()])
 
 
 def track_section(
     results: Mapping[str, Any], tracked: Mapping[str, Sequence[TrackedFrame]], labels: LabelSet
 ) -> dict[str, Any]:
     """Return a report's section: the table and one drive's pictures, by kind of labels."""
+    videos = _videos(results)
     pictures = [
         {"caption": f"{TITLES[kind]}: {caption}", "image": draw(frames, labels)}
         for kind, frames in tracked.items()
@@ -57,6 +59,7 @@ def track_section(
     if boxes := _box_rows(results):
         caption = "Boxes in space: median errors, mean IoU"
         tables.append({"caption": caption, "header": _BOX_HEADER, "rows": boxes})
+    tables.append({"caption": videos.caption, "header": videos.header, "rows": videos.rows})
     return {
         "title": "Tracks",
         "tables": tables,
@@ -102,6 +105,10 @@ def _box_rows(results: Mapping[str, Any]) -> list[list[str]]:
         for distance, score in scores[kind].items()
         if score["objects"]
     ]
+
+
+def _videos(results: Mapping[str, Any]) -> ReportTable:
+    return videos_table({TITLES[kind]: found for kind, found in results["video"].items()})
 
 
 def _summary(results: Mapping[str, Any]) -> str:

@@ -20,10 +20,12 @@ from panoptic_ros.evaluation.drive_conditions import (
     views_of,
 )
 from panoptic_ros.evaluation.town_drive import DriveFrame, TownDrive, network_predictions
+from panoptic_ros.evaluation.tracked_video import TrackedVideo
 from panoptic_ros.ground_stage import GroundStage
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet, class_ids, encode
 from panoptic_ros.prediction import PanopticPrediction, Segment
 from panoptic_ros.scores.track_accuracy import TrackScore
+from panoptic_ros.scores.video_quality import VideoQuality
 from panoptic_ros.tracking.track import Track
 
 _SEED = 0
@@ -106,12 +108,24 @@ def score_tracks(drives: Sequence[Sequence[TrackedFrame]], labels: LabelSet) -> 
     return score.results()
 
 
+def score_video(drives: Sequence[Sequence[TrackedFrame]], labels: LabelSet) -> dict[str, Any]:
+    """Return VPQ and STQ of tracked drives, see `VideoQuality.results`."""
+    whole = VideoQuality(labels)
+    for number, frames in enumerate(drives):
+        video = TrackedVideo(labels, f"{number}/drive")
+        for tracked in frames:
+            video.add(tracked.frame.truth, tracked.prediction, tracked.track_ids)
+        whole.add_counts(video.quality.counts())
+    return whole.results()
+
+
 @dataclass(frozen=True)
 class TrackComparison:
     """Hold the scores, and the first drive as it was tracked, by kind of labels.
 
     results: {"true_labels": score, "predicted": score, "robustness": {name: the same two},
-    "boxes": see `score_boxes`, "drives": names, "frames"}; score: see `TrackScore.results`.
+    "boxes": see `score_boxes`, "video": {the same two: `VideoQuality.results`}, "drives": names,
+    "frames"}; score: see `TrackScore.results`.
     """
 
     results: dict[str, Any]
@@ -129,7 +143,7 @@ def compare_tracks(
         PREDICTED: [network_predictions(drive, network) for drive in drives],
     }
     rows: dict[str, dict[str, Any]] = {}
-    first_drive = {}
+    first_drive, video = {}, {}
     for condition in tqdm(CONDITIONS, "tracking", unit="row"):
         rows[condition.name] = {}
         for kind, of_drives in predictions.items():
@@ -140,10 +154,12 @@ def compare_tracks(
             rows[condition.name][kind] = score_tracks(tracked, labels)
             if condition is AS_RECORDED:
                 first_drive[kind] = tracked[0]
+                video[kind] = score_video(tracked, labels)
     results = {
         **rows[AS_RECORDED.name],
         "robustness": rows,
         "boxes": score_boxes(drives, labels, predictions),
+        "video": video,
         "drives": [drive.name for drive in drives],
         "frames": sum(len(drive.frames) for drive in drives),
     }

@@ -18,6 +18,7 @@ from panoptic_ros.evaluation.frame_scores import FrameScorer, FrameScores
 from panoptic_ros.evaluation.report.pictures import ReportFrame, extremes
 from panoptic_ros.evaluation.results import frame_pq
 from panoptic_ros.evaluation.timing import SHARED_STAGES, fusion_stage, peak_memory
+from panoptic_ros.evaluation.tracked_video import TrackedVideo
 from panoptic_ros.ground_stage import GroundStage
 from panoptic_ros.messages import ImageRefused, decode_labels
 from panoptic_ros.messages.refusal import one_line
@@ -40,13 +41,15 @@ class ReplayOutcome:
     """Hold what a replay gave.
 
     timeline: one entry per frame, see docs/replay.md; scores: of the frames with a truth, and
-    the best and worst of them to show; problems: what is broken; notes: what else is to be
-    known, a line each; signal: that stopped it before the bag's end, or 0.
+    the best and worst of them to show; video: their `VideoQuality.counts`; problems: what is
+    broken; notes: what else is to be known, a line each; signal: that stopped it before the
+    bag's end, or 0.
     """
 
     timeline: list[dict[str, Any]] = field(default_factory=list)
     scores: list[FrameScores] = field(default_factory=list)
     shown: list[ReportFrame] = field(default_factory=list)
+    video: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     signal: int = 0
@@ -79,6 +82,7 @@ class Replay:
         self.source = BagSource(bag, topic, truth_topic)
         self._scorer = FrameScorer(pipeline.labels, pipeline.options)
         self._stage = GroundStage(pipeline.labels)
+        self._video = TrackedVideo(pipeline.labels, "drive")
         self._start: int | None = None
         self._names: dict[Entry, str] = {}
         self._stamps: Counter[str] = Counter()
@@ -101,6 +105,8 @@ class Replay:
             except OSError as error:
                 source.problems.append(str(error))
             outcome.signal = stopped[0] if stopped else 0
+        if outcome.scores:
+            outcome.video = self._video.quality.counts()
         outcome.problems = [*source.problems, *_missing_truth(source, outcome)]
         outcome.notes = [*self._not_copied.values(), *(views.missing() if views else ())]
         if not self._stage.has_tracker:
@@ -194,6 +200,7 @@ class Replay:
             outcome.scores.append(scores)
             pq = frame_pq(scores, self._pipeline.fusion_name, self._pipeline.labels)
             entry["pq"] = pq
+            self._video.add(labels, result.panoptic, placed.ground.track_ids)
         if self._log is not None:
             self._log.start(stamp_ns(header))
             self._log.add_picture(image, result.panoptic, placed.ground.track_ids, labels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +41,7 @@ class VideoQuality:
         self._labels = labels
         self._thing_ids = labels.ids[labels.is_thing]
         self._sequences: dict[str, _Sequence] = {}
+        self._counted: dict[str, Any] = {}
 
     def start_sequence(self, name: str) -> None:
         """Begin a sequence; numbers of earlier ones mean other things."""
@@ -56,36 +57,62 @@ class VideoQuality:
         overlap_segments(pairs, self._labels)  # refuses unknown classes while the frame is known
         list(self._sequences.values())[-1].frames.append(pairs)
 
+    def counts(self) -> dict[str, Any]:
+        """Return what each sequence adds, as JSON can hold it; `add_counts` takes it back."""
+        own = {name: self._counts(s.frames) for name, s in self._sequences.items()}
+        return {**self._counted, **own}
+
+    def add_counts(self, counts: Mapping[str, Any]) -> None:
+        """Add sequences that another one has counted; their names are not known here yet."""
+        self._counted |= counts
+
     def results(self) -> dict[str, Any]:
         """Return the scores as fractions, None where there was nothing to score.
 
         {"vpq": {"vpq": the mean, "windows": {k: PanopticQuality.results}}, "stq": {"stq", "aq",
         "iou", "sequences": {name: {"stq", "aq", "iou", "frames"}}}}.
         """
-        windows = {k: known_scores(self._window(k).results()) for k in WINDOWS}
+        counts = self.counts()
+        windows = {}
+        for k in WINDOWS:
+            quality = PanopticQuality.of(self._labels)
+            for counted in counts.values():
+                quality.add_sparse(counted["windows"][str(k)])
+            windows[k] = known_scores(quality.results())
         known = [w["all"]["pq"] for w in windows.values() if w["all"]["pq"] is not None]
         return {
             "vpq": {"vpq": float(np.mean(known)) if known else None, "windows": windows},
-            "stq": self._stq(),
+            "stq": self._stq(counts),
         }
 
-    def _window(self, length: int) -> PanopticQuality:
+    def _counts(self, frames: Sequence[Overlaps]) -> dict[str, Any]:
+        pairs = merged(frames)
+        confusion = self._confusion(pairs).ravel()
+        occurs = np.flatnonzero(confusion)
+        return {
+            "frames": len(frames),
+            "windows": {str(k): self._window(frames, k).sparse() for k in WINDOWS},
+            "association": self._association(pairs),
+            "confusion": [occurs.tolist(), confusion[occurs].tolist()],
+        }
+
+    def _window(self, frames: Sequence[Overlaps], length: int) -> PanopticQuality:
         quality = PanopticQuality.of(self._labels)
-        for sequence in self._sequences.values():
-            for start in range(len(sequence.frames) - length + 1):
-                tubes = merged(sequence.frames[start : start + length])
-                quality.add(*overlap_segments(tubes, self._labels))
+        for start in range(len(frames) - length + 1):
+            tubes = merged(frames[start : start + length])
+            quality.add(*overlap_segments(tubes, self._labels))
         return quality
 
-    def _stq(self) -> dict[str, Any]:
+    def _stq(self, counts: Mapping[str, Any]) -> dict[str, Any]:
         sums, tubes, sequences = 0.0, 0, {}
         confusion = np.zeros((len(self._labels), len(self._labels) + 1), np.int64)
-        for name, sequence in self._sequences.items():
-            pairs = merged(sequence.frames)
-            own_sum, own_tubes = self._association(pairs)
-            own = self._confusion(pairs)
+        for name, counted in counts.items():
+            own_sum, own_tubes = counted["association"]
+            own = np.zeros_like(confusion)
+            places, pixels = counted["confusion"]
+            own.ravel()[places] = pixels
             sums, tubes, confusion = sums + own_sum, tubes + own_tubes, confusion + own
-            frames = {"frames": len(sequence.frames)}
+            frames = {"frames": counted["frames"]}
             sequences[name] = _quality(own_sum, own_tubes, own) | frames
         return {**_quality(sums, tubes, confusion), "sequences": sequences}
 

@@ -1,11 +1,11 @@
-"""What a training tells: progress bar, CSV and TensorBoard."""
+"""What a training tells: progress bar, CSV, TensorBoard and accelerate's trackers."""
 
 from __future__ import annotations
 
 import csv
 import io
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -23,12 +23,20 @@ class TrainingLog:
     losses.csv and scores.csv hold one row per entry, empty where a column has no value; a
     column that comes later is added to all rows. A resumed run drops the rows that lie after
     its checkpoint, for it will write them again. steps: None where the clock
-    ends the training. Raise OSError where a file cannot be written.
+    ends the training; track: takes values and their step, as accelerate's `log`. Raise OSError
+    where a file cannot be written.
     """
 
-    def __init__(self, run: Path, first_step: int, steps: int | None) -> None:
+    def __init__(
+        self,
+        run: Path,
+        first_step: int,
+        steps: int | None,
+        track: Callable[[dict[str, float], int], None] = lambda *_: None,
+    ) -> None:
         run.mkdir(parents=True, exist_ok=True)
         self._tables = {n: _Table(run / f"{n}.csv", first_step) for n in ("losses", "scores")}
+        self._track = track
         self._board_folder = run / "tensorboard"
         with naming(self._board_folder):
             self._board = SummaryWriter(self._board_folder, purge_step=first_step or None)
@@ -75,6 +83,7 @@ class TrainingLog:
                 self._board.add_image(f"samples/{name}", picture, step, dataformats="HWC")
 
     def _write(self, name: str, step: int, values: Mapping[str, float]) -> None:
+        self._track({f"{name}/{key}": value for key, value in values.items()}, step)
         for key, value in values.items():
             with naming(self._board_folder):
                 self._board.add_scalar(f"{name}/{key}", value, step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.tracking import get_available_trackers
 from accelerate.utils import (
     DataLoaderConfiguration,
     DistributedDataParallelKwargs,
@@ -20,7 +22,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from panoptic_ros.training.logs import TrainingLog
-from panoptic_ros.training.settings import OptimizerConfig, TrainingConfig
+from panoptic_ros.training.settings import OptimizerConfig, TrainingConfig, flat
 from panoptic_ros.training.task import Task, Trainee
 from panoptic_ros.training.train_state import LAST, load_state, save_state
 
@@ -67,6 +69,7 @@ def train(task: Task, run: Path) -> Outcome:
     """
     config = task.config
     accelerator = _accelerator(task)
+    _start_trackers(accelerator, config, run)
     processes = accelerator.num_processes
     if config.batch_size % processes:
         raise ValueError(f"batch_size {config.batch_size} is no multiple of {processes} processes")
@@ -203,7 +206,7 @@ class _Session:
         if not self.accelerator.is_main_process:
             return self._steps(loader, first, None)
         steps = None if self.config.minutes else self.config.steps
-        with TrainingLog(self.run, first, steps) as log:
+        with TrainingLog(self.run, first, steps, self.accelerator.log) as log:
             return self._steps(loader, first, log)
 
     def _steps(
@@ -325,6 +328,7 @@ def _accelerator(task: Task) -> Accelerator:
     set_seed(task.config.seed)
     return Accelerator(
         mixed_precision=task.config.mixed_precision,
+        log_with=_trackers(task.config) or None,
         # Without this, accelerate does not join several processes on a machine without GPU.
         cpu=not torch.cuda.is_available(),
         # One batch is split over the processes: settings mean the same for any number.
@@ -332,6 +336,29 @@ def _accelerator(task: Task) -> Accelerator:
         kwargs_handlers=[
             DistributedDataParallelKwargs(find_unused_parameters=task.unused_parameters)
         ],
+    )
+
+
+def _trackers(config: TrainingConfig) -> list[str]:
+    """Return the trackers of accelerate; raise ValueError that names one that is not installed."""
+    wanted = [name for name in config.trackers if name != "tensorboard"]
+    installed = [str(name) for name in get_available_trackers()]
+    for name in wanted:
+        if name not in installed:
+            raise ValueError(f"trackers: {name} is not installed: pip install {name}")
+    return wanted
+
+
+def _start_trackers(accelerator: Accelerator, config: TrainingConfig, run: Path) -> None:
+    """Begin a run of the folder's name with every tracker; one that is resumed goes on in W&B."""
+    same = hashlib.sha256(str(run.resolve()).encode()).hexdigest()[:16]
+    accelerator.init_trackers(
+        "panoptic_ros",
+        flat(config),
+        {
+            "wandb": {"name": run.name, "dir": str(run), "id": same, "resume": "allow"},
+            "mlflow": {"run_name": run.name},
+        },
     )
 
 

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 from panoptic_ros.documents import make, mapping, parse_yaml, read_yaml
 
 PRECISIONS = ("no", "bf16", "fp16")
+# Of accelerate; TensorBoard's files are written in any case.
+TRACKERS = ("tensorboard", "wandb", "mlflow")
 OPTIMIZERS = ("adamw", "sgd")
 Config = TypeVar("Config")
 
@@ -72,7 +74,8 @@ class TrainingConfig:
     intervals: steps between checkpoints and between validations; validation_frames: at
     most so many frames per validation (0: all); workers: loader processes per training
     process; initialize: weights to start from (`warm_start`); log_interval: steps between
-    log lines; minutes: if not 0, training ends after so long instead of after `steps`, by
+    log lines; trackers: where losses and scores go beside the run's own files, of TRACKERS;
+    minutes: if not 0, training ends after so long instead of after `steps`, by
     the clock while it runs; reading labels before and the last validation come on top.
     """
 
@@ -92,6 +95,7 @@ class TrainingConfig:
     validation_interval: int = 500
     validation_frames: int = 0
     initialize: str = ""
+    trackers: tuple[str, ...] = ("tensorboard",)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
     def __post_init__(self) -> None:
@@ -100,6 +104,9 @@ class TrainingConfig:
         if self.mixed_precision not in PRECISIONS:
             known = ", ".join(PRECISIONS)
             raise ValueError(f"mixed_precision is {self.mixed_precision!r}; known: {known}")
+        unknown = [name for name in self.trackers if name not in TRACKERS]
+        if unknown:
+            raise ValueError(f"trackers: {unknown[0]!r} is unknown; known: {', '.join(TRACKERS)}")
         for name in (
             "batch_size",
             "steps",
@@ -134,6 +141,21 @@ def plain(config: object) -> Any:
     if isinstance(config, dict):
         return {key: plain(value) for key, value in config.items()}
     return [plain(value) for value in config] if isinstance(config, (list, tuple)) else config
+
+
+def flat(config: object) -> dict[str, str | int | float]:
+    """Return settings by their full names, such as `optimizer.lr`; groups and lists as text."""
+    found: dict[str, str | int | float] = {}
+
+    def add(value: Any, name: str) -> None:
+        if isinstance(value, dict):
+            for key, part in value.items():
+                add(part, f"{name}.{key}" if name else str(key))
+        else:
+            found[name] = value if isinstance(value, (str, int, float)) else str(value)
+
+    add(plain(config), "")
+    return found
 
 
 def _assign(values: dict[str, Any], keys: list[str], value: Any) -> None:

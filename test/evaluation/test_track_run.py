@@ -71,8 +71,21 @@ def test_quality_falls_gently_with_worse_data(comparison):
     assert missing["sightings"] == pytest.approx(best["sightings"] / 2, rel=0.1)
 
 
+def test_a_drive_is_scored_as_a_video_too(comparison):
+    true, blind = (comparison.results["video"][kind] for kind in ("true_labels", "predicted"))
+    assert true["vpq"]["windows"][1]["all"]["pq"] == pytest.approx(1)
+    assert 0.8 < true["vpq"]["vpq"] < 1
+    assert true["stq"]["iou"] == pytest.approx(1)
+    assert blind["stq"]["aq"] == 0
+    assert {name: s["frames"] for name, s in true["stq"]["sequences"].items()} == {
+        "0/drive": 8,
+        "1/drive": 8,
+    }
+
+
 def test_the_table_has_a_row_per_condition(comparison):
-    lines = track_table(comparison.results).splitlines()
+    tracks, *_ = track_table(comparison.results).split("\n\n")
+    lines = tracks.splitlines()
     assert len(lines) == 1 + 2 * 5 + 1
     score = comparison.results["true_labels"]
     assert lines[1].startswith("true labels, as recorded")
@@ -118,7 +131,7 @@ def test_the_map_shows_the_ego_cars_way(tracked):
 
 def test_the_section_has_table_and_pictures(tracked, comparison):
     section = track_section(comparison.results, {"true_labels": tracked}, CITYSCAPES)
-    (table,) = section["tables"]
+    table, *_ = section["tables"]
     assert len(table["rows"]) == 2 * 5
     assert {len(row) for row in table["rows"]} == {len(table["header"])}
     assert [p["image"].dtype for p in section["pictures"]] == [np.uint8] * 3

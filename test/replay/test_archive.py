@@ -67,7 +67,9 @@ def expected(folder):
     whole = None
     for bag in FRAMES:
         outcome = Replay(pipeline, folder / bag, folder / "one" / bag)()
+        outcome.video = {f"{bag}/{name}": counts for name, counts in outcome.video.items()}
         if whole:
+            whole.video |= outcome.video
             whole.scores += outcome.scores
             whole.timeline += outcome.timeline
         whole = whole or outcome
@@ -79,7 +81,8 @@ def expected(folder):
         model={"name": "painted", "device": "cpu"},
         peak_mib={},
     )
-    return {key: results[key] for key in ("semantic", "detector", "fusion")}
+    found = {key: results[key] for key in ("semantic", "detector", "fusion", "video")}
+    return json.loads(json.dumps(found))
 
 
 def words(folder, out):

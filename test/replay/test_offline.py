@@ -123,6 +123,12 @@ def test_the_report_has_scores_and_a_timeline(replay, tmp_path):
     assert all(0 <= e["pq"] <= 1 for e in results["timeline"])
     assert set(results["fusion"]) == {"stack"}
     assert "PQ" in said.out
+    video = results["video"]
+    assert video["vpq"]["windows"]["1"]["all"]["pq"] == pytest.approx(
+        results["fusion"]["stack"]["panoptic"]["all"]["pq"]
+    )
+    assert video["stq"]["sequences"]["drive"]["frames"] == 3
+    assert "STQ" in said.out
     assert "timeline" in (out / "report.html").read_text().lower()
 
 

@@ -7,8 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate import tracking
+from accelerate.tracking import GeneralTracker
+from accelerate.utils import LoggerType
 from linear import VALIDATION_FRAMES, LinearSamples, LinearTask, LinearTrainee
 
+from panoptic_ros.training import loop
 from panoptic_ros.training.loop import Schedule, learning_rate, make_optimizer, train
 from panoptic_ros.training.settings import OptimizerConfig, TrainingConfig
 from panoptic_ros.training.train_state import load_state
@@ -62,6 +66,51 @@ def test_training_lowers_the_loss_and_logs_every_step(tmp_path):
         rows = list(csv.DictReader(file))
     assert [int(r["step"]) for r in rows] == list(range(1, 151))
     assert float(rows[-1]["square"]) < 0.01 * float(rows[0]["square"])
+
+
+class _Kept(GeneralTracker):
+    """Keep what a tracker is told."""
+
+    name = "wandb"
+    requires_logging_directory = False
+    told = None
+
+    def __init__(self, project, **options):
+        super().__init__()
+        type(self).told = [(project, options["name"])]
+
+    def start(self):
+        pass
+
+    @property
+    def tracker(self):
+        return self
+
+    def store_init_configuration(self, values):
+        self.told.append(values)
+
+    def log(self, values, step=None, **_):
+        self.told.append((step, list(values)))
+
+
+def test_a_tracker_gets_settings_losses_and_scores(tmp_path, monkeypatch):
+    monkeypatch.setitem(tracking.LOGGER_TYPE_TO_CLASS, "wandb", _Kept)
+    for module in (tracking, loop):
+        monkeypatch.setattr(module, "get_available_trackers", lambda: [LoggerType.WANDB])
+    train(LinearTask(steps=2, trackers=("tensorboard", "wandb")), tmp_path / "name")
+    run, settings, *told = _Kept.told
+    assert run == ("panoptic_ros", "name")
+    assert (settings["steps"], settings["optimizer.lr"]) == (2, LinearTask().config.optimizer.lr)
+    losses = ["losses/square", "losses/lr"]
+    assert told == [(1, losses), (2, losses), (2, ["scores/frames"])]
+
+
+def test_a_tracker_that_is_not_there_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "get_available_trackers", lambda: ["tensorboard"])
+    with pytest.raises(ValueError, match="mlflow is not installed: pip install mlflow"):
+        train(LinearTask(trackers=("mlflow",)), tmp_path)
+    with pytest.raises(ValueError, match="trackers: 'aim' is unknown; known: tensorboard, wandb"):
+        TrainingConfig(architecture={}, trackers=("aim",))
 
 
 def test_two_processes_train_what_one_trains(tmp_path):

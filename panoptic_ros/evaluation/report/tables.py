@@ -105,6 +105,24 @@ def comparison_table(results: Mapping[str, Any]) -> ReportTable | None:
     return ReportTable("Table 2. Panoptic, semantic and instance quality", header, tuple(rows))
 
 
+def video_table(results: Mapping[str, Any]) -> ReportTable | None:
+    """Return VPQ, by windows, and STQ of a drive whose things have the numbers of their tracks."""
+    return videos_table({"tracks": results["video"]}) if results.get("video") else None
+
+
+def videos_table(videos: Mapping[str, Mapping[str, Any]]) -> ReportTable:
+    """Return `VideoQuality.results` of one or more, a row each."""
+    rows = {}
+    for name, video in videos.items():
+        vpq, stq = video["vpq"], video["stq"]
+        windows = {f"VPQ, {k} frames": w["all"]["pq"] for k, w in vpq["windows"].items()}
+        rows[name] = {"VPQ": vpq["vpq"], **windows, "STQ": stq["stq"], "AQ": stq["aq"]}
+        rows[name]["mIoU"] = stq["iou"]
+    header = ("method", *next(iter(rows.values())))
+    cells = tuple((name, *map(percent, values.values())) for name, values in rows.items())
+    return ReportTable("As a video, %", header, cells)
+
+
 def time_table(results: Mapping[str, Any]) -> ReportTable | None:
     """Return Table 3: milliseconds per stage and end to end, and peak memory in the note."""
     timing = results.get("timing") or {}
@@ -259,5 +277,6 @@ TABLES: tuple[Callable[[Mapping[str, Any]], ReportTable | None], ...] = (
     instance_table,
     comparison_table,
     further_table,
+    video_table,
     time_table,
 )
