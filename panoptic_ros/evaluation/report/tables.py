@@ -255,7 +255,7 @@ def _at(content: Any, path: Sequence[str]) -> Any:
 def _published(class_name: str, column: str) -> str:
     """Return a published figure with the three digits that it was published with."""
     figures = TABLE_1.get(class_name)
-    return f"{getattr(figures, column):#.3g}" if figures else "n/a"
+    return f"{getattr(figures, column):#.3g}" if figures else NOTHING
 
 
 def _number(value: float | None, decimals: int) -> str:

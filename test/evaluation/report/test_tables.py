@@ -25,7 +25,7 @@ def test_table_1_has_the_published_column_beside_each_strategy():
 
 def test_table_1_says_where_the_report_has_no_figure():
     table = tables.instance_table(example_results())
-    assert _row(table, "train") == ("train", "0", "-", "n/a", "-", "n/a")
+    assert _row(table, "train") == ("train", "0", "-", "-", "-", "-")
     assert "Inria RT-0506, Table 1" in table.note
     assert "not at hand" in table.note
 
