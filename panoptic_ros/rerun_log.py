@@ -65,6 +65,10 @@ class RerunLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write what is left; nothing may be added then."""
         self._recording.flush()
         self._recording.disconnect()
 

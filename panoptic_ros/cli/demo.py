@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from panoptic_ros.cli import positive
+from panoptic_ros.cli import add_rerun_argument, positive
 
 HELP = "run camera, node and viewer as processes and leave pictures to look at"
 
@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--frames", type=positive, default=60, help="most frames to show")
     parser.add_argument("--out", type=Path, default=Path("demo_out"), help="folder to write")
+    add_rerun_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -28,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     from panoptic_ros.demo.run import run as run_demo
 
     try:
-        summary = run_demo(args.out, args.video, args.weights, args.device, args.frames)
+        summary = run_demo(args.out, args.video, args.weights, args.device, args.frames, args.rerun)
     except DemoError as error:
         print(f"panoptic: error: {error}", file=sys.stderr)
         return 1

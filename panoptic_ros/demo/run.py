@@ -30,11 +30,18 @@ _SETTLE_SECONDS = 20.0
 _GROUND_SECONDS = 2.0
 
 
-def run(out: Path, video: Path | None, weights: str, device: str, frames: int) -> dict[str, Any]:
+def run(
+    out: Path,
+    video: Path | None,
+    weights: str,
+    device: str,
+    frames: int,
+    recording: Path | None = None,
+) -> dict[str, Any]:
     """Run the demo and return its summary, with what it wrote in the folder `out`.
 
-    Raise FileNotFoundError or ValueError for a video that cannot be read, DemoError where
-    no picture came out, with the reason.
+    recording: file for Rerun, None: none. Raise FileNotFoundError or ValueError for a video
+    that cannot be read, DemoError where no picture came out, with the reason.
     """
     start = time.monotonic()
     footage = open_footage(video, frames)
@@ -48,6 +55,8 @@ def run(out: Path, video: Path | None, weights: str, device: str, frames: int) -
         viewer = ["--pictures", str(out / PICTURES)]
         if footage.mounting:
             viewer.append("--ground")
+        if recording is not None:
+            viewer += ["--rerun", str(recording)]
         children.start("viewer", "panoptic_ros.ros.demo.viewer", *viewer, reports=True)
         parameters = _node_parameters(weights, device, footage.mounting)
         children.start("node", "panoptic_ros.ros.node", *parameters)

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import cv2
 import numpy as np
@@ -30,7 +31,10 @@ def start(*arguments):
 
 def test_pictures_page_and_figures_that_add_up(tmp_path):
     small_model = model_file.write_untrained(tmp_path / "small.yaml")
-    process = start("--weights", small_model, "--device", "cpu", "--frames", 4, "--out", tmp_path)
+    arguments = ["--weights", small_model, "--device", "cpu", "--frames", 4, "--out", tmp_path]
+    if find_spec("rerun"):
+        arguments += ["--rerun", tmp_path / "demo.rrd"]
+    process = start(*arguments)
     output, errors = process.communicate(timeout=3 * TIMEOUT)
     assert process.returncode == 0, errors
     summary = json.loads((tmp_path / "summary.json").read_text())
@@ -59,6 +63,26 @@ def test_pictures_page_and_figures_that_add_up(tmp_path):
     assert all(f"pictures/{file.name}" in page for file in pictures)
     assert f"frames out{frames['out']:>16}" in output
     assert str(tmp_path / "index.html") in output
+    if find_spec("rerun"):
+        check_recording(tmp_path / "demo.rrd", len(pictures))
+
+
+def check_recording(file, frames):
+    """Check what is recorded for Rerun, the extra `rerun`, of a number of frames."""
+    from recorded import logged, rows
+    from rerun.chunk import RrdReader
+
+    entities = logged(RrdReader(file).stream())
+    camera = "/world/vehicle/camera"
+    for entity in (f"{camera}/image", f"{camera}/labels", "/world/vehicle/grid", "/world/tracks"):
+        assert {row["frame"] for row in entities[entity]} == set(range(frames)), entity
+    stamps = rows(entities[f"{camera}/image"], "stamp")
+    assert sorted(stamps.values()) == [stamps[i] for i in range(frames)]
+    places = rows(entities["/world/vehicle"], "Transform3D:translation")
+    assert len({tuple(place) for [place] in places.values()}) == frames
+    [context] = entities["/"][0]["AnnotationContext:context"]
+    assert "car" in {entry["class_description"]["info"]["label"] for entry in context}
+    assert all(row["Scalars:scalars"][0] > 0 for row in entities.get("/latency/inference", []))
 
 
 def test_missing_weights_are_named_and_nothing_takes_their_place(tmp_path):

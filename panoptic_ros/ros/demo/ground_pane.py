@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from nav_msgs.msg import OccupancyGrid, Odometry
@@ -17,13 +18,17 @@ from panoptic_ros.geometry.poses import Pose2D, yaw
 from panoptic_ros.grid.bird_eye import MOTION_COLOR, Mark, draw
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.labels import label_set
+from panoptic_ros.messages.grids import TrackMarker
 from panoptic_ros.msg import LabelInfo
+
+if TYPE_CHECKING:
+    from panoptic_ros.rerun_log import RerunLog
 
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 # The grid leaves the node right after the label image.
 _WAIT_SECONDS = 2.0
 _NEEDED = {"grid", "classes", "velocities", "pose"}
-_BOX = "tracks/box"
+_BOX, _VELOCITY = "tracks/box", "tracks/velocity"
 # What a track's name ends with where it moves: the arrows show it.
 _SPEED = re.compile(r" [\d.]+ m/s$")
 
@@ -46,11 +51,11 @@ class GroundPane:
             node.create_subscription(kind, topic, lambda m, k=key: self._keep(k, m), qos)
         node.create_subscription(LabelInfo, "panoptic/label_info", self._on_labels, _LATCHED)
 
-    def picture(self, stamp_ns: int) -> np.ndarray | None:
+    def picture(self, stamp_ns: int, log: RerunLog | None = None) -> np.ndarray | None:
         """Return the ground at a stamp, uint8 [h, w, 3] RGB, waiting for it if need be.
 
-        Where there is none a grey picture takes its place, so that a film's pictures all have
-        one size; None before the first grid.
+        log: records it in its frame, too. Where there is none a grey picture takes its place,
+        so that a film's pictures all have one size; None before the first grid.
         """
         with self._arrival:
             complete = self._arrival.wait_for(lambda: self._is_complete(stamp_ns), _WAIT_SECONDS)
@@ -58,6 +63,9 @@ class GroundPane:
             self._messages = {s: m for s, m in self._messages.items() if s > stamp_ns}
         if not complete:
             return self._blank
+        if log is not None:
+            grid, markers = parts["grid"], parts["tracks"].markers if "tracks" in parts else []
+            log.add_ground(_pose(parts["pose"]), _cells(grid), _window(grid), _tracks(markers))
         picture = self._draw(parts)
         self._blank = np.full_like(picture, 128)
         return picture
@@ -110,6 +118,31 @@ def _pose(message: Odometry) -> Pose2D:
     return Pose2D(place.x, place.y, yaw((turn.x, turn.y, turn.z, turn.w)))
 
 
+def _tracks(markers: list[Marker]) -> list[TrackMarker]:
+    """Return the tracks in odom."""
+    shown = [m for m in markers if m.action == Marker.ADD]
+    names = {m.id: m.text for m in shown if m.text}
+    ways = {m.id: [_xy(point) for point in m.points] for m in shown if m.ns == _VELOCITY}
+    return [
+        TrackMarker(
+            track_id=box.id,
+            text=names.get(box.id, ""),
+            color=(box.color.r, box.color.g, box.color.b),
+            alpha=box.color.a,
+            center=(*_xy(box.pose.position), box.pose.position.z),
+            size=(box.scale.x, box.scale.y, box.scale.z),
+            yaw=2 * math.atan2(box.pose.orientation.z, box.pose.orientation.w),
+            velocity=_way(*ways[box.id]) if box.id in ways else None,
+        )
+        for box in shown
+        if box.ns == _BOX
+    ]
+
+
+def _way(here: tuple[float, float], there: tuple[float, float]) -> tuple[float, float]:
+    return there[0] - here[0], there[1] - here[1]
+
+
 def _marks(markers: list[Marker], to_base: Pose2D) -> list[Mark]:
     """Return the tracks in base_link; to_base: odom in base_link."""
     shown = [m for m in markers if m.action == Marker.ADD]
@@ -126,10 +159,7 @@ def _marks(markers: list[Marker], to_base: Pose2D) -> list[Mark]:
 def _arrows(markers: list[Marker]) -> list[Mark]:
     """Return the velocities of the grid's cells."""
     ways = [[_xy(point) for point in m.points] for m in markers if m.action == Marker.ADD]
-    return [
-        Mark(here, (there[0] - here[0], there[1] - here[1]), "", MOTION_COLOR)
-        for here, there in ways
-    ]
+    return [Mark(here, _way(here, there), "", MOTION_COLOR) for here, there in ways]
 
 
 def _xy(point: Any) -> tuple[float, float]:

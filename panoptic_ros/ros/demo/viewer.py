@@ -12,12 +12,14 @@ Reports, one JSON object per line:
 from __future__ import annotations
 
 import argparse
+import math
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import rclpy
@@ -26,11 +28,15 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
 from sensor_msgs.msg import Image
+from std_msgs.msg import ColorRGBA
 
 from panoptic_ros.datasets.picture_files import write_png
 from panoptic_ros.demo.panels import side_by_side
-from panoptic_ros.labels import UNLABELED, class_ids
-from panoptic_ros.msg import LabelInfo, PanopticInstances
+from panoptic_ros.labels import UNLABELED, LabelClass, LabelSet, class_ids
+from panoptic_ros.messages import decode_labels
+from panoptic_ros.messages.panoptic import NOT_TRACKED
+from panoptic_ros.msg import LabelInfo, PanopticInstance, PanopticInstances
+from panoptic_ros.prediction import PanopticPrediction, Segment
 from panoptic_ros.ros.conversions import image_to_rgb
 from panoptic_ros.ros.demo.ground_pane import GroundPane
 from panoptic_ros.ros.program import report, running
@@ -41,6 +47,10 @@ _TOPICS = {
     "color": ("panoptic/color", Image),
     "instances": ("panoptic/instances", PanopticInstances),
 }
+if TYPE_CHECKING:
+    from panoptic_ros.rerun_log import RerunLog
+
+_MEDIAN = re.compile(r"latency_(\w+)_p50_ms")
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -67,9 +77,12 @@ class Gather:
 class Viewer(Node):
     """Bring the topics of a frame together and hand them to a thread that saves them."""
 
-    def __init__(self, pictures: Path, *, with_ground: bool) -> None:
+    def __init__(self, pictures: Path, recording: Path | None, *, with_ground: bool) -> None:
+        """Begin; recording: file for Rerun, None: none."""
         super().__init__("demo_viewer")
-        self._pictures = pictures
+        self._pictures, self._recording = pictures, recording
+        self._log: RerunLog | None = None
+        self._latency: dict[str, float] = {}
         self._ground = GroundPane(self) if with_ground else None
         self._number = 0
         self._gather = Gather([*_TOPICS, "time_ns"])
@@ -77,8 +90,35 @@ class Viewer(Node):
         self._saver = ThreadPoolExecutor(max_workers=1)
         for key, (topic, kind) in _TOPICS.items():
             self.create_subscription(kind, topic, lambda m, k=key: self._on_message(k, m), 10)
-        self.create_subscription(LabelInfo, "panoptic/label_info", _on_label_info, _LATCHED)
-        self.create_subscription(DiagnosticArray, "/diagnostics", _on_diagnostics, 10)
+        self.create_subscription(LabelInfo, "panoptic/label_info", self._on_label_info, _LATCHED)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+
+    def close(self) -> None:
+        """Save what has come."""
+        self._saver.shutdown()
+        if self._log is not None:
+            self._log.close()
+
+    def _on_label_info(self, message: LabelInfo) -> None:
+        if self._recording is not None and self._log is None:
+            from panoptic_ros.rerun_log import RerunLog
+
+            self._log = RerunLog(self._recording, self._recording.stem, _label_set(message))
+        classes = [{"id": c.id, "name": c.name, "color": _rgb(c.color)} for c in message.classes]
+        report("classes", classes=classes)
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            values = {v.key: v.value for v in status.values}
+            medians = {key: _MEDIAN.fullmatch(key) for key in values}
+            self._latency.update((m[1], float(values[key])) for key, m in medians.items() if m)
+            report(
+                "status",
+                time=time.time(),
+                is_error=status.level == DiagnosticStatus.ERROR,
+                message=status.message,
+                values=values,
+            )
 
     def _on_message(self, key: str, message: Any) -> None:
         now = self.get_clock().now().nanoseconds
@@ -94,7 +134,9 @@ class Viewer(Node):
     def _save(self, number: int, stamp: int, parts: dict[str, Any]) -> None:
         picture = f"{number:04d}.png"
         image, overlay = image_to_rgb(parts["image"]), image_to_rgb(parts["color"])
-        ground = self._ground.picture(stamp) if self._ground else None
+        if self._log is not None:
+            self._record(self._log, stamp, image, parts)
+        ground = self._ground.picture(stamp, self._log) if self._ground else None
         write_png(self._pictures / picture, side_by_side(image, overlay, ground))
         report(
             "frame",
@@ -105,35 +147,38 @@ class Viewer(Node):
             instances=[[i.class_name, i.score] for i in parts["instances"].instances],
         )
 
+    def _record(self, log: RerunLog, stamp: int, image: np.ndarray, parts: dict[str, Any]) -> None:
+        log.start(stamp)
+        instances = parts["instances"].instances
+        panoptic = PanopticPrediction(
+            decode_labels(parts["labels"]), [_segment(i) for i in instances]
+        )
+        tracks = {i.id: i.track_id for i in instances if i.track_id != NOT_TRACKED}
+        log.add_picture(image, panoptic, tracks)
+        # Those of no frame yet are NaN.
+        log.add_figures({k: v for k, v in self._latency.items() if not math.isnan(v)})
+
+
+def _segment(instance: PanopticInstance) -> Segment:
+    box, x, y = instance.box, instance.box.x_offset, instance.box.y_offset
+    corners = (x, y, x + box.width, y + box.height)
+    return Segment(instance.id, instance.class_id, True, instance.score, instance.area, corners)
+
+
+def _label_set(message: LabelInfo) -> LabelSet:
+    classes = [LabelClass(c.id, c.name, c.is_thing, _rgb(c.color)) for c in message.classes]
+    return LabelSet(message.label_set, tuple(classes))
+
+
+def _rgb(color: ColorRGBA) -> tuple[int, int, int]:
+    return round(255 * color.r), round(255 * color.g), round(255 * color.b)
+
 
 def _count_segments(message: Image) -> dict[int, int]:
     """Return how many segments of each class a label image has."""
     pixels = np.frombuffer(message.data, np.uint16 if message.encoding == "16UC1" else np.int32)
     values = np.unique(pixels)
     return dict(Counter(class_ids(values[values != UNLABELED]).tolist()))
-
-
-def _on_label_info(message: LabelInfo) -> None:
-    classes = [
-        {
-            "id": c.id,
-            "name": c.name,
-            "color": [round(255 * v) for v in (c.color.r, c.color.g, c.color.b)],
-        }
-        for c in message.classes
-    ]
-    report("classes", classes=classes)
-
-
-def _on_diagnostics(message: DiagnosticArray) -> None:
-    for status in message.status:
-        report(
-            "status",
-            time=time.time(),
-            is_error=status.level == DiagnosticStatus.ERROR,
-            message=status.message,
-            values={v.key: v.value for v in status.values},
-        )
 
 
 def _report_failure(saved: Future) -> None:
@@ -145,10 +190,15 @@ def main() -> None:
     """Run the viewer until it is interrupted."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pictures", type=Path, required=True, help="folder to save them in")
+    parser.add_argument("--rerun", type=Path, help="file to record in for Rerun")
     parser.add_argument("--ground", action="store_true", help="show the grid and the tracks")
     args = parser.parse_args()
     with running():
-        rclpy.spin(Viewer(args.pictures, with_ground=args.ground))
+        viewer = Viewer(args.pictures, args.rerun, with_ground=args.ground)
+        try:
+            rclpy.spin(viewer)
+        finally:
+            viewer.close()
 
 
 if __name__ == "__main__":
