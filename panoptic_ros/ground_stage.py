@@ -157,12 +157,13 @@ class GroundStage:
             )
         moving = None
         if frame is not None and view is not None and dynamic and self._has_dynamic:
-            self._dynamic.update(frame.observation, view.pose, time, _motions(tracks))
+            self._dynamic.update(frame.observation, view.pose, time, motions_of(tracks))
             moving = self._dynamic.layers()
         return GroundResult(self._base_frame, frame, tracks, problem, moving)
 
 
-def _motions(tracks: list[Track]) -> list[Motion]:
+def motions_of(tracks: list[Track]) -> list[Motion]:
+    """Return how the instances move that have a track and a place on the ground."""
     return [
         Motion(track.instance_id, track.velocity, track.covariance[2:, 2:])
         for track in tracks

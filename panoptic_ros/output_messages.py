@@ -288,10 +288,11 @@ def _grid_map(make: OutputMessages, placed: Placed) -> Any:
 
 
 def _grid_velocities(make: OutputMessages, placed: Placed) -> Any:
-    nothing = np.zeros((0, 2)), np.zeros((0, 2))
-    dynamic = placed.ground.dynamic
-    arrows = nothing if dynamic is None else velocity_blocks(dynamic, placed.window)
-    return make.markers.arrows(*arrows, make.header(placed, placed.ground.base_frame))
+    places = velocities = np.zeros((0, 2))
+    if placed.ground.dynamic is not None:
+        places, velocities = velocity_blocks(placed.ground.dynamic, placed.window)
+    header = make.header(placed, placed.ground.base_frame)
+    return make.markers.arrows(places, velocities, header)
 
 
 def _layers(placed: Placed) -> GridLayers:

@@ -247,8 +247,8 @@ def _legend(
             row = _entry(pane, row, name, shade)
         row += _LEGEND_LINE // 2
     row = _entry(pane, row, "not seen", _UNKNOWN)
-    for color, thickness in ((_INK, 5), (MOTION_COLOR, 3)):
-        cv2.arrowedLine(pane, (10, row - 4), (30, row - 4), color, thickness, cv2.LINE_AA, 0, 0.4)
+    for shade, thickness in ((_INK, 5), (MOTION_COLOR, 3)):
+        cv2.arrowedLine(pane, (10, row - 4), (30, row - 4), shade, thickness, cv2.LINE_AA, 0, 0.4)
     _write(pane, (38, row), "moves: way in 1 s", _INK)
     return pane
 

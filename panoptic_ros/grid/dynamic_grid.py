@@ -43,6 +43,8 @@ _PER_MASS = 60
 # Standard deviation of the velocity that a standing object seems to have, m/s: its visible edge
 # wanders as the view of it changes.
 _WANDER = 0.3
+# A camera that has shown nothing for longer looks nowhere.
+_SIGHT_SECONDS = 1.0
 _TINY = 1e-9
 _CLASS_VALUES = np.iinfo(np.uint8).max + 1
 
@@ -105,7 +107,8 @@ class DynamicGrid:
         self._rng = np.random.default_rng(0)
         self._time: float | None = None
         self._pose = Pose2D()
-        self._sight = np.full(self.window.shape, Sight.OUT_OF_VIEW, np.uint8)
+        # By camera: when it looked, and how at each cell.
+        self._sights: dict[str, tuple[float, np.ndarray]] = {}
 
     def update(
         self,
@@ -113,11 +116,13 @@ class DynamicGrid:
         pose: Pose2D | None,
         time: float,
         motions: Sequence[Motion] = (),
+        camera: str = "",
     ) -> None:
         """Take in what one image shows.
 
         pose: base_link in odom; None: not known, nothing is remembered then; time: seconds,
-        where it goes back all is forgotten; motions: of the instances that have a track.
+        where it goes back all is forgotten; motions: of the instances that have a track;
+        camera: its name, where several see the same grid.
         """
         if observation.state.shape != self.window.shape:
             raise ValueError(
@@ -126,7 +131,8 @@ class DynamicGrid:
         if pose is None or (self._time is not None and time < self._time):
             self.reset()
         seconds = 0.0 if self._time is None else time - self._time
-        self._time, self._pose, self._sight = time, pose or Pose2D(), observation.sight
+        self._time, self._pose = time, pose or Pose2D()
+        self._sights[camera] = time, observation.sight
         self._memory.follow(self._pose)
         arrived = self._predict(seconds)
         known = (observation.state != UNKNOWN) & (observation.weight > 0)
@@ -166,9 +172,17 @@ class DynamicGrid:
         xx, xy, yy = moments.covariance[:, row]
         turned = turn @ np.moveaxis(np.array([[xx, xy], [xy, yy]]), -1, 0) @ turn.T
         covariance[(slice(None), *cells)] = turned[:, [0, 0, 1], [0, 1, 1]].T
-        sight = np.where(unknown > 0.5, self._sight, np.uint8(Sight.KNOWN))
+        sight = np.where(unknown > 0.5, self._sight(), np.uint8(Sight.KNOWN))
         distance = self._distance(static + dynamic > 0.5)
         return DynamicLayers(empty, static, dynamic, unknown, velocity, covariance, sight, distance)
+
+    def _sight(self) -> np.ndarray:
+        """Return how the cameras look at the cells: the first that looks there at all."""
+        sight = np.full(self.window.shape, Sight.OUT_OF_VIEW, np.uint8)
+        for time, of_camera in self._sights.values():
+            if self._time is not None and self._time - time <= _SIGHT_SECONDS:
+                np.copyto(sight, of_camera, where=sight == Sight.OUT_OF_VIEW)
+        return sight
 
     def _distance(self, occupied: np.ndarray) -> np.ndarray:
         """Return metres from each cell to the nearest occupied one, inf where there is none."""

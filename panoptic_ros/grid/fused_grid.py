@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from panoptic_ros.geometry.poses import Pose2D
-from panoptic_ros.grid.grid_options import SemanticGridOptions
-from panoptic_ros.grid.layers import GridLayers
+from panoptic_ros.grid.dynamic_grid import DynamicGrid, Motion
+from panoptic_ros.grid.grid_options import DynamicGridOptions, SemanticGridOptions
+from panoptic_ros.grid.layers import DynamicLayers, GridLayers
 from panoptic_ros.grid.observation import GroundObservation
 from panoptic_ros.grid.semantic_grid import SemanticGrid
 from panoptic_ros.grid.window import GridWindow
@@ -33,22 +35,35 @@ class FusedGrid:
     """
 
     def __init__(
-        self, labels: LabelSet, window: GridWindow, options: SemanticGridOptions | None = None
+        self,
+        labels: LabelSet,
+        window: GridWindow,
+        options: SemanticGridOptions | None = None,
+        dynamic_options: DynamicGridOptions | None = None,
     ) -> None:
         self._grid = SemanticGrid(window, labels, options)
+        self._dynamic = DynamicGrid(window, labels, dynamic_options, options)
+        self._follows_motion = False
         self._newest: dict[str, _View] = {}
 
     def reset(self) -> None:
         """Forget everything."""
         self._grid.reset()
+        self._dynamic.reset()
         self._newest.clear()
 
     def update(
-        self, camera: str, observation: GroundObservation, pose: Pose2D | None, time_ns: int
+        self,
+        camera: str,
+        observation: GroundObservation,
+        pose: Pose2D | None,
+        time_ns: int,
+        motions: Sequence[Motion] | None = None,
     ) -> bool:
         """Take in what a camera sees; return whether it is of the newest time of all.
 
-        Raise ValueError where it is more than a second behind another camera.
+        motions: of the observation's instances that have a track; None: what moves is not asked
+        for. Raise ValueError where it is more than a second behind another camera.
         """
         before = self._newest.get(camera)
         if before is not None and time_ns < before.time_ns - LARGEST_STEP_BACK_NS:
@@ -61,8 +76,11 @@ class FusedGrid:
             )
         now_ns = max(newest_ns, time_ns)
         self._newest[camera] = _View(observation, pose, time_ns)
+        self._follows_motion = pose is not None and motions is not None
         if pose is not None:
             self._grid.update(observation, pose, now_ns / 1e9)
+            if motions is not None:
+                self._dynamic.update(observation, pose, now_ns / 1e9, motions, camera)
         else:
             self._show_newest(now_ns)
         return time_ns == now_ns
@@ -70,6 +88,10 @@ class FusedGrid:
     def layers(self, *, class_probabilities: bool = False) -> GridLayers:
         """Return the window at the pose of the last observation; see `SemanticGrid.layers`."""
         return self._grid.layers(class_probabilities=class_probabilities)
+
+    def dynamic_layers(self) -> DynamicLayers | None:
+        """Return what moves; None where it was not asked for, and without a pose."""
+        return self._dynamic.layers() if self._follows_motion else None
 
     def _show_newest(self, now_ns: int) -> None:
         self._grid.reset()

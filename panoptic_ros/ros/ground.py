@@ -11,7 +11,7 @@ from rclpy.node import Node
 
 from panoptic_ros.grid.fused_grid import FusedGrid
 from panoptic_ros.grid.mapper import GroundFrame
-from panoptic_ros.ground_stage import GroundStage, GroundView
+from panoptic_ros.ground_stage import GroundStage, GroundView, motions_of
 from panoptic_ros.image_region import ImageRegion
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.messages.refusal import one_line
@@ -75,7 +75,7 @@ class FusedGround:
         """Begin without a memory."""
         options = self._settings().ground.options()
         with self._lock:
-            self._grid = FusedGrid(labels, options.window, options.grid)
+            self._grid = FusedGrid(labels, options.window, options.grid, options.dynamic)
 
     def wanted(self) -> set[str]:
         """Return the outputs that somebody subscribes to."""
@@ -86,17 +86,24 @@ class FusedGround:
 
         Raise ValueError where its stamp does not fit the other cameras'.
         """
-        wanted, frame, view = self.wanted(), placed.ground.frame, placed.view
+        wanted, enabled = self.wanted(), self._settings().ground.dynamic.enabled
+        frame, view = placed.ground.frame, placed.view
         if not wanted or frame is None or view is None:
             return
         time_ns = nanoseconds(placed.answer.header.stamp)
         with self._lock:
             grid = self._grid
-            if grid is None or not grid.update(camera, frame.observation, view.pose, time_ns):
+            motions = None
+            if enabled and not wanted.isdisjoint(DYNAMIC_OUTPUTS):
+                motions = motions_of(placed.ground.tracks)
+            if grid is None or not grid.update(
+                camera, frame.observation, view.pose, time_ns, motions
+            ):
                 return
             layers = grid.layers(class_probabilities="grid_layers" in wanted)
             fused = GroundFrame(frame.observation, layers)
-            ground = replace(placed.ground, frame=fused, tracks=[], dynamic=None)
+            moving = grid.dynamic_layers()
+            ground = replace(placed.ground, frame=fused, tracks=[], dynamic=moving)
             self._outputs.publish_placed(replace(placed, ground=ground), wanted)
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from panoptic_ros.geometry.poses import Pose2D
 from panoptic_ros.grid.fused_grid import FusedGrid
-from panoptic_ros.grid.observation import FREE, OCCUPIED, UNKNOWN, GroundObservation
+from panoptic_ros.grid.observation import FREE, OCCUPIED, UNKNOWN, GroundObservation, Sight
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.labels import CITYSCAPES
 
@@ -17,7 +17,8 @@ def seen(text):
     state = np.array([["?.#".index(c) - 1 for c in text]], np.int8)
     classes = np.select([state == FREE, state == OCCUPIED], [ROAD, WALL], 0).astype(np.uint8)
     weight = (state != UNKNOWN).astype(np.float32)
-    return GroundObservation(state, classes, weight, [], np.zeros_like(state), np.zeros_like(state))
+    ids, sight = np.zeros(state.shape, np.int32), np.zeros(state.shape, np.uint8)
+    return GroundObservation(state, classes, weight, [], ids, sight)
 
 
 def shown(grid):
@@ -69,3 +70,20 @@ def test_time_that_starts_again_starts_the_grid_anew(grid):
     grid.update("rear", seen("?#??"), Pose2D(), 100 * SECOND)
     assert grid.update("front", seen("???#"), Pose2D(), 1 * SECOND)
     assert shown(grid) == "???#"
+
+
+def test_what_moves_is_of_all_cameras_too(grid):
+    """The wall of one camera and the road of the other; each cell is seen as one of them does."""
+    here = Pose2D()
+    front, rear = seen("..??"), seen("???#")
+    front.sight[:] = [Sight.NEVER_SEEN, Sight.NEVER_SEEN, Sight.HIDDEN, Sight.OUT_OF_VIEW]
+    rear.sight[:] = [*[Sight.OUT_OF_VIEW] * 3, Sight.NEVER_SEEN]
+    for number in range(5):
+        grid.update("front", front, here, SECOND + 2 * number, ())
+        grid.update("rear", rear, here, SECOND + 2 * number + 1, ())
+    layers = grid.dynamic_layers()
+    assert layers.empty[0, :2].min() > 0.7
+    assert layers.static[0, 3] > 0.7
+    assert layers.sight[0].tolist() == [Sight.KNOWN, Sight.KNOWN, Sight.HIDDEN, Sight.KNOWN]
+    grid.update("front", front, here, 2 * SECOND)
+    assert grid.dynamic_layers() is None

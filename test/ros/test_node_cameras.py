@@ -37,7 +37,7 @@ from node_process import (
     values,
     wait_for,
 )
-from panoptic_ros.msg import LabelInfo, PanopticInstances
+from panoptic_ros.msg import LabelInfo, PanopticInstances, SemanticGrid
 from rclpy.context import Context
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -172,6 +172,21 @@ def test_one_grid_is_of_each_camera_and_one_of_all(rig):
     assert found.min() < 1 - DISTANCE
     stamps = [seconds(m.header.stamp) for m in rig.fused]
     assert stamps == sorted(stamps)
+
+
+def test_what_moves_is_of_all_cameras(rig):
+    layers = rig.subscribe("~/grid_layers", SemanticGrid, LATCHED)
+
+    def static():
+        rig.show("front", "rear")
+        time.sleep(0.2)
+        if not layers:
+            return None
+        cells = np.array(layers[-1].p_static).reshape(-1, layers[-1].info.width)
+        x = X_MIN + (np.nonzero(cells > 0.5)[1] + 0.5) * RESOLUTION
+        return (x > 0).any() and (x < 0).any()
+
+    wait_for(static, "what stands ahead and behind")
 
 
 def test_frames_of_each_camera_are_accounted_for(rig):
