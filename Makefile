@@ -10,8 +10,8 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 RUN := source ./env.sh &&
-# Types are checked against the pinned packages; an installed ROS 2 brings others.
-TYPES := $(if $(ROS_DISTRO),,&& mypy)
+# Types are checked against Kilted's wheels; another ROS 2 has other ones.
+TYPES := && { read -r ros < .venv/.ros; [ "$$ros" != wheels ] || mypy; }
 # Three on two cores: many tests wait for nodes while others compute. test/conftest.py has the order.
 # After ten failures the rest would only wait longer.
 TESTS := --numprocesses 3 --dist loadfile --no-loadscope-reorder --maxfail 10

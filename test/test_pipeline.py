@@ -1,11 +1,12 @@
 import operator
+from contextlib import contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from model_file import write
+from model_file import write, write_untrained
 
 from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.image_region import ImageRegion
@@ -17,8 +18,10 @@ IMAGE = np.random.default_rng(0).integers(0, 256, (96, 160, 3), np.uint8)
 
 
 @pytest.fixture(scope="module")
-def pipeline():
-    return PanopticPipeline.load("random", device="cpu")
+def pipeline(tmp_path_factory):
+    """Return untrained networks that see an image at 64 rows."""
+    model = write_untrained(tmp_path_factory.mktemp("model") / "random.yaml")
+    return PanopticPipeline.load(str(model), device="cpu")
 
 
 def test_an_image_gives_a_label_image_of_its_size(pipeline):
@@ -90,6 +93,18 @@ def test_images_that_are_inferred_together_give_what_each_gives_alone(pipeline):
         pipeline.infer_together([IMAGE, wide], [ImageRegion(), ImageRegion()])
 
 
+@contextmanager
+def damaged(values, value):
+    """Overwrite parameters while the context lasts."""
+    with torch.no_grad():
+        before = values.clone()
+        values.fill_(value)
+        try:
+            yield
+        finally:
+            values.copy_(before)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize(
     ("module", "network"),
@@ -101,23 +116,18 @@ def test_images_that_are_inferred_together_give_what_each_gives_alone(pipeline):
         ("instances.network.roi_heads.mask_predictor", "instance network"),
     ],
 )
-def test_a_network_that_is_not_finite_is_refused_by_name(module, network, value):
+def test_a_network_that_is_not_finite_is_refused_by_name(pipeline, module, network, value):
     """One bias of a module is damaged, as in a checkpoint or by an overflow."""
-    pipeline = PanopticPipeline.load("random", device="cpu", fusion="conv_head")
     *_, bias = operator.attrgetter(module)(pipeline.networks).parameters()
-    with torch.no_grad():
-        bias.view(-1)[-1] = value
-    inference = pipeline.infer(IMAGE)
+    with damaged(bias.view(-1)[-1:], value):
+        inference = pipeline.infer(IMAGE)
     for strategy in ("conv_head", "stack"):
         with pytest.raises(NonFinitePrediction, match=f"the {network} gives values that are not"):
             pipeline.merge(inference, strategy, FusionOptions(score_threshold=0.0))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_a_head_that_is_not_finite_is_refused_by_name(value):
-    pipeline = PanopticPipeline.load("random", device="cpu", fusion="conv_head")
-    with torch.no_grad():
-        pipeline.head.cnn(26).mix.bias.fill_(value)
+def test_a_head_that_is_not_finite_is_refused_by_name(pipeline, value):
     car = InstancePrediction(
         torch.tensor([[8.0, 8.0, 60.0, 60.0]]),
         torch.tensor([26]),
@@ -125,8 +135,11 @@ def test_a_head_that_is_not_finite_is_refused_by_name(value):
         torch.ones(1, 28, 28),
     )
     inference = replace(pipeline.infer(IMAGE), instances=car)
-    with pytest.raises(NonFinitePrediction, match="the panoptic head gives values that are not"):
-        pipeline.merge(inference)
+    with (
+        damaged(pipeline.head.cnn(26).mix.bias, value),
+        pytest.raises(NonFinitePrediction, match="the panoptic head gives values that are not"),
+    ):
+        pipeline.merge(inference, "conv_head")
     assert pipeline.merge(inference, "stack").panoptic.segments
 
 

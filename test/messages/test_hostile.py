@@ -79,7 +79,7 @@ def test_no_cloud_ends_the_process():
     root = Path(__file__).parents[2]
     paths = [str(root), str(root / "test/helpers")]
 
-    def run(first, count=1000):
+    def run(first, count=2000):
         program = CLOUDS.format(paths=paths, first=first, last=first + count)
         done = subprocess.run(
             [sys.executable, "-c", program], capture_output=True, text=True, check=False
@@ -89,4 +89,4 @@ def test_no_cloud_ends_the_process():
         return len(seeds)
 
     with ThreadPoolExecutor(2) as pool:
-        assert sum(pool.map(run, range(0, 4000, 1000))) == 4000
+        assert sum(pool.map(run, range(0, 4000, 2000))) == 4000
