@@ -5,6 +5,7 @@ their frames and grids up, without latency, and says what is worst.
 
 Keys of the status `<node>: panoptic`, all there at all times:
     state: lifecycle state, or the transition that is under way
+    warm_up: what an engine does to get ready, while a model is loaded, "" else
     busy_s: seconds that the inference of a session which was cleaned up has taken and not
         returned; its memory is freed then. 0: none
     weights, device, fusion, input_topic, image_size (WIDTHxHEIGHT of the last frame): empty
@@ -127,6 +128,7 @@ class Status:
     state: str
     camera: str = ""
     error: str = ""
+    warm_up: str = ""
     busy: float = 0.0
     callbacks: Count = field(default_factory=Count)
     weights: str = ""
@@ -150,6 +152,8 @@ class Status:
             return DiagnosticStatus.ERROR, error
         if warning := self._busy() or self._recent() or self._silence():
             return DiagnosticStatus.WARN, warning
+        if self.warm_up and self.state == "configuring":
+            return DiagnosticStatus.OK, f"configuring, warming up: {self.warm_up}"
         return DiagnosticStatus.OK, self.state
 
     def _stall(self) -> str:
@@ -218,6 +222,7 @@ class Status:
         latency = {**frames.health.latency, **self.ground.health.latency}
         return {
             "state": self.state,
+            "warm_up": self.warm_up,
             "busy_s": f"{self.busy:.1f}",
             "weights": self.weights,
             "device": self.device,

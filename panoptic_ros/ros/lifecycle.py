@@ -77,6 +77,8 @@ class PanopticNode(LifecycleNode):
         self._chosen = {"": self._settings}
         self._state = "unconfigured"
         self._error = ""
+        # What an engine does to get ready.
+        self._step = ""
         self.session: Session | None = None
         # Ended sessions whose last inference has not returned yet.
         self._ending: list[Session] = []
@@ -121,7 +123,9 @@ class PanopticNode(LifecycleNode):
         try:
             self._declare_cameras()
             names = self._settings.cameras
-            self.session = Session(self, names, lambda name: self._chosen[name], self._track_ids)
+            self.session = Session(
+                self, names, lambda name: self._chosen[name], self._track_ids, self._warm_up
+            )
         except torch.cuda.OutOfMemoryError as error:
             return self._refuse_to_configure(f"{error}; {MEMORY_ADVICE}")
         except (OSError, RuntimeError, ValueError) as error:
@@ -186,6 +190,12 @@ class PanopticNode(LifecycleNode):
         self.destroy_timer(self._autostart_timer)
         if self.trigger_configure() == SUCCESS:
             self.trigger_activate()
+
+    def _warm_up(self, step: str) -> None:
+        """Show a step of an engine that gets ready; "": it is."""
+        self._step = step
+        if step:
+            self.get_logger().info(f"warming up: {step}")
 
     def _declare_cameras(self) -> None:
         """Declare what the cameras have of their own; raise ValueError for a bad name or value."""
@@ -301,7 +311,8 @@ class PanopticNode(LifecycleNode):
         """Load a model, let it take over, free the old one; return what happened."""
         # A daemon, as the worker: nothing waits for it where the process has to end.
         loaded: Future[ServedModel] = Future()
-        Thread(target=_load, args=(chosen, loaded), name="loading", daemon=True).start()
+        loading = (chosen, self._warm_up, loaded)
+        Thread(target=_load, args=loading, name="loading", daemon=True).start()
         while not loaded.done():
             await _Turn()
         model = loaded.result()
@@ -349,7 +360,9 @@ class PanopticNode(LifecycleNode):
         failed = self._callback_errors.snapshot().counts["callback"]
 
         def of_node(status: Status) -> Status:
-            return replace(status, error=self._error, busy=busy, callbacks=failed)
+            return replace(
+                status, error=self._error, warm_up=self._step, busy=busy, callbacks=failed
+            )
 
         return replace(of_node(status), cameras=tuple(map(of_node, status.cameras)))
 
@@ -368,9 +381,9 @@ class _Turn:
         yield
 
 
-def _load(chosen: Parameters, loaded: Future[ServedModel]) -> None:
+def _load(chosen: Parameters, tell: Callable[[str], None], loaded: Future[ServedModel]) -> None:
     try:
-        loaded.set_result(ServedModel(chosen))
+        loaded.set_result(ServedModel(chosen, tell))
     except torch.cuda.OutOfMemoryError as error:
         loaded.set_exception(RuntimeError(f"{error}; {MEMORY_ADVICE}"))
     except (OSError, RuntimeError, ValueError) as error:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from panoptic_ros.label_map import LabelMap
+from panoptic_ros.model import engines
 from panoptic_ros.pipeline import PanopticPipeline, fusion_or_stack
 from panoptic_ros.ros.parameters import MODEL_DEFAULT, Parameters
 
@@ -12,14 +16,16 @@ from panoptic_ros.ros.parameters import MODEL_DEFAULT, Parameters
 class ServedModel:
     """Load the networks that the parameters name; raise OSError, RuntimeError or ValueError.
 
-    weights: the parameter's value that it was loaded by; label_map: to the outputs' classes.
+    tell: told each step of an engine that gets ready, and "" in the end; weights: the parameter's
+    value that it was loaded by; label_map: to the outputs' classes.
     """
 
-    def __init__(self, chosen: Parameters) -> None:
+    def __init__(self, chosen: Parameters, tell: Callable[[str], None] = lambda step: None) -> None:
         self.weights = chosen.weights
-        self.pipeline = PanopticPipeline.load(
-            chosen.weights, device=chosen.device, engine=chosen.engine
-        )
+        with _telling(tell):
+            self.pipeline = PanopticPipeline.load(
+                chosen.weights, device=chosen.device, engine=chosen.engine
+            )
         # What the model file asks for, where the parameters leave the choice to it.
         self._own = self.pipeline.fusion_name, self.pipeline.options, self.pipeline.max_pixels
         self.label_map, self._label_map_file = LabelMap.identity(self.pipeline.labels), ""
@@ -42,3 +48,27 @@ class ServedModel:
             return self.label_map
         labels = self.pipeline.labels
         return LabelMap.read(file, labels) if file else LabelMap.identity(labels)
+
+
+class _Steps(logging.Handler):
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        super().__init__(logging.INFO)
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._tell(record.getMessage())
+
+
+@contextmanager
+def _telling(tell: Callable[[str], None]) -> Iterator[None]:
+    """Tell what the engines log."""
+    log, steps = logging.getLogger(engines.__name__), _Steps(tell)
+    before = log.level
+    log.setLevel(logging.INFO)
+    log.addHandler(steps)
+    try:
+        yield
+    finally:
+        log.removeHandler(steps)
+        log.setLevel(before)
+        tell("")

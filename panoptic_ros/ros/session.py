@@ -58,9 +58,9 @@ class Session:
     """Take the cameras' newest images in turn, run the pipeline on them, let them be published.
 
     cameras: their names, none for a single one that needs no name; settings: returns the
-    parameters of now, of a camera or, for "", of the node; track_ids: last for the node's life.
-    Making one loads the networks and announces the topics; raise OSError, RuntimeError or
-    ValueError where that fails. It is silent until `start`.
+    parameters of now, of a camera or, for "", of the node; track_ids: last for the node's life;
+    tell: as for `ServedModel`. Making one loads the networks and announces the topics; raise
+    OSError, RuntimeError or ValueError where that fails. It is silent until `start`.
     """
 
     def __init__(
@@ -69,9 +69,10 @@ class Session:
         cameras: Sequence[str],
         settings: Callable[[str], Parameters],
         track_ids: Iterator[int],
+        tell: Callable[[str], None],
     ) -> None:
         self._node, self._settings = node, settings
-        self._model = ServedModel(settings(""))
+        self._model = ServedModel(settings(""), tell)
         names = cameras or ("",)
         self._regions = self._read_regions({name: settings(name) for name in ("", *names)})
         self._outputs = Outputs(node, _SHARED_OUTPUTS if cameras else OUTPUT_KINDS)

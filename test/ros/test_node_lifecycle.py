@@ -1,6 +1,7 @@
 """The node inside the test's process, where its memory can be looked into."""
 
 import gc
+import logging
 import threading
 import weakref
 from pathlib import Path
@@ -18,8 +19,10 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
+from waiting import TIMEOUT
 
 from panoptic_ros import output_messages
+from panoptic_ros.model import engines
 from panoptic_ros.ros import session
 from panoptic_ros.ros.lifecycle import PanopticNode
 
@@ -114,6 +117,30 @@ def test_ten_lives_leave_nothing_behind(host, client, monkeypatch):
         assert entities(node) == before
         resident.append(resident_bytes())
     assert resident[-1] - resident[2] < GROWTH_BYTES
+
+
+def test_what_an_engine_does_to_get_ready_is_told_while_it_does(host, client, monkeypatch):
+    load, go_on = session.PanopticPipeline.load, threading.Event()
+    log = logging.getLogger(f"{engines.__name__}.artefacts")
+
+    def slow(*args, **options):
+        log.info("exporting the networks, %d of 3", 1)
+        assert go_on.wait(TIMEOUT)
+        return load(*args, **options)
+
+    monkeypatch.setattr(session.PanopticPipeline, "load", slow)
+    configuring = threading.Thread(target=host.node.trigger_configure)
+    configuring.start()
+    _, message, now = client.wait_for_health(lambda _level, _message, now: now["warm_up"])
+    assert message == "configuring, warming up: exporting the networks, 1 of 3"
+    assert now["state"] == "configuring"
+    go_on.set()
+    configuring.join(TIMEOUT)
+    client.wait_for_health(
+        lambda level, message, now: (message, now["warm_up"]) == ("inactive", "")
+    )
+    # Nothing stays that would tell of somebody else's loading.
+    assert not log.parent.handlers
 
 
 def test_shutdown_of_an_active_node_frees_everything(host, client):

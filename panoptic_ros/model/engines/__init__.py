@@ -72,6 +72,7 @@ def _fastest(networks: PanopticPredictor, key: str) -> PanopticPredictor:
         if candidate == "compile" or not engine.is_there(networks.device):
             continue
         try:
+            _log.info("trying engine %s", candidate)
             prepared = engine.prepare(networks, key)
             seconds = _seconds(prepared, image)
         except ValueError as error:

@@ -133,8 +133,8 @@ class CachedGraphs:
             except (OSError, ValueError) as error:
                 _log.warning("%s is made anew: %s", file.with_suffix(".onnx"), error)
                 file.unlink()
-        _log.info("preparing the networks for images of %dx%d", size[1], size[0])
         self._export(file, size)
+        _log.info("opening the graph, 3 of 3")
         return self._opened(file)
 
     def _opened(self, file: Path) -> OnnxPanopticPredictor:
@@ -154,11 +154,13 @@ class CachedGraphs:
 
     def _export(self, file: Path, size: Size) -> None:
         """Write a graph and then its description, which tells that it is whole."""
+        _log.info("exporting the networks for images of %dx%d, 1 of 3", size[1], size[0])
         module, things = static(self._networks, size)
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=file.parent) as folder:
             partial = Path(folder) / file.with_suffix(".onnx").name
             write_graph(module, size, partial)
+            _log.info("checking the graph against torch, 2 of 3")
             # On the host: TensorRT computes in half precision, which is no fault of the graph.
             check(module, size, partial, "openvino" if self._runtime == "openvino" else "onnx")
             graph = partial.replace(file.with_suffix(".onnx"))

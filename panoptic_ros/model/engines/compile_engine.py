@@ -6,6 +6,7 @@ there are regions, and would be compiled again for each number.
 
 from __future__ import annotations
 
+import logging
 import os
 from importlib.util import find_spec
 from typing import cast
@@ -23,6 +24,8 @@ from panoptic_ros.model.predictors import (
 )
 from panoptic_ros.model.shared_predictor import SharedPredictor
 
+_log = logging.getLogger(__name__)
+
 
 def is_there(device: torch.device) -> bool:
     """Say whether torch can compile here."""
@@ -32,9 +35,14 @@ def is_there(device: torch.device) -> bool:
 def prepare(networks: PanopticPredictor, key: str) -> PanopticPredictor:
     """Return networks with compiled parts, after a first frame of the typical size.
 
-    What torch compiles is kept on disk. Raise ValueError for an ONNX network, and where
-    compiling fails, as without a C++ compiler on a CPU.
+    Frames of another size are run as they are, as all are where a model fixes no size. What torch
+    compiles is kept on disk. Raise ValueError for an ONNX network, and where compiling fails,
+    as without a C++ compiler on a CPU.
     """
+    size = typical_size(networks)
+    if size is None:
+        _log.warning("engine eager: this model fixes no size to compile for")
+        return networks
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_dir() / "inductor"))
     if isinstance(networks, SharedPredictor):
         networks.network.backbone = _compiled(networks.network.backbone)
@@ -49,15 +57,24 @@ def prepare(networks: PanopticPredictor, key: str) -> PanopticPredictor:
         detector.backbone = _compiled(detector.backbone)
     else:
         raise ValueError("a network of it is an ONNX file, which has its own runtime")
-    # Several images at once would be compiled anew, in the middle of a drive.
+    # Compiled is what takes one image.
     networks.batches = False
-    size = typical_size(networks)
-    if size is not None:
-        try:
-            networks(np.zeros((*size, 3), np.uint8))
-        except Exception as error:  # torch's compiler raises whatever its parts raise.
-            raise ValueError(f"torch.compile failed: {str(error).splitlines()[0]}") from error
+    _log.info("compiling the networks for images of %dx%d", size[1], size[0])
+    _set_stance("default")
+    try:
+        networks(np.zeros((*size, 3), np.uint8), lambda stage: _log.info("compiled: %s", stage))
+    except Exception as error:  # torch's compiler raises whatever its parts raise.
+        raise ValueError(f"torch.compile failed: {str(error).splitlines()[0]}") from error
+    finally:
+        # No frame waits for a compiler in the middle of a drive.
+        _set_stance("eager_on_recompile")
     return networks
+
+
+def _set_stance(stance: str) -> None:
+    # Newer than the oldest torch that we run on, whose first frames of a size may wait.
+    if hasattr(torch.compiler, "set_stance"):
+        torch.compiler.set_stance(stance)
 
 
 def _compiled(module: nn.Module) -> nn.Module:

@@ -19,14 +19,12 @@ from panoptic_ros.pipeline import PanopticPipeline
 
 IMAGE = np.random.default_rng(1).integers(0, 256, (64, 128, 3), np.uint8)
 OPTIONS = {"score_threshold": 0.0, "stuff_area_limit": 0}
+PARTS = ("semantic", "instances")
 
 
 def model(folder, **changes):
     """Write a model file of two small networks that see frames at 128x64."""
-    halves = {
-        part: {**SMALL[part], "short_side": 64, "long_side": 128}
-        for part in ("semantic", "instances")
-    }
+    halves = {part: {**SMALL[part], "short_side": 64, "long_side": 128} for part in PARTS}
     return write(folder / "small.yaml", **{**halves, "options": OPTIONS, **changes})
 
 
@@ -232,11 +230,23 @@ class Compiled(torch.nn.Module):
 
 
 def test_backbone_and_semantic_network_are_compiled_and_warm(small, eager, monkeypatch):
+    stances = []
     monkeypatch.setattr(torch, "compile", lambda module, dynamic: Compiled(module))
+    monkeypatch.setattr(torch.compiler, "set_stance", stances.append)
     pipeline = loaded(small, "compile")
+    # Other sizes are not compiled while frames come.
+    assert stances == ["default", "eager_on_recompile"]
     parts = pipeline.networks.semantic.network, pipeline.networks.instances.network.backbone
     assert [part.calls for part in parts] == [1, 1]
     assert (pipeline.run(IMAGE).panoptic.labels == eager.panoptic.labels).all()
+
+
+def test_nothing_is_compiled_where_frames_decide_the_size(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(torch, "compile", lambda module, dynamic: Compiled(module))
+    halves = {part: {**SMALL[part], "short_side": 0, "long_side": 0} for part in PARTS}
+    pipeline = loaded(model(tmp_path, **halves), "compile")
+    assert not isinstance(pipeline.networks.semantic.network, Compiled)
+    assert "this model fixes no size to compile for" in caplog.text
 
 
 def test_a_compiler_that_fails_is_told(small, monkeypatch):
