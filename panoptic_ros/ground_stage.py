@@ -125,7 +125,7 @@ class GroundStage:
         picture only; image: uint8 [H, W, 3], RGB, from which the camera's motion is estimated
         where there is no pose; class_probabilities: whether the grid's layers hold them;
         dynamic: whether to follow what moves, unless the options switch it off; boxes: whether
-        tracks get boxes in space, where the view has depth or points, and a pose. A frame whose
+        tracks get boxes in space, where the view has depth or points. A frame whose
         stamp is not after all earlier ones' gives nothing but a problem.
         """
         if self._stamps.step_back(time_ns) is not None:
@@ -147,11 +147,7 @@ class GroundStage:
         tracks = []
         if self._tracker is not None:
             placed = frame.observation.instances if frame is not None else ()
-            points = (
-                instance_points(prediction, view, self._plane)
-                if boxes and view is not None and view.pose is not None
-                else {}
-            )
+            points = instance_points(prediction, view, self._plane) if view and boxes else {}
             tracks = self._tracker.update(
                 prediction, time=time, view=view, placed=placed, points=points, image=image
             )

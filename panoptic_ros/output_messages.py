@@ -79,7 +79,7 @@ class Answer:
 class Placed:
     """Hold an answer and what the ground stage made of it.
 
-    window: of the grid; odom_frame: of the tracks; view: what was known of the frame beside its
+    window: of the grid; odom_frame: of the poses; view: what was known of the frame beside its
     picture, None: nothing.
     """
 
@@ -88,6 +88,16 @@ class Placed:
     window: GridWindow
     odom_frame: str
     view: GroundView | None = None
+
+    @property
+    def is_posed(self) -> bool:
+        """Whether the tracks are in odom; else their boxes are in base_link."""
+        return self.view is None or self.view.pose is not None
+
+    @property
+    def tracks_frame(self) -> str:
+        """The frame that the tracks are in."""
+        return self.odom_frame if self.is_posed else self.ground.base_frame
 
 
 class OutputMessages:
@@ -183,7 +193,7 @@ def _detections_3d(make: OutputMessages, placed: Placed) -> Any:
         )
         for track, shape in zip(seen, track_markers(seen, placed.answer.map.labels), strict=True)
     ]
-    return make.vision.detections_3d(boxes, make.header(placed, placed.odom_frame))
+    return make.vision.detections_3d(boxes, make.header(placed, placed.tracks_frame))
 
 
 def _place_covariance(track: Track) -> np.ndarray:
@@ -229,7 +239,7 @@ def _instances(make: OutputMessages, placed: Placed) -> Any:
 
 def _markers(make: OutputMessages, placed: Placed) -> Any:
     shown = track_markers(_tracks(placed), placed.answer.map.labels)
-    return make.markers.message(shown, make.header(placed, placed.odom_frame))
+    return make.markers.message(shown, make.header(placed, placed.tracks_frame))
 
 
 def _tracks(placed: Placed) -> list[Track]:
@@ -237,6 +247,9 @@ def _tracks(placed: Placed) -> list[Track]:
     shown = placed.answer.map
     things = {c.id for c in shown.labels.things}
     tracks = [replace(t, class_id=int(shown.ids[t.class_id])) for t in placed.ground.tracks]
+    if not placed.is_posed:
+        # Of when there were poses.
+        tracks = [replace(t, position=None, velocity=None) for t in tracks]
     return [track for track in tracks if track.class_id in things]
 
 

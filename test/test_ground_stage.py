@@ -81,6 +81,26 @@ def test_a_track_makes_its_instances_cells_move(stage):
     assert np.nanmean(ahead) == pytest.approx(result.tracks[0].velocity[0], abs=1.5)
 
 
+def test_depth_gives_tracks_boxes_where_they_are_wanted(stage):
+    depth = np.where(street().labels == CAR, 6.0, 40.0).astype(np.float32)
+    pose = Pose2D(10.0, 0.0, 0.0)
+    view = replace(VIEW, depth=depth, pose=pose)
+    [track] = stage(street(), time_ns=SECOND, view=view).tracks
+    assert track.box_3d is None
+    [track] = stage(street(), time_ns=2 * SECOND, view=view, boxes=True).tracks
+    # In odom; its back is 6 m ahead of the camera.
+    back = track.box_3d.cuboid.center[0] - track.box_3d.cuboid.size[0] / 2
+    assert back == pytest.approx(10 + 6, abs=0.2)
+    # Nothing is known of odom now.
+    [track] = stage(street(), time_ns=3 * SECOND, view=replace(view, pose=None), boxes=True).tracks
+    assert track.box_3d.cuboid.center[0] - track.box_3d.cuboid.size[0] / 2 == pytest.approx(
+        6, abs=0.2
+    )
+    # It is not seen for a moment.
+    later = stage(street(has_car=False), time_ns=int(3.1 * SECOND), view=view, boxes=True)
+    assert [t.coasting for t in later.tracks] == [True]
+
+
 def test_without_a_view_instances_are_followed_all_the_same(stage):
     first = stage(street(), time_ns=SECOND, view=None)
     second = stage(street(), time_ns=SECOND * 11 // 10, view=None)

@@ -31,12 +31,16 @@ _SPEED, _COURSE = 1.5, 0.05
 # A heading this far from the earlier ones is another side's, unless it comes so often in a row.
 _OTHER_SIDE, _AGAIN = math.pi / 4, 2
 # So is a box further from where it is expected, metres: a track that went on with another object.
-_STRAYS = 1.5
+# How fast something goes is known after so many sightings.
+_STRAYS, _KNOWN = 1.5, 3
 
 
 @dataclass(frozen=True)
 class TrackedBox:
-    """Hold a track's box in odom, and the covariance of its middle's x, y, [2, 2], m^2."""
+    """Hold a track's box, in the frame of the tracker's poses.
+
+    covariance: of its middle's x and y, float64 [2, 2], square metres.
+    """
 
     cuboid: Cuboid
     covariance: np.ndarray
@@ -69,7 +73,7 @@ class BoxTracks:
     ) -> None:
         """Take the class id and the points of the tracks that one frame shows.
 
-        at: where they are seen from; pose: base_link in odom.
+        at: where they are seen from; pose: base_link in the frame of the boxes.
         """
         middles: dict[int, GroundInstance] = {}
         for track_id, (class_id, points) in sightings.items():
@@ -87,13 +91,12 @@ class BoxTracks:
                 continue
             x, y, _ = fitted.cuboid.center
             place = GroundInstance(0, class_id, (x, y), 0.0, _covariance(fitted))
-            if self._is_elsewhere(track_id, place, pose):
+            if shape.sightings >= _KNOWN and self._is_elsewhere(track_id, place, pose):
                 shape.strays += 1
                 if shape.strays < _AGAIN:
                     continue
                 self._middles.forget({track_id})
                 shape = _Shape(SIZES.get(name))
-            shape.strays = 0
             shape.measure(fitted, pose)
             self._shapes[track_id], middles[track_id] = shape, place
         self._middles.update(middles, pose)
@@ -104,7 +107,7 @@ class BoxTracks:
     def _is_elsewhere(self, track_id: int, place: GroundInstance, pose: Pose2D) -> bool:
         """Return whether a box is far from where the track's must be."""
         off = self._middles.positions([track_id])[0] - pose.apply(np.array(place.position))
-        return bool(np.hypot(*off) > _STRAYS) and track_id in self._shapes
+        return bool(np.hypot(*off) > _STRAYS)
 
     def boxes(self) -> dict[int, TrackedBox]:
         """Return the boxes by track."""
@@ -120,7 +123,8 @@ class _Shape:
 
     size: length, width, height, metres, None where nothing is known; counts: how often each was
     measured; bottom: z, metres; heading: radians in odom, with its variance; doubts: how often
-    in a row another one was measured; strays: how often in a row the box was elsewhere.
+    in a row another one was measured; strays: how often in a row the box was elsewhere;
+    sightings: how often it was where it was expected.
     """
 
     size: tuple[float, float, float] | None
@@ -130,6 +134,7 @@ class _Shape:
     variance: float = math.inf
     doubts: int = 0
     strays: int = 0
+    sightings: int = 0
 
     def cuboid(self, x: float, y: float) -> Cuboid:
         """Return the box around a middle."""
@@ -146,6 +151,7 @@ class _Shape:
         self.size, self.counts = (length, width, height), self.counts + measured
         self.bottom = fitted.cuboid.center[2] - fitted.cuboid.size[2] / 2
         self.turn(fitted.cuboid.yaw + pose.yaw, fitted.heading_sigma)
+        self.strays, self.sightings = 0, self.sightings + 1
 
     def go(self, velocity: np.ndarray, covariance: np.ndarray) -> None:
         """Take a velocity, m/s, and its covariance: what moves looks ahead."""

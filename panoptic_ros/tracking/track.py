@@ -28,7 +28,8 @@ class Track:
     width: across that line, metres; height: metres; elevation: of the ground where it stood
     then, metres, the third coordinate of the position; None where unknown.
     age: seconds since the first sighting; coasting: not seen in this frame.
-    box_3d: its box in `odom` where depth or points have shown it, else None.
+    box_3d: its box where depth or points have shown it, else None; in `odom`, or, where the view
+    has no pose, in base_link.
     """
 
     track_id: int

@@ -68,6 +68,7 @@ class InstanceTracker:
         self._histories: dict[int, TrackHistory] = {}
         self._ground = GroundTracks(self._options)
         self._boxes = BoxTracks(self._options, self._labels)
+        self._boxes_in_odom = True
         self._time = self._library_time = -math.inf
         self._last_view: tuple[Viewpoint, Pose2D] | None = None
         self._flow: CMC | None = None
@@ -90,7 +91,7 @@ class InstanceTracker:
         (uint8 [H, W, 3], RGB, of the label image's size) gives the motion by optical flow.
         Without either the camera is taken to rest.
         points: of instances, by their value in the label image; give the tracks their boxes in
-        space, if the view has a pose.
+        space: in odom, or in base_link where the view has no pose.
         Raise ValueError for a time that is not finite, and for a view as `Viewpoint.of`.
         """
         self._start(time)
@@ -109,9 +110,9 @@ class InstanceTracker:
         self._remember(seen, time)
         if here is not None:
             self._place({i: ground[s.id] for i, s in seen.items() if s.id in ground}, *here)
-            self._boxes.update(
-                {i: (s.class_id, points[s.id]) for i, s in seen.items() if s.id in points}, *here
-            )
+        if view is not None:
+            shown = {i: (s.class_id, points[s.id]) for i, s in seen.items() if s.id in points}
+            self._measure(shown, view, prediction.labels.shape)
         self._time, self._last_view = time, here
         return self._tracks(seen, time)
 
@@ -194,6 +195,21 @@ class InstanceTracker:
         ):
             bearing = math.remainder(bearing, math.tau)
             self._histories[track_id].measure(sighting, bearing, size)
+
+    def _measure(
+        self,
+        shown: Mapping[int, tuple[int, InstancePoints]],
+        view: GroundView,
+        size: tuple[int, int],
+    ) -> None:
+        """Take the class ids and points of tracks for their boxes."""
+        in_odom = view.pose is not None
+        if in_odom != self._boxes_in_odom:
+            self._boxes = BoxTracks(self._options, self._labels)
+            self._boxes_in_odom = in_odom
+        if shown:
+            at = Viewpoint.of(view, size, self._plane)
+            self._boxes.update(shown, at, view.pose or Pose2D())
 
     def _remember(self, seen: dict[int, Segment], time: float) -> None:
         alive = set(self._image.track_ids)

@@ -97,9 +97,13 @@ def test_every_frame_in_order_with_the_nodes_topics_at_its_stamp(
 
 
 def test_a_bag_without_tf_has_grids_by_the_nodes_parameters_and_a_note(replay, tmp_path):
-    code, out, said = replay(drive(tmp_path / "bag", 2, focals=(80.0, 80.0)))
+    code, out, said = replay(drive(tmp_path / "bag", 2, focals=(80.0, 80.0), depths=True))
     assert code == 0
-    assert len(read(out / "bag")["/panoptic/grid"]) == 2
+    messages = read(out / "bag")
+    assert len(messages["/panoptic/grid"]) == len(messages["/panoptic/points"]) == 2
+    # Without odometry nothing is known of odom.
+    shown = [m for _, message in messages["/panoptic/markers"] for m in message.markers]
+    assert {m.header.frame_id for m in shown} == {"base_link"}
     (note,) = [line for line in said.err.splitlines() if "parameters" in line]
     assert note.startswith("note: 2 frames are placed by the default of the node's parameters")
 

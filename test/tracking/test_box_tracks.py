@@ -57,6 +57,16 @@ def test_a_box_does_not_lag_and_looks_the_way_it_goes(tracks):
     assert math.remainder(found.yaw - course, math.tau) == pytest.approx(0, abs=0.1)
 
 
+def test_what_drives_fast_is_followed_from_the_start(tracks):
+    """30 m/s: 3 m from one frame to the next."""
+    for number in range(9):
+        true = car(7 + 3 * number, y=-1.0, yaw=0.0)
+        found = show(tracks, true)
+        assert math.dist(found.center, true.center) < 1.2, number
+    assert math.dist(found.center, true.center) < 0.5
+    assert found.yaw == pytest.approx(0, abs=0.1)
+
+
 def test_a_missed_frame_leaves_the_box_on_its_way(tracks):
     for number in range(12):
         show(tracks, car(9 + 0.5 * number, yaw=0.5))
