@@ -21,24 +21,16 @@ FARTHEST = 1e6
 _FLOATS = {7: 4, 8: 8}
 
 
-_UINT16, _UINT32, _FLOAT32 = 4, 6, 7
-# A point of ~/points: field, offset, PointField's number for its type.
+_UINT32, _FLOAT32 = 6, 7
+# Fields of a point of ~/points, four bytes each, and PointField's number for their types.
 _LABELLED = (
-    ("x", 0, _FLOAT32),
-    ("y", 4, _FLOAT32),
-    ("z", 8, _FLOAT32),
-    ("rgb", 12, _FLOAT32),
-    ("class", 16, _UINT16),
-    ("instance", 20, _UINT32),
-    ("track", 24, _UINT32),
-)
-_LABELLED_TYPE = np.dtype(
-    {
-        "names": [name for name, _, _ in _LABELLED],
-        "formats": [{_UINT16: "u2", _UINT32: "u4", _FLOAT32: "f4"}[t] for _, _, t in _LABELLED],
-        "offsets": [offset for _, offset, _ in _LABELLED],
-        "itemsize": 28,
-    }
+    ("x", _FLOAT32),
+    ("y", _FLOAT32),
+    ("z", _FLOAT32),
+    ("rgb", _FLOAT32),
+    ("class", _UINT32),
+    ("instance", _UINT32),
+    ("track", _UINT32),
 )
 
 
@@ -152,37 +144,45 @@ class CloudMessages:
         class is the label id, instance the label image's value, track 0 where there is none.
         is_organized: one point for each pixel of the image, NaN where nothing is measured.
         """
-        cloud = np.zeros(len(points), _LABELLED_TYPE)
-        for axis, name in enumerate("xyz"):
-            cloud[name] = points[:, axis]
+        height, width = panoptic.labels.shape if is_organized else (1, len(points))
+        cloud = np.empty((height * width, len(_LABELLED)), np.uint32)
         if is_organized:
-            every = np.zeros(panoptic.labels.size, _LABELLED_TYPE)
-            for name in "xyz":
-                every[name] = np.nan
-            every[index] = cloud
-            cloud, index = every, np.arange(len(every))
-        red, green, blue = image.reshape(-1, 3)[index].astype(np.uint32).T
-        cloud["rgb"] = (red << 16 | green << 8 | blue).view(np.float32)
-        value = panoptic.labels.ravel()[index]
-        cloud["class"] = class_ids(value)
-        cloud["instance"] = shifted(value) if labels_encoding == SHIFTED else value
-        of_value = np.zeros(int(panoptic.labels.max(initial=0)) + 1, np.uint32)
-        for label, track in tracks.items():
-            of_value[label] = track
-        # Instances of classes that are not shown.
-        of_value[0] = 0
-        cloud["track"] = of_value[value]
-        height, width = panoptic.labels.shape if is_organized else (1, len(cloud))
-        step = _LABELLED_TYPE.itemsize
+            cloud.view(np.float32)[:, :3] = np.nan
+            cloud.view(np.float32)[index, :3] = points
+            index = np.arange(len(cloud))
+        else:
+            cloud.view(np.float32)[:, :3] = points
+        pixels = image.reshape(-1, 3)[index]
+        cloud[:, 3] = pixels[:, 0]
+        for channel in (1, 2):
+            cloud[:, 3] = cloud[:, 3] << 8 | pixels[:, channel]
+        table = _by_value(panoptic.labels, tracks, labels_encoding)
+        cloud[:, 4:] = table.take(panoptic.labels.ravel()[index], axis=0, mode="clip")
+        step = cloud.itemsize * len(_LABELLED)
         field = self._type("sensor_msgs/msg/PointField")
         return self._type(CLOUD_KIND)(
             header=header,
             height=height,
             width=width,
-            fields=[field(name=n, offset=o, datatype=t, count=1) for n, o, t in _LABELLED],
+            fields=[
+                field(name=name, offset=cloud.itemsize * i, datatype=kind, count=1)
+                for i, (name, kind) in enumerate(_LABELLED)
+            ],
             is_bigendian=sys.byteorder == "big",
             point_step=step,
             row_step=width * step,
-            data=self._pack(cloud.view(np.uint8).ravel()),
-            is_dense=bool(np.isfinite(cloud["x"]).all()),
+            data=self._pack(cloud.reshape(-1).view(np.uint8)),
+            is_dense=len(points) == len(cloud),
         )
+
+
+def _by_value(labels: np.ndarray, tracks: Mapping[int, int], labels_encoding: str) -> np.ndarray:
+    """Return class, instance and track of each value of a label image, uint32 [V, 3]."""
+    values = np.arange(int(labels.max(initial=0)) + 1)
+    table = np.zeros((len(values), 3), np.uint32)
+    table[:, 0] = class_ids(values)
+    table[:, 1] = shifted(values) if labels_encoding == SHIFTED else values
+    table[list(tracks), 2] = list(tracks.values())
+    # Instances of classes that are not shown.
+    table[0, 2] = 0
+    return table

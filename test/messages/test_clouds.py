@@ -115,7 +115,7 @@ def labelled(*, is_organized, **options):
     message = make.labelled(
         PLACES, PIXELS, IMAGE, PANOPTIC, {26001: 12}, "header", is_organized=is_organized, **options
     )
-    kinds = {7: "f4", 4: "u2", 6: "u4"}
+    kinds = {7: "f4", 6: "u4"}
     layout = np.dtype(
         {
             "names": [f.name for f in message.fields],
