@@ -52,7 +52,7 @@ def build_predictors(
     networks = build_networks(config, device)
     if config.engine != EAGER and not _foreign(config):
         where = f"model {config.name!r}, engine {config.engine}"
-        networks = named(where, lambda: run_by(config.engine, networks, _key(config)))
+        networks = named(where, lambda: run_by(config.engine, networks, _key(config), config.half))
     if config.expert is not None:
         networks = _with_expert(config, networks, device)
     if config.head is None:

@@ -17,7 +17,7 @@ from panoptic_ros.messages.images import MAX_PIXELS
 
 RANDOM = "random"
 # What can run the networks (model/engines/).
-ENGINES = ("eager", "onnx", "openvino", "tensorrt", "compile", "auto")
+ENGINES = ("eager", "onnx", "openvino", "tensorrt", "cuda_graph", "compile", "auto")
 # Files of networks as a graph: ONNX's, OpenVINO's.
 GRAPHS = (".onnx", ".xml")
 # Files of other projects' checkpoints.
@@ -61,7 +61,8 @@ class ModelConfig:
     Two networks of their own, semantic and instances, or one with a shared backbone, network;
     expert: the description of a network that decides one class of the semantic prediction;
     name: the file's; weights are absolute paths, or `random`; seed: of random weights;
-    max_pixels: larger images are refused; engine: what runs the networks, see `model.engines`.
+    max_pixels: larger images are refused; engine: what runs the networks, see `model.engines`;
+    half: whether it may compute in float16, as engines of a GPU do.
     """
 
     name: str
@@ -76,6 +77,7 @@ class ModelConfig:
     seed: int = 0
     max_pixels: int = MAX_PIXELS
     engine: str = "eager"
+    half: bool = True
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ class _File:
     seed: int = 0
     max_pixels: int = MAX_PIXELS
     engine: str = "eager"
+    half: bool = True
 
     def __post_init__(self) -> None:
         halves = [part for part in (self.semantic, self.instances) if part is not None]
@@ -141,6 +144,7 @@ def load_model_config(model: str | Path) -> ModelConfig:
         seed=raw.seed,
         max_pixels=raw.max_pixels,
         engine=raw.engine,
+        half=raw.half,
     )
 
 

@@ -275,8 +275,11 @@ def upload(image: np.ndarray | Tensor, device: torch.device) -> Tensor:
     _check(image, np.uint8, channels=-1)
     # torch takes neither negative strides (a flipped view) nor, without a warning,
     # read-only memory (a view of a message).
-    pixels = np.require(image, requirements=["C", "W"])
-    return torch.from_numpy(pixels).to(device).permute(2, 0, 1)
+    pixels = torch.from_numpy(np.require(image, requirements=["C", "W"]))
+    if device.type == "cuda":
+        # From pinned memory it crosses while the host goes on.
+        pixels = pixels.pin_memory()
+    return pixels.to(device, non_blocking=True).permute(2, 0, 1)
 
 
 def sides_of(frame: Tensor) -> tuple[int, int]:

@@ -3,6 +3,9 @@
 Where the plain networks give as many regions as they find, these give a fixed number and say
 which of them are valid. Nothing is selected before it is needed, so that the only step whose
 result has an open length is the suppression of overlapping boxes.
+
+With `unasked`, suppression has fixed shapes, too (networks/suppression.py): nothing asks the device
+for a number, so that a CUDA graph can hold it all. Whether that was final is then `is_final`.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from panoptic_ros.networks.panoptic.shared import (
     SharedPanopticNetwork,
 )
 from panoptic_ros.networks.regions import AlignedRoIAlign, LateRemovalRoIHeads, LogitRankedRPN
+from panoptic_ros.networks.suppression import best_of
 
 Size = tuple[int, int]
 # What torchvision pads the images of a batch to.
@@ -60,9 +64,9 @@ class StaticSemantic(nn.Module):
     def __init__(self, network: DeepLabV3Plus) -> None:
         super().__init__()
         self.network = network
-        imagenet = NORMALISATIONS["torch"]
-        self.register_buffer("mean", torch.tensor(imagenet.mean).view(3, 1, 1))
-        self.register_buffer("std", torch.tensor(imagenet.std).view(3, 1, 1))
+        for name in ("mean", "std"):
+            values = torch.tensor(getattr(NORMALISATIONS["torch"], name), device=_device(network))
+            self.register_buffer(name, values.view(3, 1, 1))
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the logits."""
@@ -72,27 +76,43 @@ class StaticSemantic(nn.Module):
 class StaticDetector(nn.Module):
     """Find a fixed number of instances in images of one size, uint8 [1, 3, h, w], RGB."""
 
-    def __init__(self, network: MaskRCNNDetector, size: Size) -> None:
+    def __init__(self, network: MaskRCNNDetector, size: Size, unasked: bool = False) -> None:
         super().__init__()
-        self.transform, self.backbone = network.transform, network.backbone
+        self.backbone, self.normalisation = network.backbone, network.transform.normalisation
+        for name in ("mean", "std"):
+            values = torch.tensor(getattr(self.normalisation, name), device=_device(network))
+            self.register_buffer(name, values.view(3, 1, 1))
         # torchvision pads to whole strides, on the right and below.
         self.padding = (0, -size[1] % BATCH_STRIDE, 0, -size[0] % BATCH_STRIDE)
         padded = (size[0] + self.padding[3], size[1] + self.padding[1])
-        self.regions = _Regions(network.backbone, network.rpn, network.roi_heads, size, padded)
+        rest = (size, padded, unasked)
+        self.regions = _Regions(network.backbone, network.rpn, network.roi_heads, *rest)
 
     def forward(self, image: Tensor) -> StaticInstances:
         """Return the instances."""
-        pixels = self.transform.normalize(image[0].float() / 255)[None]
+        pixels = image.flip(1) if self.normalisation.is_bgr else image
+        pixels = (pixels.float() / 255 * self.normalisation.scale - self.mean) / self.std
         return self.regions(self.backbone(F.pad(pixels, self.padding)))
 
 
 class StaticSeparate(nn.Module):
     """Put two networks of their own behind one call, for images of one size."""
 
-    def __init__(self, semantic: DeepLabV3Plus, detector: MaskRCNNDetector, size: Size) -> None:
+    def __init__(
+        self,
+        semantic: DeepLabV3Plus,
+        detector: MaskRCNNDetector,
+        size: Size,
+        unasked: bool = False,
+    ) -> None:
         super().__init__()
         self.semantic = StaticSemantic(semantic)
-        self.detector = StaticDetector(detector, size)
+        self.detector = StaticDetector(detector, size, unasked)
+
+    @property
+    def is_final(self) -> Tensor:
+        """Whether suppression was final in the last call, bool []."""
+        return self.detector.regions.is_final
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return logits [1, C, h', w'], then the fields of StaticInstances."""
@@ -105,13 +125,21 @@ class StaticShared(nn.Module):
     Raise ValueError for sides that are no multiples of 32.
     """
 
-    def __init__(self, network: SharedPanopticNetwork, size: Size) -> None:
+    def __init__(self, network: SharedPanopticNetwork, size: Size, unasked: bool = False) -> None:
         super().__init__()
         self.network = network
         self.size = size
         head = network.instances
         if isinstance(head, RegionHead):
-            self.regions = _Regions(network.features, head.rpn, head.roi_heads, size, size)
+            rest = (size, size, unasked)
+            self.regions = _Regions(network.features, head.rpn, head.roi_heads, *rest)
+
+    @property
+    def is_final(self) -> Tensor:
+        """Whether suppression was final in the last call, bool []."""
+        if isinstance(self.network.instances, OneStageHead):
+            return torch.ones((), dtype=torch.bool)
+        return self.regions.is_final
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return logits [1, C, h', w'], then the fields of StaticInstances."""
@@ -129,6 +157,8 @@ class _Regions(nn.Module):
     """Run both stages of Mask R-CNN on a pyramid, with torchvision's or detectron2's rules."""
 
     anchors: Tensor
+    corners: Tensor
+    scales: Tensor
 
     def __init__(
         self,
@@ -137,15 +167,20 @@ class _Regions(nn.Module):
         roi_heads: RoIHeads,
         size: Size,
         padded: Size,
+        unasked: bool,
     ) -> None:
         super().__init__()
-        self.rpn, self.roi_heads, self.size = rpn, roi_heads, size
-        device = next(rpn.parameters()).device
+        self.rpn, self.roi_heads, self.size, self.unasked = rpn, roi_heads, size, unasked
+        device = _device(rpn)
+        self.is_final = torch.ones((), dtype=torch.bool, device=device)
         with torch.no_grad():
             pixels = torch.zeros(1, 3, *padded, device=device)
             levels = list(backbone(pixels).values())
             anchors = rpn.anchor_generator(ImageList(pixels, [size]), levels)[0]
         self.register_buffer("anchors", anchors, persistent=False)
+        corners, scales = _places([level.shape[2:] for level in levels[: len(POOLED_LEVELS)]])
+        self.register_buffer("corners", torch.tensor(corners, device=device), persistent=False)
+        self.register_buffer("scales", torch.tensor(scales, device=device), persistent=False)
         per_cell = rpn.anchor_generator.num_anchors_per_location()
         self.anchor_counts = [
             n * level.shape[2] * level.shape[3] for n, level in zip(per_cell, levels, strict=True)
@@ -153,12 +188,16 @@ class _Regions(nn.Module):
 
     def forward(self, features: Mapping[str, Tensor]) -> StaticInstances:
         """Return the instances that the pyramid of one image shows."""
-        logits, deltas = self.rpn.head(list(features.values()))
+        # Boxes and scores in float32 also where autocast computes the layers in half precision.
+        logits, deltas = (
+            [t.float() for t in part] for part in self.rpn.head(list(features.values()))
+        )
         proposals, known = self._proposals(logits, deltas)
-        packed = _Packed([features[name] for name in POOLED_LEVELS])
+        levels = [features[name] for name in POOLED_LEVELS]
+        packed = _Packed(levels, self.corners, self.scales)
         heads = self.roi_heads
         regions = heads.box_head(packed.pool(proposals, heads.box_roi_pool))
-        class_logits, regression = heads.box_predictor(regions)
+        class_logits, regression = (t.float() for t in heads.box_predictor(regions))
         boxes, labels, scores, valid = self._detections(class_logits, regression, proposals, known)
         masks = heads.mask_predictor(heads.mask_head(packed.pool(boxes, heads.mask_roi_pool)))
         chosen = labels[:, None, None, None].expand(-1, 1, *masks.shape[2:])
@@ -170,7 +209,7 @@ class _Regions(nn.Module):
     def _proposals(self, logits: list[Tensor], deltas: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Return the boxes that reach the second stage, [P, 4], and which of them are valid."""
         ranked = isinstance(self.rpn, LogitRankedRPN)
-        scores, boxes, levels = [], [], []
+        scores, boxes, groups = [], [], []
         anchors = self.anchors.split(self.anchor_counts)
         for level, (of_level, delta, priors) in enumerate(
             zip(logits, deltas, anchors, strict=True)
@@ -180,15 +219,13 @@ class _Regions(nn.Module):
             best, index = flat.topk(min(self.rpn.pre_nms_top_n(), len(priors)))
             boxes.append(self.rpn.box_coder.decode_single(rows[index], priors[index]))
             scores.append(best if ranked else best.sigmoid())
-            levels += [level] * len(best)
+            groups.append(torch.full_like(index, level))
         found, score = clip_boxes_to_image(torch.cat(boxes), self.size), torch.cat(scores)
         sides = found[:, 2:] - found[:, :2]
         valid = (sides > 0 if ranked else sides >= LEAST_PROPOSAL).all(1) & score.isfinite()
-        group = torch.tensor(levels, device=found.device)
-        count = self.rpn.post_nms_top_n()
-        kept, known = _suppress(
-            found, score, group, valid, len(logits), self.rpn.nms_thresh, count, max(self.size)
-        )
+        rule = (len(logits), self.rpn.nms_thresh, self.rpn.post_nms_top_n(), max(self.size))
+        self.is_final = torch.ones_like(self.is_final)
+        kept, known = self._suppress(found, score, torch.cat(groups), valid, *rule)
         return found[kept] * known[:, None], known
 
     def _detections(
@@ -207,10 +244,28 @@ class _Regions(nn.Module):
         if not late:
             valid = valid & (sides >= LEAST_DETECTION).all(1)
         rule = (classes + 1, heads.nms_thresh, heads.detections_per_img, max(self.size))
-        kept, good = _suppress(boxes, scores, labels, valid, *rule)
+        kept, good = self._suppress(boxes, scores, labels, valid, *rule)
         # What is empty took its place among the limited number, where it is removed late.
         good = good & (sides[kept] > 0).all(1)
         return boxes[kept], labels[kept], scores[kept], good
+
+    def _suppress(
+        self,
+        boxes: Tensor,
+        scores: Tensor,
+        groups: Tensor,
+        valid: Tensor,
+        group_count: int,
+        threshold: float,
+        count: int,
+        longest: int,
+    ) -> tuple[Tensor, Tensor]:
+        """Return what `_suppress` does, in the form that is wanted."""
+        if not self.unasked:
+            return _suppress(boxes, scores, groups, valid, group_count, threshold, count, longest)
+        kept, good, final = best_of(boxes.float(), scores, groups, valid, threshold, count)
+        self.is_final = self.is_final & final
+        return kept, good
 
 
 class _Packed:
@@ -218,23 +273,17 @@ class _Packed:
 
     Regions of all levels are pooled by one call, with their coordinates moved: no region is
     sorted to its level, and each is computed once. The border repeats because pooling takes the
-    outermost value for what lies up to a pixel beyond a map.
+    outermost value for what lies up to a pixel beyond a map. corners, scales: as `_places` says.
     """
 
-    def __init__(self, levels: Sequence[Tensor]) -> None:
+    def __init__(self, levels: Sequence[Tensor], corners: Tensor, scales: Tensor) -> None:
         first, *others = (F.pad(level, (1, 1, 1, 1), mode="replicate") for level in levels)
         height = max(level.shape[2] for level in others)
         beneath = torch.cat([F.pad(o, (0, 0, 0, height - o.shape[2])) for o in others], dim=3)
         width = max(first.shape[3], beneath.shape[3])
         rows = [F.pad(part, (0, width - part.shape[3])) for part in (first, beneath)]
         self._map = torch.cat(rows, dim=2)
-        lefts = [0, 0]
-        for other in others[:-1]:
-            lefts.append(lefts[-1] + other.shape[3])
-        tops = [0] + [first.shape[2]] * len(others)
-        corners = [[left + 1, top + 1] * 2 for left, top in zip(lefts, tops, strict=True)]
-        self._corners = self._map.new_tensor(corners)
-        self._scales = self._map.new_tensor([1 / (4 << i) for i in range(len(levels))])
+        self._corners, self._scales = corners, scales
 
     def pool(self, boxes: Tensor, pooler: nn.Module) -> Tensor:
         """Return what a pooler of the plain network gives for boxes [N, 4]: [N, C, S, S]."""
@@ -244,6 +293,22 @@ class _Packed:
         rois = torch.cat([placed.new_zeros(len(boxes), 1), placed], dim=1)
         sampling = 0 if aligned else pooler.sampling_ratio
         return roi_align(self._map, rois, pooler.output_size, 1.0, sampling, aligned)
+
+
+def _places(sizes: Sequence[Sequence[int]]) -> tuple[list[list[float]], list[float]]:
+    """Return where each level lies in `_Packed`'s map, (x, y) twice, and its scale.
+
+    sizes: (height, width) of the levels.
+    """
+    lefts, tops = [0, 0], [0] + [sizes[0][0] + 2] * (len(sizes) - 1)
+    for _, width in sizes[1:-1]:
+        lefts.append(lefts[-1] + width + 2)
+    corners = [[left + 1.0, top + 1.0] * 2 for left, top in zip(lefts, tops, strict=True)]
+    return corners, [1 / (4 << i) for i in range(len(sizes))]
+
+
+def _device(module: nn.Module) -> torch.device:
+    return next(module.parameters()).device
 
 
 def _suppress(

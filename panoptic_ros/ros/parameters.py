@@ -294,6 +294,7 @@ class Parameters:
     engine: str = choice(
         "",
         "What runs the networks: torch (eager), onnxruntime (onnx), openvino, tensorrt, "
+        "a CUDA graph (cuda_graph), "
         "torch.compile (compile), or the fastest of those that are installed (auto); '' is the "
         "model's own choice. Prepared when the node is configured, and kept in "
         "~/.cache/panoptic_ros.",

@@ -1,9 +1,18 @@
 import pytest
 import torch
+from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torchvision.ops import batched_nms
 
 from panoptic_ros.networks import build
-from panoptic_ros.networks.static import StaticDetector, StaticInstances, StaticShared, _suppress
+from panoptic_ros.networks.static import (
+    StaticDetector,
+    StaticInstances,
+    StaticSeparate,
+    StaticShared,
+    _suppress,
+)
 
 DETECTOR = {
     "name": "mask_rcnn",
@@ -19,6 +28,7 @@ DETECTOR = {
 }
 DETECTRON = {"exact_anchors": True, "aligned_pooling": True, "late_removal": True}
 SHARED = {"name": "shared_panoptic", "num_classes": 5, "num_things": 3, "fpn_channels": 16}
+SEMANTIC = {"name": "deeplabv3plus_mobilenetv2", "num_classes": 5, "decoder_channels": 16}
 SECOND_STAGE = {
     k: DETECTOR[k] for k in ("box_channels", "mask_channels", "proposals", "detections")
 }
@@ -63,6 +73,9 @@ def test_a_static_detector_finds_what_the_plain_one_finds(options, size):
     network, image = made(DETECTOR | options), picture(*size)
     found = network([image[0] / 255])[0]
     same(found, StaticDetector(network, size)(image))
+    unasked = StaticDetector(network, size, unasked=True)
+    same(found, unasked(image))
+    assert unasked.regions.is_final
     # Some of the slots only.
     network.roi_heads.score_thresh = float(found["scores"][2])
     same(network([image[0] / 255])[0], StaticDetector(network, size)(image))
@@ -78,6 +91,55 @@ def test_a_static_shared_network_gives_what_the_plain_one_gives(semantic):
     logits, *rest = StaticShared(network, (64, 96))(image)
     same(plain.instances[0], StaticInstances(*rest))
     torch.testing.assert_close(logits, plain.logits, atol=1e-3, rtol=0)
+
+
+class Crossings(TorchDispatchMode):
+    """Note the operators that move something between a device and the host."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        tensors = [t for t in tree_leaves((args, kwargs, out)) if isinstance(t, torch.Tensor)]
+        # A single number of the host's is an argument of the device's kernel.
+        if len({t.device.type for t in tensors if t.ndim}) > 1:
+            self.found.append(str(func))
+        return out
+
+
+@pytest.mark.parametrize("kind", ["two networks", "as detectron2", "shared"])
+def test_unasked_networks_cross_to_the_host_nowhere(kind):
+    """Without a device: fake tensors have shapes only, and any question to their values raises."""
+    size = (64, 96)
+    with FakeTensorMode(), torch.no_grad():
+        with torch.device("cuda"):
+            if kind == "shared":
+                head = {"name": "mask_rcnn", **SECOND_STAGE}
+                parts = [build(SHARED | {"instances": head}).eval()]
+            else:
+                options = DETECTRON if kind == "as detectron2" else {}
+                parts = [build(SEMANTIC).eval(), build(DETECTOR | options).eval()]
+        made_of = StaticShared if kind == "shared" else StaticSeparate
+        module, asking = made_of(*parts, size, unasked=True), made_of(*parts, size)
+        image = torch.zeros(1, 3, *size, dtype=torch.uint8, device="cuda")
+        with Crossings() as crossings:
+            module(image)
+        assert crossings.found == []
+        with pytest.raises(DynamicOutputShapeException):
+            asking(image)
+
+
+@torch.no_grad()
+def test_under_autocast_boxes_and_scores_stay_in_float32():
+    network, image = made(DETECTOR), picture(64, 96)
+    static = StaticDetector(network, (64, 96), unasked=True)
+    expected = static(image)
+    with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
+        found = static(image)
+    assert found.boxes.dtype == found.scores.dtype == torch.float32
+    torch.testing.assert_close(found.scores[0], expected.scores[0], atol=0.02, rtol=0)
 
 
 @torch.no_grad()

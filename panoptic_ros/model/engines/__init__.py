@@ -1,7 +1,8 @@
 """What runs a model's networks: torch as it is, or an engine, each in a file of its own.
 
-An engine has `is_there(device)` and `prepare(networks, key)`, which returns networks that answer
-as those do; key tells the weights from others, for what is kept on disk.
+An engine has `is_there(device)` and `prepare(networks, key, half)`, which returns networks that
+answer as those do; key tells the weights from others, for what is kept on disk; half allows
+float16, of which engines on a GPU make use.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch
 
 from panoptic_ros.model.engines import (
     compile_engine,
+    cuda_graph_engine,
     onnx_engine,
     openvino_engine,
     tensorrt_engine,
@@ -28,12 +30,13 @@ ENGINES: dict[str, ModuleType] = {
     "onnx": onnx_engine,
     "openvino": openvino_engine,
     "tensorrt": tensorrt_engine,
+    "cuda_graph": cuda_graph_engine,
     "compile": compile_engine,
 }
 _REPEATS = 3
 
 
-def run_by(engine: str, networks: PanopticPredictor, key: str) -> PanopticPredictor:
+def run_by(engine: str, networks: PanopticPredictor, key: str, half: bool) -> PanopticPredictor:
     """Return networks run by an engine, ready for frames of the expected size.
 
     engine: EAGER, AUTO or a key of ENGINES. auto times a frame on each engine that is there, and
@@ -43,8 +46,8 @@ def run_by(engine: str, networks: PanopticPredictor, key: str) -> PanopticPredic
     if engine == EAGER:
         return networks
     if engine == AUTO:
-        return _fastest(networks, key)
-    return ENGINES[engine].prepare(networks, key)
+        return _fastest(networks, key, half)
+    return ENGINES[engine].prepare(networks, key, half)
 
 
 def runtime_of(engine: str, device: torch.device) -> str:
@@ -52,15 +55,17 @@ def runtime_of(engine: str, device: torch.device) -> str:
 
     Raise ValueError for an engine that cannot.
     """
-    if engine == "compile":
-        raise ValueError("an ONNX file cannot be compiled; write onnx, openvino, tensorrt or auto")
+    if engine in ("compile", "cuda_graph"):
+        raise ValueError(
+            f"engine {engine} is not for an ONNX file; write onnx, openvino, tensorrt or auto"
+        )
     if engine != AUTO:
         return "onnx" if engine == EAGER else engine
     there = [name for name in ("tensorrt", "openvino") if ENGINES[name].is_there(device)]
     return there[0] if there else "onnx"
 
 
-def _fastest(networks: PanopticPredictor, key: str) -> PanopticPredictor:
+def _fastest(networks: PanopticPredictor, key: str, half: bool) -> PanopticPredictor:
     size = typical_size(networks)
     if size is None:
         _log.info("engine eager: this model fixes no size to prepare another for")
@@ -73,7 +78,7 @@ def _fastest(networks: PanopticPredictor, key: str) -> PanopticPredictor:
             continue
         try:
             _log.info("trying engine %s", candidate)
-            prepared = engine.prepare(networks, key)
+            prepared = engine.prepare(networks, key, half)
             seconds = _seconds(prepared, image)
         except ValueError as error:
             _log.warning("engine %s is left out: %s", candidate, error)

@@ -32,7 +32,7 @@ def is_there(device: torch.device) -> bool:
     return device.type == "cpu" or find_spec("triton") is not None
 
 
-def prepare(networks: PanopticPredictor, key: str) -> PanopticPredictor:
+def prepare(networks: PanopticPredictor, key: str, half: bool) -> PanopticPredictor:
     """Return networks with compiled parts, after a first frame of the typical size.
 
     Frames of another size are run as they are, as all are where a model fixes no size. What torch

@@ -15,6 +15,6 @@ def is_there(device: torch.device) -> bool:
     return find_spec("onnxruntime") is not None and find_spec("onnx") is not None
 
 
-def prepare(networks: PanopticPredictor, key: str) -> PanopticPredictor:
+def prepare(networks: PanopticPredictor, key: str, half: bool) -> PanopticPredictor:
     """Return networks run by onnxruntime; raise as `CachedGraphs` does."""
     return CachedGraphs(networks, key, "onnx")

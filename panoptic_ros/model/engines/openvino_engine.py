@@ -17,6 +17,6 @@ def is_there(device: torch.device) -> bool:
     )
 
 
-def prepare(networks: PanopticPredictor, key: str) -> PanopticPredictor:
+def prepare(networks: PanopticPredictor, key: str, half: bool) -> PanopticPredictor:
     """Return networks run by OpenVINO; raise as `CachedGraphs` does."""
     return CachedGraphs(networks, key, "openvino")

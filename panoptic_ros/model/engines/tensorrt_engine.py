@@ -1,4 +1,4 @@
-"""Networks run by TensorRT, through onnxruntime, in half precision where that is faster."""
+"""Networks run by TensorRT through onnxruntime, in float16 where the model file allows it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ def is_there(device: torch.device) -> bool:
     return has_tensorrt(device) and find_spec("onnx") is not None
 
 
-def prepare(networks: PanopticPredictor, key: str) -> PanopticPredictor:
-    """Return networks run by TensorRT; raise as `CachedGraphs` and `require_tensorrt` do."""
+def prepare(networks: PanopticPredictor, key: str, half: bool) -> PanopticPredictor:
+    """Return networks run by TensorRT; half: in float16 where that is faster.
+
+    Raise as `CachedGraphs` and `require_tensorrt` do.
+    """
     require_tensorrt(networks.device)
-    return CachedGraphs(networks, key, "tensorrt")
+    return CachedGraphs(networks, key, "tensorrt" if half else "tensorrt_float32")

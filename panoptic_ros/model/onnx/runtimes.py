@@ -6,6 +6,7 @@ import importlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -132,11 +133,15 @@ class TensorRtGraph(OnnxRuntimeGraph):
     TensorRT's own engines are kept in a folder beside the file. Raises as `require_tensorrt` does.
     """
 
+    def __init__(self, file: Path, device: torch.device, half: bool = True) -> None:
+        self._half = half
+        super().__init__(file, device)
+
     def _providers(self, file: Path, device: torch.device) -> list[Any]:
         require_tensorrt(device)
         settings = {
             "device_id": device.index or 0,
-            "trt_fp16_enable": True,
+            "trt_fp16_enable": self._half,
             "trt_engine_cache_enable": True,
             "trt_engine_cache_path": str(file.with_suffix("")),
             "trt_timing_cache_enable": True,
@@ -169,6 +174,7 @@ RUNTIMES: dict[str, Callable[[Path, torch.device], Graph]] = {
     "onnx": OnnxRuntimeGraph,
     "openvino": OpenVinoGraph,
     "tensorrt": TensorRtGraph,
+    "tensorrt_float32": partial(TensorRtGraph, half=False),
 }
 
 

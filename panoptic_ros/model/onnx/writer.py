@@ -39,8 +39,12 @@ OPSET = 17
 LARGEST_DIFFERENCE = 1e-3
 
 
-def static(networks: PanopticPredictor, size: Size) -> tuple[nn.Module, list[str | None]]:
+def static(
+    networks: PanopticPredictor, size: Size, unasked: bool = False
+) -> tuple[nn.Module, list[str | None]]:
     """Return networks as one module with fixed shapes, and the class of each of its labels.
+
+    unasked: see networks/static.py.
 
     Raise ValueError for an ONNX network, for layers that ONNX lacks, and for a size that the
     network cannot take.
@@ -53,12 +57,12 @@ def static(networks: PanopticPredictor, size: Size) -> tuple[nn.Module, list[str
             )
         if isinstance(networks.network.semantic, DeformableSubnet):
             raise ValueError("deformable_subnet cannot be exported: ONNX lacks its layers")
-        module: nn.Module = StaticShared(networks.network, size)
+        module: nn.Module = StaticShared(networks.network, size, unasked)
         return module.eval(), [names.get(i) for i in networks.class_ids.tolist()]
     if isinstance(networks, SeparatePredictors):
         semantic, instances = networks.semantic, networks.instances
         if isinstance(semantic, SemanticPredictor) and isinstance(instances, InstancePredictor):
-            module = StaticSeparate(semantic.network, instances.network, size)
+            module = StaticSeparate(semantic.network, instances.network, size, unasked)
             return module.eval(), [names.get(i) for i in instances.class_ids.tolist()]
     raise ValueError("a network of this model is an ONNX file already")
 

@@ -13,8 +13,9 @@ from model_file import SMALL, write
 
 from panoptic_ros.model import engines
 from panoptic_ros.model.config import ENGINES, load_model_config
-from panoptic_ros.model.engines import artefacts, runtime_of
-from panoptic_ros.model.onnx import runtimes
+from panoptic_ros.model.engines import artefacts, cuda_graph_engine, runtime_of
+from panoptic_ros.model.onnx import runtimes, writer
+from panoptic_ros.networks.static import StaticInstances
 from panoptic_ros.pipeline import PanopticPipeline
 
 IMAGE = np.random.default_rng(1).integers(0, 256, (64, 128, 3), np.uint8)
@@ -174,6 +175,7 @@ def test_tensorrt_is_there_with_its_provider_and_a_device(monkeypatch):
     assert not engines.ENGINES["tensorrt"].is_there(torch.device("cpu"))
     assert runtime_of("auto", cuda) == "tensorrt"
     graph = object.__new__(runtimes.TensorRtGraph)
+    graph._half = True
     first, second, last = graph._providers(Path("cache/model.onnx"), cuda)
     assert first[1]["trt_engine_cache_path"] == "cache/model"
     assert [first[0], second, last] == [
@@ -183,11 +185,64 @@ def test_tensorrt_is_there_with_its_provider_and_a_device(monkeypatch):
     ]
 
 
+def test_a_cuda_graph_is_refused_without_a_device(small):
+    words = "engine cuda_graph: it needs a CUDA device, the device is cpu"
+    with pytest.raises(ValueError, match=words):
+        loaded(small, "cuda_graph")
+
+
+class RunAtOnce:
+    """Stand for a captured graph where there is no device: run the module at each call."""
+
+    final = True
+
+    def __init__(self, networks, size, half):
+        self.module, _ = writer.static(networks, size, unasked=True)
+
+    def __call__(self, pixels):
+        logits, *found = self.module(pixels[None])
+        return logits, StaticInstances(*found), self.module.is_final & self.final
+
+
+@pytest.mark.parametrize("riders", [False, True])
+@pytest.mark.parametrize("frame", [IMAGE, np.kron(IMAGE, np.ones((2, 2, 1), np.uint8))])
+def test_what_a_graph_gives_is_read_as_torchs_answer(tmp_path, monkeypatch, frame, riders):
+    monkeypatch.setattr(cuda_graph_engine, "Captured", RunAtOnce)
+    file = model(tmp_path)
+    pipeline = loaded(file, "eager")
+    networks = pipeline.networks
+    networks.instances.finds_riders = riders
+    semantic, instances = networks(frame)
+    graphed = cuda_graph_engine.GraphedNetworks(networks, half=True)
+    logits, found = graphed(frame)
+    torch.testing.assert_close(logits.logits, semantic.logits, atol=1e-4, rtol=1e-4)
+    assert logits.image_size == frame.shape[:2]
+    assert found.class_ids.tolist() == instances.class_ids.tolist()
+    torch.testing.assert_close(found.scores, instances.scores, atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.boxes, instances.boxes, atol=1e-2, rtol=0)
+    assert found.all_finite()
+    # Rounds of suppression that were too few: torch's turn.
+    monkeypatch.setattr(RunAtOnce, "final", False)
+    assert torch.equal(graphed(frame)[1].boxes, instances.boxes)
+    # As is every size too many.
+    monkeypatch.setattr(cuda_graph_engine, "MOST_SIZES", 1)
+    assert graphed(frame[:, :64])[0].image_size == (len(frame), 64)
+
+
+def test_a_graph_that_cannot_be_captured_is_told(small, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("operation not permitted when stream is capturing\nand much more")
+
+    monkeypatch.setattr(cuda_graph_engine, "Captured", fail)
+    with pytest.raises(ValueError, match="CUDA cannot capture these networks: operation not perm"):
+        cuda_graph_engine.GraphedNetworks(loaded(small, "eager").networks, half=True)
+
+
 @pytest.mark.gpu
-@pytest.mark.parametrize("engine", ["onnx", "tensorrt"])
+@pytest.mark.parametrize("engine", ["onnx", "tensorrt", "cuda_graph"])
 def test_an_engine_of_a_gpu_gives_what_torch_gives(small, engine):
     device = torch.device("cuda")
-    if not engines.ENGINES[engine].is_there(device) or runtimes.CUDA not in runtimes._available():
+    if not engines.ENGINES[engine].is_there(device):
         pytest.skip(f"{engine} is not installed for CUDA")
     found = PanopticPipeline.load(str(small), device="cuda", engine=engine).run(IMAGE)
     eager = PanopticPipeline.load(str(small), device="cuda", engine="eager").run(IMAGE)
@@ -196,7 +251,7 @@ def test_an_engine_of_a_gpu_gives_what_torch_gives(small, engine):
 
 def test_auto_takes_the_fastest_that_works(small, monkeypatch, caplog):
     def fake(seconds, there=True, fails=False):
-        def prepare(networks, key):
+        def prepare(networks, key, half):
             if fails:
                 raise ValueError("it has no wheels")
             return SimpleNamespace(seconds=seconds)
@@ -209,7 +264,7 @@ def test_auto_takes_the_fastest_that_works(small, monkeypatch, caplog):
         engines, "_seconds", lambda networks, image: getattr(networks, "seconds", 2)
     )
     with caplog.at_level(logging.INFO):
-        chosen = engines.run_by("auto", loaded(small, "eager").networks, "key")
+        chosen = engines.run_by("auto", loaded(small, "eager").networks, "key", True)
     assert chosen.seconds == 1
     assert "engine quick is the fastest here" in caplog.text
     assert "engine broken is left out: it has no wheels" in caplog.text
@@ -274,7 +329,7 @@ def test_an_onnx_file_has_a_runtime_of_its_own():
     cpu = torch.device("cpu")
     assert runtime_of("eager", cpu) == runtime_of("onnx", cpu) == "onnx"
     assert runtime_of("openvino", cpu) == "openvino"
-    with pytest.raises(ValueError, match="an ONNX file cannot be compiled"):
+    with pytest.raises(ValueError, match="engine compile is not for an ONNX file"):
         runtime_of("compile", cpu)
 
 

@@ -1,0 +1,153 @@
+"""Networks held by a CUDA graph, one for each size of image: a frame is one call to the driver.
+
+The graph computes in half precision where the model file allows it, under torch's autocast: boxes,
+scores and regions stay in float32.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from panoptic_ros.model.engines.artefacts import MOST_SIZES, Size, input_size, typical_size
+from panoptic_ros.model.onnx.writer import static
+from panoptic_ros.model.predictors import (
+    PanopticPredictor,
+    SeparatePredictors,
+    resize,
+    sides_of,
+)
+from panoptic_ros.model.rider_rule import find_riders
+from panoptic_ros.networks.static import StaticInstances
+from panoptic_ros.prediction import InstancePrediction, SemanticPrediction
+
+_log = logging.getLogger(__name__)
+# Runs before a capture, in which libraries choose their kernels.
+_WARM_UPS = 3
+
+
+def is_there(device: torch.device) -> bool:
+    """Say whether there is a CUDA device to hold graphs."""
+    return device.type == "cuda" and torch.cuda.is_available()
+
+
+def prepare(networks: PanopticPredictor, key: str, half: bool) -> PanopticPredictor:
+    """Return networks held by a CUDA graph; half: compute in float16.
+
+    Raise ValueError where there is no CUDA device, for an ONNX network, for networks that see a
+    frame at different sizes, and where the graph cannot be made.
+    """
+    if not is_there(networks.device):
+        raise ValueError(f"it needs a CUDA device, the device is {networks.device}")
+    return GraphedNetworks(networks, half)
+
+
+class GraphedNetworks:
+    """Run networks as CUDA graphs; sizes beyond MOST_SIZES are torch's.
+
+    The typical size is captured at once, another with its first frame, which takes a second.
+    """
+
+    def __init__(self, networks: PanopticPredictor, half: bool) -> None:
+        self.labels = networks.labels
+        self._networks, self._half = networks, half
+        self._graphs: dict[Size, Captured] = {}
+        if size := typical_size(networks):
+            self._graphs[size] = self._captured(size)
+
+    @property
+    def device(self) -> torch.device:
+        """Device that the networks are on."""
+        return self._networks.device
+
+    def upload(self, image: np.ndarray | Tensor) -> Tensor:
+        """Return an image as uint8 [3, H, W] on the device; see `predictors.upload`."""
+        return self._networks.upload(image)
+
+    @torch.inference_mode()
+    def __call__(
+        self, image: np.ndarray | Tensor, lap: Callable[[str], None] = lambda stage: None
+    ) -> tuple[SemanticPrediction, InstancePrediction]:
+        """Return both predictions of an image; lap: told when all is done, as `instances`."""
+        frame = self.upload(image)
+        size = input_size(self._networks, sides_of(frame))
+        if size not in self._graphs:
+            if len(self._graphs) >= MOST_SIZES:
+                return self._networks(frame, lap)
+            self._graphs[size] = self._captured(size)
+        logits, found, is_final = self._graphs[size](resize(frame, size))
+        instances = read_instances(self._networks, found, is_final, size, sides_of(frame))
+        if instances is None:
+            return self._networks(frame, lap)
+        lap("instances")
+        return SemanticPrediction(logits[0].clone(), sides_of(frame), self.labels), instances
+
+    def _captured(self, size: Size) -> Captured:
+        _log.info("capturing the networks for images of %dx%d", size[1], size[0])
+        try:
+            return Captured(self._networks, size, self._half)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"CUDA cannot capture these networks: {reason}") from error
+
+
+class Captured:
+    """Hold a graph and the memory that it reads and writes."""
+
+    def __init__(self, networks: PanopticPredictor, size: Size, half: bool) -> None:
+        module, _ = static(networks, size, unasked=True)
+        device = networks.device
+        self._image = torch.zeros(1, 3, *size, dtype=torch.uint8, device=device)
+        self._graph = torch.cuda.CUDAGraph()
+        stream = torch.cuda.Stream(device)
+        stream.wait_stream(torch.cuda.current_stream(device))
+        # A cache of casted weights would not be filled when the graph runs.
+        cast = torch.autocast("cuda", torch.float16, enabled=half, cache_enabled=False)
+        with torch.inference_mode(), cast:
+            with torch.cuda.stream(stream):
+                for _ in range(_WARM_UPS):
+                    module(self._image)
+            torch.cuda.current_stream(device).wait_stream(stream)
+            with torch.cuda.graph(self._graph):
+                self._outputs = tuple(
+                    t.float() if t.is_floating_point() else t for t in module(self._image)
+                )
+        self._is_final = module.is_final
+
+    def __call__(self, pixels: Tensor) -> tuple[Tensor, StaticInstances, Tensor]:
+        """Return logits, instances and whether they are final, valid until the next call."""
+        self._image.copy_(pixels[None])
+        self._graph.replay()
+        logits, *found = self._outputs
+        return logits, StaticInstances(*found), self._is_final
+
+
+def read_instances(
+    networks: PanopticPredictor, found: StaticInstances, is_final: Tensor, size: Size, frame: Size
+) -> InstancePrediction | None:
+    """Return the valid instances of a static network in pixels of the frame; None: not final.
+
+    size: (height, width) that the network saw, frame: of the image. The device is asked once.
+    """
+    halves = networks.instances if isinstance(networks, SeparatePredictors) else networks
+    class_ids = halves.class_ids[found.labels]
+    wanted = torch.cat([found.valid & (class_ids > 0), is_final.to(found.valid.device)[None]]).cpu()
+    if not wanted[-1]:
+        return None
+    index = wanted[:-1].nonzero()[:, 0].to(class_ids.device, non_blocking=True)
+    scale = [frame[1] / size[1], frame[0] / size[0]] * 2
+    boxes = torch.stack([side * s for side, s in zip(found.boxes.T, scale, strict=True)], dim=1)
+    instances = InstancePrediction(
+        boxes[index],
+        class_ids[index],
+        found.scores[index],
+        found.masks[index],
+        # What is not finite says so in every score.
+        found.scores.isfinite().all(),
+    )
+    finds_riders = isinstance(networks, SeparatePredictors) and networks.instances.finds_riders
+    return find_riders(instances, networks.labels) if finds_riders else instances
