@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 WARMUP_FRAMES = 2
 TRUTH = "truth"
 # Counts the changes of what a frame's record holds.
-RECORDS = 4
+RECORDS = 5
 # A shard's frames are lost where its worker dies, and the last shards keep few workers busy.
 _MOST_OF_SHARD = 50
 _SHARDS_PER_WORKER = 8
@@ -151,7 +151,7 @@ class DatasetRun:
             records = [state.records[f.name] for f in frames if f.name in state.records]
         try:
             scores = [FrameScores.from_json(r["scores"]) for r in records]
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise state.broken(error) from error
         for name, writer in self._writers.items():
             writer.finish([r["annotations"][name] for r in records])
@@ -173,7 +173,7 @@ class DatasetRun:
         )
         results["run"] = run_facts()
         for entry, record in zip(results["frames"], records, strict=True):
-            entry["pictures"] = record["pictures"]
+            entry["pictures"], entry["segments"] = record["pictures"], record["segments"]
         write_json(self.options.out / "results.json", results)
         return RunOutcome(results, broken)
 
@@ -277,6 +277,9 @@ class DatasetRun:
         return {
             "scores": scores.to_json(),
             "pictures": self._pictures.write(frame.name, content.image, content.truth, predictions),
+            "segments": self._pictures.write_errors(
+                frame.name, content.image, content.truth, predictions[self.strategies[0]]
+            ),
             "annotations": {
                 name: writer.write(frame.name, frame.image_id, label_images[name])
                 for name, writer in self._writers.items()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+import zlib
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -27,8 +30,6 @@ from panoptic_ros.scores.overlaps import overlaps
 from panoptic_ros.scores.panoptic_quality import MATCH_IOU, SegmentMatches
 from panoptic_ros.scores.quality_variants import QualityVariants
 from panoptic_ros.scores.segments import Segments, label_image_segments
-
-_TABLES = ("confusion", "weighted", "calibration")
 
 
 @dataclass(frozen=True)
@@ -75,43 +76,24 @@ class FrameScores:
     fusion: dict[str, FusionScores]
 
     def to_json(self) -> dict[str, Any]:
-        """Return what JSON can hold; `from_json` takes it back."""
-        return _with_tables(asdict(self), _packed)
+        """Return what JSON can hold, as small as it gets; `from_json` takes it back."""
+        content = json.dumps(asdict(self), separators=(",", ":")).encode()
+        return {"name": self.name, "zlib": b64encode(zlib.compress(content, 9)).decode("ascii")}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> FrameScores:
-        """Raise TypeError or KeyError for what `to_json` did not give."""
-        dense = _with_tables(content, _unpacked)
+        """Raise TypeError, KeyError or ValueError for what `to_json` did not give."""
+        try:
+            fields = json.loads(zlib.decompress(b64decode(content["zlib"])))
+        except zlib.error as error:
+            raise ValueError(f"scores of a frame that do not unfold: {error}") from error
         return cls(
             **{
-                **dense,
-                "truth": TrueMasks(**dense["truth"]),
-                "fusion": {n: FusionScores(**f) for n, f in dense["fusion"].items()},
+                **fields,
+                "truth": TrueMasks(**fields["truth"]),
+                "fusion": {n: FusionScores(**f) for n, f in fields["fusion"].items()},
             }
         )
-
-
-def _with_tables(content: Mapping[str, Any], change: Callable[[Any], Any]) -> dict[str, Any]:
-    """Return a frame's content with another form of its tables, which are mostly zeros."""
-    changed = {key: change(v) if key in _TABLES else v for key, v in content.items()}
-    if "fusion" in content:
-        changed["fusion"] = {n: _with_tables(f, change) for n, f in content["fusion"].items()}
-    return changed
-
-
-def _packed(table: Sequence[Sequence[float]]) -> list[Any]:
-    """Return a table as its rows, columns and [index, value] of what is not zero."""
-    width = len(table[0])
-    cells = [v for row in table for v in row]
-    return [len(table), width, *([i, v] for i, v in enumerate(cells) if v)]
-
-
-def _unpacked(packed: Sequence[Any]) -> list[list[float]]:
-    height, width, *cells = packed
-    flat: list[float] = [0] * (height * width)
-    for index, value in cells:
-        flat[index] = value
-    return [flat[i : i + width] for i in range(0, len(flat), width)]
 
 
 class FrameScorer:

@@ -9,9 +9,11 @@ from typing import Any
 from urllib.parse import quote
 
 from panoptic_ros.evaluation.report.pictures import extremes
+from panoptic_ros.evaluation.report.segment_errors import KINDS
 from panoptic_ros.evaluation.report.tables import NOTHING, milliseconds, percent
 
 _WORST_OF_CLASS = 3
+_WORST_OF_KIND = 6
 _FN, _FP = 3, 2  # of `evaluation.frame_classes.COUNTS`
 # Sorts the table of frames by a column that is clicked, and hides rows without the text typed.
 SCRIPT = """
@@ -142,6 +144,31 @@ def worst_by_class(results: Mapping[str, Any]) -> list[tuple[str, list[dict[str,
         shown = [_error(frame, counts, strategies[0]) for _, counts, frame in rows]
         if shown:
             found.append((entry["name"], shown[:_WORST_OF_CLASS]))
+    return found
+
+
+def worst_segments(results: Mapping[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Return the largest errors of each kind, of the first strategy: (kind, [error]).
+
+    An error: {"frame", "about", "address" of its crop}.
+    """
+    names = {c["id"]: c["name"] for c in results.get("classes") or []}
+    frames = results.get("frames") or []
+    errors = [(e, f["name"]) for f in frames for e in f.get("segments") or []]
+    errors.sort(key=lambda pair: -pair[0]["area"])
+    found = []
+    for kind in KINDS:
+        shown = [
+            {
+                "frame": frame,
+                "about": f"{names[error['class_id']]}, {error['area']} pixels",
+                "address": quote(error["picture"]),
+            }
+            for error, frame in errors
+            if error["kind"] == kind
+        ]
+        if shown:
+            found.append((kind, shown[:_WORST_OF_KIND]))
     return found
 
 

@@ -46,6 +46,7 @@ def render(results: Mapping[str, Any], frames: Iterable[ReportFrame]) -> str:
         legend=[(c["name"], c["color"]) for c in results.get("classes") or []],
         gallery=frame_views.gallery(results),
         frame_table=frame_views.frame_table(results),
+        worst_segments=frame_views.worst_segments(results),
         worst_by_class=frame_views.worst_by_class(results),
         facts=_facts(results),
         broken=_dataset(results).get("broken") or [],

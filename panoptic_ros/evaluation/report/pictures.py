@@ -6,12 +6,13 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 
 from panoptic_ros.datasets.picture_files import decoded
+from panoptic_ros.evaluation.report.segment_errors import crop, worst_errors
 from panoptic_ros.labels import LabelSet, class_ids
 from panoptic_ros.prediction import PanopticPrediction
 from panoptic_ros.scores.panoptic_quality import MATCH_IOU
@@ -102,6 +103,22 @@ class PictureFolder:
                     write_file(self._folder / path, _encoded(*drawn))
                     written[key] = path
         return written
+
+    def write_errors(
+        self, name: str, image: np.ndarray, truth: np.ndarray, prediction: np.ndarray
+    ) -> list[dict[str, Any]]:
+        """Write a crop of a frame's worst segments; return what they are.
+
+        [{"kind", "class_id", "area", "picture": path below the folder}], see `worst_errors`.
+        """
+        found = []
+        for error in worst_errors(truth, prediction, self._labels):
+            path = f"{PICTURES_FOLDER}/{name}/worst-{error.kind}.jpg"
+            picture = crop(image, truth, prediction, error)
+            write_file(self._folder / path, _encoded(picture, ".jpg"))
+            entry = {"kind": error.kind, "class_id": error.class_id, "area": error.area}
+            found.append({**entry, "picture": path})
+        return found
 
 
 def error_picture(frame: ReportFrame, labels: LabelSet) -> np.ndarray:
