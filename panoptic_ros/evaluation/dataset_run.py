@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
-from panoptic_ros.datasets import Dataset, LabeledFrame, open_dataset
+from panoptic_ros.datasets import Dataset, LabeledFrame, Town, open_dataset
 from panoptic_ros.datasets.coco_panoptic_writer import PanopticWriter
 from panoptic_ros.datasets.exports import Export, make_export
 from panoptic_ros.distributed import Report, Workers, run_jobs
@@ -248,12 +249,32 @@ class DatasetRun:
             predicted = timed(self.pipeline, content.image, self.strategies)
         except (ImageUnfit, NonFinitePrediction) as error:
             return f"{frame.image}: {error}"
-        return self._record(frame, content, *predicted)
+        try:
+            depth = self._depth(frame, content.truth.shape)
+        except (OSError, ValueError) as error:
+            return str(error)
+        return self._record(frame, content, depth, *predicted)
+
+    def _depth(self, frame: LabeledFrame, size: tuple[int, ...]) -> np.ndarray | None:
+        """Return a frame's depth, float32 [H, W], metres; None of a data set without."""
+        if not isinstance(self.dataset, Town):
+            return None
+        try:
+            depth = self.dataset.depth(frame)
+        except FileNotFoundError:
+            return None
+        if depth.shape != size:
+            raise ValueError(
+                f"{frame.name}: its depth is {list(depth.shape)} (rows, columns), the truth "
+                f"{list(size)}"
+            )
+        return depth
 
     def _record(
         self,
         frame: LabeledFrame,
         content: LoadedFrame,
+        depth: np.ndarray | None,
         inference: Inference,
         merged: Mapping[str, PanopticPrediction],
         milliseconds: Mapping[str, float],
@@ -265,6 +286,7 @@ class DatasetRun:
             merged,
             {"read": content.milliseconds, **milliseconds},
             peak_memory(self.pipeline.device),
+            depth,
         )
         if self._log is not None:
             shown = self.strategies[-1]

@@ -28,7 +28,7 @@ from panoptic_ros.scores.mask_ap import TrueMasks, true_masks
 from panoptic_ros.scores.mask_codes import code_of_crop, codes_of_labels
 from panoptic_ros.scores.overlaps import overlaps
 from panoptic_ros.scores.panoptic_quality import MATCH_IOU, SegmentMatches
-from panoptic_ros.scores.quality_variants import QualityVariants
+from panoptic_ros.scores.quality_variants import QualityVariants, thing_distances
 from panoptic_ros.scores.segments import Segments, label_image_segments
 
 
@@ -117,11 +117,13 @@ class FrameScorer:
         merged: Mapping[str, PanopticPrediction],
         milliseconds: Mapping[str, float],
         peak_mib: Mapping[str, float | None],
+        depth: np.ndarray | None = None,
     ) -> FrameScores:
         """Return the scores of a frame.
 
         truth: integer [H, W], class_id for stuff and groups, class_id * 1000 + n for things;
-        inference: what the networks gave; merged: strategy -> what it made of that.
+        inference: what the networks gave; merged: strategy -> what it made of that;
+        depth: float32 [H, W], metres along the optical axis, 0 where there is none.
         """
         semantic = inference.semantic
         classes = semantic.class_map()
@@ -145,7 +147,7 @@ class FrameScorer:
             instances=matched.instances.tolist(),
             truth=true_masks(truth, self.labels),
             fusion={
-                strategy: self._fusion(truth, panoptic, matched.sums.get(strategy))
+                strategy: self._fusion(truth, panoptic, matched.sums.get(strategy), depth)
                 for strategy, panoptic in merged.items()
             },
         )
@@ -180,7 +182,11 @@ class FrameScorer:
         ]
 
     def _fusion(
-        self, truth: np.ndarray, panoptic: PanopticPrediction, sums: np.ndarray | None
+        self,
+        truth: np.ndarray,
+        panoptic: PanopticPrediction,
+        sums: np.ndarray | None,
+        depth: np.ndarray | None,
     ) -> FusionScores:
         pairs, true, predicted = label_image_segments(truth, panoptic.labels, self.labels)
         variants = QualityVariants(self.labels)
@@ -190,7 +196,12 @@ class FrameScorer:
             if has_boundaries
             else None
         )
-        matches = variants.add_image(pairs, true, predicted, edges)
+        distances = None
+        if depth is not None:
+            sides = (truth, true), (panoptic.labels, predicted)
+            true_ones, ours = (thing_distances(*side, depth, self.labels) for side in sides)
+            distances = true_ones, ours
+        matches = variants.add_image(pairs, true, predicted, edges, distances)
         quality = variants.quality
         confusion, weighted = ConfusionMatrix(self.labels), WeightedInstances(self.labels)
         confusion.add_overlaps(pairs)

@@ -122,7 +122,7 @@ def class_list(labels: LabelSet) -> list[dict[str, Any]]:
 
 
 def quality_results(variants: QualityVariants) -> dict[str, Any]:
-    """Return the entries `panoptic`, `pq_dagger`, `by_size` and `boundary` of results.json."""
+    """Return the entries of results.json that come from matches: `panoptic`, `by_size` ..."""
     found = variants.results()
     boundary = found["boundary"] and text_keys(found["boundary"], "per_class")
     return {

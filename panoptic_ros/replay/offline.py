@@ -19,6 +19,7 @@ from panoptic_ros.evaluation.report.pictures import ReportFrame, extremes
 from panoptic_ros.evaluation.results import frame_pq
 from panoptic_ros.evaluation.timing import SHARED_STAGES, fusion_stage, peak_memory
 from panoptic_ros.evaluation.tracked_video import TrackedVideo
+from panoptic_ros.geometry.ground_plane import GroundView
 from panoptic_ros.ground_stage import GroundStage
 from panoptic_ros.messages import ImageRefused, decode_labels
 from panoptic_ros.messages.refusal import one_line
@@ -196,7 +197,7 @@ class Replay:
         labels = self._truth(truth.get(message.entry), image)
         if labels is not None:
             name = self._name(message)
-            scores = self._score(name, labels, result, decode)
+            scores = self._score(name, labels, result, decode, placed.view)
             outcome.scores.append(scores)
             pq = frame_pq(scores, self._pipeline.fusion_name, self._pipeline.labels)
             entry["pq"] = pq
@@ -278,9 +279,15 @@ class Replay:
         return labels
 
     def _score(
-        self, name: str, truth: np.ndarray, result: PanopticResult, decode: float
+        self,
+        name: str,
+        truth: np.ndarray,
+        result: PanopticResult,
+        decode: float,
+        view: GroundView | None,
     ) -> FrameScores:
         fusion, times = self._pipeline.fusion_name, result.timings
+        depth = view.depth if view else None
         return self._scorer(
             name,
             truth,
@@ -292,6 +299,8 @@ class Replay:
                 fusion_stage(fusion): times["fusion"],
             },
             peak_memory(self._pipeline.device),
+            # Depth of another size is of the ground stage alone.
+            depth if depth is not None and depth.shape == truth.shape else None,
         )
 
 

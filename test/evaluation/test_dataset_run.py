@@ -74,6 +74,22 @@ def test_the_predictions_fit_the_truth_that_cityscapes_own_script_makes(options,
         assert quality[group] == pytest.approx(official[group], abs=1e-9)
 
 
+def test_where_there_is_depth_things_are_scored_by_distance(options, tmp_path):
+    names = write_cityscapes(tmp_path / "data", 2)
+    depth = tmp_path / "data" / "depth" / "val" / "aachen"
+    depth.mkdir(parents=True)
+    # Of the second frame it is missing.
+    cv2.imwrite(str(depth / f"{names[0]}_depth.png"), np.full(SIZE, 30 * 256, np.uint16))
+    run = replace(options, dataset="town", data=tmp_path / "data", out=tmp_path / "out")
+    results = DatasetRun(replace(run, fusion=("stack",), predictions=False))().results
+    found = results["fusion"]["stack"]["by_distance"]
+    assert [name for name, things in found.items() if things["n"]] == ["25-50 m"]
+    cv2.imwrite(str(depth / f"{names[1]}_depth.png"), np.zeros((3, 4), np.uint16))
+    broken = DatasetRun(replace(run, out=tmp_path / "other", predictions=False))().broken
+    assert len(broken) == 1
+    assert f"{names[1]}: its depth is [3, 4]" in broken[0]
+
+
 def test_only_named_frames_are_scored_in_their_order(options, tmp_path):
     names = ("aachen_000000_000002", "aachen_000000_000000")
     run = replace(options, out=tmp_path, names=names, fusion=("stack",), predictions=False)

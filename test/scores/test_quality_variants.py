@@ -7,7 +7,7 @@ import pytest
 from panoptic_ros.labels import CITYSCAPES, LabelClass, LabelSet
 from panoptic_ros.scores.boundaries import boundary_overlaps, boundary_width, on_boundary
 from panoptic_ros.scores.panoptic_quality import PanopticQuality
-from panoptic_ros.scores.quality_variants import QualityVariants
+from panoptic_ros.scores.quality_variants import QualityVariants, thing_distances
 from panoptic_ros.scores.segments import label_image_segments
 
 ROAD, CAR = 7, 26
@@ -150,3 +150,33 @@ def test_the_plain_quality_is_panoptic_quality():
     for pair in pairs:
         quality.add(*label_image_segments(*pair, CITYSCAPES))
     assert scored(*pairs).quality.results() == quality.results()
+
+
+def test_things_share_the_matches_out_by_their_distance():
+    truth = np.full((20, 20), ROAD)
+    truth[:5, :5] = 26000  # found, 8 m
+    truth[5:10, :5] = 26001  # missed, 30 m
+    truth[15:, :5] = 26003  # missed, of unknown distance
+    prediction = np.where(truth >= 26001, ROAD, truth)
+    prediction[:4, 15:] = 26002  # invented, 70 m
+    depth = np.zeros((20, 20), np.float32)
+    depth[:5, :5], depth[5:10, :5], depth[:4, 15:] = 8, 30, 70
+    depth[0, 0] = 500  # of the median it is one
+    pairs, true, ours = label_image_segments(truth, prediction, CITYSCAPES)
+    distances = [
+        thing_distances(image, segments, depth, CITYSCAPES)
+        for image, segments in ((truth, true), (prediction, ours))
+    ]
+    np.testing.assert_array_equal(distances[0], [np.nan, 8, 30, np.nan])
+    variants = QualityVariants(CITYSCAPES)
+    variants.add_image(pairs, true, ours, distances=tuple(distances))
+    again = QualityVariants(CITYSCAPES)
+    again.add_json(variants.to_json())
+    found = again.results()["by_distance"]
+    assert {name: (q["pq"], q["n"]) for name, q in found.items()} == {
+        "0-10 m": (1.0, 1),
+        "10-25 m": (None, 0),
+        "25-50 m": (0.0, 1),
+        "50- m": (0.0, 1),
+    }
+    assert QualityVariants(CITYSCAPES).results()["by_distance"] is None

@@ -8,6 +8,7 @@ from typing import Any
 
 from panoptic_ros.evaluation.console_tables import table
 from panoptic_ros.evaluation.report.published import COLUMNS, SOURCE, TABLE_1
+from panoptic_ros.scores.quality_variants import DISTANCES
 
 NOTHING = "-"
 _STATISTICS = ("mean", "p50", "p95", "min", "max")
@@ -21,6 +22,7 @@ _FURTHER: dict[str, tuple[str, ...]] = {
     "PQ small": ("by_size", "small", "all", "pq"),
     "PQ medium": ("by_size", "medium", "all", "pq"),
     "PQ large": ("by_size", "large", "all", "pq"),
+    **{f"PQ {name}": ("by_distance", name, "pq") for name in DISTANCES},
     "iIoU": ("semantic", "iiou"),
     "category IoU": ("semantic", "categories", "iou"),
     "category iIoU": ("semantic", "categories", "iiou"),
