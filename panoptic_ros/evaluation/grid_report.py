@@ -13,10 +13,12 @@ from panoptic_ros.evaluation.console_tables import table
 from panoptic_ros.evaluation.drive_conditions import TITLES
 from panoptic_ros.evaluation.grid_run import DriveEnd
 from panoptic_ros.evaluation.report.page import write_report as write_page
-from panoptic_ros.grid.bird_eye import draw_cells, draw_marks
+from panoptic_ros.grid.bird_eye import MOTION_COLOR, Mark, draw_cells, draw_marks
 from panoptic_ros.grid.observation import OCCUPIED, UNKNOWN
+from panoptic_ros.grid.velocity_blocks import velocity_blocks
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.labels import LabelSet
+from panoptic_ros.scores.grid_motion import MOVING_SPEED
 
 _COLUMNS = {
     "free_iou": ("free IoU %", 100, 1),
@@ -56,7 +58,8 @@ def ground_section(
     """Return a report's section: the table, and how each drive ended, beside the truth."""
     pictures = [
         {
-            "caption": f"{name}, its last frame: camera, truth, one frame and the fused grid",
+            "caption": f"{name}, its last frame: camera, truth, one frame and the fused grid; "
+            "arrows: what moves, its way in 1 s",
             "image": end_picture({kind: ends[kind][number] for kind in ends}, labels, window),
         }
         for number, name in enumerate(results["drives"])
@@ -92,7 +95,12 @@ def end_picture(ends: Mapping[str, DriveEnd], labels: LabelSet, window: GridWind
     """
     first = next(iter(ends.values()))
     truth = np.where(first.truth.occupied, 100, 0).astype(np.int8)
-    views = [_titled(_view(truth, first.truth.classes, labels, window), "truth")]
+    moving = [
+        Mark(box.center, box.velocity, "", MOTION_COLOR)
+        for box in first.truth.boxes.values()
+        if np.hypot(*box.velocity) > MOVING_SPEED
+    ]
+    views = [_titled(_view(truth, first.truth.classes, labels, window, moving), "truth")]
     for kind, end in ends.items():
         shown = end.placed.observation
         single = np.where(shown.state == OCCUPIED, 100, 0).astype(np.int8)
@@ -101,7 +109,9 @@ def end_picture(ends: Mapping[str, DriveEnd], labels: LabelSet, window: GridWind
         view = _view(single, shown.classes, labels, window)
         views.append(_titled(view, f"{title}: this frame"))
         layers = end.placed.layers
-        view = _view(layers.occupancy, layers.classes, labels, window)
+        blocks = zip(*(v.tolist() for v in velocity_blocks(end.dynamic, window)), strict=True)
+        arrows = [Mark((x, y), (vx, vy), "", MOTION_COLOR) for (x, y), (vx, vy) in blocks]
+        view = _view(layers.occupancy, layers.classes, labels, window, arrows)
         views.append(_titled(view, f"{title}: fused"))
     gap = np.full((views[0].shape[0], _GAP, 3), 255, np.uint8)
     row = np.hstack([part for view in views for part in (gap, view)][1:])
@@ -115,10 +125,14 @@ def end_picture(ends: Mapping[str, DriveEnd], labels: LabelSet, window: GridWind
 
 
 def _view(
-    occupancy: np.ndarray, classes: np.ndarray, labels: LabelSet, window: GridWindow
+    occupancy: np.ndarray,
+    classes: np.ndarray,
+    labels: LabelSet,
+    window: GridWindow,
+    marks: Sequence[Mark] = (),
 ) -> np.ndarray:
     picture = draw_cells(occupancy, classes, labels, _SCALE)
-    draw_marks(picture, (), window)
+    draw_marks(picture, marks, window)
     return picture
 
 

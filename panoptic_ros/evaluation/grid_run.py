@@ -29,6 +29,7 @@ from panoptic_ros.evaluation.town_drive import (
     network_predictions,
 )
 from panoptic_ros.evaluation.track_run import true_predictions
+from panoptic_ros.grid.layers import DynamicLayers
 from panoptic_ros.grid.mapper import GroundFrame
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.ground_stage import GroundOptions, GroundStage
@@ -77,10 +78,11 @@ class GroundDrive:
 
 @dataclass(frozen=True)
 class DriveEnd:
-    """Hold a drive's last frame for a picture: the camera's, and the fused grid."""
+    """Hold a drive's last frame for a picture: the camera's, the fused grid and what moves."""
 
     image: np.ndarray
     placed: GroundFrame
+    dynamic: DynamicLayers
     truth: GroundTruth
 
 
@@ -170,7 +172,7 @@ def _score(
             moving.append(MovingCells.of(dynamic, truth, window.centers()))
         _score_motion(motion, frames, moving)
         truth, frame, _ = frames[-1]
-        ends.append(DriveEnd(frame.image(), placed, truth))
+        ends.append(DriveEnd(frame.image(), placed, dynamic, truth))
         fused.append(free_iou(placed.layers, drive.cells, truth.occupied))
         singles.append(best_single([s for *_, s in frames], stage, drive.cells, truth.occupied))
     means = {"single_iou": _mean(singles), "fused_iou": _mean(fused)}

@@ -18,7 +18,8 @@ MOTION_TOLERANCE = 1.0
 """Metres between a cell and an object that it is taken to be of: a contact's error at 20 m."""
 PREDICTION_SECONDS = 1.0
 """How far ahead occupancy is predicted."""
-_MOVING_SPEED = 0.5
+MOVING_SPEED = 0.5
+"""Speed from which on an object counts as moving, m/s."""
 
 
 @dataclass
@@ -147,7 +148,7 @@ class MotionScore:
 
 
 def _moving(truth: GroundTruth) -> dict[int, Box]:
-    return {i: b for i, b in truth.boxes.items() if np.hypot(*b.velocity) > _MOVING_SPEED}
+    return {i: b for i, b in truth.boxes.items() if np.hypot(*b.velocity) > MOVING_SPEED}
 
 
 def _nearest(points: np.ndarray, boxes: dict[int, Box]) -> tuple[np.ndarray, np.ndarray]:
