@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -44,7 +45,7 @@ class RerunLog:
         import rerun
 
         self._rr = rerun
-        self._labels = labels
+        self._path, self._labels = path, labels
         self._recording = rerun.RecordingStream("panoptic_ros", recording_id=name)
         self._frames = 0
         self._place: tuple[float, float, float] | None = None
@@ -52,7 +53,10 @@ class RerunLog:
         path.parent.mkdir(parents=True, exist_ok=True)
         with naming(path):
             path.open("wb").close()
-        self._recording.save(path, default_blueprint=_blueprint())
+            try:
+                self._recording.save(path, default_blueprint=_blueprint())
+            except RuntimeError as error:
+                raise OSError(errno.EIO, str(error)) from error
         self._log("/", rerun.AnnotationContext(self._descriptions()), static=True)
         self._log(_WORLD, rerun.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
 
@@ -68,9 +72,21 @@ class RerunLog:
         self.close()
 
     def close(self) -> None:
-        """Write what is left; nothing may be added then."""
-        self._recording.flush()
-        self._recording.disconnect()
+        """Write what is left; nothing may be added then.
+
+        Raise OSError that names the file where not all of it could be written.
+        """
+        from rerun.chunk import RrdReader
+
+        # A thread of Rerun's writes, and only prints what fails. The footer comes last.
+        with naming(self._path):
+            try:
+                self._recording.flush()
+                self._recording.disconnect()
+                RrdReader(self._path).store()
+            except (RuntimeError, ValueError) as error:
+                reason = f"not all was written, is the disk full? {error}"
+                raise OSError(errno.EIO, reason) from error
 
     def start(self, time_ns: int | None = None) -> None:
         """Begin a frame; time_ns: its stamp, None where it has none."""

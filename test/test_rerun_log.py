@@ -1,5 +1,7 @@
 """What a recording holds, as Rerun's own reader finds it."""
 
+import resource
+
 import numpy as np
 import pytest
 
@@ -147,6 +149,21 @@ def test_latency_and_quality_are_curves(recorded):
     entities, _ = recorded
     assert rows(entities[r"/latency/fusion\ stack"], "Scalars:scalars") == {0: [3], 1: [4]}
     assert rows(entities["/pq"], "Scalars:scalars") == {0: [50]}
+
+
+def test_a_full_disk_is_told_with_the_files_name(tmp_path):
+    """A limit to the size of files gives the same errors as a full disk, but for the number."""
+    log = RerunLog(tmp_path / "drive.rrd", "drive", CITYSCAPES)
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        log.start()
+        log.add_picture(noise, PANOPTIC)
+        with pytest.raises(OSError, match=r"not all was written, is the disk full\?.*drive\.rrd"):
+            log.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path):

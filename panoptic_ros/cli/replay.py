@@ -92,7 +92,7 @@ def _replay_bag(bag: Path, out: Path, options: ReplayOptions, rerun: Path | None
     replay = Replay(pipeline, bag, out, options.topic, options.truth_topic, keep=options.keep)
     with recording(rerun, bag.name, pipeline.labels) as log:
         outcome = replay(log)
-    results = write_replay(outcome, pipeline, bag, replay.source.camera, out)
+        results = write_replay(outcome, pipeline, bag, replay.source.camera, out)
     print_tables(results)
     done = results["replay"]
     print(
