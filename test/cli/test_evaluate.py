@@ -3,6 +3,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+from model_file import write_untrained
 
 from panoptic_ros import synthetic as town
 from panoptic_ros.__main__ import main
@@ -142,7 +143,8 @@ def write_held_out(root):
 
 def heads(tmp_path, *words):
     out = tmp_path / "out.json"
-    options = ["--weights", "random", "--device", "cpu", "--data", str(tmp_path), "--limit", "2"]
+    model = write_untrained(tmp_path / "small.yaml")
+    options = ["--device", "cpu", "--data", str(tmp_path), "--limit", "2", "--weights", str(model)]
     return main(["evaluate", "heads", *options, "--json", str(out), *words]), out
 
 

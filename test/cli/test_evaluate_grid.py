@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from model_file import write_untrained
 from street_world import write_frame
 
 from panoptic_ros import synthetic as town
@@ -17,8 +18,9 @@ def no_egl(monkeypatch):
 
 
 def evaluate(tmp_path, *options):
-    arguments = ["--data", str(tmp_path / "data"), "--weights", "random", "--device", "cpu"]
-    return main(["evaluate", "grid", *arguments, *options])
+    arguments = ["--data", str(tmp_path / "data"), "--device", "cpu"]
+    model = write_untrained(tmp_path / "small.yaml")
+    return main(["evaluate", "grid", *arguments, "--weights", str(model), *options])
 
 
 def test_scores_are_printed_and_written(tmp_path, capsys, no_egl):

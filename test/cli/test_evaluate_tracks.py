@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from model_file import write_untrained
 
 from panoptic_ros import synthetic as town
 from panoptic_ros.__main__ import main
@@ -8,7 +9,8 @@ from panoptic_ros.__main__ import main
 
 def tracks(tmp_path, *words):
     out = tmp_path / "new" / "out.json"
-    options = ["--weights", "random", "--device", "cpu", "--data", str(tmp_path), "--limit", "2"]
+    model = write_untrained(tmp_path / "small.yaml")
+    options = ["--device", "cpu", "--data", str(tmp_path), "--limit", "2", "--weights", str(model)]
     return main(["evaluate", "tracks", *options, "--json", str(out), *words]), out
 
 
