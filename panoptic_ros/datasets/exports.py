@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,10 +11,10 @@ import numpy as np
 
 from panoptic_ros.datasets.coco_panoptic_writer import PanopticWriter
 from panoptic_ros.datasets.kitti import KITTI_DIVISOR
-from panoptic_ros.datasets.picture_files import write_png
+from panoptic_ros.datasets.picture_files import first_file, write_png
 from panoptic_ros.labels import INSTANCE_DIVISOR, UNLABELED, LabelClass, LabelSet, class_ids
 from panoptic_ros.prediction import PanopticPrediction
-from panoptic_ros.whole_files import write_file
+from panoptic_ros.whole_files import write_file, write_json
 
 # Class name -> id and name of the COCO-panoptic category that it becomes. A rider is a person to
 # COCO; poles and signs (COCO knows stop signs alone) have no category.
@@ -140,6 +141,51 @@ class InstanceExport:
         """Do nothing: each frame's files stand for themselves."""
 
 
+class FiftyOneExport:
+    """What FiftyOne imports as FiftyOneImageDetectionDataset: things as boxes, with scores.
+
+    FOLDER/NAME/labels.json, and data.json with the place of each frame's picture: the one that
+    the run has written for its report, or its overlay where there is no report.
+    """
+
+    def __init__(self, folder: Path, name: str, labels: LabelSet) -> None:
+        self._root, self._labels = folder / name, labels
+        # OUT of OUT/exports/FORMAT.
+        self._out = folder.parent.parent
+
+    def write(self, name: str, image_id: int | str, panoptic: PanopticPrediction) -> dict[str, Any]:
+        """Return a frame's entry; image_id plays no part."""
+        height, width = panoptic.labels.shape
+        detections = []
+        for segment in panoptic.segments:
+            if segment.is_thing:
+                x0, y0, x1, y1 = segment.box
+                box = [x0 / width, y0 / height, (x1 - x0) / width, (y1 - y0) / height]
+                detections.append(
+                    {
+                        "label": self._labels[segment.class_id].name,
+                        "bounding_box": box,
+                        "confidence": float(segment.score),
+                        "attributes": {"area": segment.area, "segment_id": segment.id},
+                    }
+                )
+        return {"name": name, "detections": detections}
+
+    def finish(self, entries: Sequence[dict[str, Any]]) -> None:
+        """Write both files."""
+        places = {}
+        for entry in entries:
+            name = entry["name"]
+            picture = first_file(
+                self._out / path for path in (f"pictures/{name}/camera.jpg", f"overlay/{name}.png")
+            )
+            # FiftyOne takes what follows the last dot for an extension, and off.
+            places[name + picture.suffix] = os.path.relpath(picture, self._root)
+        write_json(self._root / "data.json", places)
+        labels = {entry["name"]: entry["detections"] for entry in entries}
+        write_json(self._root / "labels.json", {"labels": labels})
+
+
 def to_kitti(labels: np.ndarray, label_set: LabelSet) -> np.ndarray:
     """Return a label image as KITTI's label_id * 256 + n, uint16 [H, W].
 
@@ -156,7 +202,7 @@ def to_kitti(labels: np.ndarray, label_set: LabelSet) -> np.ndarray:
     return table[index].reshape(labels.shape).astype(np.uint16)
 
 
-EXPORTS = ("coco", "cityscapes_panoptic", "cityscapes_instances", "kitti")
+EXPORTS = ("coco", "cityscapes_panoptic", "cityscapes_instances", "kitti", "fiftyone")
 
 
 def make_export(format_name: str, folder: Path, name: str, labels: LabelSet) -> Export:
@@ -169,6 +215,8 @@ def make_export(format_name: str, folder: Path, name: str, labels: LabelSet) -> 
     below = folder / format_name
     if format_name == "coco":
         return CocoExport(below, name, labels)
+    if format_name == "fiftyone":
+        return FiftyOneExport(below, name, labels)
     if format_name == "cityscapes_panoptic":
         return CityscapesPanopticExport(below, name, labels)
     if int(labels.ids.max()) > 255:

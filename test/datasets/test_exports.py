@@ -1,4 +1,6 @@
 import json
+import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import cityscapesscripts.evaluation.evalInstanceLevelSemanticLabeling as official  # noqa: N813
@@ -9,6 +11,7 @@ from PIL import Image
 
 from panoptic_ros.datasets.exports import COCO_CATEGORIES, EXPORTS, make_export
 from panoptic_ros.datasets.panoptic_sources import open_source
+from panoptic_ros.datasets.picture_files import write_png
 from panoptic_ros.evaluation.label_files import score_sources
 from panoptic_ros.labels import CITYSCAPES, class_ids
 from panoptic_ros.prediction import PanopticPrediction, Segment
@@ -97,6 +100,25 @@ def test_labels_are_one_byte_a_pixel(folder, labels):
     line = (folder / "kitti" / "stack" / "pred_list" / f"{NAME}.txt").read_text().splitlines()[0]
     assert line == f"../pred_img/{NAME}_000.png 24 0.900000"
     assert (folder / "kitti" / "stack" / "pred_list" / line.split()[0]).is_file()
+
+
+def test_fiftyone_finds_pictures_and_relative_boxes(folder, tmp_path):
+    written = folder / "fiftyone" / "stack"
+    # FiftyOne's importer takes an extension off the names of the manifest.
+    pictures = json.loads((written / "data.json").read_text())
+    assert list(pictures) == [f"{NAME}.jpg"]
+    picture = Path(os.path.normpath(written / pictures[f"{NAME}.jpg"]))
+    assert picture == folder.parent / "pictures" / NAME / "camera.jpg"
+    (found,) = json.loads((written / "labels.json").read_text())["labels"].values()
+    assert [d["label"] for d in found] == ["person", "rider", "car", "car"]
+    assert found[0]["bounding_box"] == [0, 0, 1, 1]
+    assert found[0]["confidence"] == pytest.approx(0.9)
+    assert found[0]["attributes"] == {"area": 192, "segment_id": 24000}
+    export = make_export("fiftyone", tmp_path / "out" / "exports", "stack", CITYSCAPES)
+    write_png(tmp_path / "out" / "overlay" / "a.b.png", np.zeros((2, 2, 3), np.uint8))
+    export.finish([{"name": "a.b", "detections": []}])
+    places = json.loads((tmp_path / "out/exports/fiftyone/stack/data.json").read_text())
+    assert places == {"a.b.png": "../../../overlay/a.b.png"}
 
 
 def test_an_unknown_format_is_named(tmp_path):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 EXIT_BROKEN_FILES = 1
 EXIT_CANNOT_RUN = 2
 # Those of datasets.exports, which is imported when they are written.
-EXPORT_FORMATS = ("coco", "cityscapes_panoptic", "cityscapes_instances", "kitti")
+EXPORT_FORMATS = ("coco", "cityscapes_panoptic", "cityscapes_instances", "kitti", "fiftyone")
 BOUNDARY_HELP = "boundary PQ, too; it takes longer than all other scores"
 # What stands beside a report.
 LINKS = {
