@@ -38,12 +38,14 @@ def seen(boxes: dict[int, Cuboid], pose: Pose2D | None = None) -> tuple:
 
 
 def predicted(labels: np.ndarray) -> PanopticPrediction:
-    """Return a label image with its things' segments."""
+    """Return a label image with its segments."""
     segments = []
-    for value in np.unique(labels[labels >= 1000]).tolist():
+    for value in np.unique(labels[labels > 0]).tolist():
         rows, columns = np.nonzero(labels == value)
         box = (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
-        segments.append(Segment(value, value // 1000, True, 0.9, len(rows), box))
+        is_thing = value >= 1000
+        class_id = value // 1000 if is_thing else value
+        segments.append(Segment(value, class_id, is_thing, 0.9, len(rows), box))
     return PanopticPrediction(labels, segments)
 
 
