@@ -240,7 +240,10 @@ class Ground:
         self._outputs.publish_placed(placed, wanted)
         self._grids += placed.ground.frame is not None
         if self._fused is not None:
-            self._fused.take(self._camera, placed)
+            try:
+                self._fused.take(self._camera, placed)
+            except ValueError as error:
+                self._drop(str(error))
         times["ground_publish"] = time.monotonic() - start
         self._health.settle({stage: seconds * 1e3 for stage, seconds in times.items()})
 

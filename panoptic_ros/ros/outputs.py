@@ -91,8 +91,8 @@ class Outputs:
 
     def close(self) -> None:
         """Withdraw the topics."""
-        for publisher in self._publishers.values():
-            self._node.destroy_lifecycle_publisher(publisher)
+        while self._publishers:
+            self._node.destroy_lifecycle_publisher(self._publishers.popitem()[1])
 
     def _send(self, messages: Iterable[tuple[str, Any]]) -> None:
         for name, message in messages:

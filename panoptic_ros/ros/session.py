@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -74,6 +75,7 @@ class Session:
         self._node, self._settings = node, settings
         self._model = ServedModel(settings(""), tell)
         names = cameras or ("",)
+        self._regions: _Regions = {}
         self._regions = self._read_regions({name: settings(name) for name in ("", *names)})
         self._outputs = Outputs(node, _SHARED_OUTPUTS if cameras else OUTPUT_KINDS)
         self._fused = FusedGround(self._outputs, partial(settings, "")) if cameras else None
@@ -86,7 +88,7 @@ class Session:
             self._infer_together,
         )
         *slots, self._requests = self.worker.slots
-        self._request: _Request | None = None
+        self._answered: Future[dict[str, Any]] | None = None
         self.cameras = [
             CameraStream(
                 node,
@@ -129,8 +131,8 @@ class Session:
         for camera in self.cameras:
             camera.pause()
         self._requests.close()
-        if self._request is not None and not self._request.answered.done():
-            self._request.answered.set_exception(RuntimeError("the node was deactivated meanwhile"))
+        if self._answered is not None:
+            _fail(self._answered, "the node was deactivated meanwhile")
 
     def close(self, timeout: float) -> bool:
         """Withdraw the topics and end the threads; return whether they have, within seconds.
@@ -180,13 +182,16 @@ class Session:
 
         Its error says in words why there are none. One image at a time: wait for the last one's.
         """
-        self._request = _Request(message, Future())
-        self._requests.put(self._request)
-        return self._request.answered
+        answered: Future[dict[str, Any]] = Future()
+        self._answered = answered
+        # Nothing holds the last answer.
+        answered.add_done_callback(lambda _: setattr(self, "_answered", None))
+        self._requests.put(_Request(message, answered))
+        return answered
 
     def is_segmenting(self) -> bool:
         """Return whether an image of `segment` has no answer yet."""
-        return self._request is not None and not self._request.answered.done()
+        return self._answered is not None
 
     @property
     def is_resting(self) -> bool:
@@ -212,12 +217,12 @@ class Session:
 
     def _read_regions(self, chosen: Mapping[str, Parameters]) -> _Regions:
         """Return the region of each camera, and of the node; read are those that have changed."""
-        known = getattr(self, "_regions", {})
         found: _Regions = {}
         for name, parameters in chosen.items():
-            described = parameters.region
-            is_known = name in known and known[name][0] == described
-            found[name] = known[name] if is_known else (described, described.read())
+            described, known = parameters.region, self._regions.get(name)
+            if known is None or known[0] != described:
+                known = described, described.read()
+            found[name] = known
         return found
 
     def _publish_infos(self) -> None:
@@ -314,13 +319,19 @@ class Session:
         kind, reason = _refusal(error)
         if isinstance(frame, Frame):
             frame.camera.refuse(kind, reason)
-        elif not frame.answered.done():
-            frame.answered.set_exception(RuntimeError(reason))
+        else:
+            _fail(frame.answered, reason)
         return self._wait_for_memory if kind == "memory" else None
 
     def _wait_for_memory(self) -> None:
         torch.cuda.empty_cache()
         self.worker.rest(MEMORY_RETRY_SECONDS)
+
+
+def _fail(answered: Future[dict[str, Any]], reason: str) -> None:
+    # The worker and the executor may both give up an image.
+    with suppress(InvalidStateError):
+        answered.set_exception(RuntimeError(reason))
 
 
 def _refusal(error: BaseException) -> tuple[str, str]:
