@@ -49,7 +49,8 @@ def test_a_parked_cars_box(shown, name):
 
 def test_boxes_are_in_the_table_of_tracks(shown):
     drive, predictions = shown
-    results = compare_tracks([drive], CITYSCAPES, lambda _: predictions[0]).results
+    short = replace(drive, frames=drive.frames[:2])
+    results = compare_tracks([short], CITYSCAPES, lambda _: predictions[0]).results
     lines = track_table(results).splitlines()
     rows = [line for line in lines if line.startswith(("true labels, exact depth", "predicted, l"))]
     assert [row.split("  ")[0] for row in rows] == [
