@@ -1,4 +1,4 @@
-"""Several cameras at one node: its memory, and what a pass over two frames at once gains."""
+"""Several cameras at one node: its memory."""
 
 from __future__ import annotations
 
@@ -8,23 +8,19 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import rclpy
 import torch
 from bench_networks import picture
 from rclpy.node import Node
-from results import Result, interleaved
+from results import Result
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from panoptic_ros.image_region import ImageRegion
-from panoptic_ros.pipeline import PanopticPipeline
 from panoptic_ros.ros.conversions import rgb8_image
 
 _MODEL = "town"
 _SIDES = (512, 1024)
 _FRAMES = 10
-_REPEATS = 5
 _MEMORY_GOAL = 1.15
 _WAIT_SECONDS = 300.0
 
@@ -80,8 +76,7 @@ def run(device: torch.device) -> list[Result]:
             {},
             f"a node's resident memory, {two:.0f} and {one:.0f} MiB, after {_FRAMES} frames of "
             f"{_SIDES[1]}x{_SIDES[0]} of each, model {_MODEL}",
-        ),
-        _batching(device),
+        )
     ]
 
 
@@ -100,26 +95,3 @@ def _resident_mib(device: torch.device, cameras: tuple[str, ...]) -> float:
         finally:
             node.terminate()
             probe.destroy_node()
-
-
-def _batching(device: torch.device) -> Result:
-    pipeline = PanopticPipeline.load(_MODEL, device=str(device))
-    first = picture(*_SIDES)
-    images = [first, np.ascontiguousarray(first[:, ::-1])]
-    regions = [ImageRegion()] * 2
-    times = interleaved(
-        {
-            "one by one": lambda: [pipeline.infer(image) for image in images],
-            "together": lambda: pipeline.infer_together(images, regions),
-        },
-        _REPEATS,
-    )
-    return Result(
-        "cameras: two frames in one pass",
-        times["one by one"] / times["together"],
-        "times faster",
-        None,
-        True,
-        times,
-        f"networks of model {_MODEL}, {_SIDES[1]}x{_SIDES[0]}",
-    )

@@ -17,6 +17,7 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.fusion.conv_head import ConvHead
 from panoptic_ros.fusion.stack import stack
+from panoptic_ros.image_region import ImageRegion
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.model.predictors import IMAGENET_MEAN, IMAGENET_STD
 from panoptic_ros.networks.panoptic_head import PanopticHead
@@ -87,7 +88,12 @@ class ReportsWay:
 
 def run(device: torch.device) -> list[Result]:
     pipeline = PanopticPipeline.load(_MODEL, device=str(device), fusion="stack")
-    return [_against_the_report(pipeline), _with_pixels(pipeline), *_with_instances(device)]
+    return [
+        _against_the_report(pipeline),
+        _with_pixels(pipeline),
+        _with_cameras(pipeline),
+        *_with_instances(device),
+    ]
 
 
 def picture(height: int, width: int) -> np.ndarray:
@@ -148,6 +154,29 @@ def _with_pixels(pipeline: PanopticPipeline) -> Result:
         False,
         times,
         "the networks at the frame's own size; 16 is proportional",
+    )
+
+
+def _with_cameras(pipeline: PanopticPipeline) -> Result:
+    """Give the networks two frames one by one, and in one pass."""
+    first = picture(*_SIDES)
+    images = [first, np.ascontiguousarray(first[:, ::-1])]
+    regions = [ImageRegion()] * len(images)
+    times = interleaved(
+        {
+            "one by one": lambda: [pipeline.infer(image) for image in images],
+            "in one pass": lambda: pipeline.infer_together(images, regions),
+        },
+        _REPEATS,
+    )
+    return Result(
+        "cameras: two frames in one pass",
+        times["one by one"] / times["in one pass"],
+        "times faster",
+        None,
+        True,
+        times,
+        f"networks of model {_MODEL}, {_SIDES[1]}x{_SIDES[0]}",
     )
 
 

@@ -225,8 +225,11 @@ def test_cuda_asked_for_and_missing_says_what_to_do():
 @pytest.mark.gpu
 def test_the_gpu_gives_what_the_cpu_gives(pipeline):
     on_gpu = PanopticPipeline.load("random", device="cuda")
-    same = on_gpu(IMAGE).labels == pipeline(IMAGE).labels
-    assert same.mean() > 0.99
+    expected = pipeline(IMAGE).labels
+    assert (on_gpu(IMAGE).labels == expected).mean() > 0.99
+    assert on_gpu.can_batch
+    for inference in on_gpu.infer_together([IMAGE, IMAGE], [ImageRegion()] * 2):
+        assert (on_gpu.merge(inference).panoptic.labels == expected).mean() > 0.99
 
 
 def test_torch_takes_no_more_threads_than_the_process_has_cores(tmp_path, monkeypatch):
