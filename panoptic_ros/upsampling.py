@@ -148,8 +148,10 @@ def upsample_crop(logits: Tensor, size: tuple[int, int], box: Box) -> Tensor:
         return logits.new_empty(len(logits), bottom - top, right - left)
     factor = size[0] // logits.shape[1]
     is_whole = size == (logits.shape[1] * factor, logits.shape[2] * factor)
-    if is_whole and logits.device.type == "cpu" and logits.dtype == torch.float32:
-        return torch.from_numpy(_crop_on_host(logits.detach().numpy(), factor, box))
+    on_host = logits.device.type == "cpu" and logits.dtype == torch.float32
+    # In training, the gradient has to pass.
+    if is_whole and on_host and not logits.requires_grad:
+        return torch.from_numpy(_crop_on_host(logits.numpy(), factor, box))
     y0, y1, fy = (t[top:bottom] for t in _taps(size[0], logits.shape[1], logits))
     x0, x1, fx = (t[left:right] for t in _taps(size[1], logits.shape[2], logits))
     # Along the rows first, and those that are needed: there are far fewer of them than pixels.
