@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import zlib
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -21,15 +21,19 @@ from panoptic_ros.pipeline import Inference, PanopticResult
 from panoptic_ros.prediction import InstancePrediction, PanopticPrediction, SemanticPrediction
 from panoptic_ros.scores.boundaries import boundary_overlaps
 from panoptic_ros.scores.calibration import Calibration
+from panoptic_ros.scores.cityscapes_ap import cityscapes_matches
 from panoptic_ros.scores.cityscapes_iou import WeightedInstances
 from panoptic_ros.scores.confusion import ConfusionMatrix
 from panoptic_ros.scores.instance_iou import InstanceIoU
-from panoptic_ros.scores.mask_ap import TrueMasks, true_masks
+from panoptic_ros.scores.mask_ap import MaskFrame, TrueMasks, coco_matches, true_masks
 from panoptic_ros.scores.mask_codes import code_of_crop, codes_of_labels
 from panoptic_ros.scores.overlaps import overlaps
 from panoptic_ros.scores.panoptic_quality import MATCH_IOU, SegmentMatches
 from panoptic_ros.scores.quality_variants import QualityVariants, thing_distances
 from panoptic_ros.scores.segments import Segments, label_image_segments
+
+# Of `coco_matches` and of `cityscapes_matches`, by these names.
+MaskMatches: TypeAlias = dict[str, dict[str, list[Any]]]
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class FusionScores:
     """Hold what one strategy's label image of one frame adds.
 
     iou, tp, fp, fn: of `PanopticQuality`, per class; confusion: of `ConfusionMatrix`;
-    instance_iou: sums of `InstanceIoU`, per thing class; detections: of `MaskFrame`; weighted: of
+    instance_iou: sums of `InstanceIoU`, per thing class; masks: `MaskMatches`; weighted: of
     `WeightedInstances`; variants: of `QualityVariants`; calibration: of `Calibration`, over the
     things that are right or wrong.
     """
@@ -48,7 +52,7 @@ class FusionScores:
     fn: list[int]
     confusion: list[list[int]]
     instance_iou: list[float]
-    detections: list[list[Any]]
+    masks: MaskMatches
     weighted: list[list[float]]
     variants: dict[str, Any]
     calibration: list[list[float]]
@@ -59,9 +63,9 @@ class FrameScores:
     """Hold what one frame adds to every score; plain numbers, lists and mappings.
 
     milliseconds: stage -> time; peak_mib: most memory of the process so far (`timing`);
-    confusion, weighted, calibration, detections: of the two networks alone, calibration of the
-    pixels' confidence; instances: matched by `InstanceIoU`, per thing class; truth: the fields of
-    `TrueMasks`; fusion: strategy -> its scores.
+    confusion, weighted, calibration, masks: of the two networks alone, calibration of the
+    pixels' confidence; instances: matched by `InstanceIoU`, per thing class; fusion: strategy ->
+    its scores.
     """
 
     name: str
@@ -70,9 +74,8 @@ class FrameScores:
     confusion: list[list[int]]
     weighted: list[list[float]]
     calibration: list[list[float]]
-    detections: list[list[Any]]
+    masks: MaskMatches
     instances: list[int]
-    truth: TrueMasks
     fusion: dict[str, FusionScores]
 
     def to_json(self) -> dict[str, Any]:
@@ -90,7 +93,6 @@ class FrameScores:
         return cls(
             **{
                 **fields,
-                "truth": TrueMasks(**fields["truth"]),
                 "fusion": {n: FusionScores(**f) for n, f in fields["fusion"].items()},
             }
         )
@@ -136,6 +138,7 @@ class FrameScorer:
         known = np.isin(true_classes, self.labels.ids)
         calibration.add_map(semantic.confidence_map(), classes == true_classes, known)
         matched = self._instance_iou(truth, semantic, inference.instances, merged)
+        true = true_masks(truth, self.labels)
         return FrameScores(
             name=name,
             milliseconds=dict(milliseconds),
@@ -143,11 +146,10 @@ class FrameScorer:
             confusion=confusion.counts.tolist(),
             weighted=weighted.counts.tolist(),
             calibration=calibration.counts.tolist(),
-            detections=self._detections(semantic, inference.instances),
+            masks=self._matches(true, self._detections(semantic, inference.instances)),
             instances=matched.instances.tolist(),
-            truth=true_masks(truth, self.labels),
             fusion={
-                strategy: self._fusion(truth, panoptic, matched.sums.get(strategy), depth)
+                strategy: self._fusion(truth, true, panoptic, matched.sums.get(strategy), depth)
                 for strategy, panoptic in merged.items()
             },
         )
@@ -167,6 +169,13 @@ class FrameScorer:
         scores.add(truth, candidates.class_ids.tolist(), detected, masks)
         return scores
 
+    def _matches(self, truth: TrueMasks, detections: Sequence[Sequence[Any]]) -> MaskMatches:
+        frame = MaskFrame(truth, detections)
+        return {
+            "coco": coco_matches(frame, self.labels),
+            "cityscapes": cityscapes_matches(frame, self.labels),
+        }
+
     def _detections(
         self, semantic: SemanticPrediction, instances: InstancePrediction
     ) -> list[list[Any]]:
@@ -184,6 +193,7 @@ class FrameScorer:
     def _fusion(
         self,
         truth: np.ndarray,
+        true_things: TrueMasks,
         panoptic: PanopticPrediction,
         sums: np.ndarray | None,
         depth: np.ndarray | None,
@@ -215,7 +225,9 @@ class FrameScorer:
             fn=quality.fn.tolist(),
             confusion=confusion.counts.tolist(),
             instance_iou=[] if sums is None else sums.tolist(),
-            detections=[[s.class_id, float(s.score), codes[s.id]] for s in things],
+            masks=self._matches(
+                true_things, [[s.class_id, float(s.score), codes[s.id]] for s in things]
+            ),
             weighted=weighted.counts.tolist(),
             variants=variants.to_json(),
             calibration=_things_calibration(panoptic, predicted, matches).counts.tolist(),

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 
 from panoptic_ros.evaluation.frame_classes import class_counts
-from panoptic_ros.evaluation.frame_scores import FrameScores, FusionScores
+from panoptic_ros.evaluation.frame_scores import FrameScores, FusionScores, MaskMatches
 from panoptic_ros.evaluation.intervals import quality_intervals
 from panoptic_ros.evaluation.timing import end_to_end, statistics
 from panoptic_ros.labels import LabelSet
+from panoptic_ros.scores.ap_interval import ap_intervals
 from panoptic_ros.scores.calibration import Calibration
 from panoptic_ros.scores.cityscapes_ap import cityscapes_average_precision
 from panoptic_ros.scores.cityscapes_iou import WeightedInstances, cityscapes_iou
 from panoptic_ros.scores.confusion import ConfusionMatrix
-from panoptic_ros.scores.mask_ap import MaskFrame, average_precision
+from panoptic_ros.scores.mask_ap import average_precision
 from panoptic_ros.scores.panoptic_quality import PanopticQuality, known_scores
 from panoptic_ros.scores.quality_variants import QualityVariants
 
@@ -44,7 +45,7 @@ def build_results(
         "dataset": {**dataset, "frames": len(frames)},
         "model": model,
         "semantic": _semantic(frames, labels) | {"calibration": _calibration(frames)},
-        "detector": _mask_ap([MaskFrame(f.truth, f.detections) for f in frames], labels),
+        "detector": _mask_ap([f.masks for f in frames], labels),
         "fusion": {name: _fusion(frames, name, labels) for name in strategies},
         "timing": _timing(frames, strategies, warmup_frames),
         "frames": [
@@ -80,20 +81,25 @@ def _fusion(frames: Sequence[FrameScores], name: str, labels: LabelSet) -> dict[
         variants.add_json(score.variants)
     return {
         **quality_results(variants),
-        "intervals": quality_intervals(
-            [_frame_classes(score, labels) for score in scores], labels.ids.tolist()
-        ),
+        "intervals": _intervals(scores, labels),
         "calibration": _calibration(scores),
         "semantic": _semantic(scores, labels),
         "instance_iou": _instance_iou(frames, scores, labels),
-        "ap": _mask_ap([MaskFrame(f.truth, f.fusion[name].detections) for f in frames], labels),
+        "ap": _mask_ap([score.masks for score in scores], labels),
     }
 
 
-def _mask_ap(frames: Sequence[MaskFrame], labels: LabelSet) -> dict[str, Any]:
+def _intervals(scores: Sequence[FusionScores], labels: LabelSet) -> dict[str, Any] | None:
+    frames = [_frame_classes(score, labels) for score in scores]
+    found = quality_intervals(frames, labels.ids.tolist())
+    return found and {**found, **ap_intervals([s.masks["coco"] for s in scores], labels)}
+
+
+def _mask_ap(frames: Sequence[MaskMatches], labels: LabelSet) -> dict[str, Any]:
     """Return COCO's average precision and, below `cityscapes`, Cityscapes' own."""
-    own = text_keys(cityscapes_average_precision(frames, labels))
-    return {**text_keys(average_precision(frames, labels)), "cityscapes": own}
+    own = cityscapes_average_precision([f["cityscapes"] for f in frames], labels)
+    coco = average_precision([f["coco"] for f in frames], labels)
+    return {**text_keys(coco), "cityscapes": text_keys(own)}
 
 
 def _quality(scores: Iterable[FusionScores], labels: LabelSet) -> PanopticQuality:

@@ -6,6 +6,8 @@ those of one frame are right or wrong together.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 SAMPLES = 1000
@@ -44,6 +46,13 @@ def means(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return found
 
 
+def draws(frames: int) -> Iterator[np.ndarray]:
+    """Yield how often each frame is drawn, int64 [F], without end: always the same draws."""
+    rng = np.random.default_rng(_SEED)
+    while True:
+        yield np.bincount(rng.integers(0, frames, frames), minlength=frames)
+
+
 def resampled(counts: np.ndarray) -> np.ndarray:
     """Return the sums over SAMPLES draws of as many frames as there are, [SAMPLES, C, 6].
 
@@ -51,11 +60,9 @@ def resampled(counts: np.ndarray) -> np.ndarray:
     so that their differences are paired.
     """
     frames = len(counts)
-    rng = np.random.default_rng(_SEED)
     flat = counts.reshape(frames, -1).astype(float)
     sums = np.empty((SAMPLES, flat.shape[1]))
-    for i in range(SAMPLES):
-        weights = np.bincount(rng.integers(0, frames, frames), minlength=frames)
+    for i, weights in zip(range(SAMPLES), draws(frames), strict=False):
         sums[i] = weights @ flat
     return sums.reshape(SAMPLES, *counts.shape[1:])
 

@@ -6,8 +6,7 @@ whose rules and corner cases these are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,36 +19,39 @@ from panoptic_ros.scores.mask_codes import as_coco
 IOU_THRESHOLDS = np.arange(0.5, 1.0, 0.05)
 
 
-@dataclass
-class _Class:
-    """Gather one class over all frames.
+def cityscapes_matches(frame: MaskFrame, labels: LabelSet) -> dict[str, list[Any]]:
+    """Return how a frame's detections compare with its truth, for `cityscapes_average_precision`.
 
-    found: per true instance [confidence, IoU] of every detection that touches it; wrong: per
-    detection confidence, best IoU with any true region of the class, share that is ignored.
+    {class id: [found, alarms]} of the classes that occur. found: per true instance [score, how
+    many of IOU_THRESHOLDS the IoU is above] of every detection that touches it; alarms: per
+    detection [score, the first of the thresholds, as a position, at which it is a false alarm].
     """
+    found = {str(c.id): _compared(frame, c.id) for c in labels.things}
+    return {class_id: entry for class_id, entry in found.items() if any(entry)}
 
-    found: list[list[tuple[float, float]]] = field(default_factory=list)
-    wrong: list[tuple[float, float, float]] = field(default_factory=list)
 
-
-def cityscapes_average_precision(frames: Iterable[MaskFrame], labels: LabelSet) -> dict[str, Any]:
-    """Return AP as fractions, None where no instance is in the truth.
+def cityscapes_average_precision(
+    frames: Iterable[Mapping[str, Sequence[Any]]], labels: LabelSet
+) -> dict[str, Any]:
+    """Return AP as fractions, None where no instance is in the truth; see `cityscapes_matches`.
 
     {"ap", "ap50", "classes": {class id: {"ap", "ap50"}}}: as `average_precision` gives it, but
     matched and integrated as Cityscapes does: each IoU threshold by itself, several detections
     of one instance count as one hit and false alarms, and the curve's area is taken between
     its own points.
     """
-    classes = {c.id: _Class() for c in labels.things}
-    for frame in frames:
-        for class_id, gathered in classes.items():
-            _gather(frame, class_id, gathered)
-    table = np.array([[_ap(c, t) for t in IOU_THRESHOLDS] for c in classes.values()])
-    summaries = {i: _summary(table[row]) for row, i in enumerate(classes)}
-    return {**_summary(table), "classes": summaries}
+    table, frames = [], list(frames)
+    for c in labels.things:
+        own = [frame[str(c.id)] for frame in frames if str(c.id) in frame]
+        found = [instance for entry in own for instance in entry[0]]
+        alarms = [alarm for entry in own for alarm in entry[1]]
+        table.append([_ap(found, alarms, i) for i in range(len(IOU_THRESHOLDS))])
+    values = np.array(table)
+    summaries = {c.id: _summary(row) for c, row in zip(labels.things, values, strict=True)}
+    return {**_summary(values), "classes": summaries}
 
 
-def _gather(frame: MaskFrame, class_id: int, gathered: _Class) -> None:
+def _compared(frame: MaskFrame, class_id: int) -> list[Any]:
     truth, size = frame.truth, frame.truth.size
     scored = [as_coco(code, size) for other, code in truth.instances if other == class_id]
     ignored = [entry[1:] for entry in truth.ignored if entry[0] == class_id]
@@ -59,7 +61,9 @@ def _gather(frame: MaskFrame, class_id: int, gathered: _Class) -> None:
     small = [_area(code, size) < SMALLEST_INSTANCE for code, _ in ignored]
     weights = np.array([is_group for _, is_group in ignored], int) + np.array(small, int)
     detections = [
-        (score, as_coco(code, size)) for other, score, code in frame.detections if other == class_id
+        (float(f"{score:.9g}"), as_coco(code, size))
+        for other, score, code in frame.detections
+        if other == class_id
     ]
     detections = [(score, mask) for score, mask in detections if coco_mask.area(mask)]
     shared = _shared([mask for _, mask in detections], regions)
@@ -67,12 +71,21 @@ def _gather(frame: MaskFrame, class_id: int, gathered: _Class) -> None:
     region_areas = np.array([coco_mask.area(mask) for mask in regions], float)
     iou = shared / np.maximum(areas[:, None] + region_areas - shared, 1)
     void = _shared([m for _, m in detections], [as_coco(truth.void, size)] if truth.void else [])
+    found = []
     for column in range(len(scored)):
         touching = np.flatnonzero(shared[:, column])
-        gathered.found.append([(detections[i][0], iou[i, column]) for i in touching])
+        found.append([[detections[i][0], _passed(iou[i, column])] for i in touching])
+    alarms = []
     for row, (score, _) in enumerate(detections):
         outside = void[row].sum() + (shared[row, len(scored) :] * weights).sum()
-        gathered.wrong.append((score, iou[row].max(initial=0.0), outside / areas[row]))
+        unexcused = int((outside / areas[row] > IOU_THRESHOLDS).sum())
+        alarms.append([score, max(_passed(iou[row].max(initial=0.0)), unexcused)])
+    return [found, alarms]
+
+
+def _passed(iou: float) -> int:
+    """Return how many of the thresholds an IoU is above: the first ones."""
+    return int((iou > IOU_THRESHOLDS).sum())
 
 
 def _area(code: str, size: Sequence[int]) -> int:
@@ -89,20 +102,20 @@ def _shared(masks: list[dict], others: list[dict]) -> np.ndarray:
     return np.rint(part * areas[:, None])
 
 
-def _ap(gathered: _Class, threshold: float) -> float:
-    """Return a class's AP at one IoU; NaN without instances."""
-    if not gathered.found:
+def _ap(found: Sequence[Any], alarms: Sequence[Any], threshold: int) -> float:
+    """Return a class's AP at one IoU, a position in IOU_THRESHOLDS; NaN without instances."""
+    if not found:
         return float("nan")
-    hits, alarms, missed = [], [], 0
-    for detections in gathered.found:
-        scores = sorted((s for s, iou in detections if iou > threshold), reverse=True)
+    hits, wrong, missed = [], [], 0
+    for detections in found:
+        scores = sorted((s for s, passed in detections if passed > threshold), reverse=True)
         missed += not scores
         hits += scores[:1]
-        alarms += scores[1:]
-    alarms += [s for s, iou, ignored in gathered.wrong if iou <= threshold >= ignored]
-    if not gathered.wrong or not hits:
+        wrong += scores[1:]
+    wrong += [score for score, first in alarms if first <= threshold]
+    if not alarms or not hits:
         return 0.0
-    return _area_under_curve(np.array(hits), np.array(alarms), missed)
+    return _area_under_curve(np.array(hits), np.array(wrong), missed)
 
 
 def _area_under_curve(hits: np.ndarray, alarms: np.ndarray, missed: int) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ _AREAS = {
     "medium": [32**2, 96**2],
     "large": [96**2, float("inf")],
 }
+THRESHOLDS = 10
 _AT_75 = 5  # of the thresholds 0.5:0.05:0.95
 
 
@@ -73,8 +74,42 @@ def true_masks(truth: np.ndarray, labels: LabelSet) -> TrueMasks:
     return TrueMasks(truth.shape, instances, ignored, codes.get(UNLABELED))
 
 
-def average_precision(frames: Iterable[MaskFrame], labels: LabelSet) -> dict[str, Any]:
-    """Return AP as fractions, None where no instance is in the truth.
+def coco_matches(frame: MaskFrame, labels: LabelSet) -> dict[str, list[Any]]:
+    """Return how a frame's detections compare with its truth: all that `average_precision` needs.
+
+    {class id: [scores [D], falling; outcomes, a text per range of area; true instances per
+    range]} of the classes that occur. An outcome is a letter per IoU and detection: h a hit, f a
+    false alarm, i ignored. Scores have nine digits, which tell every float32 from all others.
+    """
+    things = sorted(c.id for c in labels.things)
+    truth, found, size = _Annotations(things), _Annotations(things), frame.truth.size
+    truth.images.append({"id": 1, "height": size[0], "width": size[1]})
+    for class_id, code in frame.truth.instances:
+        truth.add(1, class_id, as_coco(code, size))
+    for class_id in {d[0] for d in frame.detections}:
+        region = _ignored(frame.truth, class_id)
+        if region is not None:
+            truth.add(1, class_id, region, iscrowd=1)
+    for class_id, score, code in frame.detections:
+        found.add(1, class_id, as_coco(code, size), score=score)
+    found.images = truth.images
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools tells of every step
+        evaluation = _evaluation(truth.index(), found.index())
+        evaluation.evaluate()
+    matches = {}
+    for class_id, ranges in zip(things, _in_rows(evaluation.evalImgs, len(_AREAS)), strict=True):
+        if ranges[0] is not None:
+            scores = [float(f"{score:.9g}") for score in ranges[0]["dtScores"]]
+            outcomes = [_outcomes(r["dtMatches"], r["dtIgnore"]) for r in ranges]
+            instances = [int(np.count_nonzero(np.equal(r["gtIgnore"], 0))) for r in ranges]
+            matches[str(class_id)] = [scores, outcomes, instances]
+    return matches
+
+
+def average_precision(
+    frames: Sequence[Mapping[str, Sequence[Any]]], labels: LabelSet
+) -> dict[str, Any]:
+    """Return AP as fractions, None where no instance is in the truth; frames: `coco_matches`.
 
     {"ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar", "classes": {class id:
     {"ap", "ap50", "instances"}}}: the mean over IoU 0.5:0.05:0.95, at 0.5 and at 0.75, of
@@ -86,29 +121,72 @@ def average_precision(frames: Iterable[MaskFrame], labels: LabelSet) -> dict[str
     precision-recall curve are pycocotools'.
     Source: Cordts et al. 2016, section 4.1; Lin et al. 2014.
     """
-    things = [c.id for c in labels.things]
-    truth, found = _Annotations(things), _Annotations(things)
-    counts = dict.fromkeys(things, 0)
-    for image_id, frame in enumerate(frames, start=1):
-        size = frame.truth.size
-        truth.images.append({"id": image_id, "height": size[0], "width": size[1]})
-        for class_id, code in frame.truth.instances:
-            counts[class_id] += 1
-            truth.add(image_id, class_id, as_coco(code, size))
-        for class_id in {d[0] for d in frame.detections}:
-            region = _ignored(frame.truth, class_id)
-            if region is not None:
-                truth.add(image_id, class_id, region, iscrowd=1)
-        for class_id, score, code in frame.detections:
-            found.add(image_id, class_id, as_coco(code, size), score=score)
-    precision, recall = _evaluated(truth, found)
+    things = sorted(c.id for c in labels.things)
+    precision, recall = _accumulated(frames, things)
     classes = {
-        class_id: {**_summary(precision[:, :, i, 0]), "instances": counts[class_id]}
-        for i, class_id in enumerate(sorted(things))
+        class_id: {
+            **_summary(precision[:, :, i, 0]),
+            "instances": sum(f[str(class_id)][2][0] for f in frames if str(class_id) in f),
+        }
+        for i, class_id in enumerate(things)
     }
     sizes = {f"ap_{n}": _mean(precision[..., i]) for i, n in enumerate(_AREAS) if n != "all"}
     more = {"ap75": _mean(precision[_AT_75, ..., 0]), **sizes, "ar": _mean(recall)}
     return {**_summary(precision[..., 0]), **more, "classes": classes}
+
+
+def _accumulated(
+    frames: Sequence[Mapping[str, Sequence[Any]]], things: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return precision by IoU, recall, class and area, and recall by IoU and class.
+
+    float64 [10, 101, T, 4] and [10, T]; -1 without instances.
+    """
+    evaluation = _evaluation(None, None)
+    evaluation.params.catIds = list(things)
+    evaluation.params.imgIds = list(range(len(frames)))
+    evaluation._paramsEval = evaluation.params
+    evaluation.evalImgs = [
+        _entry(frame[str(class_id)], i) if str(class_id) in frame else None
+        for class_id in things
+        for i in range(len(_AREAS))
+        for frame in frames
+    ]
+    if not frames:
+        evaluation.evalImgs = [None]
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation.accumulate()
+    return evaluation.eval["precision"][..., 0], evaluation.eval["recall"][:, :, 0, 0]
+
+
+def _evaluation(truth: COCO | None, found: COCO | None) -> COCOeval:
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = COCOeval(truth, found, "segm")
+    evaluation.params.areaRng = list(_AREAS.values())
+    evaluation.params.areaRngLbl = list(_AREAS)
+    evaluation.params.maxDets = [MOST_DETECTIONS]
+    return evaluation
+
+
+def _in_rows(values: Sequence[Any], width: int) -> list[Sequence[Any]]:
+    return [values[i : i + width] for i in range(0, len(values), width)]
+
+
+def _outcomes(matches: np.ndarray, ignored: np.ndarray) -> str:
+    letters = np.where(np.asarray(ignored, bool), "i", np.where(np.asarray(matches) > 0, "h", "f"))
+    return "".join(letters.ravel().tolist())
+
+
+def _entry(matches: Sequence[Any], area: int) -> dict[str, np.ndarray]:
+    """Return what pycocotools keeps of an image, from the entry of `coco_matches`."""
+    scores, outcomes, instances = matches
+    letters = np.array(list(outcomes[area]), "U1").reshape(THRESHOLDS, len(scores))
+    return {
+        "dtScores": np.array(scores, float),
+        "dtMatches": letters == "h",
+        "dtIgnore": letters == "i",
+        "gtIgnore": np.zeros(instances[area], int),
+    }
 
 
 class _Annotations:
@@ -151,22 +229,6 @@ def _ignored(truth: TrueMasks, class_id: int) -> dict | None:
     if not codes:
         return None
     return coco_mask.merge([as_coco(code, truth.size) for code in codes])
-
-
-def _evaluated(truth: _Annotations, found: _Annotations) -> tuple[np.ndarray, np.ndarray]:
-    """Return precision by IoU, recall, class and area, and recall by IoU and class.
-
-    float64 [10, 101, T, 4] and [10, T]; -1 without instances.
-    """
-    found.images = truth.images
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools tells of every step
-        score = COCOeval(truth.index(), found.index(), "segm")
-        score.params.areaRng = list(_AREAS.values())
-        score.params.areaRngLbl = list(_AREAS)
-        score.params.maxDets = [MOST_DETECTIONS]
-        score.evaluate()
-        score.accumulate()
-    return score.eval["precision"][..., 0], score.eval["recall"][:, :, 0, 0]
 
 
 def _summary(precision: np.ndarray) -> dict[str, float | None]:

@@ -7,8 +7,8 @@ from cityscapesscripts.evaluation.instances2dict import instances2dict
 from PIL import Image
 
 from panoptic_ros.labels import CITYSCAPES
-from panoptic_ros.scores.cityscapes_ap import cityscapes_average_precision
-from panoptic_ros.scores.mask_ap import MaskFrame, average_precision, true_masks
+from panoptic_ros.scores.cityscapes_ap import cityscapes_average_precision, cityscapes_matches
+from panoptic_ros.scores.mask_ap import MaskFrame, average_precision, coco_matches, true_masks
 from panoptic_ros.scores.mask_codes import codes_of_labels
 
 CAR, PERSON = 26, 24
@@ -58,6 +58,11 @@ def official_ap(folder, frames):
     return official.computeAverages(official.evaluateMatches(matches, arguments), arguments)
 
 
+def own_ap(frames):
+    matches = [cityscapes_matches(frame, CITYSCAPES) for frame in frames]
+    return cityscapes_average_precision(matches, CITYSCAPES)
+
+
 def as_frame(truth, found):
     detections = [
         [class_id, score, codes_of_labels(mask.astype(np.uint8), [1]).get(1)]
@@ -74,7 +79,7 @@ def test_equals_the_official_script(tmp_path, seed, monkeypatch):
     rng = np.random.default_rng(seed)
     frames = [random_frame(rng) for _ in range(3)]
     expected = official_ap(tmp_path, frames)
-    result = cityscapes_average_precision([as_frame(*f) for f in frames], CITYSCAPES)
+    result = own_ap([as_frame(*f) for f in frames])
     assert result["ap"] == pytest.approx(expected["allAp"], abs=1e-9)
     assert result["ap50"] == pytest.approx(expected["allAp50%"], abs=1e-9)
     for label in CITYSCAPES.things:
@@ -92,16 +97,18 @@ def test_it_is_not_cocos_metric():
     truth[:20, :20], truth[:20, 40:] = 26000, 26001
     mask = truth == 26000
     frame = as_frame(truth, [(CAR, 0.9, mask)])
-    assert average_precision([frame], CITYSCAPES)["ap50"] == pytest.approx(51 / 101)
+    assert average_precision([coco_matches(frame, CITYSCAPES)], CITYSCAPES)[
+        "ap50"
+    ] == pytest.approx(51 / 101)
     # Recall goes from 1/2 to 0: a quarter is the point's own, a quarter the artificial one's.
-    assert cityscapes_average_precision([frame], CITYSCAPES)["ap50"] == pytest.approx(0.5)
+    assert own_ap([frame])["ap50"] == pytest.approx(0.5)
 
 
 def test_nothing_to_find_and_nothing_found():
     empty = np.full((40, 60), 7, np.int32)
-    assert cityscapes_average_precision([as_frame(empty, [])], CITYSCAPES)["ap"] is None
+    assert own_ap([as_frame(empty, [])])["ap"] is None
     truth = empty.copy()
     truth[:20, :20] = 26000
-    result = cityscapes_average_precision([as_frame(truth, [])], CITYSCAPES)
+    result = own_ap([as_frame(truth, [])])
     assert (result["ap"], result["classes"][CAR]["ap"]) == (0.0, 0.0)
     assert result["classes"][PERSON]["ap"] is None

@@ -5,7 +5,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from panoptic_ros.labels import CITYSCAPES
-from panoptic_ros.scores.mask_ap import MaskFrame, average_precision, true_masks
+from panoptic_ros.scores.mask_ap import MaskFrame, average_precision, coco_matches, true_masks
 from panoptic_ros.scores.mask_codes import as_coco, codes_of_labels
 
 SIZE = (40, 60)
@@ -31,7 +31,7 @@ def detected(class_id, score, rows, columns):
 
 def scores(truth, *detections):
     frame = MaskFrame(true_masks(truth, CITYSCAPES), detections)
-    results = average_precision([frame], CITYSCAPES)
+    results = average_precision([coco_matches(frame, CITYSCAPES)], CITYSCAPES)
     return {k: results["classes"][k] for k in (CAR, PERSON)}, results
 
 
@@ -148,7 +148,7 @@ def test_every_figure_equals_pycocotools(seed):
             frame.detections.append([value // 1000, float(rng.random()), code])
         frames.append(frame)
     expected = official(frames)
-    results = average_precision(frames, CITYSCAPES)
+    results = average_precision([coco_matches(f, CITYSCAPES) for f in frames], CITYSCAPES)
     for at, name in enumerate(("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")):
         assert results[name] == pytest.approx(expected[at], abs=1e-9)
     assert results["ar"] == pytest.approx(expected[8], abs=1e-9)

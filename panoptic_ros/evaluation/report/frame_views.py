@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from panoptic_ros.evaluation.report.pictures import extremes
 from panoptic_ros.evaluation.report.segment_errors import KINDS
-from panoptic_ros.evaluation.report.tables import NOTHING, milliseconds, percent
+from panoptic_ros.evaluation.report.tables import NOTHING, milliseconds, percent, spread
 
 _WORST_OF_CLASS = 3
 _WORST_OF_KIND = 6
@@ -60,14 +60,13 @@ def summary(results: Mapping[str, Any]) -> dict[str, Any]:
         panoptic = (fusion.get("panoptic") or {}).get("all") or {}
         if not panoptic.get("n"):
             continue
-        found = (fusion.get("intervals") or {}).get("pq")
-        spread = f" ({100 * found[0]:.1f} to {100 * found[1]:.1f})" if found else ""
+        interval = (fusion.get("intervals") or {}).get("pq")
         time = (totals.get(name) or {}).get("p50")
         miou = (fusion.get("semantic") or {}).get("miou")
         rows.append(
             (
                 name,
-                percent(panoptic["pq"]) + spread,
+                percent(panoptic["pq"]) + spread(interval),
                 *(percent(panoptic[key]) for key in ("sq", "rq")),
                 percent(miou),
                 milliseconds(time),

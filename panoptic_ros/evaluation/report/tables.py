@@ -203,6 +203,11 @@ def percent(fraction: float | None) -> str:
     return NOTHING if fraction is None else f"{100 * fraction:.1f}"
 
 
+def spread(interval: Sequence[float] | None) -> str:
+    """Return an interval of fractions as it stands behind their percentage, "" for None."""
+    return f" ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})" if interval else ""
+
+
 def milliseconds(value: float | None) -> str:
     """Return a time with three digits that mean something, "-" for None."""
     if value is None:
@@ -229,18 +234,20 @@ def _fusion_row(name: str, fusion: Mapping[str, Any]) -> tuple[str, ...]:
         groups = [panoptic[group] for group in ("things", "stuff")]
         parts = [percent(g["pq"]) if g["n"] else NOTHING for g in groups]
         quality = [*_scores(panoptic["all"]), *parts]
-    return (name, *quality, percent(semantic and semantic["miou"]), *_ap(masks))
+    intervals = fusion.get("intervals") or {}
+    return (name, *quality, percent(semantic and semantic["miou"]), *_ap(masks, intervals))
 
 
 def _scores(entry: Mapping[str, float]) -> list[str]:
     return [percent(entry[key]) for key in ("pq", "sq", "rq")]
 
 
-def _ap(masks: Mapping[str, Any] | None) -> list[str]:
-    """Return the cells of _AP."""
+def _ap(masks: Mapping[str, Any] | None, intervals: Mapping[str, Any] | None = None) -> list[str]:
+    """Return the cells of _AP; COCO's with their intervals, as far as they are known."""
     if not masks:
         return [NOTHING] * len(_AP)
-    return [percent(v) for v in (masks["ap"], masks["ap50"], masks["cityscapes"]["ap"])]
+    coco = [percent(masks[name]) + spread((intervals or {}).get(name)) for name in ("ap", "ap50")]
+    return [*coco, percent(masks["cityscapes"]["ap"])]
 
 
 def _further(fusion: Mapping[str, Any]) -> list[float | None]:
