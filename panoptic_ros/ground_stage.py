@@ -153,7 +153,9 @@ class GroundStage:
             )
         moving = None
         if frame is not None and view is not None and dynamic and self._has_dynamic:
-            self._dynamic.update(frame.observation, view.pose, time, motions_of(tracks))
+            # Without a pose velocities are not over the ground.
+            motions = motions_of(tracks) if view.pose is not None else ()
+            self._dynamic.update(frame.observation, view.pose, time, motions)
             moving = self._dynamic.layers()
         return GroundResult(self._base_frame, frame, tracks, problem, moving)
 

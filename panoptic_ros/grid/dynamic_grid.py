@@ -61,6 +61,17 @@ class Motion:
     velocity: tuple[float, float]
     covariance: np.ndarray
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether velocity and covariance are numbers."""
+        return bool(np.isfinite(self.velocity).all() and np.isfinite(self.covariance).all())
+
+    @property
+    def root(self) -> np.ndarray:
+        """A matrix whose square is the covariance, float64 [2, 2]."""
+        values, axes = np.linalg.eigh(self.covariance)
+        return np.asarray(axes * np.sqrt(np.maximum(values, 0)))
+
 
 class DynamicGrid:
     """Follow, per cell of a memory in odom, masses of belief that it is free, static, dynamic.
@@ -264,8 +275,8 @@ class DynamicGrid:
         weight = np.zeros(len(classes), np.float32)
         for motion in motions:
             of = np.flatnonzero(ids == motion.instance_id)
-            if len(of):
-                mean[of], spread[of] = motion.velocity, np.linalg.cholesky(motion.covariance)
+            if len(of) and motion.is_finite:
+                mean[of], spread[of] = motion.velocity, motion.root
                 weight[of] = self.options.track_weight
                 moves[of] = self._moving(motion, moves[of])
         return _Sources(moves, mean, spread, weight)

@@ -108,6 +108,28 @@ def test_a_track_tells_at_once_what_moves_and_how():
     assert rest.static[cells].mean() > alone.static[cells].mean()
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_velocity_that_is_no_number_tells_nothing(bad):
+    wrong = [Motion(CAR_1, (bad, 0.0), np.eye(2)), Motion(CAR_1, (0.0, 0.0), np.full((2, 2), bad))]
+    layers, _ = drive(grid(), 3, lambda _: (5, 1), motions=wrong)
+    alone, _ = drive(grid(), 3, lambda _: (5, 1))
+    np.testing.assert_array_equal(layers.dynamic, alone.dynamic)
+
+
+def test_a_velocity_that_is_known_exactly_has_no_spread():
+    motion = Motion(CAR_1, (6.0, 0.0), np.zeros((2, 2)))
+    layers, cells = drive(grid(track_weight=1.0), 2, lambda _: (5, 1), motions=[motion])
+    np.testing.assert_allclose(mean_velocity(layers, cells), (6, 0), atol=0.1)
+
+
+def test_a_pose_that_is_no_number_is_refused_and_forgets_nothing():
+    dynamic = grid()
+    drive(dynamic, 5, lambda _: (5, 1))
+    with pytest.raises(ValueError, match="pose: x is nan"):
+        dynamic.update(seen(), Pose2D(np.nan), 0.5)
+    assert dynamic.layers().static.max() > 0.7
+
+
 def test_unknown_cells_say_why_and_known_ones_do_not():
     dynamic, observation = grid(), seen()
     observation.state[:3] = -1

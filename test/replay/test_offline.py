@@ -101,6 +101,10 @@ def test_a_bag_without_tf_has_grids_by_the_nodes_parameters_and_a_note(replay, t
     assert code == 0
     messages = read(out / "bag")
     assert len(messages["/panoptic/grid"]) == len(messages["/panoptic/points"]) == 2
+    assert len(messages["/panoptic/grid_velocities"]) == 2
+    [_, (_, layers)] = messages["/panoptic/grid_layers"]
+    probabilities = (layers.p_empty, layers.p_static, layers.p_dynamic, layers.p_unknown)
+    np.testing.assert_allclose(np.sum(probabilities, axis=0), 1, atol=1e-5)
     # Without odometry nothing is known of odom.
     shown = [m for _, message in messages["/panoptic/markers"] for m in message.markers]
     assert {m.header.frame_id for m in shown} == {"base_link"}
