@@ -67,7 +67,8 @@ def file_results(
                 "name": frame.entry.name,
                 "pq": {METHOD: _own_quality(frame.quality)},
                 "classes": {METHOD: counts},
-                "pictures": frame.pictures,
+                "pictures": {},
+                **frame.shown,
             }
             for frame, counts in zip(score.frames, classes, strict=True)
         ],
@@ -98,8 +99,11 @@ class FilePainter:
 
     def __call__(
         self, name: str, truth: PanopticImage, prediction: PanopticImage
-    ) -> dict[str, str]:
-        """Write one frame's pictures and return their paths below the folder."""
+    ) -> dict[str, Any]:
+        """Write one frame's pictures; return their paths, and its worst segments.
+
+        {"pictures", "segments"}: see `PictureFolder.write` and `write_errors`.
+        """
         if not self._writes:
             return {}
         true, found = (side.labels(self._thing_ids) for side in (truth, prediction))
@@ -110,7 +114,10 @@ class FilePainter:
         image = self._image(name)
         if image is None or image.shape[:2] != true.shape:
             image = label_colors(true, self._labels)
-        return self._pictures.write(name, image, true, {METHOD: found})
+        return {
+            "pictures": self._pictures.write(name, image, true, {METHOD: found}),
+            "segments": self._pictures.write_errors(name, image, true, found),
+        }
 
     def finish(self, names: Iterable[str]) -> None:
         """Write what stands for all frames of an export, in the order of some names."""

@@ -40,8 +40,8 @@ from panoptic_ros.scores.segments import VOID, Segments
 
 Comparison = tuple[Overlaps, Segments, Segments]
 Faults = dict[str, list[int]]
-# Name, truth, prediction -> where their pictures are.
-Painter = Callable[[str, PanopticImage, PanopticImage], dict[str, str]]
+# Name, truth, prediction -> what a report shows of them: `pictures` and `segments`.
+Painter = Callable[[str, PanopticImage, PanopticImage], dict[str, Any]]
 # A confusion matrix of so many takes 32 MB.
 MOST_CATEGORIES = 2000
 
@@ -50,8 +50,8 @@ MOST_CATEGORIES = 2000
 class FrameQuality:
     """Hold what one frame adds.
 
-    intersection, union: pixels of each class in truth and prediction, int64 [C]; pictures: where
-    they were written.
+    intersection, union: pixels of each class in truth and prediction, int64 [C]; shown: what
+    the `Painter` gave.
     """
 
     entry: SourceEntry
@@ -59,7 +59,7 @@ class FrameQuality:
     quality: PanopticQuality
     intersection: np.ndarray
     union: np.ndarray
-    pictures: dict[str, str] = field(default_factory=dict)
+    shown: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -265,9 +265,9 @@ def _score_frame(
     counts.variants.add_image(*comparison, edges)
     counts.confusion.add_classes(*_pixel_classes(*comparison))
     _weigh(counts.weighted, *comparison)
-    pictures = paint(entry.name, truth, found) if paint else {}
+    shown = paint(entry.name, truth, found) if paint else {}
     areas = counts.confusion.areas()
-    frame = FrameQuality(entry, predicted, counts.variants.quality, *areas, pictures)
+    frame = FrameQuality(entry, predicted, counts.variants.quality, *areas, shown)
     return frame, counts, broken, truth_faults(truth.annotation, comparison[0], classes)
 
 

@@ -195,6 +195,22 @@ def test_the_page_of_500_frames_is_small(tmp_path):
     assert len(re.findall(r'<tr><th scope="row">f\d+<', page)) == 500
 
 
+def test_the_largest_errors_of_each_kind_are_shown(tmp_path):
+    results = _with_pictures(tmp_path, 8)
+    for i, frame in enumerate(results["frames"]):
+        crop = {"kind": "missed", "class_id": 24, "area": i, "picture": f"pictures/{i} #.jpg"}
+        frame["segments"] = [crop, {**crop, "kind": "split"}] if i == 3 else [crop]
+    missed, split = frame_views.worst_segments(results)
+    assert [e["about"] for e in missed[1]] == [f"person, {i} pixels" for i in (7, 6, 5, 4, 3, 2)]
+    assert split == (
+        "split",
+        [{"frame": "f3", "about": "person, 3 pixels", "address": "pictures/3%20%23.jpg"}],
+    )
+    page = render(results, [])
+    assert '<a href="#segments">' in page
+    assert 'src="pictures/7%20%23.jpg"' in page
+
+
 def test_the_worst_frames_of_a_class_have_most_errors(tmp_path):
     (found,) = frame_views.worst_by_class(_with_pictures(tmp_path, 4))
     assert found[0] == "person"
