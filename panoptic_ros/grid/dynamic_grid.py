@@ -68,7 +68,7 @@ class Motion:
 
     @property
     def root(self) -> np.ndarray:
-        """A matrix whose square is the covariance, float64 [2, 2]."""
+        """A matrix that gives the covariance, times its transpose, float64 [2, 2]."""
         values, axes = np.linalg.eigh(self.covariance)
         return np.asarray(axes * np.sqrt(np.maximum(values, 0)))
 
@@ -92,7 +92,8 @@ class DynamicGrid:
         self.window = window
         self.options = options or DynamicGridOptions()
         grid = grid_options or SemanticGridOptions()
-        # The masses whose pignistic probabilities the sensor model's are.
+        # Masses of belief. Free: whose pignistic probability of being occupied is the sensor
+        # model's; occupied: more than that, as one sight has to be enough for what drives.
         self._seen_free = 1 - 2 * grid.miss_probability
         self._seen_occupied = grid.hit_probability
         self._static_half_life = grid.static_half_life
@@ -165,27 +166,34 @@ class DynamicGrid:
         moments = self._moments
         row = np.full(self._memory.size**2, -1, np.int32)
         row[moments.cells] = np.arange(len(moments.cells))
-        row = row.take(places)
-        found = np.nonzero(row >= 0)
+        row = row.take(places.ravel())
+        found = np.flatnonzero(row >= 0)
         row = row[found]
         static = self._static.take(places)
         dynamic = np.zeros(places.shape, np.float32)
-        dynamic[found] = moments.mass[row]
+        dynamic.reshape(-1)[found] = moments.mass[row]
         np.minimum(dynamic, 1 - static, out=dynamic)
         empty = np.minimum(self._free.take(places), 1 - static - dynamic)
         unknown = 1 - static - dynamic - empty
-        moves = dynamic[found] > np.maximum(static, np.maximum(empty, unknown))[found]
-        cells, row = tuple(axis[moves] for axis in found), row[moves]
-        velocity = np.full((2, *places.shape), np.nan, np.float32)
-        covariance = np.full((3, *places.shape), np.nan, np.float32)
-        turn = self._pose.matrix[:, :2].T
-        velocity[(slice(None), *cells)] = turn @ moments.velocity[:, row]
-        xx, xy, yy = moments.covariance[:, row]
-        turned = turn @ np.moveaxis(np.array([[xx, xy], [xy, yy]]), -1, 0) @ turn.T
-        covariance[(slice(None), *cells)] = turned[:, [0, 0, 1], [0, 1, 1]].T
+        moves = (dynamic > np.maximum(static, np.maximum(empty, unknown))).take(found)
+        velocity, covariance = self._velocities(found[moves], row[moves])
         sight = np.where(unknown > 0.5, self._sight(), np.uint8(Sight.KNOWN))
         distance = self._distance(static + dynamic > 0.5)
         return DynamicLayers(empty, static, dynamic, unknown, velocity, covariance, sight, distance)
+
+    def _velocities(self, cells: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return velocity and covariance in base_link's axes, as `DynamicLayers` has them.
+
+        cells: flat indices of those that move; row: theirs in the moments.
+        """
+        velocity = np.full((2, *self.window.shape), np.nan, np.float32)
+        covariance = np.full((3, *self.window.shape), np.nan, np.float32)
+        turn = self._pose.matrix[:, :2].T
+        velocity.reshape(2, -1)[:, cells] = turn @ self._moments.velocity[:, row]
+        xx, xy, yy = self._moments.covariance[:, row]
+        turned = turn @ np.moveaxis(np.array([[xx, xy], [xy, yy]]), -1, 0) @ turn.T
+        covariance.reshape(3, -1)[:, cells] = turned[:, [0, 0, 1], [0, 1, 1]].T
+        return velocity, covariance
 
     def _sight(self) -> np.ndarray:
         """Return how the cameras look at the cells: the first that looks there at all."""
