@@ -127,6 +127,7 @@ def test_a_broken_bag_is_named_at_the_end_and_stops_nothing(replayed):
         assert f'<a href="{name}/report.html">{name}</a>' in page
         assert (out / name / "report.html").is_file()
     assert "is no MCAP file" in page
+    assert page.index("<caption>Bags") < page.index("<caption>Table 2")
 
 
 def test_what_is_done_is_not_done_again(replayed, folder, monkeypatch, capsys):

@@ -98,7 +98,7 @@ def _facts(results: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _tables(results: Mapping[str, Any]) -> list[tables.ReportTable | None]:
-    return [*(make(results) for make in tables.TABLES), *(results.get("tables") or [])]
+    return [*(results.get("tables") or []), *(make(results) for make in tables.TABLES)]
 
 
 def _charts(results: Mapping[str, Any]) -> list[tuple[str, Markup]]:
