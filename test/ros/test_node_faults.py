@@ -403,6 +403,11 @@ def test_the_size_is_of_the_last_frame(host, client, labels):
 
 # Best effort promises no single frame, least of all on a busy machine.
 MOST = 0.8
+# That of Humble and Jazzy, whose package has another name.
+HAS_FAST_DDS_2 = any(
+    (Path(prefix) / "share" / "fastrtps").is_dir()
+    for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
+)
 
 
 # A process of its own, since it uses TCP (conftest.py). Tells after each second how many images of
@@ -446,6 +451,9 @@ def test_large_images_arrive_or_the_reason_is_told(
             arrived = int(values["frames_in"])
             if discovery_range == "SUBNET" and sent >= 40 and arrived >= MOST * sent:
                 return
+            # With LARGE_DATA, too, it loses most images of this size.
+            if HAS_FAST_DDS_2 and bytes([level]) == WARN and "were lost on the way" in message:
+                return
             if discovery_range == "LOCALHOST" and bytes([level]) == WARN and arrived < sent / 2:
                 assert "ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST" in message
                 assert "set FASTDDS" not in message
@@ -457,6 +465,7 @@ def test_large_images_arrive_or_the_reason_is_told(
     pytest.fail(f"the camera's last line: {line}")
 
 
+@pytest.mark.skipif(HAS_FAST_DDS_2, reason="Fast DDS 2 does not tell what a full queue drops")
 def test_what_a_full_queue_drops_is_counted_as_lost(host, client, labels):
     """A reliable queue of one message, while the node takes none: nobody but its numbers tells."""
     assert client.transition("deactivate")
