@@ -70,8 +70,8 @@ class QualityVariants:
                 of_truth=(truth.areas >= least) & (truth.areas < most),
                 of_prediction=(prediction.areas >= least) & (prediction.areas < most),
             )
-        for name, (least, most) in DISTANCES.items() if distances else ():
-            of_truth, of_prediction = ((d >= least) & (d < most) for d in distances or ())
+        for name, (near, far) in DISTANCES.items() if distances else ():
+            of_truth, of_prediction = ((d >= near) & (d < far) for d in distances or ())
             self.by_distance[name].add_matches(
                 matches, truth, prediction, of_truth=of_truth, of_prediction=of_prediction
             )
