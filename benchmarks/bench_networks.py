@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import deepcopy
 
 import cv2
@@ -86,14 +87,12 @@ class ReportsWay:
         return torch.from_numpy(image).to(self._device).permute(2, 0, 1).float() / 255
 
 
-def run(device: torch.device) -> list[Result]:
+def run(device: torch.device) -> Iterator[Result]:
     pipeline = PanopticPipeline.load(_MODEL, device=str(device), fusion="stack")
-    return [
-        _against_the_report(pipeline),
-        _with_pixels(pipeline),
-        _with_cameras(pipeline),
-        *_with_instances(device),
-    ]
+    yield _against_the_report(pipeline)
+    yield _with_cameras(pipeline)
+    yield from _with_instances(device)
+    yield _with_pixels(pipeline)
 
 
 def picture(height: int, width: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Run every bench of this folder, print a table and write bench_out/bench.json and bench.md.
 
-A bench is a file bench_NAME.py with run(device) -> list[Result].
+A bench is a file bench_NAME.py with run(device), which gives Results, in a list or one by one.
 """
 
 from __future__ import annotations
@@ -47,15 +47,14 @@ def main() -> int:
             failures[name] = f"left out: {args.seconds:g} s were over"
             continue
         try:
-            new = importlib.import_module(f"bench_{name}").run(device)
+            for result in importlib.import_module(f"bench_{name}").run(device):
+                print(_row(result), flush=True)
+                results.append(result)
+                # Written each time: what is killed for taking too long leaves what it had.
+                _write(args, device, results, failures)
         except Exception as error:  # One bench that cannot measure must not cost the others.
             failures[name] = f"{type(error).__name__}: {error}"
             print(f"bench {name} failed: {failures[name]}", file=sys.stderr, flush=True)
-            continue
-        print(*map(_row, new), sep="\n", flush=True)
-        results += new
-        # Written each time: what is killed for taking too long leaves what it had.
-        _write(args, device, results, failures)
     _write(args, device, results, failures)
     print(f"{_machine(device)}\nwritten to {args.out}: {args.name}.json, {args.name}.md")
     return 1 if failures else 0
