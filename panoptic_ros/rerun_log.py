@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -16,7 +15,7 @@ from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.labels import LabelSet, class_ids
 from panoptic_ros.messages.grids import TrackMarker
 from panoptic_ros.prediction import PanopticPrediction, Segment
-from panoptic_ros.whole_files import naming
+from panoptic_ros.whole_files import write_file
 
 if TYPE_CHECKING:
     from rerun.blueprint import Blueprint
@@ -31,7 +30,7 @@ _ARROW_RADIUS, _PATH_RADIUS = 0.08, 0.1
 class RerunLog:
     """Write frames to one .rrd file, with a blueprint; use as a context manager.
 
-    `start` begins a frame, the others add to it.
+    `start` begins a frame, the others add to it. The recording is in memory until it is closed.
 
     Timelines: `frame`, counting from 0, and `stamp`, the frames' own time. Entities:
     world (odom), world/path, world/tracks, world/velocities, world/vehicle (base_link) with grid
@@ -50,13 +49,10 @@ class RerunLog:
         self._frames = 0
         self._place: tuple[float, float, float] | None = None
         self._had_truth = False
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with naming(path):
-            path.open("wb").close()
-            try:
-                self._recording.save(path, default_blueprint=_blueprint())
-            except RuntimeError as error:
-                raise OSError(errno.EIO, str(error)) from error
+        # What writes a file itself hangs for ever in its end where the disk is full.
+        self._stream = rerun.binary_stream(self._recording)
+        self._recording.send_blueprint(_blueprint())
+        write_file(path, b"")
         self._log("/", rerun.AnnotationContext(self._descriptions()), static=True)
         self._log(_WORLD, rerun.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
 
@@ -72,21 +68,11 @@ class RerunLog:
         self.close()
 
     def close(self) -> None:
-        """Write what is left; nothing may be added then.
+        """Write the file; nothing may be added then.
 
-        Raise OSError that names the file where not all of it could be written.
+        Raise OSError that names the file where it cannot be written.
         """
-        from rerun.chunk import RrdReader
-
-        # A thread of Rerun's writes, and only prints what fails. The footer comes last.
-        with naming(self._path):
-            try:
-                self._recording.flush()
-                self._recording.disconnect()
-                RrdReader(self._path).store()
-            except (RuntimeError, ValueError) as error:
-                reason = f"not all was written, is the disk full? {error}"
-                raise OSError(errno.EIO, reason) from error
+        write_file(self._path, self._stream.read() or b"")
 
     def start(self, time_ns: int | None = None) -> None:
         """Begin a frame; time_ns: its stamp, None where it has none."""

@@ -160,7 +160,7 @@ def test_a_full_disk_is_told_with_the_files_name(tmp_path):
     try:
         log.start()
         log.add_picture(noise, PANOPTIC)
-        with pytest.raises(OSError, match=r"not all was written, is the disk full\?.*drive\.rrd"):
+        with pytest.raises(OSError, match=r"cannot be written: .*drive\.rrd"):
             log.close()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

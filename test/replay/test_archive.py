@@ -3,7 +3,9 @@ import os
 import signal
 from contextlib import redirect_stderr
 from io import StringIO
+from pathlib import Path
 
+import killed_worker
 import numpy as np
 import pytest
 from killed_worker import KILLED, KilledOnce
@@ -54,10 +56,14 @@ def folder(tmp_path_factory):
 def cluster():
     """Return the address of a Ray cluster of two nodes with a worker's place each."""
     node = {"num_cpus": 1, "object_store_memory": 80 << 20}
-    cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
-    cluster.add_node(**node)
-    yield cluster.address
-    cluster.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        # The workers import what the tests give them, wherever these run.
+        paths = [str(Path(killed_worker.__file__).parent), os.environ.get("PYTHONPATH", "")]
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+        cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+        cluster.add_node(**node)
+        yield cluster.address
+        cluster.shutdown()
 
 
 @pytest.fixture(scope="module")
