@@ -1,6 +1,7 @@
 """The ground half of the node: grid, instances' places, markers, and what happens without."""
 
 import array
+import itertools
 import time
 
 import numpy as np
