@@ -108,7 +108,7 @@ write_model() {
     local without_head=()
     [ -e "$out/head.json" ] || without_head=(-e '/^head:/,/weights/d' -e 's/conv_head/stack/')
     sed -e "s|weights: $model/|weights: ./|" "${without_head[@]}" \
-        "$root/config/models/$model.yaml" > "$out/$model.yaml"
+        "$root"/config/*s/"$model.yaml" > "$out/$model.yaml"
 }
 
 evaluate() {
