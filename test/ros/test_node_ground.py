@@ -268,8 +268,9 @@ def test_what_cannot_be_used_is_counted_and_a_warning(sensor, car, topic, messag
     before = int(car.health()[2][f"left_out_{topic}"])
     _, columns = np.nonzero(sensor(topic, message) > 50)
     assert np.abs(X_MIN + (columns + 0.5) * RESOLUTION - DISTANCE).max() < 0.75
+    # On a busy machine the frame is shown more than once before its grid comes.
     level, _, values = car.wait_for_health(
-        lambda *health: int(health[2][f"left_out_{topic}"]) == before + 1
+        lambda *health: int(health[2][f"left_out_{topic}"]) > before
     )
     assert level == DiagnosticStatus.WARN
     assert values["last_left_out"].startswith(f"{topic} left out: ")
