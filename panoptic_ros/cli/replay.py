@@ -148,7 +148,7 @@ def _workers(args: argparse.Namespace, load: Loader) -> tuple[Workers, int]:
 
         cluster = RayWorkers(args.ray, load, gpus)
         return cluster, args.workers or cluster.capacity
-    from panoptic_ros.distributed.processes import ProcessWorkers, default_count, gpu_share
+    from panoptic_ros.distributed.process_workers import ProcessWorkers, default_count, gpu_share
 
     # cuda:1, say, is a GPU that all of them share.
     share = gpu_share(gpus) if args.device in ("auto", "cuda", "cpu") else 0.0

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.ops import clip_boxes_to_image
 
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.model.rider_rule import find_riders
@@ -145,12 +146,7 @@ class InstancePredictor(Predictor):
         finite: Tensor,
     ) -> InstancePrediction:
         """Return what was found at a size (height, width) in the image's own pixels."""
-        height, width = size
-        boxes = found["boxes"]
-        boxes[:, 0::2] *= width / seen[1]
-        boxes[:, 1::2] *= height / seen[0]
-        boxes[:, 0::2].clamp_(0, width)
-        boxes[:, 1::2].clamp_(0, height)
+        boxes = in_image(found["boxes"], seen, size)
         class_ids = self.class_ids[found["labels"]]
         instances = InstancePrediction(
             boxes, class_ids, found["scores"], found["masks"][:, 0], finite
@@ -158,6 +154,15 @@ class InstancePredictor(Predictor):
         # Networks may know more classes than the label set.
         instances = instances[class_ids > 0]
         return find_riders(instances, self.labels) if self.finds_riders else instances
+
+
+def in_image(boxes: Tensor, seen: tuple[int, int], size: tuple[int, int]) -> Tensor:
+    """Return boxes, float [N, 4], xyxy, in an image's own pixels, clipped to it.
+
+    seen, size: (height, width) of what the network saw, and of the image.
+    """
+    scale = boxes.new_tensor([size[1] / seen[1], size[0] / seen[0]] * 2)
+    return clip_boxes_to_image(boxes * scale, size)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from panoptic_ros.labels import LabelSet
-from panoptic_ros.model.predictors import Predictor, answers_of, sides_of
+from panoptic_ros.model.predictors import Predictor, answers_of, in_image, sides_of
 from panoptic_ros.networks.panoptic.shared import STRIDE, SharedPanopticNetwork
 from panoptic_ros.prediction import InstancePrediction, SemanticPrediction, all_finite
 
@@ -90,11 +90,8 @@ class SharedPredictor(Predictor):
         finite: Tensor,
     ) -> InstancePrediction:
         """Return what was found at a size (height, width) in the image's own pixels."""
-        boxes = found["boxes"]
-        scale = boxes.new_tensor([size[1] / seen[1], size[0] / seen[0]] * 2)
-        limit = boxes.new_tensor([size[1], size[0]] * 2)
         return InstancePrediction(
-            torch.minimum((boxes * scale).clamp(min=0), limit),
+            in_image(found["boxes"], seen, size),
             self.class_ids[found["labels"]],
             found["scores"],
             found["masks"],

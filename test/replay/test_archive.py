@@ -169,7 +169,7 @@ class Here:
 
 
 def test_ctrl_c_leaves_what_is_done(folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("panoptic_ros.distributed.processes.ProcessWorkers", Here)
+    monkeypatch.setattr("panoptic_ros.distributed.process_workers.ProcessWorkers", Here)
     assert main([*words(folder, tmp_path), "--workers", "1"]) == 130
     assert "interrupted; 1 of 4 bags are done" in capsys.readouterr().err
     results = json.loads((tmp_path / "results.json").read_text())

@@ -1,6 +1,6 @@
 import pytest
 
-from panoptic_ros.distributed import processes
+from panoptic_ros.distributed import process_workers
 
 
 @pytest.mark.parametrize(
@@ -17,18 +17,18 @@ def test_workers_share_the_gpus_that_are_to_be_seen(monkeypatch, visible, share,
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert [processes.visible_gpu(i, share) for i in range(len(expected))] == expected
+    assert [process_workers.visible_gpu(i, share) for i in range(len(expected))] == expected
 
 
 def test_a_share_of_a_gpu_that_is_not_there_is_refused(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert processes.gpu_share(None) == processes.gpu_share(0.0) == 0.0
+    assert process_workers.gpu_share(None) == process_workers.gpu_share(0.0) == 0.0
     with pytest.raises(ValueError, match="torch finds no GPU"):
-        processes.gpu_share(0.5)
+        process_workers.gpu_share(0.5)
 
 
 def test_the_number_of_workers_follows_the_machine(monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    monkeypatch.setattr(processes, "usable_cores", lambda: 9)
-    assert processes.default_count(0.25) == 8
-    assert processes.default_count(0.0) == 2
+    monkeypatch.setattr(process_workers, "usable_cores", lambda: 9)
+    assert process_workers.default_count(0.25) == 8
+    assert process_workers.default_count(0.0) == 2
