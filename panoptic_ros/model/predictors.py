@@ -161,8 +161,10 @@ def in_image(boxes: Tensor, seen: tuple[int, int], size: tuple[int, int]) -> Ten
 
     seen, size: (height, width) of what the network saw, and of the image.
     """
-    scale = boxes.new_tensor([size[1] / seen[1], size[0] / seen[0]] * 2)
-    return clip_boxes_to_image(boxes * scale, size)
+    # By numbers, not by a tensor of them: that would make a device wait for its copy.
+    scale = [size[1] / seen[1], size[0] / seen[0]] * 2
+    sides = [side * by for side, by in zip(boxes.T, scale, strict=True)]
+    return clip_boxes_to_image(torch.stack(sides, dim=1), size)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from panoptic_ros.model.onnx.writer import static
 from panoptic_ros.model.predictors import (
     PanopticPredictor,
     SeparatePredictors,
+    in_image,
     resize,
     sides_of,
 )
@@ -139,10 +140,8 @@ def read_instances(
     if not wanted[-1]:
         return None
     index = wanted[:-1].nonzero()[:, 0].to(class_ids.device, non_blocking=True)
-    scale = [frame[1] / size[1], frame[0] / size[0]] * 2
-    boxes = torch.stack([side * s for side, s in zip(found.boxes.T, scale, strict=True)], dim=1)
     instances = InstancePrediction(
-        boxes[index],
+        in_image(found.boxes[index], size, frame),
         class_ids[index],
         found.scores[index],
         found.masks[index],
