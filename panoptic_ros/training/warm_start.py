@@ -44,8 +44,8 @@ def warm_start(
     (`weights/town/instance,weights/town/semantic`: a detector's stages on a semantic network's
     backbone). A start is our weights, a path without suffix: of a network of the same kind, all of
     the same name and shape (a last layer for other classes stays random), of a Mask R-CNN
-    for a shared network, the same, or of a semantic network for another kind, the
-    MobileNetV2 backbone; or a folded MobileNetV2, a path
+    for a shared network or the other way about, the same, or of a semantic network for
+    another kind, the MobileNetV2 backbone; or a folded MobileNetV2, a path
     with .safetensors (`folded_mobilenet`); or `imagenet`, torchvision's MobileNetV2; empty
     changes nothing. samples: training samples, uint8 [3, H, W] first, which a folded file's
     batch norms are measured on. Raise ValueError where nothing fits, OSError for what is
@@ -124,9 +124,11 @@ def _backbone(network: nn.Module, what: str) -> nn.Module:
 
 def _copy_same(source: nn.Module, target: nn.Module) -> int:
     own, given = target.state_dict(), source.state_dict()
+    # A shared network has a detector's two stages below one name, beside the semantic head.
     if isinstance(source, MaskRCNNDetector) and isinstance(target, SharedPanopticNetwork):
-        # A shared network has a detector's two stages below one name, beside the semantic head.
         given = {REGION_STAGES.sub(r"instances.\g<0>", name): t for name, t in given.items()}
+    if isinstance(source, SharedPanopticNetwork) and isinstance(target, MaskRCNNDetector):
+        given = {name.removeprefix("instances."): t for name, t in given.items()}
     fitting = {
         name: tensor
         for name, tensor in given.items()

@@ -60,16 +60,22 @@ def test_a_detector_takes_the_semantic_network_s_backbone(semantic):
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
-def test_a_shared_network_takes_all_of_a_detector(tmp_path):
-    source, path = saved(DETECTOR, tmp_path / "instance")
+@pytest.mark.parametrize("start", ["detector", "shared"])
+def test_detector_and_shared_network_take_all_of_each_other(tmp_path, start):
     settings = {k: v for k, v in DETECTOR.items() if k not in ("num_classes", "fpn_channels")}
     backbone = settings.pop("backbone")
     sizes = {"things": DETECTOR["num_classes"], "channels": DETECTOR["fpn_channels"]}
-    target = build({**architecture(settings, **sizes), "backbone": backbone})
+    detector = DETECTOR
+    shared = {**architecture(settings, **sizes), "backbone": backbone}
+    first, second = (detector, shared) if start == "detector" else (shared, detector)
+    source, path = saved(first, tmp_path / "start")
+    target = build(second)
     warm_start(target, path)
     for part in ("backbone", "rpn", "roi_heads"):
-        owner = target if part == "backbone" else target.instances
-        ours, theirs = (getattr(n, part).state_dict() for n in (owner, source))
+        ours, theirs = (
+            getattr(n if part == "backbone" else getattr(n, "instances", n), part).state_dict()
+            for n in (target, source)
+        )
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[k], theirs[k]) for k in ours)
 
