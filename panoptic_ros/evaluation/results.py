@@ -13,7 +13,7 @@ from panoptic_ros.evaluation.frame_scores import FrameScores, FusionScores, Mask
 from panoptic_ros.evaluation.intervals import quality_intervals
 from panoptic_ros.evaluation.timing import end_to_end, statistics
 from panoptic_ros.labels import LabelSet
-from panoptic_ros.scores.ap_interval import ap_intervals
+from panoptic_ros.scores.ap_interval import ap_intervals, cityscapes_ap_intervals
 from panoptic_ros.scores.calibration import Calibration
 from panoptic_ros.scores.cityscapes_ap import cityscapes_average_precision
 from panoptic_ros.scores.cityscapes_iou import WeightedInstances, cityscapes_iou
@@ -92,7 +92,11 @@ def _fusion(frames: Sequence[FrameScores], name: str, labels: LabelSet) -> dict[
 def _intervals(scores: Sequence[FusionScores], labels: LabelSet) -> dict[str, Any] | None:
     frames = [_frame_classes(score, labels) for score in scores]
     found = quality_intervals(frames, labels.ids.tolist())
-    return found and {**found, **ap_intervals([s.masks["coco"] for s in scores], labels)}
+    return found and {
+        **found,
+        **ap_intervals([s.masks["coco"] for s in scores], labels),
+        "cityscapes": cityscapes_ap_intervals([s.masks["cityscapes"] for s in scores], labels),
+    }
 
 
 def _mask_ap(frames: Sequence[MaskMatches], labels: LabelSet) -> dict[str, Any]:

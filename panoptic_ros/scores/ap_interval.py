@@ -1,4 +1,4 @@
-"""Confidence intervals of COCO's average precision, by bootstrap over frames."""
+"""Confidence intervals of both average precisions, by bootstrap over frames."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.scores.bootstrap import draws, interval
+from panoptic_ros.scores.cityscapes_ap import drawn_average_precision
 from panoptic_ros.scores.mask_ap import THRESHOLDS
 
 # Fewer than of the other scores: each draw integrates every curve anew.
@@ -20,21 +21,36 @@ def ap_intervals(
     frames: Sequence[Mapping[str, Sequence[Any]]], labels: LabelSet
 ) -> dict[str, list[float] | None]:
     """Return the intervals of `ap` and `ap50`, [low, high] each; frames: `coco_matches`."""
-    weights = [draw for draw, _ in zip(draws(len(frames)), range(AP_SAMPLES), strict=False)]
+    weights = _weights(len(frames))
     curves = [_drawn(frames, str(c.id), weights) for c in labels.things]
-    table = np.array(curves).reshape(len(labels.things), AP_SAMPLES, THRESHOLDS)
+    return _intervals(np.array(curves).reshape(len(labels.things), AP_SAMPLES, THRESHOLDS))
+
+
+def cityscapes_ap_intervals(
+    frames: Sequence[Mapping[str, Sequence[Any]]], labels: LabelSet
+) -> dict[str, list[float] | None]:
+    """Return the same of Cityscapes' own metric; frames: `cityscapes_matches`."""
+    return _intervals(drawn_average_precision(frames, labels, _weights(len(frames))))
+
+
+def _weights(frames: int) -> np.ndarray:
+    """Return how often each frame counts in each draw, int64 [AP_SAMPLES, F]."""
+    return np.array([draw for draw, _ in zip(draws(frames), range(AP_SAMPLES), strict=False)])
+
+
+def _intervals(table: np.ndarray) -> dict[str, list[float] | None]:
+    """Return the intervals of the means over the classes that are drawn; table: [C, D, T]."""
     known = ~np.isnan(table[..., 0])
     count = np.maximum(known.sum(0), 1)
-    means = {"ap": table.mean(-1), "ap50": table[..., 0]}
     found = {}
-    for name, of_class in means.items():
+    for name, of_class in {"ap": table.mean(-1), "ap50": table[..., 0]}.items():
         samples = np.where(known, of_class, 0).sum(0) / count
         found[name] = interval(np.where(known.any(0), samples, np.nan))
     return found
 
 
 def _drawn(
-    frames: Sequence[Mapping[str, Sequence[Any]]], class_id: str, weights: Sequence[np.ndarray]
+    frames: Sequence[Mapping[str, Sequence[Any]]], class_id: str, weights: np.ndarray
 ) -> list[np.ndarray]:
     """Return a class's AP per IoU for each draw, NaN where no instance is drawn."""
     own = [(i, frame[class_id]) for i, frame in enumerate(frames) if class_id in frame]

@@ -40,15 +40,30 @@ def cityscapes_average_precision(
     of one instance count as one hit and false alarms, and the curve's area is taken between
     its own points.
     """
-    table, frames = [], list(frames)
-    for c in labels.things:
-        own = [frame[str(c.id)] for frame in frames if str(c.id) in frame]
-        found = [instance for entry in own for instance in entry[0]]
-        alarms = [alarm for entry in own for alarm in entry[1]]
-        table.append([_ap(found, alarms, i) for i in range(len(IOU_THRESHOLDS))])
-    values = np.array(table)
+    frames = list(frames)
+    values = drawn_average_precision(frames, labels, np.ones((1, len(frames))))[:, 0]
     summaries = {c.id: _summary(row) for c, row in zip(labels.things, values, strict=True)}
     return {**_summary(values), "classes": summaries}
+
+
+def drawn_average_precision(
+    frames: Sequence[Mapping[str, Sequence[Any]]], labels: LabelSet, weights: np.ndarray
+) -> np.ndarray:
+    """Return AP of every thing class, draw and IoU threshold, float64 [C, D, T], 0..1.
+
+    frames: `cityscapes_matches`; weights: how often each frame counts in each draw, [D, F]. NaN
+    where no instance of the class is drawn.
+    """
+    table = []
+    for c in labels.things:
+        own = [(i, *frame[str(c.id)]) for i, frame in enumerate(frames) if str(c.id) in frame]
+        counts = np.zeros(len(frames))
+        for i, found, _ in own:
+            counts[i] = len(found)
+        instances = weights @ counts
+        of_class = [_areas(own, t, weights, instances) for t in range(len(IOU_THRESHOLDS))]
+        table.append(np.stack(of_class, axis=-1))
+    return np.array(table)
 
 
 def _compared(frame: MaskFrame, class_id: int) -> list[Any]:
@@ -102,32 +117,39 @@ def _shared(masks: list[dict], others: list[dict]) -> np.ndarray:
     return np.rint(part * areas[:, None])
 
 
-def _ap(found: Sequence[Any], alarms: Sequence[Any], threshold: int) -> float:
-    """Return a class's AP at one IoU, a position in IOU_THRESHOLDS; NaN without instances."""
-    if not found:
-        return float("nan")
-    hits, wrong, missed = [], [], 0
-    for detections in found:
-        scores = sorted((s for s, passed in detections if passed > threshold), reverse=True)
-        missed += not scores
-        hits += scores[:1]
-        wrong += scores[1:]
-    wrong += [score for score, first in alarms if first <= threshold]
-    if not alarms or not hits:
-        return 0.0
-    return _area_under_curve(np.array(hits), np.array(wrong), missed)
+def _areas(
+    own: Sequence[tuple[int, Sequence[Any], Sequence[Any]]],
+    threshold: int,
+    weights: np.ndarray,
+    instances: np.ndarray,
+) -> np.ndarray:
+    """Return the area between the points of precision over recall in each draw, float64 [D].
 
-
-def _area_under_curve(hits: np.ndarray, alarms: np.ndarray, missed: int) -> float:
-    """Return the area between the points of precision over recall, one per confidence."""
-    levels = np.unique(np.concatenate([hits, alarms]))
-    right = np.array([(hits >= level).sum() for level in levels])
-    wrong = np.array([(alarms >= level).sum() for level in levels])
-    precision = np.append(right / (right + wrong), 1.0)
-    recall = np.append(right / (len(hits) + missed), 0.0)
-    # Each point stands for half the way to both of its neighbours.
-    padded = np.concatenate([recall[:1], recall, [0.0]])
-    return float(precision @ ((padded[:-2] - padded[2:]) / 2))
+    own: (frame, found, alarms) of `cityscapes_matches` for one class; threshold: a position in
+    IOU_THRESHOLDS; weights: [D, F]; instances: of the truth in each draw, [D].
+    """
+    events: list[tuple[float, int, bool]] = []
+    for frame, found, alarms in own:
+        for detections in found:
+            passing = sorted((s for s, passed in detections if passed > threshold), reverse=True)
+            # The best detection of an instance is a hit, its others are false alarms.
+            events += [(score, frame, rank == 0) for rank, score in enumerate(passing)]
+        events += [(score, frame, False) for score, first in alarms if first <= threshold]
+    scores, of_frame, is_hit = np.array(sorted(events, reverse=True)).reshape(-1, 3).T
+    # One point per confidence.
+    ends = np.flatnonzero(np.diff(scores, append=-np.inf))
+    times = weights[:, of_frame.astype(int)]
+    right = np.cumsum(times * is_hit, axis=1)[:, ends]
+    wrong = np.cumsum(times * (1 - is_hit), axis=1)[:, ends]
+    # Before the first point precision is 1, also where the first are not drawn.
+    total = right + wrong
+    precision = np.divide(right, total, out=np.ones_like(total), where=total > 0)
+    recall = right / np.maximum(instances, 1)[:, None]
+    # Each point stands for half the way to both of its neighbours; the first is (1, 0).
+    precision = np.pad(precision, ((0, 0), (1, 0)), constant_values=1)
+    recall = np.pad(np.pad(recall, ((0, 0), (2, 0))), ((0, 0), (0, 1)), mode="edge")
+    areas = (precision * (recall[:, 2:] - recall[:, :-2])).sum(1) / 2
+    return np.where(instances > 0, areas, np.nan)
 
 
 def _summary(table: np.ndarray) -> dict[str, float | None]:

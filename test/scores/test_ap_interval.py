@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from panoptic_ros.labels import CITYSCAPES
-from panoptic_ros.scores.ap_interval import ap_intervals
+from panoptic_ros.scores.ap_interval import ap_intervals, cityscapes_ap_intervals
 from panoptic_ros.scores.bootstrap import draws, interval
+from panoptic_ros.scores.cityscapes_ap import cityscapes_average_precision
 from panoptic_ros.scores.mask_ap import average_precision
 
 
@@ -18,17 +19,33 @@ def frame(rng, class_id):
     return {str(class_id): [scores, [outcome] * 4, [count + 1] * 4]}
 
 
+def cityscapes_frame(rng, class_id):
+    """Return `cityscapes_matches` of some detections, several with the same score."""
+    scores = (rng.integers(1, 6, 4) / 6).tolist()
+    found = [[[s, int(rng.integers(0, 11))] for s in scores[i : i + 2]] for i in range(3)]
+    return {str(class_id): [found, [[s, int(rng.integers(0, 11))] for s in scores]]}
+
+
 @pytest.mark.parametrize("name", ["ap", "ap50"])
-def test_each_draw_is_as_pycocotools_integrates_it(name):
+@pytest.mark.parametrize(
+    ("make", "score", "intervals"),
+    [
+        (frame, average_precision, ap_intervals),
+        (cityscapes_frame, cityscapes_average_precision, cityscapes_ap_intervals),
+    ],
+    ids=["coco", "cityscapes"],
+)
+def test_a_draw_is_scored_as_its_frames_would_be(make, score, intervals, name):
     rng = np.random.default_rng(3)
-    frames = [frame(rng, class_id) for class_id in (24, 26, 26, 24, 26, 33)]
+    frames = [make(rng, class_id) for class_id in (24, 26, 26, 24, 26, 33)]
     samples = []
     for draw, _ in zip(draws(len(frames)), range(200), strict=False):
         drawn = [f for f, times in zip(frames, draw, strict=True) for _ in range(times)]
-        samples.append(average_precision(drawn, CITYSCAPES)[name])
+        samples.append(score(drawn, CITYSCAPES)[name])
     expected = interval(np.array(samples, float))
-    assert ap_intervals(frames, CITYSCAPES)[name] == pytest.approx(expected, abs=1e-9)
+    assert intervals(frames, CITYSCAPES)[name] == pytest.approx(expected, abs=1e-9)
 
 
-def test_without_instances_there_is_none():
-    assert ap_intervals([{}] * 5, CITYSCAPES) == {"ap": None, "ap50": None}
+@pytest.mark.parametrize("intervals", [ap_intervals, cityscapes_ap_intervals])
+def test_without_instances_there_is_none(intervals):
+    assert intervals([{}] * 5, CITYSCAPES) == {"ap": None, "ap50": None}

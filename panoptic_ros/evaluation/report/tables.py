@@ -243,11 +243,11 @@ def _scores(entry: Mapping[str, float]) -> list[str]:
 
 
 def _ap(masks: Mapping[str, Any] | None, intervals: Mapping[str, Any] | None = None) -> list[str]:
-    """Return the cells of _AP; COCO's with their intervals, as far as they are known."""
+    """Return the cells of _AP with their intervals, as far as they are known."""
     if not masks:
         return [NOTHING] * len(_AP)
-    coco = [percent(masks[name]) + spread((intervals or {}).get(name)) for name in ("ap", "ap50")]
-    return [*coco, percent(masks["cityscapes"]["ap"])]
+    paths = (("ap",), ("ap50",), ("cityscapes", "ap"))
+    return [percent(_at(masks, path)) + spread(_at(intervals, path)) for path in paths]
 
 
 def _further(fusion: Mapping[str, Any]) -> list[float | None]:
