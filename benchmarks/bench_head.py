@@ -8,8 +8,8 @@ from scenes import SIZE, fresh, street
 from torch import Tensor
 
 from panoptic_ros.fusion import FusionOptions
-from panoptic_ros.fusion.candidates import Candidates, select
 from panoptic_ros.fusion.conv_head import refine
+from panoptic_ros.fusion.merge import Candidates, select
 from panoptic_ros.fusion.reference import paste_full
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.networks.panoptic_head import PanopticHead

@@ -167,7 +167,7 @@ class PanopticPrediction:
     Values: 0 unlabeled, stuff class_id, things class_id * 1000 + n. For a mask, compare the label
     image with the segment's id.
     masks: bool, on the device, what the strategy made of each instance before they competed
-    for pixels, in the order of `fusion.candidates.select`; None where a strategy has none.
+    for pixels, in the order of `fusion.merge.select`; None where a strategy has none.
     """
 
     labels: np.ndarray

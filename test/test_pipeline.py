@@ -1,4 +1,5 @@
 import operator
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from model_file import write, write_untrained
 from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.image_region import ImageRegion
 from panoptic_ros.labels import class_ids
-from panoptic_ros.pipeline import ImageUnfit, PanopticPipeline, torch_device
+from panoptic_ros.pipeline import ImageUnfit, PanopticPipeline, StageClock, torch_device
 from panoptic_ros.prediction import InstancePrediction, NonFinitePrediction
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (96, 160, 3), np.uint8)
@@ -241,3 +242,22 @@ def test_torch_takes_no_more_threads_than_the_process_has_cores(tmp_path, monkey
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(threads)
+
+
+def test_a_lap_is_the_time_since_the_one_before():
+    clock = StageClock(torch.device("cpu"))
+    time.sleep(0.02)
+    clock.lap("first")
+    clock.lap("second")
+    times = clock.milliseconds()
+    assert list(times) == ["first", "second"]
+    assert times["first"] >= 20
+    assert 0 <= times["second"] < times["first"]
+
+
+@pytest.mark.gpu
+def test_events_measure_the_gpu_not_the_launch():
+    clock = StageClock(torch.device("cuda"))
+    torch.cuda._sleep(50_000_000)
+    clock.lap("sleep")
+    assert clock.milliseconds()["sleep"] > 5

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from panoptic_ros.fusion import FusionOptions
-from panoptic_ros.fusion.candidates import select
 from panoptic_ros.fusion.masks import on_host
+from panoptic_ros.fusion.merge import select
 from panoptic_ros.fusion.stack import detector_masks
 from panoptic_ros.labels import UNLABELED, LabelSet, class_ids
 from panoptic_ros.pipeline import Inference, PanopticResult

@@ -11,11 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from panoptic_ros.fusion.all_at_once import BoxPixels, paste_all
-from panoptic_ros.fusion.candidates import Candidates, select
 from panoptic_ros.fusion.fusion_options import FusionOptions
-from panoptic_ros.fusion.masks import paste, pixel_box
-from panoptic_ros.fusion.merge import merge
+from panoptic_ros.fusion.masks import BoxPixels, paste, paste_all, pixel_box
+from panoptic_ros.fusion.merge import Candidates, merge, select
 from panoptic_ros.networks.panoptic_head import PanopticHead
 from panoptic_ros.prediction import (
     InstancePrediction,

@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from panoptic_ros.fusion.candidates import Candidates, select
 from panoptic_ros.fusion.fusion_options import FusionOptions
 from panoptic_ros.fusion.masks import paste, pixel_box
-from panoptic_ros.fusion.merge import describe
+from panoptic_ros.fusion.merge import Candidates, describe, select
 from panoptic_ros.prediction import InstancePrediction, PanopticPrediction, SemanticPrediction
 from panoptic_ros.upsampling import Box
 

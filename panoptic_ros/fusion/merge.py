@@ -1,20 +1,21 @@
-"""The merge that every strategy ends in: masks by falling score, over the stuff."""
+"""The merge that strategies share: who takes part, and masks by falling score over the stuff."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from panoptic_ros.fusion.all_at_once import lay_all
-from panoptic_ros.fusion.candidates import Candidates
 from panoptic_ros.fusion.fusion_options import FusionOptions
-from panoptic_ros.labels import UNLABELED, LabelSet
+from panoptic_ros.fusion.masks import BoxPixels, pixel_box
+from panoptic_ros.labels import INSTANCE_DIVISOR, UNLABELED, LabelSet, encode
 from panoptic_ros.prediction import (
+    InstancePrediction,
     MaskCrop,
     PanopticPrediction,
     Segment,
@@ -22,6 +23,80 @@ from panoptic_ros.prediction import (
     extent,
 )
 from panoptic_ros.upsampling import Box, upsample_crop
+
+# Rounds of `lay_all` before anybody looks whether they were enough: they are but where a covered
+# instance frees one that covers the next, and so on.
+ROUNDS = 4
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Hold the selected instances by falling score.
+
+    Host: boxes float64 [N, 4] xyxy, scores float64 [N], class_ids int64 [N], values
+    int64 [N] (label-image value of each). Device: masks float [N, M, M].
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    class_ids: np.ndarray
+    values: np.ndarray
+    masks: Tensor
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __getitem__(self, index: np.ndarray) -> Candidates:
+        """Return the candidates that an array of indices selects, in its order."""
+        return Candidates(
+            self.boxes[index],
+            self.scores[index],
+            self.class_ids[index],
+            self.values[index],
+            self.masks[torch.from_numpy(index).to(self.masks.device)],
+        )
+
+
+def select(
+    semantic: SemanticPrediction, instances: InstancePrediction, options: FusionOptions
+) -> Candidates:
+    """Return the thing instances above their class's threshold and within its limit.
+
+    Boxes, scores and classes cross to the host together, once: the crops that follow
+    are cut by host integers, so that no instance waits for the device on its own.
+    Instances that are not finite, hold no pixel, or are of a class that is no thing of
+    the label set, or not wanted, have no place in a label image and are left out.
+    """
+    fields = torch.cat(
+        [instances.boxes, instances.scores[:, None], instances.class_ids[:, None]], dim=1
+    )
+    table = fields.to("cpu", torch.float64).numpy()
+    scores, class_ids = table[:, 4], np.nan_to_num(table[:, 5]).astype(np.int64)
+    order = np.argsort(-scores, kind="stable")
+    things = {c.id for c in semantic.labels.things if options.keeps(c.id)}
+    seen: Counter[int] = Counter()
+    chosen, values = [], []
+    for i in order[np.isfinite(table[order]).all(axis=1)]:
+        class_id = int(class_ids[i])
+        threshold = options.class_thresholds.get(class_id, options.score_threshold)
+        if scores[i] < threshold or class_id not in things:
+            continue
+        if seen[class_id] >= options.class_limits.get(class_id, INSTANCE_DIVISOR):
+            continue
+        x0, y0, x1, y1 = pixel_box(table[i, :4], semantic.image_size)
+        if x0 == x1 or y0 == y1:
+            continue
+        values.append(encode(class_id, seen[class_id]))
+        chosen.append(int(i))
+        seen[class_id] += 1
+    index = torch.tensor(chosen, dtype=torch.int64)
+    return Candidates(
+        boxes=table[chosen, :4],
+        scores=scores[chosen],
+        class_ids=class_ids[chosen],
+        values=np.array(values, dtype=np.int64),
+        masks=instances.masks[index.to(instances.masks.device, non_blocking=True)],
+    )
 
 
 def merge(
@@ -112,6 +187,53 @@ def _lay_instances(
                 continue
         np.copyto(window, value, where=visible)
     return torch.from_numpy(canvas)
+
+
+def lay_all(
+    crops: Sequence[MaskCrop],
+    values: np.ndarray,
+    image_size: tuple[int, int],
+    options: FusionOptions,
+    stuff: Tensor | None = None,
+    rounds: int = ROUNDS,
+) -> tuple[Tensor, Tensor]:
+    """Lay masks by falling score, as `merge` says, without a loop over them.
+
+    values: int64 [N], of the label image; stuff: float [H, W], the probability of stuff where the
+    options' semantic_veto counts. Return the instances' values, int32 [H, W], 0 where there is
+    none, and whether they are final, bool []; N + 1 rounds always give that.
+
+    Whether an instance stays depends on better ones alone. Each round decides all of them from
+    the decisions of the round before: after n rounds the first n are right, and what a round
+    leaves as it was is right altogether.
+    """
+    device, count = crops[0].mask.device, len(crops)
+    pixels = BoxPixels([crop.box for crop in crops], device)
+    held = torch.cat([crop.mask.flatten() for crop in crops])
+    place = pixels.y * image_size[1] + pixels.x
+    areas = pixels.sums(held)
+    allowed = torch.ones(count, dtype=torch.bool, device=device)
+    if stuff is not None:
+        seen = pixels.sums(stuff.flatten()[place] * held)
+        allowed = seen <= options.semantic_veto * areas
+    kept = before = allowed
+    for _ in range(rounds):
+        before = kept
+        first = _least_index(place, pixels.owner, held & kept[pixels.owner], image_size, count)
+        covered = pixels.sums(held & (first[place] < pixels.owner))
+        kept = allowed & (covered <= options.overlap_threshold * areas)
+    first = _least_index(place, pixels.owner, held & kept[pixels.owner], image_size, count)
+    table = np.append(values, 0).astype(np.int32)
+    canvas = torch.from_numpy(table).to(device, non_blocking=True)[first]
+    return canvas.view(image_size), (kept == before).all()
+
+
+def _least_index(
+    place: Tensor, owner: Tensor, chosen: Tensor, image_size: tuple[int, int], count: int
+) -> Tensor:
+    """Return the least index that holds each pixel of the image, int64 [H * W], count: none."""
+    first = torch.full((image_size[0] * image_size[1],), count, device=place.device)
+    return first.scatter_reduce_(0, place, torch.where(chosen, owner, count), "amin")
 
 
 def _stuff_probability(semantic: SemanticPrediction) -> Tensor:

@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from panoptic_ros.fusion.candidates import Candidates, select
 from panoptic_ros.fusion.fusion_options import FusionOptions
-from panoptic_ros.fusion.merge import merge
+from panoptic_ros.fusion.merge import Candidates, merge, select
 from panoptic_ros.fusion.stack import detector_masks
 from panoptic_ros.networks.panoptic.spatial_ranking import SpatialRanking
 from panoptic_ros.prediction import (

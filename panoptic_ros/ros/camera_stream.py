@@ -23,9 +23,8 @@ from panoptic_ros.ros.ground import FusedGround, Ground
 from panoptic_ros.ros.outputs import Outputs
 from panoptic_ros.ros.parameters import Parameters
 from panoptic_ros.stream.health import HealthMonitor
-from panoptic_ros.stream.rate_cap import RateCap
-from panoptic_ros.stream.slot import FrameSlot
 from panoptic_ros.stream.stamps import SequenceGaps, StampMonitor, nanoseconds
+from panoptic_ros.stream.worker import FrameSlot, RateCap
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError

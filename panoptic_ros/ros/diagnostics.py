@@ -48,7 +48,7 @@ from rclpy.utilities import get_rmw_implementation_identifier
 from panoptic_ros.messages.refusal import one_line
 from panoptic_ros.ros.ground import INPUTS, GroundStatus
 from panoptic_ros.stream.health import Count, Health, Latency, added
-from panoptic_ros.stream.slot import FrameCounts
+from panoptic_ros.stream.worker import FrameCounts
 
 # Stages of a frame's latency, in milliseconds. wait: arrival to the worker's hands;
 # inference: semantic + instances + fusion; publish: conversion to messages included;

@@ -21,8 +21,7 @@ from panoptic_ros.ground_stage import GroundView
 from panoptic_ros.messages import decode_depth, decode_points
 from panoptic_ros.ros.parameters import GroundParameters
 from panoptic_ros.ros.transforms import Transforms, components, is_available
-from panoptic_ros.stream.pose_history import PoseHistory
-from panoptic_ros.stream.stamps import StampMatch, nanoseconds
+from panoptic_ros.stream.stamps import PoseHistory, StampMatch, nanoseconds
 
 T = TypeVar("T", bound=Any)
 

@@ -1,10 +1,14 @@
-"""Stamps of messages: as numbers, where time starts again, which belong together; gaps."""
+"""Stamps of messages: as numbers, where time starts again, what belongs to one; gaps."""
 
 from __future__ import annotations
 
+import math
 import threading
+from bisect import bisect_left
 from collections import deque
 from typing import Generic, Protocol, TypeVar
+
+from panoptic_ros.geometry.poses import Pose2D
 
 T = TypeVar("T")
 
@@ -13,6 +17,7 @@ LARGEST_STEP_BACK_NS = 1_000_000_000
 MATCH_LENGTH = 30
 MOST_SENDERS = 16
 _SECOND_NS = 1_000_000_000
+_HISTORY_NS = 10 * _SECOND_NS
 
 
 class Stamp(Protocol):
@@ -92,6 +97,48 @@ class StampMatch(Generic[T]):
         return found if found and abs(found[0] - stamp_ns) <= tolerance_ns else None
 
 
+class PoseHistory:
+    """Keep a vehicle's poses of the last ten seconds, also between them. Safe across threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stamps = StampMonitor()
+        self._times: deque[int] = deque()
+        self._poses: deque[Pose2D] = deque()
+
+    def add(self, time_ns: int, pose: Pose2D) -> None:
+        """Keep a measurement.
+
+        One that is not newer than the last is passed over, but for one of more than a second
+        before: time has started again then, and the history with it.
+        """
+        with self._lock:
+            if self._stamps.step_back(time_ns) is not None:
+                self._times.clear()
+                self._poses.clear()
+            elif self._times and time_ns <= self._times[-1]:
+                return
+            self._times.append(time_ns)
+            self._poses.append(pose)
+            while self._times[0] < time_ns - _HISTORY_NS:
+                self._times.popleft()
+                self._poses.popleft()
+
+    def at(self, time_ns: int) -> Pose2D | None:
+        """Return the pose at a time, interpolated; None outside of what was measured."""
+        with self._lock:
+            after = bisect_left(self._times, time_ns)
+            if after == len(self._times):
+                return None
+            if self._times[after] == time_ns:
+                return self._poses[after]
+            if after == 0:
+                return None
+            times = self._times[after - 1], self._times[after]
+            poses = self._poses[after - 1], self._poses[after]
+        return _between(*poses, (time_ns - times[0]) / (times[1] - times[0]))
+
+
 class SequenceGaps:
     """Count the messages that are missing between those that came, by their senders' numbers."""
 
@@ -106,3 +153,12 @@ class SequenceGaps:
         if len(self._last) > MOST_SENDERS:
             self._last.pop(next(iter(self._last)))
         return 0 if before is None else max(0, number - before - 1)
+
+
+def _between(a: Pose2D, b: Pose2D, share: float) -> Pose2D:
+    turn = math.remainder(b.yaw - a.yaw, math.tau)
+    return Pose2D(
+        a.x + share * (b.x - a.x),
+        a.y + share * (b.y - a.y),
+        math.remainder(a.yaw + share * turn, math.tau),
+    )

@@ -11,8 +11,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from panoptic_ros.documents import read_json
-from panoptic_ros.fusion.candidates import Candidates
 from panoptic_ros.fusion.conv_head import instance_mask, region, softmax_masks
+from panoptic_ros.fusion.merge import Candidates
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet
 from panoptic_ros.model.predictors import PanopticPredictor
 from panoptic_ros.prediction import SemanticPrediction

@@ -6,9 +6,9 @@ from torch.nn import functional as F
 
 from panoptic_ros import upsampling
 from panoptic_ros.fusion import FusionOptions, make_strategy
-from panoptic_ros.fusion.candidates import select
 from panoptic_ros.fusion.conv_head import ConvHead, refine, refine_all
 from panoptic_ros.fusion.masks import paste
+from panoptic_ros.fusion.merge import select
 from panoptic_ros.fusion.stack import stack
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.networks.panoptic_head import PanopticHead

@@ -14,8 +14,8 @@ from scenes import (
 )
 
 from panoptic_ros.fusion import FusionOptions
-from panoptic_ros.fusion.candidates import select
 from panoptic_ros.fusion.degeus import degeus, grow_to_components
+from panoptic_ros.fusion.merge import select
 from panoptic_ros.fusion.reference import paste_full
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.prediction import InstancePrediction, SemanticPrediction

@@ -3,7 +3,7 @@ import torch
 from scenes import CAR, PERSON, ROAD, empty_instances, instances_of, random_scene, semantic_of
 
 from panoptic_ros.fusion import FusionOptions
-from panoptic_ros.fusion.candidates import select
+from panoptic_ros.fusion.merge import select
 from panoptic_ros.fusion.reference import paste_full, stack_reference
 from panoptic_ros.fusion.spatial_ranking import RankedStack
 from panoptic_ros.labels import CITYSCAPES

@@ -24,7 +24,7 @@ from panoptic_ros.ros.diagnostics import (
 )
 from panoptic_ros.ros.ground import GROUND_STAGES, GroundStatus
 from panoptic_ros.stream.health import Count, Health, Latency
-from panoptic_ros.stream.slot import FrameCounts
+from panoptic_ros.stream.worker import FrameCounts
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 UNKNOWN = dict.fromkeys(STAGES, Latency())
