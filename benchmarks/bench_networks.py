@@ -18,7 +18,6 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.fusion.conv_head import ConvHead
 from panoptic_ros.fusion.stack import stack
-from panoptic_ros.image_region import ImageRegion
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.model.predictors import IMAGENET_MEAN, IMAGENET_STD
 from panoptic_ros.networks.panoptic_head import PanopticHead
@@ -160,7 +159,7 @@ def _with_cameras(pipeline: PanopticPipeline) -> Result:
     """Give the networks two frames one by one, and in one pass."""
     first = picture(*_SIDES)
     images = [first, np.ascontiguousarray(first[:, ::-1])]
-    regions = [ImageRegion()] * len(images)
+    regions = [None] * len(images)
     times = interleaved(
         {
             "one by one": lambda: [pipeline.infer(image) for image in images],

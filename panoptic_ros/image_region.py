@@ -31,11 +31,6 @@ class ImageRegion:
     height: int = 0
     ego_mask: np.ndarray | None = field(default=None, compare=False)
 
-    @property
-    def is_everything(self) -> bool:
-        """Whether the networks see all of a picture."""
-        return self.ego_mask is None and self == ImageRegion()
-
     def box(self, size: tuple[int, int]) -> Box:
         """Return the region in a picture of a size, (H, W), as (x0, y0, x1, y1).
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -77,15 +77,15 @@ class Inference:
     """Hold what the networks gave of one image: what every merge starts from.
 
     finite: bool [2], on the device, whether the semantic and the instance network's answers
-    are; clock: the times of upload, semantic, instances; region: what they saw of the image;
-    image_size: (H, W) of all of it.
+    are; clock: the times of upload, semantic, instances; region: what they saw of the image,
+    None: all; image_size: (H, W) of all of it.
     """
 
     semantic: SemanticPrediction
     instances: InstancePrediction
     finite: Tensor
     clock: StageClock
-    region: ImageRegion
+    region: ImageRegion | None
     image_size: tuple[int, int]
 
     def require_finite(self) -> None:
@@ -100,14 +100,14 @@ class PanopticResult:
     """Hold everything one frame gave, and the milliseconds of each stage.
 
     semantic, instances: of the region; timings: keys upload, semantic, instances, fusion, total;
-    region: what the networks saw of the image.
+    region: what the networks saw of the image, None: all.
     """
 
     panoptic: PanopticPrediction
     semantic: SemanticPrediction
     instances: InstancePrediction
     timings: dict[str, float]
-    region: ImageRegion = field(default_factory=ImageRegion)
+    region: ImageRegion | None = None
 
     def class_map(self) -> np.ndarray:
         """Return `SemanticPrediction.class_map` of the whole image, 0 where nothing was seen."""
@@ -118,7 +118,7 @@ class PanopticResult:
         return self._placed(self.semantic.confidence_map())
 
     def _placed(self, values: np.ndarray) -> np.ndarray:
-        if self.region.is_everything:
+        if self.region is None:
             return values
         height, width = self.panoptic.labels.shape
         return self.region.placed(values, (height, width))
@@ -234,7 +234,7 @@ class PanopticPipeline:
         region.
         """
         self._check_size(image)
-        clock, region = StageClock(self.device), region or ImageRegion()
+        clock = StageClock(self.device)
         frame = self._upload(image, region)
         clock.lap("upload")
         semantic, instances = self.networks(frame, clock.lap)
@@ -247,7 +247,7 @@ class PanopticPipeline:
 
     @torch.inference_mode()
     def infer_together(
-        self, images: Sequence[np.ndarray], regions: Sequence[ImageRegion]
+        self, images: Sequence[np.ndarray], regions: Sequence[ImageRegion | None]
     ) -> list[Inference]:
         """Run the networks once on images whose regions have one size; raise as `infer`.
 
@@ -288,7 +288,7 @@ class PanopticPipeline:
             # Here the device has nothing left to do. Before any other error, as this is why.
             inference.require_finite()
         region = inference.region
-        if not region.is_everything:
+        if region is not None:
             panoptic = region.prediction(panoptic, inference.image_size)
         clock.lap("fusion")
         times = inference.clock.milliseconds() | clock.milliseconds()
@@ -296,9 +296,9 @@ class PanopticPipeline:
             panoptic, semantic, instances, {**times, "total": sum(times.values())}, region
         )
 
-    def _upload(self, image: np.ndarray, region: ImageRegion) -> Tensor:
+    def _upload(self, image: np.ndarray, region: ImageRegion | None) -> Tensor:
         try:
-            return self.networks.upload(image if region.is_everything else region.crop(image))
+            return self.networks.upload(image if region is None else region.crop(image))
         except ValueError as error:
             raise ImageUnfit(str(error)) from error
 
@@ -315,7 +315,7 @@ def _inference(
     semantic: SemanticPrediction,
     instances: InstancePrediction,
     clock: StageClock,
-    region: ImageRegion,
+    region: ImageRegion | None,
     image: np.ndarray,
 ) -> Inference:
     finite = torch.stack([all_finite([semantic.scores]), instances.all_finite()])

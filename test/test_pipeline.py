@@ -84,14 +84,14 @@ def test_images_that_are_inferred_together_give_what_each_gives_alone(pipeline):
     assert not pipeline.can_batch  # on a CPU
     wide = np.random.default_rng(1).integers(0, 256, (128, 320, 3), np.uint8)
     part = ImageRegion(x_offset=16, y_offset=32, width=160)
-    found = pipeline.infer_together([IMAGE, wide], [ImageRegion(), part])
+    found = pipeline.infer_together([IMAGE, wide], [None, part])
     alone = [pipeline.infer(IMAGE), pipeline.infer(wide, part)]
     for each, expected in zip(found, alone, strict=True):
         torch.testing.assert_close(each.semantic.logits, expected.semantic.logits)
         torch.testing.assert_close(each.instances.scores, expected.instances.scores)
         assert pipeline.merge(each).panoptic.labels.shape == expected.image_size
     with pytest.raises(ImageUnfit, match="of different sizes"):
-        pipeline.infer_together([IMAGE, wide], [ImageRegion(), ImageRegion()])
+        pipeline.infer_together([IMAGE, wide], [None, None])
 
 
 @contextmanager
@@ -229,7 +229,7 @@ def test_the_gpu_gives_what_the_cpu_gives(pipeline):
     expected = pipeline(IMAGE).labels
     assert (on_gpu(IMAGE).labels == expected).mean() > 0.99
     assert on_gpu.can_batch
-    for inference in on_gpu.infer_together([IMAGE, IMAGE], [ImageRegion()] * 2):
+    for inference in on_gpu.infer_together([IMAGE, IMAGE], [None] * 2):
         assert (on_gpu.merge(inference).panoptic.labels == expected).mean() > 0.99
 
 

@@ -203,8 +203,7 @@ def _hidden(camera: CameraModel, options: ProjectionOptions) -> np.ndarray | Non
             f"hidden_rows {options.hidden_rows} must be 0..{camera.size[0] - 1} "
             f"for a picture of {camera.size} (H, W)"
         )
-    is_cut = options.region is not None and not options.region.is_everything
-    if options.ego_mask is None and not options.hidden_rows and not is_cut:
+    if options.ego_mask is None and not options.hidden_rows and options.region is None:
         return None
     hidden = np.zeros(camera.size, bool)
     if options.region is not None:

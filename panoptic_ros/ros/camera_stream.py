@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -63,10 +63,9 @@ class Frame:
 class CameraStream:
     """Leave a camera's newest image in a slot; publish its answer and pass it to the ground.
 
-    name: "" for the only camera of a node, whose topics have no prefix; settings: returns the
-    camera's parameters of now; region: the part of its images that the networks see, an
-    attribute; track_ids: last for the node's life; fused: the grid of all cameras, None for a
-    node of one. It is silent until `start`.
+    name: "" for the only camera of a node, whose topics have no prefix; settings: the camera's
+    parameters; region: the part of its images that the networks see; track_ids: last for the
+    node's life; fused: the grid of all cameras, None for a node of one. It is silent until `start`.
     """
 
     def __init__(
@@ -74,8 +73,8 @@ class CameraStream:
         node: LifecycleNode,
         name: str,
         slot: FrameSlot[Any],
-        settings: Callable[[], Parameters],
-        region: ImageRegion,
+        settings: Parameters,
+        region: ImageRegion | None,
         outputs: Outputs,
         track_ids: Iterator[int],
         fused: FusedGround | None,
@@ -99,6 +98,11 @@ class CameraStream:
         self._since = self._last_arrival = time.monotonic()
 
     # ---- as the session says
+
+    def use(self, settings: Parameters, region: ImageRegion | None) -> None:
+        """Do as the parameters say from the next frame on."""
+        self._settings, self.region = settings, region
+        self._ground.settings = settings
 
     def start(self, labels: LabelSet) -> None:
         """Subscribe to the camera and the ground's inputs, without a memory of earlier frames."""
@@ -162,7 +166,7 @@ class CameraStream:
                 seconds_active=now - self._since,
                 seconds_since_arrival=now - self._last_arrival,
                 seconds_in_work=seconds_in_work,
-                stall_timeout=self._settings().stall_timeout,
+                stall_timeout=self._settings.stall_timeout,
                 is_alive=is_alive,
                 clock_gap=self._clock_gap,
             ),
@@ -172,7 +176,7 @@ class CameraStream:
     # ---- in the executor's thread
 
     def _subscribe(self) -> Subscription:
-        chosen = self._settings()
+        chosen = self._settings
         qos = QoSProfile(depth=chosen.qos.depth, reliability=_RELIABILITY[chosen.qos.reliability])
         kind = TRANSPORTS[chosen.image_transport]
         # The executor holds a subscription until its next turn, also one that is destroyed. It
@@ -232,7 +236,7 @@ class CameraStream:
             return
         if newest is not None and stamp_ns <= newest:
             self._note_order(stamp_ns, newest)
-        if self.is_resting or not self._rate.admits(self._last_arrival, self._settings().max_rate):
+        if self.is_resting or not self._rate.admits(self._last_arrival, self._settings.max_rate):
             self.slot.drop_arrival()
             return
         self.slot.put(Frame(self, message, stamp_ns, self._last_arrival))
@@ -253,7 +257,7 @@ class CameraStream:
         start = time.monotonic()
         self._note_size(f"{answer.image.shape[1]}x{answer.image.shape[0]}")
         self.seen = answer.result.semantic.image_size
-        self._outputs.publish(answer, self._settings().outputs)
+        self._outputs.publish(answer, self._settings.outputs)
         self._ground.offer(answer)
         done = time.monotonic()
         times |= {

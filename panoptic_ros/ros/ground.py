@@ -62,31 +62,31 @@ class GroundStatus:
 class FusedGround:
     """Publish the grids of all cameras together. Safe across threads.
 
-    settings: returns the current parameters. A camera's grid comes first.
+    settings: the node's parameters, an attribute. A camera's grid comes first.
     """
 
-    def __init__(self, outputs: Outputs, settings: Callable[[], Parameters]) -> None:
-        self._outputs, self._settings = outputs, settings
+    def __init__(self, outputs: Outputs, settings: Parameters) -> None:
+        self._outputs, self.settings = outputs, settings
         self._grid: FusedGrid | None = None
         # Held until a grid is out, so that the stamps of what is published never fall.
         self._lock = threading.Lock()
 
     def start(self, labels: LabelSet) -> None:
         """Begin without a memory."""
-        options = self._settings().ground.options()
+        options = self.settings.ground.options()
         with self._lock:
             self._grid = FusedGrid(labels, options.window, options.grid, options.dynamic)
 
     def wanted(self) -> set[str]:
         """Return the outputs that somebody subscribes to."""
-        return self._outputs.wanted(GRID_OUTPUTS, self._settings().outputs)
+        return self._outputs.wanted(GRID_OUTPUTS, self.settings.outputs)
 
     def take(self, camera: str, placed: Placed) -> None:
         """Take in what a camera's grid was made of; publish the grids if it is the newest.
 
         Raise ValueError where its stamp does not fit the other cameras'.
         """
-        wanted, enabled = self.wanted(), self._settings().ground.dynamic.enabled
+        wanted, enabled = self.wanted(), self.settings.ground.dynamic.enabled
         frame, view = placed.ground.frame, placed.view
         if not wanted or frame is None or view is None:
             return
@@ -112,7 +112,7 @@ class Ground:
 
     The label image is published before; waiting here does not delay the next one. Frames are
     processed while any of the outputs has a subscriber, then all of them: grid and tracks need
-    every frame. camera: "" for the only one; settings: returns its current parameters;
+    every frame. camera: "" for the only one; settings: its parameters, an attribute;
     track_ids: lasts for the node's life; fused: the grid of all cameras, if there are several.
     """
 
@@ -121,14 +121,14 @@ class Ground:
         node: Node,
         camera: str,
         outputs: Outputs,
-        settings: Callable[[], Parameters],
+        settings: Parameters,
         track_ids: Iterator[int],
         fused: FusedGround | None = None,
     ) -> None:
         self._node = node
         self._camera, self._fused = camera, fused
         self._outputs = outputs
-        self._settings = settings
+        self.settings = settings
         self._track_ids = track_ids
         # While active.
         self._live: tuple[GroundStage, GroundInputs] | None = None
@@ -138,12 +138,12 @@ class Ground:
             "ground", self._work, self._on_error
         )
 
-    def start(self, labels: LabelSet, region: ImageRegion) -> None:
+    def start(self, labels: LabelSet, region: ImageRegion | None) -> None:
         """Subscribe and accept answers, without a memory of earlier ones.
 
-        region: the pixels that have labels.
+        region: the pixels that have labels, None: all.
         """
-        settings = self._settings().ground
+        settings = self.settings.ground
         options = settings.options()
         options = replace(options, projection=replace(options.projection, region=region))
         stage = GroundStage(labels, options, self._track_ids)
@@ -220,7 +220,7 @@ class Ground:
         return lambda: self._publish(placed, wanted, times)
 
     def _wanted(self) -> set[str]:
-        return self._outputs.wanted(GROUND_OUTPUTS, self._settings().outputs)
+        return self._outputs.wanted(GROUND_OUTPUTS, self.settings.outputs)
 
     def _is_fused(self) -> bool:
         return self._fused is not None and bool(self._fused.wanted())

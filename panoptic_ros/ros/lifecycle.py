@@ -122,10 +122,7 @@ class PanopticNode(LifecycleNode):
         self._state, self._error = "configuring", ""
         try:
             self._declare_cameras()
-            names = self._settings.cameras
-            self.session = Session(
-                self, names, lambda name: self._chosen[name], self._track_ids, self._warm_up
-            )
+            self.session = Session(self, self._chosen, self._track_ids, self._warm_up)
         except torch.cuda.OutOfMemoryError as error:
             return self._refuse_to_configure(f"{error}; {MEMORY_ADVICE}")
         except (OSError, RuntimeError, ValueError) as error:
@@ -210,6 +207,7 @@ class PanopticNode(LifecycleNode):
                 except Exception:
                     self._undeclare(name)
                     raise
+        self._own = {name: self._own[name] for name in self._settings.cameras}
         self._chosen = _chosen(self._settings, self._own)
 
     def _undeclare(self, camera: str) -> None:

@@ -107,8 +107,10 @@ class RegionParameters:
         allowed="a path, or ''",
     )
 
-    def read(self) -> ImageRegion:
-        """Return the region; raise FileNotFoundError or ValueError for the mask."""
+    def read(self) -> ImageRegion | None:
+        """Return the region, None for all; raise FileNotFoundError or ValueError for the mask."""
+        if self == RegionParameters():
+            return None
         mask = read_ego_mask(self.ego_mask) if self.ego_mask else None
         return ImageRegion(self.x_offset, self.y_offset, self.width, self.height, mask)
 

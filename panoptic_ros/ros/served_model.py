@@ -17,7 +17,7 @@ class ServedModel:
     """Load the networks that the parameters name; raise OSError, RuntimeError or ValueError.
 
     tell: told each step of an engine that gets ready, and "" in the end; weights: the parameter's
-    value that it was loaded by; label_map: to the outputs' classes.
+    value that it was loaded by; label_map: to the outputs' classes, of those that there are to be.
     """
 
     def __init__(self, chosen: Parameters, tell: Callable[[str], None] = lambda step: None) -> None:
@@ -28,24 +28,25 @@ class ServedModel:
             )
         # What the model file asks for, where the parameters leave the choice to it.
         self._own = self.pipeline.fusion_name, self.pipeline.options, self.pipeline.max_pixels
-        self.label_map, self._label_map_file = LabelMap.identity(self.pipeline.labels), ""
+        self._read = "", LabelMap.identity(self.pipeline.labels)
         fusion = fusion_or_stack(chosen.fusion, self.pipeline.head, chosen.weights)
         self.use(replace(chosen, fusion=fusion))
 
     def use(self, chosen: Parameters) -> None:
         """Do as the parameters say from the next frame on; raise ValueError if impossible."""
         pipeline, (fusion, options, max_pixels) = self.pipeline, self._own
-        label_map = self._read_label_map(chosen.label_map)
+        label_map = self._label_map_of(chosen.label_map)
         chosen.check_outputs(label_map.labels)
         thresholds = chosen.fusion_options(options, pipeline.labels)
         pipeline.set_fusion(chosen.fusion or fusion, thresholds)
         own = chosen.max_pixels != MODEL_DEFAULT
         pipeline.max_pixels = chosen.max_pixels if own else max_pixels
-        self.label_map, self._label_map_file = label_map, chosen.label_map
+        self._read = chosen.label_map, label_map
+        self.label_map = label_map.only(thresholds.classes)
 
-    def _read_label_map(self, file: str) -> LabelMap:
-        if file == self._label_map_file:
-            return self.label_map
+    def _label_map_of(self, file: str) -> LabelMap:
+        if file == self._read[0]:
+            return self._read[1]
         labels = self.pipeline.labels
         return LabelMap.read(file, labels) if file else LabelMap.identity(labels)
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,7 @@ _INFOS = frozenset({LABEL_INFO, VISION_INFO})
 # What several cameras have together; everything else is each one's own.
 _SHARED_OUTPUTS = frozenset({*GRID_OUTPUTS, *_INFOS})
 # Of each camera, and of the node for "": what was read, and what it gave.
-_Regions = dict[str, tuple[RegionParameters, ImageRegion]]
+_Regions = dict[str, tuple[RegionParameters, ImageRegion | None]]
 
 
 @dataclass(frozen=True)
@@ -58,27 +57,26 @@ class _Request:
 class Session:
     """Take the cameras' newest images in turn, run the pipeline on them, let them be published.
 
-    cameras: their names, none for a single one that needs no name; settings: returns the
-    parameters of now, of a camera or, for "", of the node; track_ids: last for the node's life;
-    tell: as for `ServedModel`. Making one loads the networks and announces the topics; raise
-    OSError, RuntimeError or ValueError where that fails. It is silent until `start`.
+    chosen: the parameters of the node for "", and of each camera by its name, of none where a
+    single one needs no name; track_ids: last for the node's life; tell: as for `ServedModel`.
+    Making one loads the networks and announces the topics; raise OSError, RuntimeError or
+    ValueError where that fails. It is silent until `start`.
     """
 
     def __init__(
         self,
         node: LifecycleNode,
-        cameras: Sequence[str],
-        settings: Callable[[str], Parameters],
+        chosen: Mapping[str, Parameters],
         track_ids: Iterator[int],
         tell: Callable[[str], None],
     ) -> None:
-        self._node, self._settings = node, settings
-        self._model = ServedModel(settings(""), tell)
-        names = cameras or ("",)
+        self._node, self._settings = node, chosen[""]
+        self._model = ServedModel(self._settings, tell)
+        names = [name for name in chosen if name] or [""]
         self._regions: _Regions = {}
-        self._regions = self._read_regions({name: settings(name) for name in ("", *names)})
-        self._outputs = Outputs(node, _SHARED_OUTPUTS if cameras else OUTPUT_KINDS)
-        self._fused = FusedGround(self._outputs, partial(settings, "")) if cameras else None
+        self._regions = self._read_regions(chosen)
+        self._outputs = Outputs(node, OUTPUT_KINDS if "" in names else _SHARED_OUTPUTS)
+        self._fused = None if "" in names else FusedGround(self._outputs, self._settings)
         self.worker: NewestFrameWorker[Frame | _Request] = NewestFrameWorker(
             "inference",
             self._work,
@@ -94,7 +92,7 @@ class Session:
                 node,
                 name,
                 slot,
-                partial(settings, name),
+                chosen[name],
                 self._regions[name][1],
                 Outputs(node, OUTPUT_KINDS.keys() - _INFOS, name) if name else self._outputs,
                 track_ids,
@@ -161,14 +159,16 @@ class Session:
         """
         regions = self._read_regions(chosen)
         self._model.use(chosen[""])
-        self._regions = regions
+        self._regions, self._settings = regions, chosen[""]
+        if self._fused is not None:
+            self._fused.settings = self._settings
         for camera in self.cameras:
-            camera.region = regions[camera.name][1]
+            camera.use(chosen[camera.name], regions[camera.name][1])
 
     def take_over(self, model: ServedModel) -> None:
         """Work with another model from the next frame on; raise ValueError if impossible."""
         # The parameters may have changed while it was loaded.
-        model.use(self._settings(""))
+        model.use(self._settings)
         old, self._model = self._model, model
         self._publish_infos()
         if old.pipeline.labels != model.pipeline.labels:
@@ -226,11 +226,11 @@ class Session:
         return found
 
     def _publish_infos(self) -> None:
-        model, encoding = self._model, self._settings("").labels_encoding
+        model, encoding = self._model, self._settings.labels_encoding
         self._outputs.publish_infos(model.label_map.labels, model.pipeline.options, encoding)
 
     def _tell_of_absent_outputs(self) -> None:
-        enabled = self._settings("").outputs
+        enabled = self._settings.outputs
         missed: dict[str, list[str]] = {}
         for name, package in absent_outputs().items():
             missed.setdefault(package, []).append(name)
@@ -305,11 +305,13 @@ class Session:
             image,
             result,
             model.pipeline.labels,
-            model.label_map.only(model.pipeline.options.classes),
-            self._settings("").labels_encoding,
+            model.label_map,
+            self._settings.labels_encoding,
         )
 
-    def _infer(self, image: np.ndarray, region: ImageRegion, model: ServedModel) -> PanopticResult:
+    def _infer(
+        self, image: np.ndarray, region: ImageRegion | None, model: ServedModel
+    ) -> PanopticResult:
         try:
             return model.pipeline.run(image, region)
         except ImageUnfit as error:
