@@ -20,6 +20,7 @@ from panoptic_ros.output_messages import Answer
 from panoptic_ros.ros.conversions import TRANSPORTS
 from panoptic_ros.ros.diagnostics import KINDS, STAGES, STAMP_KINDS, FrameStatus, Status
 from panoptic_ros.ros.ground import FusedGround, Ground
+from panoptic_ros.ros.ground_inputs import VehicleInputs
 from panoptic_ros.ros.outputs import Outputs
 from panoptic_ros.ros.parameters import Parameters
 from panoptic_ros.stream.health import HealthMonitor
@@ -104,9 +105,9 @@ class CameraStream:
         self._settings, self.region = settings, region
         self._ground.settings = settings
 
-    def start(self, labels: LabelSet) -> None:
+    def start(self, labels: LabelSet, vehicle: VehicleInputs) -> None:
         """Subscribe to the camera and the ground's inputs, without a memory of earlier frames."""
-        self._ground.start(labels, self.region)
+        self._ground.start(labels, self.region, vehicle)
         self._stamps.reset()
         self.health.restart()
         self._size = ""
@@ -135,11 +136,11 @@ class CameraStream:
         """Return whether the ground's thread still runs."""
         return self._ground.is_alive()
 
-    def relabel(self, labels: LabelSet) -> None:
+    def relabel(self, labels: LabelSet, vehicle: VehicleInputs) -> None:
         """Forget grid and tracks, whose classes are others now."""
         if self._subscription is not None:
             self._ground.pause()
-            self._ground.start(labels, self.region)
+            self._ground.start(labels, self.region, vehicle)
 
     def rest(self, is_resting: bool) -> None:
         """Drop frames before anything is computed of them, or go on."""

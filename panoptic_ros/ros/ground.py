@@ -24,7 +24,7 @@ from panoptic_ros.output_messages import (
     Answer,
     Placed,
 )
-from panoptic_ros.ros.ground_inputs import GroundInputs, ViewMissing
+from panoptic_ros.ros.ground_inputs import GroundInputs, VehicleInputs, ViewMissing
 from panoptic_ros.ros.outputs import Outputs
 from panoptic_ros.ros.parameters import Parameters
 from panoptic_ros.stream.health import Health, HealthMonitor, Latency
@@ -138,16 +138,17 @@ class Ground:
             "ground", self._work, self._on_error
         )
 
-    def start(self, labels: LabelSet, region: ImageRegion | None) -> None:
+    def start(self, labels: LabelSet, region: ImageRegion | None, vehicle: VehicleInputs) -> None:
         """Subscribe and accept answers, without a memory of earlier ones.
 
-        region: the pixels that have labels, None: all.
+        region: the pixels that have labels, None: all; vehicle: what all cameras share.
         """
         settings = self.settings.ground
         options = settings.options()
         options = replace(options, projection=replace(options.projection, region=region))
         stage = GroundStage(labels, options, self._track_ids)
-        self._live = (stage, GroundInputs(self._node, self._camera, settings, self._left_out))
+        inputs = GroundInputs(self._node, self._camera, settings, vehicle, self._left_out)
+        self._live = (stage, inputs)
         self._health.restart()
         self._worker.resume()
         if not stage.has_tracker:
@@ -174,7 +175,7 @@ class Ground:
     def time_restarts(self) -> None:
         """Forget TF's later transforms; the stage detects the jump itself."""
         if self._live is not None:
-            self._live[1].forget_transforms()
+            self._live[1].vehicle.forget_transforms()
 
     def offer(self, answer: Answer) -> None:
         """Leave an answer for the thread, if somebody subscribes."""
@@ -216,7 +217,7 @@ class Ground:
         if result.problem and view is not None and has_place:
             self._drop(result.problem)
         times = {"ground_wait": found - start, "ground": done - found}
-        placed = Placed(answer, result, stage.window, inputs.odom_frame, view)
+        placed = Placed(answer, result, stage.window, inputs.vehicle.odom_frame, view)
         return lambda: self._publish(placed, wanted, times)
 
     def _wanted(self) -> set[str]:

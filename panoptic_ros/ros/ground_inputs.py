@@ -39,12 +39,116 @@ class ViewMissing(RuntimeError):  # noqa: N818 - a normal state of affairs while
     """Say in one short line why a frame cannot be placed on the ground."""
 
 
+class VehicleInputs:
+    """Subscribe to odometry and TF, once for all cameras, and look up by stamp.
+
+    Messages come in on the executor's thread, the other methods are called on others and may wait
+    there. settings: the node's. Attributes: poses, by odometry; odom_frame, which they are in;
+    mountings, base_frame from what the parameters place in it, by frame; left_out: who is told
+    of messages that are not used, the topic and why.
+    """
+
+    def __init__(self, node: Node, settings: GroundParameters) -> None:
+        self._node, self._settings = node, settings
+        self._transforms = Transforms(node) if is_available() else None
+        self.poses = PoseHistory()
+        self.odom_frame = settings.odom_frame
+        self.mountings: dict[str, np.ndarray] = {}
+        self.left_out: list[Callable[[str, str], None]] = []
+        self._has_odometry = self._has_useless_odometry = False
+        self._subscription = node.create_subscription(
+            Odometry, "odom", self._on_odometry, qos_profile_sensor_data
+        )
+
+    def close(self) -> None:
+        """Stop subscribing."""
+        self._node.destroy_subscription(self._subscription)
+        if self._transforms is not None:
+            self._transforms.close()
+
+    def forget_transforms(self) -> None:
+        """Forget moving transforms, as time has started again."""
+        if self._transforms is not None:
+            self._transforms.clear()
+
+    def pose(self, stamp_ns: int, deadline: float) -> Pose2D | None:
+        """Return where base_frame was; None without ego motion. Raise ViewMissing."""
+        settings = self._settings
+        if settings.ego_motion == "none":
+            return None
+        if settings.ego_motion == "tf":
+            matrix = self.transform(settings.odom_frame, settings.base_frame, stamp_ns, deadline)
+            try:
+                return planar_pose(matrix)
+            except ValueError as error:
+                raise ViewMissing(str(error)) from None
+        topic = self._node.resolve_topic_name("odom")
+        may_come = not self._has_useless_odometry and self._node.count_publishers(topic) > 0
+        if not self._has_odometry and not may_come:
+            return None
+        pose = _wait_for(lambda: self.poses.at(stamp_ns), deadline)
+        if pose is None:
+            raise ViewMissing(f"no odometry on {topic} around the image's stamp")
+        return pose
+
+    def base_from(self, frame: str, stamp_ns: int, deadline: float) -> np.ndarray:
+        """Return base_frame from a frame on the vehicle, float64 [4, 4]; raise ViewMissing."""
+        if _is_same(frame, self._settings.base_frame):
+            return np.eye(4)
+        mounting = self.mountings.get(frame.lstrip("/"))
+        if mounting is not None:
+            return mounting
+        return self.transform(self._settings.base_frame, frame, stamp_ns, deadline)
+
+    def transform(self, target: str, source: str, stamp_ns: int, deadline: float) -> np.ndarray:
+        """Return target from source by TF, float64 [4, 4]; raise ViewMissing."""
+        transforms, reason = self._transforms, "tf2_ros is not installed"
+
+        def look_up() -> np.ndarray | None:
+            nonlocal reason
+            try:
+                return transforms.lookup(target, source, stamp_ns) if transforms else None
+            except (LookupError, ValueError) as error:
+                reason = str(error)
+                return None
+
+        found = _wait_for(look_up, deadline if transforms else _AT_ONCE)
+        if found is None:
+            raise ViewMissing(f"no transform from {source!r} to {target!r}: {reason}")
+        return found
+
+    def _on_odometry(self, message: Odometry) -> None:
+        try:
+            stamp_ns = nanoseconds(message.header.stamp)
+            place = self._vehicle_pose(message)
+        except (ValueError, ViewMissing) as error:
+            self._has_useless_odometry = True
+            for tell in self.left_out:
+                tell("odom", str(error))
+            return
+        self.odom_frame = message.header.frame_id or self._settings.odom_frame
+        self._has_odometry = True
+        self.poses.add(stamp_ns, place)
+
+    def _vehicle_pose(self, message: Odometry) -> Pose2D:
+        """Return where base_frame is, by odometry of that frame or of one fixed to it."""
+        pose = message.pose.pose
+        place = pose.position.x, pose.position.y, pose.position.z
+        matrix = rigid_transform(place, rotation_matrix(components(pose.orientation)))
+        child = message.child_frame_id or self._settings.base_frame
+        base_from_child = self.base_from(child, _NEWEST, _AT_ONCE)
+        # Values that are not finite are named in the error, not by NumPy on stderr.
+        with np.errstate(invalid="ignore", over="ignore"):
+            return planar_pose(matrix @ np.linalg.inv(base_from_child))
+
+
 class GroundInputs:
-    """Subscribe to calibration, odometry, depth, points and TF, and look up by stamp.
+    """Subscribe to a camera's calibration, depth and points, and look up by stamp.
 
     Messages come in on the executor's thread, `view` is called on another and may wait there.
-    camera: its topics begin with it, "" for the only one; left_out: told of what is not used,
-    the input's topic, without the camera, and why.
+    camera: its topics begin with it, "" for the only one; settings: the camera's; vehicle: what
+    it shares with others; left_out: told of what is not used, the input's topic, without the
+    camera, and why.
     """
 
     def __init__(
@@ -52,21 +156,19 @@ class GroundInputs:
         node: Node,
         camera: str,
         settings: GroundParameters,
+        vehicle: VehicleInputs,
         left_out: Callable[[str, str], None],
     ) -> None:
-        self._node = node
+        self._node, self.vehicle = node, vehicle
         self._prefix = f"{camera}/" if camera else ""
         self._settings = settings
         self._left_out = left_out
-        self._transforms = Transforms(node) if is_available() else None
+        vehicle.left_out.append(left_out)
         self._info: CameraInfo | None = None
         self._depth_info: CameraInfo | None = None
         self._camera: tuple[CameraInfo, tuple[int, int], CameraModel] | None = None
         # The frame that the camera's pose of the parameters is of, once it is known.
         self._optical_frame = ""
-        self._poses = PoseHistory()
-        self._has_odometry = self._has_useless_odometry = False
-        self.odom_frame = settings.odom_frame
         self._depth: StampMatch[Image] = StampMatch()
         self._points: StampMatch[PointCloud2] = StampMatch()
         self._infos = {
@@ -77,7 +179,6 @@ class GroundInputs:
             topic: node.create_subscription(kind, topic, callback, qos_profile_sensor_data)
             for topic, kind, callback in (
                 *((topic, CameraInfo, callback) for topic, callback in self._infos.items()),
-                ("odom", Odometry, self._on_odometry),
                 (f"{self._prefix}depth", Image, lambda m: self._keep(self._depth, "depth", m)),
                 (
                     f"{self._prefix}points",
@@ -98,13 +199,7 @@ class GroundInputs:
         self._node.destroy_timer(self._timer)
         for subscription in (*self._subscriptions.values(), *self._latched.values()):
             self._node.destroy_subscription(subscription)
-        if self._transforms is not None:
-            self._transforms.close()
-
-    def forget_transforms(self) -> None:
-        """Forget moving transforms, as time has started again."""
-        if self._transforms is not None:
-            self._transforms.clear()
+        self.vehicle.left_out.remove(self._left_out)
 
     def view(self, stamp_ns: int, frame: str, size: tuple[int, int]) -> GroundView:
         """Return what is known about an image, waiting for it up to the parameter's time.
@@ -115,9 +210,9 @@ class GroundInputs:
         """
         deadline = time.monotonic() + self._settings.timeout
         camera = self._camera_model(size)
-        self._optical_frame = frame or self._optical_frame
+        self._place(frame)
         mounting = self._mounting(stamp_ns, deadline)
-        pose = self._pose(stamp_ns, deadline)
+        pose = self.vehicle.pose(stamp_ns, deadline)
         depth = self._measured(
             self._depth,
             "depth",
@@ -153,22 +248,11 @@ class GroundInputs:
 
     def _on_info(self, message: CameraInfo) -> None:
         self._info = message
-        self._optical_frame = self._optical_frame or message.header.frame_id
+        if not self._optical_frame:
+            self._place(message.header.frame_id)
 
     def _on_depth_info(self, message: CameraInfo) -> None:
         self._depth_info = message
-
-    def _on_odometry(self, message: Odometry) -> None:
-        try:
-            stamp_ns = nanoseconds(message.header.stamp)
-            place = self._vehicle_pose(message)
-        except (ValueError, ViewMissing) as error:
-            self._has_useless_odometry = True
-            self._left_out("odom", str(error))
-            return
-        self.odom_frame = message.header.frame_id or self._settings.odom_frame
-        self._has_odometry = True
-        self._poses.add(stamp_ns, place)
 
     def _keep(self, messages: StampMatch[T], topic: str, message: T) -> None:
         try:
@@ -176,18 +260,14 @@ class GroundInputs:
         except ValueError as error:
             self._left_out(topic, str(error))
 
-    def _vehicle_pose(self, message: Odometry) -> Pose2D:
-        """Return where base_frame is, by odometry of that frame or of one fixed to it."""
-        pose = message.pose.pose
-        place = pose.position.x, pose.position.y, pose.position.z
-        matrix = rigid_transform(place, rotation_matrix(components(pose.orientation)))
-        child = message.child_frame_id or self._settings.base_frame
-        base_from_child = self._base_from(child, _NEWEST, _AT_ONCE)
-        # Values that are not finite are named in the error, not by NumPy on stderr.
-        with np.errstate(invalid="ignore", over="ignore"):
-            return planar_pose(matrix @ np.linalg.inv(base_from_child))
-
     # ---- look-ups
+
+    def _place(self, frame: str) -> None:
+        """Take the name of the camera's frame, of which odometry may be, too."""
+        self._optical_frame = frame or self._optical_frame
+        if self._optical_frame and self._settings.camera_pose_source != "tf":
+            mounting = self._settings.camera.base_from_optical()
+            self.vehicle.mountings[self._optical_frame.lstrip("/")] = mounting
 
     def _camera_model(self, size: tuple[int, int]) -> CameraModel:
         info = self._info
@@ -206,26 +286,7 @@ class GroundInputs:
         if settings.camera_pose_source != "tf":
             return settings.camera.base_from_optical()
         target = settings.level_frame or settings.base_frame
-        return self._transform(target, self._optical_frame, stamp_ns, deadline)
-
-    def _pose(self, stamp_ns: int, deadline: float) -> Pose2D | None:
-        settings = self._settings
-        if settings.ego_motion == "none":
-            return None
-        if settings.ego_motion == "tf":
-            matrix = self._transform(settings.odom_frame, settings.base_frame, stamp_ns, deadline)
-            try:
-                return planar_pose(matrix)
-            except ValueError as error:
-                raise ViewMissing(str(error)) from None
-        topic = self._node.resolve_topic_name("odom")
-        may_come = not self._has_useless_odometry and self._node.count_publishers(topic) > 0
-        if not self._has_odometry and not may_come:
-            return None
-        pose = _wait_for(lambda: self._poses.at(stamp_ns), deadline)
-        if pose is None:
-            raise ViewMissing(f"no odometry on {topic} around the image's stamp")
-        return pose
+        return self.vehicle.transform(target, self._optical_frame, stamp_ns, deadline)
 
     def _measured(
         self,
@@ -266,7 +327,7 @@ class GroundInputs:
                 f"it is in frame {own!r}, the image in {frame!r}; register it to the image, or "
                 f"publish its calibration on {self._node.resolve_topic_name(topic)}"
             )
-        camera_from_depth = self._transform(frame, own, stamp_ns, deadline)
+        camera_from_depth = self.vehicle.transform(frame, own, stamp_ns, deadline)
         return register_depth(depth, _calibrated(info, depth.shape), camera, camera_from_depth)
 
     def _in_base(
@@ -276,7 +337,7 @@ class GroundInputs:
         points = decode_points(cloud)
         matrix = self._base_from(cloud.header.frame_id, points_ns, deadline).astype(np.float32)
         points = points @ matrix[:3, :3].T + matrix[:3, 3]
-        then, now = self._poses.at(points_ns), self._poses.at(image_ns)
+        then, now = self.vehicle.poses.at(points_ns), self.vehicle.poses.at(image_ns)
         if then is not None and now is not None:
             points[:, :2] = now.inverse().compose(then).apply(points[:, :2])
         return points
@@ -284,27 +345,10 @@ class GroundInputs:
     def _base_from(self, frame: str, stamp_ns: int, deadline: float) -> np.ndarray:
         """Return base_frame from a frame on the vehicle, float64 [4, 4]; raise ViewMissing."""
         settings = self._settings
-        if _is_same(frame, settings.base_frame):
-            return np.eye(4)
-        if settings.camera_pose_source != "tf" and _is_same(frame, self._optical_frame):
+        is_own = _is_same(frame, self._optical_frame) and not _is_same(frame, settings.base_frame)
+        if is_own and settings.camera_pose_source != "tf":
             return settings.camera.base_from_optical()
-        return self._transform(settings.base_frame, frame, stamp_ns, deadline)
-
-    def _transform(self, target: str, source: str, stamp_ns: int, deadline: float) -> np.ndarray:
-        transforms, reason = self._transforms, "tf2_ros is not installed"
-
-        def look_up() -> np.ndarray | None:
-            nonlocal reason
-            try:
-                return transforms.lookup(target, source, stamp_ns) if transforms else None
-            except (LookupError, ValueError) as error:
-                reason = str(error)
-                return None
-
-        found = _wait_for(look_up, deadline if transforms else _AT_ONCE)
-        if found is None:
-            raise ViewMissing(f"no transform from {source!r} to {target!r}: {reason}")
-        return found
+        return self.vehicle.base_from(frame, stamp_ns, deadline)
 
 
 def _calibrated(info: CameraInfo, size: tuple[int, int]) -> CameraModel:

@@ -22,6 +22,7 @@ from panoptic_ros.ros.camera_stream import MEMORY_RETRY_SECONDS, CameraStream, F
 from panoptic_ros.ros.conversions import picture
 from panoptic_ros.ros.diagnostics import Status, status_of_all
 from panoptic_ros.ros.ground import FusedGround
+from panoptic_ros.ros.ground_inputs import VehicleInputs
 from panoptic_ros.ros.outputs import Outputs, absent_outputs
 from panoptic_ros.ros.parameters import Parameters, RegionParameters
 from panoptic_ros.ros.served_model import ServedModel
@@ -86,6 +87,8 @@ class Session:
             self._infer_together,
         )
         *slots, self._requests = self.worker.slots
+        # While active.
+        self._vehicle: VehicleInputs | None = None
         self._answered: Future[dict[str, Any]] | None = None
         self.cameras = [
             CameraStream(
@@ -120,14 +123,18 @@ class Session:
         labels = self.pipeline.labels
         if self._fused is not None:
             self._fused.start(labels)
+        self._vehicle = VehicleInputs(self._node, self._settings.ground)
         for camera in self.cameras:
-            camera.start(labels)
+            camera.start(labels, self._vehicle)
         self._requests.open()
 
     def pause(self) -> None:
         """Stop subscribing; the frame in work is dropped. Nothing is published any more."""
         for camera in self.cameras:
             camera.pause()
+        if self._vehicle is not None:
+            self._vehicle.close()
+            self._vehicle = None
         self._requests.close()
         if self._answered is not None:
             _fail(self._answered, "the node was deactivated meanwhile")
@@ -174,8 +181,9 @@ class Session:
         if old.pipeline.labels != model.pipeline.labels:
             if self._fused is not None:
                 self._fused.start(model.pipeline.labels)
-            for camera in self.cameras:
-                camera.relabel(model.pipeline.labels)
+            if self._vehicle is not None:
+                for camera in self.cameras:
+                    camera.relabel(model.pipeline.labels, self._vehicle)
 
     def segment(self, message: Image) -> Future[dict[str, Any]]:
         """Return the future messages of an image by itself, see `Outputs.everything`.

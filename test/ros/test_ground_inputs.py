@@ -14,7 +14,7 @@ from hostile import KINDS, SHAPE, Draw, damaged, ros_message
 
 from panoptic_ros.geometry.poses import optical_pose, quaternion
 from panoptic_ros.ros import ground_inputs
-from panoptic_ros.ros.ground_inputs import GroundInputs, ViewMissing
+from panoptic_ros.ros.ground_inputs import GroundInputs, VehicleInputs, ViewMissing
 from panoptic_ros.ros.parameters import CameraParameters, GroundParameters
 
 # NumPy's warnings pass every throttle of the log.
@@ -65,15 +65,23 @@ class Given:
             **{"source": "parameters", **CAMERA, **settings.pop("camera", {})}
         )
         settings = GroundParameters(**{"timeout": 0.0, "camera": camera, **settings})
-        self.inputs = GroundInputs(self.node, "", settings, lambda *why: self.left_out.append(why))
+        self.vehicle = VehicleInputs(self.node, settings)
+        self.inputs = self.add("", settings)
         self.node.silent = set(TIMED)
         self.tell("camera_info", hostile.camera_info(STAMP))
+
+    def add(self, camera, settings):
+        """Return the inputs of another camera on the vehicle."""
+        return GroundInputs(self.node, camera, settings, self.vehicle, self.leave_out)
+
+    def leave_out(self, *why):
+        self.left_out.append(why)
 
     def tell(self, topic, message, **changes):
         """Tell a message, of a namespace, with some of its fields changed."""
         vars(message).update(changes)
         self.node.silent.discard(topic)
-        self.node.callbacks[topic](ros_message(topic, message))
+        self.node.callbacks[topic](ros_message(topic.removeprefix("rear/"), message))
 
     def mount(self, parent, child, pose):
         """Tell TF of a static frame, float [4, 4] in its parent."""
@@ -139,6 +147,23 @@ def test_odometry_of_the_optical_frame_is_the_vehicles_by_parameters(given_witho
     pose = turned(yaw, x=5.0) @ optical_pose(**CAMERA | {"pitch": 0.1})
     inputs.drive(pose, "camera_optical")
     assert_pose(inputs.view().pose, 5, 0, yaw)
+
+
+def test_odometry_of_one_of_several_cameras_is_the_vehicles(given_without_tf):
+    inputs = given_without_tf()
+    behind = CameraParameters(source="parameters", **CAMERA | {"yaw": math.pi})
+    rear = inputs.add("rear", GroundParameters(timeout=0.0, camera=behind))
+    info = hostile.camera_info(STAMP)
+    info.header.frame_id = "rear_optical"
+    inputs.tell("rear/camera_info", info)
+    pose = turned(0.5, x=5.0) @ optical_pose(**CAMERA | {"yaw": math.pi})
+    inputs.drive(pose, "rear_optical")
+    assert_pose(inputs.view().pose, 5, 0, 0.5)
+    assert_pose(rear.view(STAMP, "rear_optical", SHAPE).pose, 5, 0, 0.5)
+    inputs.left_out.clear()
+    inputs.drive(pose, "nowhere", STAMP + 1)
+    # Each camera's diagnostics say so.
+    assert [topic for topic, _ in inputs.left_out] == ["odom"] * 2
 
 
 @pytest.mark.parametrize("child", ["base_link", "/base_link", ""])

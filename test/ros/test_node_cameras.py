@@ -136,6 +136,10 @@ def walls(message):
     return X_MIN + (columns + 0.5) * RESOLUTION
 
 
+def test_cameras_share_the_vehicles_odometry(rig):
+    assert rig.odometry.get_subscription_count() == 1
+
+
 def test_each_camera_has_labels_instances_and_tracks_of_its_own(rig):
     info = rig.subscribe("~/label_info", LabelInfo, LATCHED)
     for name, shape in (("front", SHAPE), ("rear", SMALL)):
