@@ -1,7 +1,7 @@
 # make setup | demo | test | bench | clean
 #
 #   ROS=name       kilted or jazzy: whose wheels (setup; the first time default: kilted)
-#   VIDEO=file     input of `make demo` (default: sample/town_drive)
+#   VIDEO=file     input of `make demo` (default: sample/town_drive, town_drive_rear)
 #   WEIGHTS=name   a model file of config/models (demo)
 #   DEVICE=name    auto, cpu or cuda (demo, bench); `make bench DEVICE=cuda` needs neither ROS nor
 #                  a network

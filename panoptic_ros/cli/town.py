@@ -27,6 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bag", action="store_true", help="write each seed as a rosbag2 (mcap) instead of files"
     )
+    parser.add_argument(
+        "--camera",
+        choices=("front", "rear"),
+        default="front",
+        help="which of the car's cameras takes the pictures (default: front; rear: with --bag)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,7 +46,9 @@ def run(args: argparse.Namespace) -> int:
     check_rendering()
     from panoptic_ros.synthetic.generate import Job, generate
 
-    job = Job(args.out, args.split, tuple(args.size), args.frames, args.stride, args.bag)
+    job = Job(
+        args.out, args.split, tuple(args.size), args.frames, args.stride, args.bag, args.camera
+    )
     seeds = range(args.first_seed, args.first_seed + args.count)
     with tqdm(total=args.count * args.frames, unit="frame", desc=args.split) as bar:
         for done in generate(job, seeds, args.workers):
@@ -54,5 +62,9 @@ def _check(args: argparse.Namespace) -> None:
             raise ValueError(f"--{name} is {getattr(args, name)}, it must be at least 1")
     if args.first_seed < 0:
         raise ValueError(f"--first-seed is {args.first_seed}, it must not be negative")
+    if args.camera != "front" and not args.bag:
+        raise ValueError(
+            f"--camera {args.camera} needs --bag: files have the truth ahead of the car"
+        )
     if min(args.size) < 32:
         raise ValueError(f"--size is {args.size}, both must be at least 32 pixels")

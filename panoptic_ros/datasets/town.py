@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,14 +15,36 @@ from panoptic_ros.documents import read_json
 DEPTH_SCALE = 256.0
 # Metres of the ground's classes (road, sidewalk, terrain) above the carriageway.
 GROUND_HEIGHTS = {7: 0.0, 8: 0.13, 22: 0.11}
-# Topics and frames of the town's bags.
-IMAGE_TOPIC = "/camera/image/compressed"
-INFO_TOPIC = "/camera/camera_info"
-LABELS_TOPIC = "/ground_truth/labels/compressed"
+
+
+class CameraTopics(NamedTuple):
+    """Name a camera's topics in the town's bags, and its optical frame."""
+
+    image: str
+    info: str
+    labels: str
+    frame: str
+
+
+CAMERAS = {
+    "front": CameraTopics(
+        "/camera/image/compressed",
+        "/camera/camera_info",
+        "/ground_truth/labels/compressed",
+        "camera_optical_frame",
+    ),
+    "rear": CameraTopics(
+        "/rear/image/compressed",
+        "/rear/camera_info",
+        "/ground_truth/rear/labels/compressed",
+        "rear_optical_frame",
+    ),
+}
+# Topics and frames of the car itself.
 ODOMETRY_TOPIC = "/odom"
 STATIC_TF_TOPIC = "/tf_static"
 TF_TOPIC = "/tf"
-CAMERA_FRAME, BASE_FRAME, ODOM_FRAME = "camera_optical_frame", "base_link", "odom"
+BASE_FRAME, ODOM_FRAME = "base_link", "odom"
 
 
 class Town(Cityscapes):

@@ -25,7 +25,7 @@ def render(summary: dict[str, Any], record: Record, pictures: str, film: str | N
     return templates.get_template("page.html.j2").render(
         summary=summary,
         classes=record.classes,
-        frames=record.frames,
+        shown={p: [f for f in record.frames if f.picture == p] for p in record.pictures},
         pictures=pictures,
         film=film,
     )
@@ -40,11 +40,11 @@ def table(summary: dict[str, Any]) -> str:
     counts = ("published", "lost", "in", "out", "dropped", "refused", "received")
     rows = [(f"frames {key}", str(summary[f"frames_{key}"]), "") for key in counts]
     rows.append(("grids", str(summary["grids"]), ""))
-    rows.append(("latency, ms", "p50", "p95"))
-    rows += [
-        (f"  {stage}", f"{ms['p50']:.1f}", f"{ms['p95']:.1f}")
-        for stage, ms in summary["latency_ms"].items()
-    ]
+    for camera, stages in summary["latency_ms"].items():
+        rows.append((f"{camera}, ms", "p50", "p95"))
+        rows += [
+            (f"  {stage}", f"{ms['p50']:.1f}", f"{ms['p95']:.1f}") for stage, ms in stages.items()
+        ]
     rows.append(("segments", "", ""))
     rows += [(f"  {name}", str(n), "") for name, n in summary["segments_per_class"].items()]
     return "\n".join([about, *(f"{a:<18}{b:>8}{c:>10}".rstrip() for a, b, c in rows)])

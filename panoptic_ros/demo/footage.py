@@ -1,8 +1,9 @@
-"""What the demo's camera shows: a video file, or the drive that the package brings."""
+"""What the demo's cameras show: a video file, or the drive that the package brings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count, islice
 from pathlib import Path
@@ -11,18 +12,13 @@ import cv2
 import numpy as np
 
 from panoptic_ros.bags import BagReader
-from panoptic_ros.datasets.town import (
-    IMAGE_TOPIC,
-    INFO_TOPIC,
-    ODOMETRY_TOPIC,
-    STATIC_TF_TOPIC,
-)
+from panoptic_ros.datasets.town import CAMERAS, ODOMETRY_TOPIC, STATIC_TF_TOPIC
 from panoptic_ros.geometry.poses import mounting, rigid_transform, rotation_matrix
 from panoptic_ros.messages import decode_compressed
 from panoptic_ros.resources import share_dir
 
 # Written by the command `town` (docs/town.md).
-_DRIVE = Path("sample") / "town_drive"
+_DRIVES = {"front": Path("sample/town_drive"), "rear": Path("sample/town_drive_rear")}
 # A camera's frames are often alike; of a long video every tenth is taken at most, so that
 # reading it stays quick and what moves still seems to.
 _LARGEST_STRIDE = 10
@@ -33,78 +29,112 @@ _USUAL_RATE_HZ = 25.0
 class Shot:
     """Hold a picture, uint8 [H, W, 3] RGB, and what was recorded with it.
 
-    time: seconds since the first one; info, odometry: sensor_msgs/CameraInfo and
-    nav_msgs/Odometry as recorded (CDR), None where there are none.
+    time: seconds since the first one; camera: its name, "" for the only one; info, odometry:
+    sensor_msgs/CameraInfo and nav_msgs/Odometry as recorded (CDR), None where there are none.
     """
 
     image: np.ndarray
     time: float
+    camera: str = ""
     info: bytes | None = None
     odometry: bytes | None = None
 
 
 @dataclass(frozen=True)
 class Footage:
-    """Hold frames to show.
+    """Hold moments to show: what the cameras took since the moment before.
 
-    rate: frames per second at which they play as they were recorded; count: how many there
-    are at most; shots: starts reading them; mounting: x, y, z, roll, pitch, yaw of the camera,
-    empty where it is unknown.
+    rate: moments per second at which they play as they were recorded; count: how many there
+    are at most; moments: starts reading them, the first camera's shot is the last of each;
+    mountings: x, y, z, roll, pitch, yaw of each camera by its name, empty where they are unknown.
     """
 
     name: str
     rate: float
     count: int
-    shots: Callable[[], Iterator[Shot]]
-    mounting: Mapping[str, float] = field(default_factory=dict)
+    moments: Callable[[], Iterator[list[Shot]]]
+    mountings: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def open_footage(video: Path | None, limit: int) -> Footage:
-    """Return at most `limit` frames of a video, evenly spread, or of the shipped drive.
+    """Return at most `limit` moments of a video, evenly spread, or of the shipped drive.
 
     Raise FileNotFoundError for a missing file, ValueError for one that cannot be read.
     """
     if video is not None:
         return _recorded(video, limit)
-    bag = share_dir() / _DRIVE
-    with BagReader(bag) as reader:
-        times = [entry.time for entry in reader.entries({IMAGE_TOPIC})]
-        if not times:
-            raise ValueError(f"{bag} has no images on {IMAGE_TOPIC}")
-        place = _mounting(reader)
+    cameras = [_Camera(name, share_dir() / bag) for name, bag in _DRIVES.items()]
+    with BagReader(cameras[0].bag) as reader:
+        times = [entry.time for entry in reader.entries({CAMERAS[cameras[0].name].image})]
     shown = min(limit, len(times))
     rate = (len(times) - 1) / max((times[-1] - times[0]) / 1e9, 1e-9)
     return Footage(
-        "drive through the town", rate, shown, lambda: islice(_driven(bag), shown), place
+        "drive through the town",
+        rate,
+        shown,
+        lambda: islice(_driven(*cameras), shown),
+        {camera.name: camera.mounting() for camera in cameras},
     )
 
 
-def _mounting(reader: BagReader) -> dict[str, float]:
-    """Return x, y, z (metres), roll, pitch, yaw (radians) of the camera in `base_link`."""
-    message = next(reader.messages({STATIC_TF_TOPIC})).message
-    transform = message.transforms[0].transform
-    place, turn = transform.translation, transform.rotation
-    rotation = rotation_matrix((turn.x, turn.y, turn.z, turn.w))
-    return mounting(rigid_transform((place.x, place.y, place.z), rotation))
+@dataclass(frozen=True)
+class _Camera:
+    """Read what a camera of the drive has recorded."""
+
+    name: str
+    bag: Path
+
+    def mounting(self) -> dict[str, float]:
+        """Return x, y, z (metres), roll, pitch, yaw (radians) of the camera in `base_link`."""
+        with BagReader(self.bag) as reader:
+            message = next(reader.messages({STATIC_TF_TOPIC})).message
+        transform = message.transforms[0].transform
+        place, turn = transform.translation, transform.rotation
+        rotation = rotation_matrix((turn.x, turn.y, turn.z, turn.w))
+        return mounting(rigid_transform((place.x, place.y, place.z), rotation))
+
+    def shots(self) -> Iterator[Shot]:
+        """Yield each picture with calibration and odometry of its stamp."""
+        topics = CAMERAS[self.name]
+        with BagReader(self.bag) as reader:
+            # Messages of one stamp lie together, the picture last.
+            latest: dict[str, bytes] = {}
+            start = None
+            for message in reader.messages({topics.image, topics.info, ODOMETRY_TOPIC}):
+                if message.topic != topics.image:
+                    latest[message.topic] = message.data
+                    continue
+                start = message.time if start is None else start
+                yield Shot(
+                    decode_compressed(message.message),
+                    (message.time - start) / 1e9,
+                    self.name,
+                    latest[topics.info],
+                    latest[ODOMETRY_TOPIC],
+                )
 
 
-def _driven(bag: Path) -> Iterator[Shot]:
-    """Yield each picture of a drive with calibration and odometry of its stamp."""
-    with BagReader(bag) as reader:
-        # Messages of one stamp lie together, the picture last.
-        latest: dict[str, bytes] = {}
-        start = None
-        for message in reader.messages({IMAGE_TOPIC, INFO_TOPIC, ODOMETRY_TOPIC}):
-            if message.topic != IMAGE_TOPIC:
-                latest[message.topic] = message.data
-                continue
-            start = message.time if start is None else start
-            yield Shot(
-                decode_compressed(message.message),
-                (message.time - start) / 1e9,
-                latest[INFO_TOPIC],
-                latest[ODOMETRY_TOPIC],
-            )
+def _driven(first: _Camera, *others: _Camera) -> Iterator[list[Shot]]:
+    """Yield the moments of a drive whose cameras began together."""
+    moment: list[Shot] = []
+    # Of those of one time the first camera's comes last.
+    for shot in heapq.merge(*(c.shots() for c in (*others, first)), key=lambda shot: shot.time):
+        moment.append(shot)
+        if shot.camera == first.name:
+            yield moment
+            moment = []
+
+
+def thinned(moments: Iterable[list[Shot]], stride: int) -> Iterator[list[Shot]]:
+    """Yield every stride-th moment, with the newest shot that each camera took since the last."""
+    newest: dict[str, Shot] = {}
+    for number, moment in enumerate(moments):
+        for shot in moment:
+            newest.pop(shot.camera, None)
+            newest[shot.camera] = shot
+        if number % stride == 0:
+            yield list(newest.values())
+            newest.clear()
 
 
 def _recorded(video: Path, limit: int) -> Footage:
@@ -122,7 +152,7 @@ def _recorded(video: Path, limit: int) -> Footage:
         video.name,
         rate / stride,
         min(limit, -(-total // stride)),
-        lambda: islice(_read(video, rate), 0, limit * stride, stride),
+        lambda: ([shot] for shot in islice(_read(video, rate), 0, limit * stride, stride)),
     )
 
 

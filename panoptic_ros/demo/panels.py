@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -16,19 +16,27 @@ _PANE_WIDTH = 1024
 # VP9, the only codec of OpenCV's wheels that browsers play, takes 0.4 us per pixel to encode.
 _FILM_WIDTH = 1280
 _CODEC = "vp09"
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def side_by_side(
-    image: np.ndarray, overlay: np.ndarray, ground: np.ndarray | None = None
+def composed(
+    views: Mapping[str, tuple[np.ndarray, np.ndarray]], ground: np.ndarray | None = None
 ) -> np.ndarray:
-    """Return camera and overlay in one picture, beside each other or left of the ground.
+    """Return cameras and overlays in one picture, left of the ground if there is one.
 
-    image, overlay: uint8 [H, W, 3], RGB, of the same size, made at most 1024 pixels wide;
-    ground: uint8 [h, w, 3], RGB: as high as they are then on top of each other.
+    views: image and overlay of each camera by its name, uint8 [H, W, 3], RGB, of the same size;
+    the first one's are made at most 1024 pixels wide and lie on top of each other, those of each
+    other camera beside each other below. ground: uint8 [h, w, 3], RGB: made as high as they are.
+    Without ground the two of the only camera are beside each other.
     """
+    (image, overlay), *others = views.values()
     panes = [_fitted(image, _PANE_WIDTH), _fitted(overlay, _PANE_WIDTH)]
     if ground is None:
         return np.hstack(panes)
+    panes += [_resized(np.hstack(pair), panes[0].shape[1]) for pair in others]
+    if others:
+        for name, pane in zip(views, (panes[0], *panes[2:]), strict=True):
+            _write(pane, name)
     stack = np.vstack(panes)
     height = stack.shape[0]
     width = round(ground.shape[1] * height / ground.shape[0])
@@ -77,8 +85,15 @@ def _film_size(picture: np.ndarray) -> tuple[int, int]:
     return round(width * scale) // 2 * 2, round(height * scale) // 2 * 2
 
 
+def _write(pane: np.ndarray, name: str) -> None:
+    for color, thickness in (((0, 0, 0), 5), ((255, 255, 255), 2)):
+        cv2.putText(pane, name, (12, 32), _FONT, 1.0, color, thickness, cv2.LINE_AA)
+
+
 def _fitted(image: np.ndarray, width: int) -> np.ndarray:
-    if image.shape[1] <= width:
-        return image
+    return image if image.shape[1] <= width else _resized(image, width)
+
+
+def _resized(image: np.ndarray, width: int) -> np.ndarray:
     height = round(image.shape[0] * width / image.shape[1])
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)

@@ -1,4 +1,4 @@
-"""The demo from start to end: camera, node and viewer as processes, results in a folder."""
+"""The demo from start to end: cameras, node and viewer as processes, results in a folder."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ _START_SECONDS = 90.0
 _SHOW_SECONDS = 36.0
 _SETTLE_SECONDS = 20.0
 _GROUND_SECONDS = 2.0
+# Of the grid's window, whose length stays: a camera looks back.
+_BEHIND_METRES = 20.0
 
 
 def run(
@@ -52,20 +54,20 @@ def run(
     if video is not None:
         show += ["--video", str(video)]
     with interruptible() as stopped, Children(out, private_environment()) as children:
-        viewer = ["--pictures", str(out / PICTURES)]
-        if footage.mounting:
-            viewer.append("--ground")
+        viewer = ["--pictures", str(out / PICTURES), "--cameras", *footage.mountings]
         if recording is not None:
             viewer += ["--rerun", str(recording)]
         children.start("viewer", "panoptic_ros.ros.demo.viewer", *viewer, reports=True)
-        parameters = _node_parameters(weights, device, footage.mounting)
+        parameters = _node_parameters(weights, device, footage.mountings)
         children.start("node", "panoptic_ros.ros.node", *parameters)
         _wait_until_active(children, record, stopped)
         children.start("camera", "panoptic_ros.ros.demo.camera_publisher", *show, reports=True)
         _watch(children, record, footage.count, stopped)
-    if not record.frames:
-        raise DemoError(f"no frame came out of the node: {record.message}; see {out / 'node.log'}")
-    files = [out / PICTURES / frame.picture for frame in record.frames]
+    if not record.pictures:
+        raise DemoError(
+            f"no picture came out of the node: {record.message}; see {out / 'node.log'}"
+        )
+    files = [out / PICTURES / picture for picture in record.pictures]
     has_film = write_film(files, out / FILM, footage.rate * len(files) / footage.count)
     summary = {
         "input": footage.name,
@@ -77,7 +79,9 @@ def run(
     return summary
 
 
-def _node_parameters(weights: str, device: str, mounting: Mapping[str, float]) -> list[str]:
+def _node_parameters(
+    weights: str, device: str, mountings: Mapping[str, Mapping[str, float]]
+) -> list[str]:
     """Return ROS arguments; every frame shall arrive, so that all can be accounted for."""
     parameters: dict[str, object] = {
         "weights": weights,
@@ -85,8 +89,12 @@ def _node_parameters(weights: str, device: str, mounting: Mapping[str, float]) -
         "qos.reliability": "reliable",
         # Nothing moves on while a frame waits, however busy the machine is.
         "ground.timeout": _GROUND_SECONDS,
-        **{f"ground.camera.{name}": f"{value:.6f}" for name, value in mounting.items()},
     }
+    if mountings:
+        parameters["cameras"] = f"[{', '.join(mountings)}]"
+        parameters["ground.window.x_min"] = -_BEHIND_METRES
+    for camera, mounting in mountings.items():
+        parameters |= {f"{camera}.ground.camera.{k}": f"{v:.6f}" for k, v in mounting.items()}
     settings = [text for k, v in parameters.items() for text in ("-p", f"{k}:={v}")]
     return ["--ros-args", *settings]
 
@@ -106,18 +114,18 @@ def _wait_until_active(children: Children, record: Record, stopped: list[int]) -
             raise DemoError(f"the node was not active after {_START_SECONDS:.0f} s")
 
 
-def _watch(children: Children, record: Record, frames: int, stopped: list[int]) -> None:
-    """Show a progress bar until every frame is accounted for."""
+def _watch(children: Children, record: Record, pictures: int, stopped: list[int]) -> None:
+    """Show a progress bar of the pictures until every frame is accounted for."""
     end = time.monotonic() + _START_SECONDS + _SHOW_SECONDS
     is_done = False
-    with tqdm(total=frames, unit="frame", disable=not sys.stdout.isatty()) as bar:
+    with tqdm(total=pictures, unit="picture", disable=not sys.stdout.isatty()) as bar:
         while not record.is_settled() and time.monotonic() < end:
             _take_in(children, record, stopped)
-            bar.total = record.planned or frames
+            bar.total = record.planned or pictures
             bar.set_postfix(
                 shown=len(record.published), dropped=record.count("dropped"), refresh=False
             )
-            bar.update(len(record.frames) - bar.n)
+            bar.update(len(record.pictures) - bar.n)
             if record.camera_done and not is_done:
                 is_done, end = True, time.monotonic() + _SETTLE_SECONDS
 

@@ -14,9 +14,7 @@ from tqdm import tqdm
 from panoptic_ros.bags import BagReader
 from panoptic_ros.datasets.cityscapes import Sample
 from panoptic_ros.datasets.town import (
-    IMAGE_TOPIC,
-    INFO_TOPIC,
-    LABELS_TOPIC,
+    CAMERAS,
     ODOMETRY_TOPIC,
     STATIC_TF_TOPIC,
     Town,
@@ -27,7 +25,8 @@ from panoptic_ros.geometry.poses import Pose2D, optical_pose, rigid_transform, r
 from panoptic_ros.messages import ImageRefused, decode_compressed, decode_labels
 from panoptic_ros.prediction import PanopticPrediction
 
-_TOPICS = (STATIC_TF_TOPIC, INFO_TOPIC, ODOMETRY_TOPIC, LABELS_TOPIC, IMAGE_TOPIC)
+_CAMERA = CAMERAS["front"]
+_TOPICS = (STATIC_TF_TOPIC, _CAMERA.info, ODOMETRY_TOPIC, _CAMERA.labels, _CAMERA.image)
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def bag_drive(path: Path, limit: int | None = None) -> TownDrive:
         for message in bag.messages(topics):
             if len(topics[message.topic]) != limit:
                 topics[message.topic].append(message.message)
-            elif all(len(topics[topic]) == limit for topic in (LABELS_TOPIC, IMAGE_TOPIC)):
+            elif all(len(topics[topic]) == limit for topic in (_CAMERA.labels, _CAMERA.image)):
                 break
     if bag.problems:
         raise ValueError(f"{path} is broken: {bag.problems[0]}")
@@ -83,12 +82,12 @@ def bag_drive(path: Path, limit: int | None = None) -> TownDrive:
             partial(decode_compressed, image),
         )
         for odometry, labels, image in zip(
-            topics[ODOMETRY_TOPIC], topics[LABELS_TOPIC], topics[IMAGE_TOPIC], strict=True
+            topics[ODOMETRY_TOPIC], topics[_CAMERA.labels], topics[_CAMERA.image], strict=True
         )
     ]
     return TownDrive(
         path.name,
-        CameraModel.from_camera_info(topics[INFO_TOPIC][0]),
+        CameraModel.from_camera_info(topics[_CAMERA.info][0]),
         rigid_transform(_xyz(mounting.translation), rotation_matrix(_xyzw(mounting.rotation))),
         frames,
     )
@@ -141,7 +140,7 @@ def _true_labels(message: Any, path: Path) -> np.ndarray:
     try:
         return decode_labels(message)
     except ImageRefused as refusal:
-        raise ValueError(f"{path}: {LABELS_TOPIC}: {refusal}") from refusal
+        raise ValueError(f"{path}: {_CAMERA.labels}: {refusal}") from refusal
 
 
 def _pose(message: Any) -> Pose2D:

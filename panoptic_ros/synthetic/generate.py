@@ -20,7 +20,7 @@ from panoptic_ros.synthetic.writer import write_frame
 class Job:
     """Describe what to render: frames 0, stride, 2 * stride, ... of each seed's drive at 10 Hz.
 
-    bag: write ROOT/SPLIT/town_SEED as a rosbag2 instead of files.
+    bag: write ROOT/SPLIT/town_SEED as a rosbag2 instead of files; camera: front or rear.
     """
 
     root: Path
@@ -29,11 +29,12 @@ class Job:
     frames: int
     stride: int
     bag: bool = False
+    camera: str = "front"
 
 
 def render_seed(job: Job, seed: int) -> int:
     """Render one seed's frames to disk; return their number."""
-    town = World(seed, job.size)
+    town = World(seed, job.size, job.camera)
     frames = (town.frame(k * job.stride) for k in range(job.frames))
     if job.bag:
         with DriveBag(job.root / job.split / f"town_{seed:06d}", town) as bag:

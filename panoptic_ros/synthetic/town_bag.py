@@ -14,10 +14,7 @@ from rosbags.typesys import Stores, get_typestore
 from panoptic_ros.bags.layout import LATCHED, VERSION
 from panoptic_ros.datasets.town import (
     BASE_FRAME,
-    CAMERA_FRAME,
-    IMAGE_TOPIC,
-    INFO_TOPIC,
-    LABELS_TOPIC,
+    CAMERAS,
     ODOM_FRAME,
     ODOMETRY_TOPIC,
     STATIC_TF_TOPIC,
@@ -46,6 +43,7 @@ class DriveBag:
             raise FileExistsError(f"{path} exists; give a folder that does not")
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path, self._town = path, town
+        self._topics = CAMERAS[town.camera_name]
         self._store = get_typestore(Stores.ROS2_HUMBLE)
         self._types = self._store.types
         self._writer = Writer(path, version=VERSION, storage_plugin=StoragePlugin.MCAP)
@@ -54,9 +52,9 @@ class DriveBag:
     def __enter__(self) -> DriveBag:
         self._writer.open()
         for topic, kind in (
-            (IMAGE_TOPIC, "sensor_msgs/msg/CompressedImage"),
-            (INFO_TOPIC, "sensor_msgs/msg/CameraInfo"),
-            (LABELS_TOPIC, "sensor_msgs/msg/CompressedImage"),
+            (self._topics.image, "sensor_msgs/msg/CompressedImage"),
+            (self._topics.info, "sensor_msgs/msg/CameraInfo"),
+            (self._topics.labels, "sensor_msgs/msg/CompressedImage"),
             (ODOMETRY_TOPIC, "nav_msgs/msg/Odometry"),
             (TF_TOPIC, "tf2_msgs/msg/TFMessage"),
             (STATIC_TF_TOPIC, "tf2_msgs/msg/TFMessage"),
@@ -85,11 +83,11 @@ class DriveBag:
         bgr = cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR)
         self._write(TF_TOPIC, stamp, self._tf([self._pose_transform(stamp, frame.ego)]))
         self._write(ODOMETRY_TOPIC, stamp, self._odometry(stamp, frame.ego))
-        self._write(INFO_TOPIC, stamp, self._camera_info(stamp))
+        self._write(self._topics.info, stamp, self._camera_info(stamp))
         jpeg = self._compressed(stamp, "rgb8; jpeg compressed bgr8", ".jpg", bgr, _JPEG)
-        self._write(IMAGE_TOPIC, stamp, jpeg)
+        self._write(self._topics.image, stamp, jpeg)
         png = self._compressed(stamp, "16UC1; png compressed ", ".png", frame.labels, _PNG)
-        self._write(LABELS_TOPIC, stamp, png)
+        self._write(self._topics.labels, stamp, png)
 
     def _type(self, name: str) -> type:
         return self._types[name]
@@ -130,9 +128,8 @@ class DriveBag:
 
     def _mounting(self) -> object:
         camera = self._town.camera
-        return self._tf(
-            [self._transform(START_NS, BASE_FRAME, CAMERA_FRAME, camera.position, camera.rotation)]
-        )
+        frame, place, turn = self._topics.frame, camera.position, camera.rotation
+        return self._tf([self._transform(START_NS, BASE_FRAME, frame, place, turn)])
 
     def _pose_transform(self, stamp: int, ego: EgoPose) -> object:
         return self._transform(
@@ -159,7 +156,7 @@ class DriveBag:
         p = np.concatenate([k, np.zeros((3, 1))], axis=1)
         roi = self._type("sensor_msgs/msg/RegionOfInterest")(0, 0, 0, 0, False)
         return self._type("sensor_msgs/msg/CameraInfo")(
-            self._header(stamp, CAMERA_FRAME), h, w, "plumb_bob", np.zeros(5),
+            self._header(stamp, self._topics.frame), h, w, "plumb_bob", np.zeros(5),
             k.ravel(), np.eye(3).ravel(), p.ravel(), 0, 0, roi,
         )  # fmt: skip
 
@@ -170,5 +167,5 @@ class DriveBag:
         if not done:
             raise OSError(f"OpenCV could not encode the image as {suffix}")
         return self._type("sensor_msgs/msg/CompressedImage")(
-            self._header(stamp, CAMERA_FRAME), kind, data
+            self._header(stamp, self._topics.frame), kind, data
         )

@@ -1,4 +1,4 @@
-"""The ego car's camera: intrinsics, mounting, and what lens and sensor do to a picture."""
+"""The ego car's cameras: intrinsics, mounting, and what lens and sensor do to a picture."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from panoptic_ros.synthetic.mesh import rotation_z
 from panoptic_ros.synthetic.weather import Weather, paint_sky
 
 # Camera axes (x right, y down, z forward) in the vehicle's (x forward, y left, z up).
 _OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 # Mean brightness that the automatic exposure aims at, 0..255.
 _TARGET = 112.0
+# x of the windscreen and of the rear window in base_link, metres.
+_FRONT, _REAR = 1.6, -0.8
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class TownCamera:
     """Describe a pinhole camera fixed to the ego car.
 
     size: (H, W), pixels; focal: pixels; position: x, y, z in base_link, metres;
-    pitch: radians, positive looks down.
+    pitch: radians, positive looks down; yaw: radians, positive looks left.
     blur: sigma in pixels; noise: standard deviation, 0..255; exposure, gamma: factors;
     balance: factor per RGB channel; vignette: darkening of the corners, 0..1.
     """
@@ -35,6 +38,7 @@ class TownCamera:
     gamma: float
     balance: tuple[float, float, float]
     vignette: float
+    yaw: float = 0.0
 
     @property
     def matrix(self) -> np.ndarray:
@@ -47,7 +51,7 @@ class TownCamera:
         """Rotation from optical axes to base_link, float [3, 3]."""
         c, s = np.cos(self.pitch), np.sin(self.pitch)
         down = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
-        return down @ _OPTICAL
+        return rotation_z(self.yaw) @ down @ _OPTICAL
 
     def rays(self) -> np.ndarray:
         """Return each pixel's viewing direction in base_link, float32 [H, W, 3], depth 1."""
@@ -74,7 +78,7 @@ class TownCamera:
                 "baseline": 0.0,
                 "pitch": self.pitch,
                 "roll": 0.0,
-                "yaw": 0.0,
+                "yaw": self.yaw,
                 "x": x,
                 "y": y,
                 "z": z,
@@ -83,13 +87,22 @@ class TownCamera:
         }
 
 
-def make_camera(rng: np.random.Generator, size: tuple[int, int]) -> TownCamera:
-    """Return the camera of a seed's generator for images of a size (H, W)."""
+def make_camera(
+    rng: np.random.Generator, size: tuple[int, int], *, looks_back: bool = False
+) -> TownCamera:
+    """Return the camera of a seed's generator for images of a size (H, W).
+
+    looks_back: it is at the rear window and looks back; all else is as with the one in front.
+    """
     field_of_view = np.deg2rad(rng.uniform(48, 84))
     return TownCamera(
         size=size,
         focal=float(size[1] / 2 / np.tan(field_of_view / 2)),
-        position=(1.6, float(rng.uniform(-0.1, 0.25)), float(rng.uniform(1.2, 1.9))),
+        position=(
+            _REAR if looks_back else _FRONT,
+            float(rng.uniform(-0.1, 0.25)),
+            float(rng.uniform(1.2, 1.9)),
+        ),
         pitch=float(rng.uniform(-0.01, 0.085)),
         blur=float(rng.choice([0.0, rng.uniform(0.4, 1.0)], p=[0.5, 0.5])),
         noise=float(rng.uniform(0.5, 5.0)),
@@ -97,6 +110,7 @@ def make_camera(rng: np.random.Generator, size: tuple[int, int]) -> TownCamera:
         gamma=float(rng.uniform(0.85, 1.15)),
         balance=_three(rng.uniform(0.94, 1.06, 3)),
         vignette=float(rng.uniform(0.0, 0.3)),
+        yaw=np.pi if looks_back else 0.0,
     )
 
 

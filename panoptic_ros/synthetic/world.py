@@ -57,14 +57,17 @@ class TownFrame:
 class World:
     """Build the town of a seed once; draw it at any time of its drive.
 
-    The same seed and size give the same labels, to the byte. Raise ValueError for a negative
-    seed or an image of less than 32 x 32 pixels.
+    The same seed, size and camera give the same labels, to the byte. camera: front or rear, of
+    `datasets.town.CAMERAS`. Raise ValueError for a negative seed or an image of less than
+    32 x 32 pixels.
     """
 
-    def __init__(self, seed: int, size: tuple[int, int] = (512, 1024)) -> None:
+    def __init__(
+        self, seed: int, size: tuple[int, int] = (512, 1024), camera: str = "front"
+    ) -> None:
         if seed < 0 or min(size) < 32:
             raise ValueError(f"seed {seed} must be >= 0 and size {size} at least 32 x 32")
-        self.seed = seed
+        self.seed, self.camera_name = seed, camera
         # One generator per concern: a change in one leaves the others' draws as they are.
         streams = np.random.SeedSequence(seed).spawn(6)
         rngs = [np.random.default_rng(s) for s in streams]
@@ -79,7 +82,7 @@ class World:
         fleet = Fleet(builder, rngs[3])
         Traffic(fleet, self.street, self._drive, rngs[3]).populate()
         self.weather = make_weather(rngs[4])
-        self.camera = make_camera(rngs[5], size)
+        self.camera = make_camera(rngs[5], size, looks_back=camera == "rear")
         self.scene = compile_scene(builder, SHADOW_SIZE)
         self._renderer = Renderer(self.scene, self.camera, self.weather)
         self._rays = self.camera.rays()

@@ -5,7 +5,9 @@ import sys
 
 import pytest
 
+from panoptic_ros.bags import BagReader
 from panoptic_ros.cli import town
+from panoptic_ros.geometry.poses import rotation_matrix
 from panoptic_ros.synthetic import check_rendering
 
 
@@ -23,16 +25,30 @@ def test_bad_options_are_named(tmp_path, option, value):
         run("--out", str(tmp_path), option, value)
 
 
-@pytest.mark.parametrize("bag", [False, True])
-def test_frames_or_a_bag_are_written(tmp_path, bag):
+def test_files_of_the_rear_camera_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="--camera rear needs --bag"):
+        run("--out", str(tmp_path), "--camera", "rear")
+
+
+@pytest.mark.parametrize("options", [[], ["--bag", "--camera", "rear"]])
+def test_frames_or_a_bag_are_written(tmp_path, options):
     try:
         check_rendering()
     except OSError as error:
         pytest.skip(str(error))
     words = ["--out", str(tmp_path), "--split", "val", "--frames", "2", "--size", "64", "128"]
-    assert run(*words, *(["--bag"] if bag else [])) == 0
-    if bag:
-        assert (tmp_path / "val" / "town_000000" / "metadata.yaml").is_file()
+    assert run(*words, *options) == 0
+    if options:
+        with BagReader(tmp_path / "val" / "town_000000") as bag:
+            messages = [
+                message.message
+                for message in bag.messages({"/tf_static", "/rear/image/compressed"})
+            ]
+        mounting, *images = messages
+        assert [image.header.frame_id for image in images] == ["rear_optical_frame"] * 2
+        turn = mounting.transforms[0].transform.rotation
+        forward = rotation_matrix((turn.x, turn.y, turn.z, turn.w))[:, 2]
+        assert forward[0] < -0.95, "the optical axis points back"
     else:
         assert len(list(tmp_path.glob("leftImg8bit/val/town/*.png"))) == 2
 

@@ -1,9 +1,11 @@
+from itertools import islice
+
 import cv2
 import numpy as np
 import pytest
 
 from panoptic_ros.bags.message_types import own_types
-from panoptic_ros.demo.footage import open_footage
+from panoptic_ros.demo.footage import Shot, open_footage, thinned
 
 
 def stamp(data, kind):
@@ -27,9 +29,10 @@ def video(tmp_path_factory):
 )
 def test_frames_of_a_video_are_evenly_spread(video, limit, stride, count):
     footage = open_footage(video, limit)
-    shots = list(footage.shots())
+    shots = [shot for [shot] in footage.moments()]
     frames = [shot.image for shot in shots]
-    assert not footage.mounting
+    assert not footage.mountings
+    assert not any(shot.camera for shot in shots)
     assert [shot.time for shot in shots] == pytest.approx([i * stride / 20 for i in range(count)])
     assert all(shot.info is shot.odometry is None for shot in shots)
     assert (footage.name, footage.count, footage.rate) == ("ramp.mp4", count, 20 / stride)
@@ -40,12 +43,25 @@ def test_frames_of_a_video_are_evenly_spread(video, limit, stride, count):
     assert max(frame[..., 2].mean() for frame in frames) < 20
 
 
-def test_the_shipped_drive_is_the_default():
+def test_the_shipped_drive_of_two_cameras_is_the_default():
     footage = open_footage(None, 3)
-    frames = [shot.image for shot in footage.shots()]
-    assert footage.count == len(frames) == 3
+    moments = list(footage.moments())
+    assert footage.count == 3
+    taken = [[(shot.camera, round(shot.time, 3)) for shot in moment] for moment in moments]
+    assert taken == [[("rear", 0), ("front", 0)], [("front", 0.1)], [("rear", 0.2), ("front", 0.2)]]
+    frames = [shot.image for moment in moments for shot in moment]
     assert all(f.dtype == np.uint8 and f.ndim == 3 and f.std() > 20 for f in frames)
-    assert footage.mounting["z"] > 1
+
+
+def test_of_skipped_moments_each_cameras_newest_shot_is_kept():
+    image = np.zeros((1, 1, 3), np.uint8)
+    moments = [
+        [Shot(image, time, camera) for camera in cameras]
+        for time, cameras in enumerate([("b", "a"), ("a",), ("b", "a"), ("a",), ("a",), ("b", "a")])
+    ]
+    shown = [[(s.camera, s.time) for s in moment] for moment in thinned(moments, 3)]
+    assert shown == [[("b", 0), ("a", 0)], [("b", 2), ("a", 3)]]
+    assert list(thinned(moments, 1)) == moments
 
 
 def test_a_missing_video_is_named(tmp_path):
@@ -63,8 +79,7 @@ def test_what_is_no_video_is_named(tmp_path):
 def test_the_drives_shots_hold_what_was_recorded_with_them():
     footage = open_footage(None, 80)
     assert (footage.count, round(footage.rate)) == (80, 10)
-    shots = footage.shots()
-    first, second = next(shots), next(shots)
+    (*_, first), [second] = islice(footage.moments(), 2)
     infos = [stamp(s.info, "sensor_msgs/msg/CameraInfo") for s in (first, second)]
     odometry = [stamp(s.odometry, "nav_msgs/msg/Odometry") for s in (first, second)]
     assert infos == odometry
@@ -74,8 +89,10 @@ def test_the_drives_shots_hold_what_was_recorded_with_them():
     assert (first.image != second.image).any()
 
 
-def test_the_drives_mounting_is_that_of_a_camera_that_looks_ahead():
-    mounting = open_footage(None, 1).mounting
-    assert 1 < mounting["z"] < 3
-    assert 0 < mounting["pitch"] < 0.2
-    assert np.allclose([mounting["roll"], mounting["yaw"]], 0, atol=1e-9)
+def test_the_drives_cameras_look_ahead_and_back():
+    mountings = open_footage(None, 1).mountings
+    for camera, yaw in {"front": 0, "rear": np.pi}.items():
+        mounting = mountings[camera]
+        assert 1 < mounting["z"] < 3
+        assert 0 < mounting["pitch"] < 0.2
+        assert np.allclose([mounting["roll"], abs(mounting["yaw"])], [0, yaw], atol=1e-9)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from panoptic_ros.datasets.picture_files import write_png
-from panoptic_ros.demo.panels import side_by_side, write_film
+from panoptic_ros.demo.panels import composed, write_film
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -16,8 +16,8 @@ def plain(height, width, color):
     ("size", "expected"),
     [((6, 10), (6, 20)), ((512, 1024), (512, 2048)), ((720, 1280), (576, 2048))],
 )
-def test_side_by_side(size, expected):
-    picture = side_by_side(plain(*size, RED), plain(*size, BLUE))
+def test_without_ground_camera_and_overlay_are_beside_each_other(size, expected):
+    picture = composed({"": (plain(*size, RED), plain(*size, BLUE))})
     assert picture.shape == (*expected, 3)
     assert (picture[:, : expected[1] // 2] == RED).all()
     assert (picture[:, expected[1] // 2 :] == BLUE).all()
@@ -26,14 +26,29 @@ def test_side_by_side(size, expected):
 def test_the_ground_is_as_high_as_camera_and_overlay():
     ground = plain(300, 200, BLUE)
     ground[0] = RED
-    picture = side_by_side(plain(512, 1024, RED), plain(512, 1024, BLUE), ground)
+    picture = composed({"": (plain(512, 1024, RED), plain(512, 1024, BLUE))}, ground)
     assert picture.shape == (1024, 1024 + 683, 3)
     assert (picture[:512, :1024] == RED).all()
     assert (picture[512:, :1024] == BLUE).all()
     assert (picture[:3, 1024:] == RED).all()
     assert (picture[4:, 1024:] == BLUE).all()
-    small = side_by_side(plain(100, 50, RED), plain(100, 50, RED), ground)
+    small = composed({"": (plain(100, 50, RED),) * 2}, ground)
     assert small.shape == (200, 50 + 133, 3)
+
+
+def test_other_cameras_lie_below_the_first_one_by_name():
+    views = {
+        "front": (plain(512, 1024, RED), plain(512, 1024, BLUE)),
+        "rear": (plain(224, 640, BLUE), plain(224, 640, RED)),
+    }
+    picture = composed(views, plain(300, 200, BLUE))
+    assert picture.shape == (1024 + 179, 1024 + 802, 3)
+    assert (picture[100:512, :1024] == RED).all()
+    assert (picture[512:1024, :1024] == BLUE).all()
+    assert (picture[1100:, :512] == BLUE).all()
+    assert (picture[1024:, 512:1024] == RED).all()
+    for row in (0, 1024):
+        assert (picture[row : row + 50, :200] == 255).all(axis=-1).any(), "the name"
 
 
 def test_film_plays_the_pictures(tmp_path):

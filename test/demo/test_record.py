@@ -13,6 +13,7 @@ STAMPS = {100.0: 1, 111.0: 2, 112.0: 3}
 def frame(time, latency_ms, cars):
     return {
         "event": "frame",
+        "camera": "front",
         "picture": f"{time}.png",
         "stamp_ns": STAMPS[time],
         "time": time + latency_ms / 1e3,
@@ -21,7 +22,7 @@ def frame(time, latency_ms, cars):
     }
 
 
-def status(time, message="active", is_error=False, **counts):
+def status(time, message="active", is_error=False, camera="", **counts):
     names = ("in", "out", "dropped", "refused", "waiting")
     values = {f"frames_{k}": str(counts.get(k, 0)) for k in names}
     values |= dict.fromkeys(("weights", "device", "fusion", "image_size", "last_refusal"), "x")
@@ -31,6 +32,7 @@ def status(time, message="active", is_error=False, **counts):
     values |= {"latency_wait_p50_ms": "nan", "latency_wait_p95_ms": "nan"}
     return {
         "event": "status",
+        "camera": camera,
         "time": time,
         "is_error": is_error,
         "message": message,
@@ -43,7 +45,7 @@ def record():
     record = Record()
     record.add({"event": "classes", "classes": CLASSES})
     for time, stamp in {**STAMPS, 113.0: 4, 114.0: 5}.items():
-        record.add({"event": "published", "stamp_ns": stamp, "time": time})
+        record.add({"event": "published", "camera": "front", "stamp_ns": stamp, "time": time})
     record.add(frame(100.0, 900.0, cars=1))
     record.add(frame(111.0, 30.0, cars=2))
     record.add(frame(112.0, 40.0, cars=3))
@@ -73,7 +75,10 @@ def test_a_run_is_not_over_while_a_frame_is_on_its_way(record, counts):
 
 
 def test_summary(record):
-    record.add(status(115, **{"in": 4, "out": 3, "dropped": 1}))
+    counts = {"in": 4, "out": 3, "dropped": 1}
+    record.add(status(115, **counts))
+    for camera in ("front", "rear"):
+        record.add(status(115, camera=camera, **counts))
     summary = record.summary()
     expected = {"published": 5, "lost": 1, "in": 4, "out": 3, "dropped": 1, "refused": 0}
     assert {k: summary[f"frames_{k}"] for k in expected} == expected
@@ -81,10 +86,19 @@ def test_summary(record):
     assert summary["grids"] == 2
     assert summary["segments_per_class"] == {"road": 3, "car": 6}
     # Stages without a frame are left out; of the frames the node's window holds two.
+    total = {"p50": 12.5, "p95": 20.0}
     assert summary["latency_ms"] == {
-        "total": {"p50": 12.5, "p95": 20.0},
-        "received": {"p50": 35.0, "p95": 39.5},
+        "front": {"total": total, "received": {"p50": 35.0, "p95": 39.5}},
+        "rear": {"total": total},
     }
+    assert summary["image_size"] == "front x, rear x"
+
+
+def test_the_only_camera_has_the_nodes_status(record):
+    record.add(status(115, **{"in": 4, "out": 3, "dropped": 1}))
+    summary = record.summary()
+    assert summary["image_size"] == "x"
+    assert summary["latency_ms"]["camera"]["total"] == {"p50": 12.5, "p95": 20.0}
 
 
 def test_trouble_is_kept(record):

@@ -8,6 +8,8 @@ from rosbags.typesys import Stores, get_typestore
 from panoptic_ros.datasets import town as town_data
 from panoptic_ros.synthetic import town_bag as bags
 
+FRONT = town_data.CAMERAS["front"]
+
 
 @pytest.fixture(scope="module")
 def drive(make_town, tmp_path_factory):
@@ -37,8 +39,8 @@ def test_the_bag_is_an_mcap_with_metadata(drive):
 
 def test_truth_is_exact_and_images_are_close(drive):
     _, frames, messages, _ = drive
-    labels = of(messages, town_data.LABELS_TOPIC)
-    images = of(messages, town_data.IMAGE_TOPIC)
+    labels = of(messages, FRONT.labels)
+    images = of(messages, FRONT.image)
     assert len(labels) == len(images) == 3
     for frame, truth, image in zip(frames, labels, images, strict=True):
         decoded = cv2.imdecode(truth.data, cv2.IMREAD_UNCHANGED)
@@ -51,9 +53,9 @@ def test_truth_is_exact_and_images_are_close(drive):
 def test_stamps_are_ten_hertz_and_agree(drive):
     _, _, messages, _ = drive
     for topic in (
-        town_data.IMAGE_TOPIC,
-        town_data.INFO_TOPIC,
-        town_data.LABELS_TOPIC,
+        FRONT.image,
+        FRONT.info,
+        FRONT.labels,
         town_data.ODOMETRY_TOPIC,
     ):
         stamps = [m.header.stamp.sec * 10**9 + m.header.stamp.nanosec for m in of(messages, topic)]
@@ -63,7 +65,7 @@ def test_stamps_are_ten_hertz_and_agree(drive):
 
 def test_calibration_and_mounting_are_the_camera(drive):
     town, _, messages, _ = drive
-    info = of(messages, town_data.INFO_TOPIC)[0]
+    info = of(messages, FRONT.info)[0]
     np.testing.assert_allclose(np.reshape(info.k, (3, 3)), town.camera.matrix)
     assert (info.height, info.width) == town.camera.size
     (static,) = of(messages, town_data.STATIC_TF_TOPIC)

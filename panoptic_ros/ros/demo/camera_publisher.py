@@ -1,99 +1,117 @@
 """The demo's car: publishes footage on `image`, with calibration and odometry where it has them.
 
-Reports, one JSON object per line: {"event": "plan", "frames": n} once it knows how many
-frames it will show, {"event": "published", "stamp_ns", "time"} after each, {"event":
-"camera_done"} at the end.
+Of several cameras each has topics of its own, as `front/image`.
+
+Reports, one JSON object per line: {"event": "plan", "pictures": n} once it knows how many
+moments it will show, {"event": "published", "camera", "stamp_ns", "time"} after each frame,
+{"event": "camera_done"} at the end.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
 import rclpy
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rclpy.serialization import deserialize_message
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from panoptic_ros.demo.footage import Footage, Shot, open_footage
+from panoptic_ros.demo.footage import Footage, Shot, open_footage, thinned
 from panoptic_ros.msg import PanopticInstances
 from panoptic_ros.ros import transforms
 from panoptic_ros.ros.conversions import rgb8_image
 from panoptic_ros.ros.program import report, running
 
-# The first frames are shown one by one: the networks' first runs are slow, and only then is
+# The first moments are shown one by one: the networks' first runs are slow, and only then is
 # known how many frames per second this machine can hold.
-_WARM_UP_FRAMES = 3
-# What is published while the middleware still connects is lost, so the first frame is shown
+_WARM_UP_MOMENTS = 3
+# What is published while the middleware still connects is lost, so the first moment is shown
 # again until the node answers.
 _FIRST_TRIES = 6
 _ANSWER_SECONDS = 5.0
 _CONNECT_SECONDS = 2.0
 # Pictures are drawn and saved on the same cores.
 _MARGIN = 1.3
-_AGAIN_NS = 1_000_000
-_FRAME = "camera_optical_frame"
+# A shot that is shown again is so much newer, and one of the same moment too: the grid of the
+# last stamp is the one that has seen all cameras.
+_STEP_NS = 1_000_000
 
 
-class Camera(Node):
-    """Publish shots and receive the node's answers.
+class Car(Node):
+    """Publish what its cameras take and receive the node's answers.
 
-    Stamps are as far apart as the shots were recorded, however long they take to show: what
-    moves has its own speed in them.
+    mountings: of each camera by its name, empty for the only one of an unknown place. Stamps are
+    as far apart as the shots were recorded, however long they take to show: what moves has its
+    own speed in them.
     """
 
-    def __init__(self, mounting: Mapping[str, float]) -> None:
-        super().__init__("demo_camera")
-        self._answered = 0
+    def __init__(self, mountings: Mapping[str, Mapping[str, float]]) -> None:
+        super().__init__("demo_car")
         self._start_ns = self.get_clock().now().nanoseconds
         self._newest_ns = 0
-        self._publisher = self.create_publisher(Image, "image", 5)
-        self._info = self.create_publisher(CameraInfo, "camera_info", 5)
         # A publisher that stays silent would be waited for.
-        self._odometry = self.create_publisher(Odometry, "odom", 5) if mounting else None
-        if mounting and transforms.is_available():
-            self._broadcaster = transforms.broadcast_mounting(self, _FRAME, mounting)
-        self.create_subscription(PanopticInstances, "panoptic/instances", self._on_answer, 5)
+        self._odometry = self.create_publisher(Odometry, "odom", 5) if mountings else None
+        self._images: dict[str, Publisher] = {}
+        self._infos: dict[str, Publisher] = {}
+        self._answered = dict.fromkeys(mountings or ("",), 0)
+        for camera in self._answered:
+            place = f"{camera}/" if camera else ""
+            self._images[camera] = self.create_publisher(Image, f"{place}image", 5)
+            self._infos[camera] = self.create_publisher(CameraInfo, f"{place}camera_info", 5)
+            self.create_subscription(
+                PanopticInstances,
+                f"panoptic/{place}instances",
+                lambda message, camera=camera: self._on_answer(camera, message),
+                5,
+            )
+        self._broadcasters = [
+            transforms.broadcast_mounting(self, _frame(camera), mounting)
+            for camera, mounting in mountings.items()
+            if transforms.is_available()
+        ]
 
     def wait_for_panoptic(self) -> None:
         """Wait until the panoptic node subscribes."""
-        while "panoptic" not in {
-            info.node_name for info in self.get_subscriptions_info_by_topic("/image")
-        }:
-            self.rest(0.1)
+        for publisher in self._images.values():
+            while "panoptic" not in {
+                info.node_name
+                for info in self.get_subscriptions_info_by_topic(publisher.topic_name)
+            }:
+                self.rest(0.1)
         self.rest(_CONNECT_SECONDS)
 
     def show(self, shot: Shot) -> int:
         """Publish a shot; return its stamp in nanoseconds."""
-        # One that is shown again is a newer one.
-        self._newest_ns = max(self._start_ns + round(shot.time * 1e9), self._newest_ns + _AGAIN_NS)
+        self._newest_ns = max(self._start_ns + round(shot.time * 1e9), self._newest_ns + _STEP_NS)
         stamp = Time(nanoseconds=self._newest_ns)
         # Before the picture, so that nothing has to wait for them.
         for publisher, kind, recorded in (
-            (self._info, CameraInfo, shot.info),
+            (self._infos[shot.camera], CameraInfo, shot.info),
             (self._odometry, Odometry, shot.odometry),
         ):
             if publisher is not None and recorded is not None:
                 message = deserialize_message(recorded, kind)
                 message.header.stamp = stamp.to_msg()
                 publisher.publish(message)
-        header = Header(stamp=stamp.to_msg(), frame_id=_FRAME)
-        self._publisher.publish(rgb8_image(shot.image, header))
-        report("published", stamp_ns=stamp.nanoseconds, time=time.time())
+        header = Header(stamp=stamp.to_msg(), frame_id=_frame(shot.camera))
+        self._images[shot.camera].publish(rgb8_image(shot.image, header))
+        report("published", camera=shot.camera, stamp_ns=stamp.nanoseconds, time=time.time())
         return stamp.nanoseconds
 
-    def show_and_wait(self, shot: Shot) -> float | None:
-        """Publish a shot and return the seconds until the answer; None where it stays out."""
+    def show_and_wait(self, moment: Sequence[Shot]) -> float | None:
+        """Publish a moment and return the seconds until the answers; None where one stays out."""
         start = time.monotonic()
-        stamp = self.show(shot)
+        stamps = {shot.camera: self.show(shot) for shot in moment}
         while (waited := time.monotonic() - start) < _ANSWER_SECONDS:
-            if self._answered >= stamp:
+            if all(self._answered[camera] >= stamp for camera, stamp in stamps.items()):
                 return waited
             rclpy.spin_once(self, timeout_sec=0.05)
         return None
@@ -104,31 +122,37 @@ class Camera(Node):
         while (left := end - time.monotonic()) > 0:
             rclpy.spin_once(self, timeout_sec=left)
 
-    def _on_answer(self, message: PanopticInstances) -> None:
-        self._answered = Time.from_msg(message.header.stamp).nanoseconds
+    def _on_answer(self, camera: str, message: PanopticInstances) -> None:
+        self._answered[camera] = Time.from_msg(message.header.stamp).nanoseconds
 
 
-def play(camera: Camera, footage: Footage, seconds: float) -> None:
+def _frame(camera: str) -> str:
+    return f"{camera or 'camera'}_optical_frame"
+
+
+def play(car: Car, footage: Footage, seconds: float) -> None:
     """Show footage at the rate that the node can hold, for about so many seconds at most.
 
-    If that is too short for all frames, they are subsampled evenly.
+    If that is too short for all moments, they are subsampled evenly.
     """
-    shots = footage.shots()
-    first = next(shots)
-    tries = (camera.show_and_wait(first) for _ in range(_FIRST_TRIES))
+    moments = footage.moments()
+    first = next(moments)
+    tries = (car.show_and_wait(first) for _ in range(_FIRST_TRIES))
     answer = next((t for t in tries if t is not None), None)
     if answer is None:
         return
-    for shot in islice(shots, _WARM_UP_FRAMES - 1):
-        answer = camera.show_and_wait(shot) or _ANSWER_SECONDS
+    for moment in islice(moments, _WARM_UP_MOMENTS - 1):
+        answer = car.show_and_wait(moment) or _ANSWER_SECONDS
     interval = max(1 / footage.rate, _MARGIN * answer)
-    rest = max(0, footage.count - _WARM_UP_FRAMES)
+    rest = max(0, footage.count - _WARM_UP_MOMENTS)
     left = max(1, min(rest, int(seconds / interval)))
     stride = max(1, rest // left)
-    report("plan", frames=footage.count - rest + left)
-    for shot, due in zip(islice(shots, 0, left * stride, stride), _beat(interval), strict=False):
-        camera.rest(due - time.monotonic())
-        camera.show(shot)
+    report("plan", pictures=footage.count - rest + left)
+    chosen = islice(thinned(moments, stride), left)
+    for moment, due in zip(chosen, _beat(interval), strict=False):
+        car.rest(due - time.monotonic())
+        for shot in moment:
+            car.show(shot)
 
 
 def _beat(interval: float) -> Iterator[float]:
@@ -140,20 +164,20 @@ def _beat(interval: float) -> Iterator[float]:
 
 
 def main() -> None:
-    """Run the camera until the footage ends."""
+    """Run the cameras until the footage ends."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--video", type=Path, help="default: the shipped drive")
-    parser.add_argument("--frames", type=int, required=True, help="most frames to show")
+    parser.add_argument("--frames", type=int, required=True, help="most moments to show")
     parser.add_argument("--seconds", type=float, required=True, help="longest time to show them")
     args = parser.parse_args()
     footage = open_footage(args.video, args.frames)
     with running():
-        camera = Camera(footage.mounting)
-        camera.wait_for_panoptic()
-        play(camera, footage, args.seconds)
+        car = Car(footage.mountings)
+        car.wait_for_panoptic()
+        play(car, footage, args.seconds)
         report("camera_done")
         # Reliable messages may still be on their way; the parent ends this process.
-        rclpy.spin(camera)
+        rclpy.spin(car)
 
 
 if __name__ == "__main__":

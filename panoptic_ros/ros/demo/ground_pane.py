@@ -1,10 +1,12 @@
-"""The viewer's third pane: the node's grid from above, with the tracks and what moves."""
+"""The viewer's last pane: the grid of all cameras from above, with the tracks and what moves."""
 
 from __future__ import annotations
 
 import math
 import re
 import threading
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,21 +36,28 @@ _SPEED = re.compile(r" [\d.]+ m/s$")
 
 
 class GroundPane:
-    """Collect grids, tracks and poses by stamp and draw those of a frame."""
+    """Collect grids, tracks and poses by stamp and draw those of a frame.
 
-    def __init__(self, node: Node) -> None:
+    Of the tracks those of each camera's newest frame are shown.
+    """
+
+    def __init__(self, node: Node, cameras: Sequence[str]) -> None:
         self._arrival = threading.Condition()
         self._messages: dict[int, dict[str, Any]] = {}
+        self._tracks: dict[str, list[Marker]] = {}
         self._label_set = ""
         self._blank: np.ndarray | None = None
         for key, topic, kind, qos in (
             ("grid", "panoptic/grid", OccupancyGrid, 10),
             ("classes", "panoptic/class_grid", OccupancyGrid, 10),
-            ("tracks", "panoptic/markers", MarkerArray, 10),
             ("velocities", "panoptic/grid_velocities", MarkerArray, 10),
             ("pose", "odom", Odometry, 10),
         ):
             node.create_subscription(kind, topic, lambda m, k=key: self._keep(k, m), qos)
+        for camera in cameras:
+            keep = partial(self._tracks.__setitem__, camera)
+            topic = f"panoptic/{camera}/markers"
+            node.create_subscription(MarkerArray, topic, lambda m, k=keep: k(m.markers), 10)
         node.create_subscription(LabelInfo, "panoptic/label_info", self._on_labels, _LATCHED)
 
     def picture(self, stamp_ns: int, log: RerunLog | None = None) -> np.ndarray | None:
@@ -64,8 +73,10 @@ class GroundPane:
         if not complete:
             return self._blank
         if log is not None:
-            grid, markers = parts["grid"], parts["tracks"].markers if "tracks" in parts else []
-            log.add_ground(_pose(parts["pose"]), _cells(grid), _window(grid), _tracks(markers))
+            grid = parts["grid"]
+            log.add_ground(
+                _pose(parts["pose"]), _cells(grid), _window(grid), _tracks(self._markers())
+            )
         picture = self._draw(parts)
         self._blank = np.full_like(picture, 128)
         return picture
@@ -86,10 +97,12 @@ class GroundPane:
         parts = self._messages.get(stamp_ns, {})
         return bool(self._label_set) and parts.keys() >= _NEEDED
 
+    def _markers(self) -> list[Marker]:
+        return [marker for markers in list(self._tracks.values()) for marker in markers]
+
     def _draw(self, parts: dict[str, Any]) -> np.ndarray:
         grid = parts["grid"]
-        markers = parts["tracks"].markers if "tracks" in parts else []
-        tracks = _marks(markers, _pose(parts["pose"]).inverse())
+        tracks = _marks(self._markers(), _pose(parts["pose"]).inverse())
         return draw(
             _cells(grid),
             _cells(parts["classes"]),

@@ -1,12 +1,14 @@
 """The demo's viewer: subscribes to what the node publishes, saves pictures, reports.
 
 Reports, one JSON object per line:
-    {"event": "classes", "classes": [{"id", "name", "color"}]}    once the node is active
-    {"event": "status", "time", "is_error", "message", "values": {...}}
-                                                                  the node's diagnostics
-    {"event": "frame", "picture", "stamp_ns", "time", "segments": {class id: count},
-     "instances": [[class name, score]]}                          a frame, complete and saved
-    {"event": "failed", "reason"}                                 a picture could not be saved
+    {"event": "classes", "classes": [{"id", "name", "color"}]}
+                                             once the node is active
+    {"event": "status", "camera", "time", "is_error", "message", "values": {...}}
+                                             the node's diagnostics, of one camera or of all ("")
+    {"event": "frame", "camera", "picture", "stamp_ns", "time", "segments": {class id: count},
+     "instances": [[class name, score]]}     a frame, complete; picture: that it is or will be in
+    {"event": "picture", "picture"}          the newest frames of all cameras, saved
+    {"event": "failed", "reason"}            a picture could not be saved
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ import math
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +34,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import ColorRGBA
 
 from panoptic_ros.datasets.picture_files import write_png
-from panoptic_ros.demo.panels import side_by_side
+from panoptic_ros.demo.panels import composed
 from panoptic_ros.labels import UNLABELED, LabelClass, LabelSet, class_ids
 from panoptic_ros.messages import decode_labels
 from panoptic_ros.messages.panoptic import NOT_TRACKED
@@ -41,16 +44,18 @@ from panoptic_ros.ros.conversions import image_to_rgb
 from panoptic_ros.ros.demo.ground_pane import GroundPane
 from panoptic_ros.ros.program import report, running
 
+# Of a camera; {} is its place in the names.
 _TOPICS = {
-    "image": ("image", Image),
-    "labels": ("panoptic/labels", Image),
-    "color": ("panoptic/color", Image),
-    "instances": ("panoptic/instances", PanopticInstances),
+    "image": ("{}image", Image),
+    "labels": ("panoptic/{}labels", Image),
+    "color": ("panoptic/{}color", Image),
+    "instances": ("panoptic/{}instances", PanopticInstances),
 }
 if TYPE_CHECKING:
     from panoptic_ros.rerun_log import RerunLog
 
 _MEDIAN = re.compile(r"latency_(\w+)_p50_ms")
+_OF_CAMERA = re.compile(r": camera (\w+)$")
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -75,21 +80,30 @@ class Gather:
 
 
 class Viewer(Node):
-    """Bring the topics of a frame together and hand them to a thread that saves them."""
+    """Bring the topics of a frame together and hand them to a thread that saves them.
 
-    def __init__(self, pictures: Path, recording: Path | None, *, with_ground: bool) -> None:
-        """Begin; recording: file for Rerun, None: none."""
+    Each frame of the first camera makes a picture, with the newest ones of the others in it.
+    """
+
+    def __init__(self, pictures: Path, recording: Path | None, cameras: Sequence[str]) -> None:
+        """Begin; recording: file for Rerun, None: none; cameras: empty for one without ground."""
         super().__init__("demo_viewer")
+        self._cameras = cameras or ("",)
         self._pictures, self._recording = pictures, recording
         self._log: RerunLog | None = None
         self._latency: dict[str, float] = {}
-        self._ground = GroundPane(self) if with_ground else None
+        self._ground = GroundPane(self, cameras) if cameras else None
         self._number = 0
-        self._gather = Gather([*_TOPICS, "time_ns"])
+        self._gather = {camera: Gather([*_TOPICS, "time_ns"]) for camera in self._cameras}
+        # Camera and overlay of each camera's newest frame.
+        self._views: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         # Saving takes longer than a callback may: the time of arrival would be wrong.
         self._saver = ThreadPoolExecutor(max_workers=1)
-        for key, (topic, kind) in _TOPICS.items():
-            self.create_subscription(kind, topic, lambda m, k=key: self._on_message(k, m), 10)
+        for camera in self._cameras:
+            place = f"{camera}/" if camera else ""
+            for key, (topic, kind) in _TOPICS.items():
+                keep = partial(self._on_message, camera, key)
+                self.create_subscription(kind, topic.format(place), keep, 10)
         self.create_subscription(LabelInfo, "panoptic/label_info", self._on_label_info, _LATCHED)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
@@ -109,43 +123,51 @@ class Viewer(Node):
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
+            camera = _OF_CAMERA.search(status.name)
             values = {v.key: v.value for v in status.values}
             medians = {key: _MEDIAN.fullmatch(key) for key in values}
             self._latency.update((m[1], float(values[key])) for key, m in medians.items() if m)
             report(
                 "status",
+                camera=camera[1] if camera else "",
                 time=time.time(),
                 is_error=status.level == DiagnosticStatus.ERROR,
                 message=status.message,
                 values=values,
             )
 
-    def _on_message(self, key: str, message: Any) -> None:
+    def _on_message(self, camera: str, key: str, message: Any) -> None:
         now = self.get_clock().now().nanoseconds
         stamp = Time.from_msg(message.header.stamp).nanoseconds
         if key == "labels":
-            self._gather.add("time_ns", stamp, now)
-        if parts := self._gather.add(key, stamp, message):
-            self._saver.submit(self._save, self._number, stamp, parts).add_done_callback(
-                _report_failure
-            )
-            self._number += 1
+            self._gather[camera].add("time_ns", stamp, now)
+        if parts := self._gather[camera].add(key, stamp, message):
+            self._saver.submit(self._save, camera, stamp, parts).add_done_callback(_report_failure)
 
-    def _save(self, number: int, stamp: int, parts: dict[str, Any]) -> None:
-        picture = f"{number:04d}.png"
-        image, overlay = image_to_rgb(parts["image"]), image_to_rgb(parts["color"])
-        if self._log is not None:
-            self._record(self._log, stamp, image, parts)
-        ground = self._ground.picture(stamp, self._log) if self._ground else None
-        write_png(self._pictures / picture, side_by_side(image, overlay, ground))
+    def _save(self, camera: str, stamp: int, parts: dict[str, Any]) -> None:
+        picture = f"{self._number:04d}.png"
+        image = image_to_rgb(parts["image"])
+        self._views[camera] = image, image_to_rgb(parts["color"])
+        if camera == self._cameras[0] and len(self._views) == len(self._cameras):
+            if self._log is not None:
+                self._record(self._log, stamp, image, parts)
+            self._draw(picture, stamp)
+            self._number += 1
         report(
             "frame",
+            camera=camera,
             picture=picture,
             stamp_ns=stamp,
             time=parts["time_ns"] / 1e9,
             segments=_count_segments(parts["labels"]),
             instances=[[i.class_name, i.score] for i in parts["instances"].instances],
         )
+
+    def _draw(self, picture: str, stamp: int) -> None:
+        views = {name: self._views[name] for name in self._cameras}
+        ground = self._ground.picture(stamp, self._log) if self._ground else None
+        write_png(self._pictures / picture, composed(views, ground))
+        report("picture", picture=picture)
 
     def _record(self, log: RerunLog, stamp: int, image: np.ndarray, parts: dict[str, Any]) -> None:
         log.start(stamp)
@@ -191,10 +213,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pictures", type=Path, required=True, help="folder to save them in")
     parser.add_argument("--rerun", type=Path, help="file to record in for Rerun")
-    parser.add_argument("--ground", action="store_true", help="show the grid and the tracks")
+    parser.add_argument(
+        "--cameras", nargs="*", default=[], help="names; none: one camera, without the grid"
+    )
     args = parser.parse_args()
     with running():
-        viewer = Viewer(args.pictures, args.rerun, with_ground=args.ground)
+        viewer = Viewer(args.pictures, args.rerun, args.cameras)
         try:
             rclpy.spin(viewer)
         finally:
