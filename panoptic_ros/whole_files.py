@@ -1,8 +1,9 @@
-"""Write files atomically; errors name the file."""
+"""Write files atomically, or alone; errors name the file."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -88,6 +89,17 @@ def write_file(file: Path, content: bytes | str) -> None:
 def write_json(file: Path, content: Any, indent: int | None = 1) -> None:
     """Write what JSON can hold; raise as `replacing` does."""
     write_file(file, json.dumps(content, indent=indent) + "\n")
+
+
+def hold(opened: int, file: Path) -> None:
+    """Let nobody else hold an open file, by its descriptor, until it is closed.
+
+    Raise ValueError that names the file where another process does.
+    """
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ValueError(f"{file} is in use by another run; choose another --out") from error
 
 
 def _sync(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from panoptic_ros.model.config import RANDOM, ModelConfig
-from panoptic_ros.whole_files import append
+from panoptic_ros.whole_files import append, hold
 
 
 class RunState:
@@ -49,12 +48,7 @@ class RunState:
         self.close()
 
     def _take_over(self, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(
-                f"{self.path} is in use by another evaluation; choose another --out"
-            ) from error
+        hold(self._file, self.path)
         content = self.path.read_bytes()
         whole = content[: content.rfind(b"\n") + 1]
         os.ftruncate(self._file, len(whole))

@@ -220,24 +220,24 @@ def region(box: np.ndarray, image_size: tuple[int, int]) -> Box:
 
 
 def softmax_masks(semantic: SemanticPrediction, box: Box, margin: int) -> Tensor:
-    """Return softmax masks of a box and a margin around it, float [C, h + 2m, w + 2m].
+    """Return softmax masks of a box and a margin around it, float32 [C, h + 2m, w + 2m].
 
     What lies beyond the image is zero, as around every mask that the head sees.
     """
     inner, padding = _window(box, semantic.image_size, margin)
-    scores = upsample_crop(semantic.scores, semantic.image_size, inner)
+    scores = upsample_crop(semantic.scores, semantic.image_size, inner).float()
     return _padded(scores.softmax(0)[: len(semantic.labels)], padding)
 
 
 def instance_mask(
     mask: Tensor, box: np.ndarray, crop: Box, size: tuple[int, int], margin: int
 ) -> Tensor:
-    """Return a detector's mask in a crop of the image and a margin, float [h + 2m, w + 2m].
+    """Return a detector's mask in a crop of the image and a margin, float32 [h + 2m, w + 2m].
 
     mask: float [M, M] over the float xyxy box. Zero beyond the image.
     """
     inner, padding = _window(crop, size, margin)
-    return _padded(paste(mask, box, inner), padding)
+    return _padded(paste(mask, box, inner).float(), padding)
 
 
 def _padded(image: Tensor, padding: list[int]) -> Tensor:

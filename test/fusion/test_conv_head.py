@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -72,6 +74,15 @@ def test_the_gpu_gives_the_same():
     fields = (instances.boxes, instances.class_ids, instances.scores, instances.masks)
     found = ConvHead(head.cuda())(on_gpu, type(instances)(*(t.cuda() for t in fields)), OPTIONS)
     assert (found.labels != expected.labels).mean() <= 1e-3
+
+
+def test_predictions_in_half_precision_give_the_same_but_at_edges():
+    head, (semantic, instances) = random_head(), random_scene(3, count=12)
+    expected = ConvHead(head)(semantic, instances, OPTIONS).labels
+    half = replace(instances, masks=instances.masks.half())
+    logits = replace(semantic, logits=semantic.logits.half())
+    for found in (ConvHead(head)(semantic, half, OPTIONS), ConvHead(head)(logits, half, OPTIONS)):
+        assert (found.labels != expected).mean() <= 2e-3
 
 
 @pytest.mark.parametrize("pixels", [1, 160 * 7, 160 * 95])

@@ -177,6 +177,12 @@ def test_ctrl_c_leaves_what_is_done(folder, tmp_path, monkeypatch, capsys):
     assert "not replayed yet" in (tmp_path / "index.html").read_text()
 
 
+def test_two_at_once_on_a_folder_are_refused(folder, tmp_path, capsys):
+    with archive.alone(tmp_path):
+        assert main([*words(folder, tmp_path), "--workers", "1"]) == 2
+    assert f"{tmp_path} is in use by another run" in capsys.readouterr().err
+
+
 def test_bags_of_one_name_have_folders_of_their_own(folder, tmp_path):
     for place in ("monday", "tuesday", "tuesday/late"):
         (tmp_path / place / "drive").mkdir(parents=True)
