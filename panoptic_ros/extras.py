@@ -8,7 +8,10 @@ MODULES = {
         *("PIL", "cv2", "jinja2", "numpy", "requests"),
         *("safetensors", "torch", "torchvision", "tqdm", "yaml"),
     ],
-    "train": ["accelerate", "markupsafe", "matplotlib", "pycocotools", "tensorboard"],
+    "train": [
+        *("accelerate", "kornia_rs", "markupsafe"),
+        *("matplotlib", "pycocotools", "tensorboard"),
+    ],
     "bags": ["backports", "lz4", "rosbags"],
     "synthetic": ["mujoco"],
     "onnx": ["onnx", "onnxruntime"],

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Distribution -> module, where the names differ.
 NAMES = {
     "backports.zstd": "backports",
+    "kornia-rs": "kornia_rs",
     "opencv-python-headless": "cv2",
     "pillow": "PIL",
     "pyyaml": "yaml",

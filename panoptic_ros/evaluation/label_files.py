@@ -249,22 +249,23 @@ def _score_frame(
     except (OSError, ValueError) as error:
         return None, None, _with_path(entry, error), {}
     comparison, broken = None, None
-    found = PanopticImage(np.zeros_like(truth.pixels), Annotation(entry.image_id, "", {}))
     classes = set(labels.by_id)
     if predicted:
         try:
-            image = predicted.read()
-            comparison = _compare(truth, image, classes)
-            found = image
+            found = predicted.read()
+            comparison = _compare(truth, found, classes)
         except (OSError, ValueError) as error:
             broken = _with_path(predicted, error)
     if comparison is None:
+        found = PanopticImage(np.zeros_like(truth.pixels), Annotation(entry.image_id, "", {}))
         comparison = _compare(truth, found, classes)
     counts = _Counts(QualityVariants(labels), ConfusionMatrix(labels), WeightedInstances(labels))
     edges = boundary_overlaps(truth.ids(), found.ids()) if boundaries else None
     counts.variants.add_image(*comparison, edges)
-    counts.confusion.add_classes(*_pixel_classes(*comparison))
-    _weigh(counts.weighted, *comparison)
+    pairs, segments, _ = comparison
+    _, predicted_classes, pixels = pixel_classes = _pixel_classes(*comparison)
+    counts.confusion.add_classes(*pixel_classes)
+    counts.weighted.add_instances(pairs.truth, _instances(segments), predicted_classes, pixels)
     shown = paint(entry.name, truth, found) if paint else {}
     areas = counts.confusion.areas()
     frame = FrameQuality(entry, predicted, counts.variants.quality, *areas, shown)
@@ -303,12 +304,7 @@ def _pixel_classes(
     return of(truth, pairs.truth), of(prediction, pairs.prediction), pairs.pixels
 
 
-def _weigh(
-    weighted: WeightedInstances, pairs: Overlaps, truth: Segments, prediction: Segments
-) -> None:
-    """Count the true instances, crowds aside."""
-    _, predicted, pixels = _pixel_classes(pairs, truth, prediction)
-    instances = dict(zip(truth.ids.tolist(), truth.class_ids.tolist(), strict=True))
-    for group in truth.ids[truth.crowd].tolist():
-        del instances[group]
-    weighted.add_instances(pairs.truth, instances, predicted, pixels)
+def _instances(truth: Segments) -> dict[int, int]:
+    """Return the class of each true segment, crowds aside."""
+    single = ~truth.crowd
+    return dict(zip(truth.ids[single].tolist(), truth.class_ids[single].tolist(), strict=True))

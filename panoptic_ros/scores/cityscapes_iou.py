@@ -50,8 +50,8 @@ class WeightedInstances:
         self._row = {c.id: i for i, c in enumerate(labels.classes)}
         self._area = {c.id: MEAN_AREAS[c.name] for c in labels.classes if c.name in MEAN_AREAS}
         self._category = {
-            c.id: category
-            for category, names in CATEGORIES.items()
+            c.id: number
+            for number, names in enumerate(CATEGORIES.values())
             for c in labels.classes
             if c.name in names
         }
@@ -74,23 +74,25 @@ class WeightedInstances:
         truth: the true segment; instances: the class of those that are instances; predicted:
         the class predicted there.
         """
-        for segment, class_id in instances.items():
-            if class_id not in self._area:
-                continue
-            own = truth == segment
-            found, shared = predicted[own], pixels[own]
-            area = shared.sum()
-            if not area:
-                continue
-            right = shared[found == class_id].sum()
-            category = self._category[class_id]
-            alike = [i for i, name in self._category.items() if name == category]
-            related = shared[np.isin(found, alike)].sum()
-            self.counts[self._row[class_id]] += (
-                self._area[class_id]
-                / area
-                * np.array([right, area - right, related, area - related])
-            )
+        known = {s: c for s, c in instances.items() if c in self._area}
+        position = {segment: i for i, segment in enumerate(known)}
+        index = np.array([position.get(segment, -1) for segment in truth.tolist()], np.int64)
+        index, predicted, pixels = (v[index >= 0] for v in (index, predicted, pixels))
+        classes = np.fromiter(known.values(), np.int64, len(known))
+        wanted, found = (self._categories(ids) for ids in (classes, predicted))
+        area, right, related = (
+            np.bincount(index[chosen], pixels[chosen], len(known))
+            for chosen in (..., predicted == classes[index], found == wanted[index])
+        )
+        rows = np.array([self._row[c] for c in known.values()], np.int64)
+        mean = np.array([self._area[c] for c in known.values()])
+        seen = area > 0
+        counts = np.stack([right, area - right, related, area - related], axis=1)[seen]
+        np.add.at(self.counts, rows[seen], (mean[seen] / area[seen])[:, None] * counts)
+
+    def _categories(self, ids: np.ndarray) -> np.ndarray:
+        """Return the category of each class id, -1 for a class without one."""
+        return np.array([self._category.get(i, -1) for i in ids.tolist()], np.int64)
 
 
 def cityscapes_iou(confusion: ConfusionMatrix, weighted: np.ndarray) -> dict[str, Any]:

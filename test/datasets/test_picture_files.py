@@ -1,12 +1,15 @@
+import io
 import struct
 import zlib
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
+from panoptic_ros.datasets import picture_files
 from panoptic_ros.datasets.coco_files import BrokenFile, read_colors
-from panoptic_ros.datasets.picture_files import read_labels, read_picture, write_png
+from panoptic_ros.datasets.picture_files import decoded, read_labels, read_picture, write_png
 from panoptic_ros.evaluation.report.pictures import section_picture
 
 
@@ -73,3 +76,63 @@ def test_a_full_disk_is_told_where_opencv_reports_success(tmp_path, monkeypatch)
     (tmp_path / "b.png.partial").symlink_to("/dev/full")
     with pytest.raises(OSError, match=r"b\.png"):
         write_png(tmp_path / "b.png", np.zeros((2, 2), np.uint8))
+
+
+def png(image, **options):
+    """Return a PNG of Pillow's."""
+    file = io.BytesIO()
+    image.save(file, "PNG", **options)
+    return file.getvalue()
+
+
+RGB = Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 14, 3), np.uint8))
+PNGS = {
+    "rgb": (png(RGB), True),
+    "uncompressed": (png(RGB, compress_level=0), True),
+    "rgba": (png(RGB.convert("RGBA")), False),
+    "a transparent color": (png(RGB, transparency=(1, 2, 3)), False),
+    "palette": (png(RGB.quantize(8)), False),
+    "grey": (png(RGB.convert("L")), False),
+    "16 bits": (cv2.imencode(".png", np.array(RGB, np.uint16) * 257)[1].tobytes(), False),
+}
+
+
+@pytest.mark.parametrize(("content", "fast"), PNGS.values(), ids=PNGS)
+def test_kornia_rs_decodes_what_opencv_decodes(content, fast, monkeypatch):
+    kornia_rs = pytest.importorskip("kornia_rs")
+    calls = []
+
+    def decode(*args):
+        calls.append(args)
+        return kornia_rs.io.decode_image_png_u8(*args)
+
+    monkeypatch.setattr(picture_files, "_png_decoder", lambda: decode)
+    expected = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    found = decoded(content)
+    assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+    assert np.array_equal(found, expected)
+    assert len(calls) == fast
+
+
+@pytest.mark.parametrize(
+    "content",
+    [PNGS["rgb"][0][:-30], PNGS["rgb"][0][:-12], PNGS["rgb"][0][:-20] + bytes(8) + b"IEND"],
+    ids=["cut", "no end", "a checksum is wrong"],
+)
+def test_a_png_that_kornia_rs_refuses_is_named_as_without_it(content, monkeypatch, tmp_path):
+    kornia_rs = pytest.importorskip("kornia_rs")
+    (tmp_path / "a.png").write_bytes(content)
+    told = []
+    for decode in (None, kornia_rs.io.decode_image_png_u8):
+        monkeypatch.setattr(picture_files, "_png_decoder", lambda decode=decode: decode)
+        with pytest.raises(BrokenFile, match=r"a\.png") as error:
+            read_colors(tmp_path / "a.png")
+        told.append(str(error.value))
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize(("cores", "there"), [(1, True), (2, True), (3, False)])
+def test_kornia_rs_which_holds_pythons_lock_is_for_few_cores(cores, there, monkeypatch):
+    pytest.importorskip("kornia_rs")
+    monkeypatch.setattr(picture_files, "usable_cores", lambda: cores)
+    assert (picture_files._png_decoder.__wrapped__() is not None) == there

@@ -58,6 +58,9 @@ def test_colors_are_ids():
     truth, prediction = rng.integers(0, 2, (2, 9, 11, 3), np.uint8)
     expected = counted(ids_of_colors(truth), ids_of_colors(prediction))
     assert as_dict(overlaps(truth, prediction)) == expected
+    turned = [np.ascontiguousarray(image[..., ::-1])[..., ::-1] for image in (truth, prediction)]
+    for pair in ((truth, turned[1]), turned):
+        assert as_dict(overlaps(*pair)) == expected
     assert ids_of_colors(np.array([3, 2, 1], np.uint8)) == 1 + 256 * 2 + 65536 * 3
 
 
