@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ import numpy as np
 
 from panoptic_ros.geometry.ground_plane import GroundView
 from panoptic_ros.geometry.poses import Pose2D
+from panoptic_ros.grid.bird_eye import MOTION_COLOR
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.labels import LabelSet, class_ids
 from panoptic_ros.messages.grids import TrackMarker
@@ -20,11 +21,12 @@ from panoptic_ros.whole_files import write_file
 if TYPE_CHECKING:
     from rerun.blueprint import Blueprint
 
-_WORLD, _VEHICLE, _CAMERA = "world", "world/vehicle", "world/vehicle/camera"
+_WORLD, _VEHICLE = "world", "world/vehicle"
+_CAMERA = "camera"
 _PATH = "world/path"
 _JPEG_QUALITY = 85
-# An arrow is as long as the way of one second.
 _ARROW_RADIUS, _PATH_RADIUS = 0.08, 0.1
+_Vectors = Iterable[Sequence[float] | np.ndarray]
 
 
 class RerunLog:
@@ -33,13 +35,15 @@ class RerunLog:
     `start` begins a frame, the others add to it. The recording is in memory until it is closed.
 
     Timelines: `frame`, counting from 0, and `stamp`, the frames' own time. Entities:
-    world (odom), world/path, world/tracks, world/velocities, world/vehicle (base_link) with grid
-    and camera, which has image, labels, truth and instances; latency/STAGE, milliseconds; pq,
-    percent.
+    world (odom), world/path, world/tracks, world/velocities (of tracks), world/vehicle (base_link)
+    with grid, grid_velocities and the cameras, which have image, labels, truth and instances;
+    latency/STAGE, milliseconds; pq, percent.
     Raise OSError that names the file where it cannot be written.
     """
 
-    def __init__(self, path: Path, name: str, labels: LabelSet) -> None:
+    def __init__(
+        self, path: Path, name: str, labels: LabelSet, cameras: Sequence[str] = (_CAMERA,)
+    ) -> None:
         """Begin a recording; name: shown in the viewer, of the model or the input."""
         import rerun
 
@@ -48,10 +52,10 @@ class RerunLog:
         self._recording = rerun.RecordingStream("panoptic_ros", recording_id=name)
         self._frames = 0
         self._place: tuple[float, float, float] | None = None
-        self._had_truth = False
+        self._with_truth: set[str] = set()
         # What writes a file itself hangs for ever in its end where the disk is full.
         self._stream = rerun.binary_stream(self._recording)
-        self._recording.send_blueprint(_blueprint())
+        self._recording.send_blueprint(_blueprint(cameras))
         write_file(path, b"")
         self._log("/", rerun.AnnotationContext(self._descriptions()), static=True)
         self._log(_WORLD, rerun.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
@@ -89,22 +93,25 @@ class RerunLog:
         panoptic: PanopticPrediction,
         track_ids: Mapping[int, int] = MappingProxyType({}),
         truth: np.ndarray | None = None,
+        camera: str = _CAMERA,
     ) -> None:
-        """Write the frame's picture and what was made of it.
+        """Write a camera's picture and what was made of it.
 
         image: uint8 [H, W, 3], RGB; track_ids: by label value; truth: label image, [H, W].
         """
-        self._log(f"{_CAMERA}/image", self._rr.Image(image).compress(jpeg_quality=_JPEG_QUALITY))
-        self._log(f"{_CAMERA}/labels", self._segmentation(panoptic.labels))
+        of = f"{_VEHICLE}/{camera}"
+        self._log(f"{of}/image", self._rr.Image(image).compress(jpeg_quality=_JPEG_QUALITY))
+        self._log(f"{of}/labels", self._segmentation(panoptic.labels))
         if truth is not None:
-            self._log(f"{_CAMERA}/truth", self._segmentation(truth))
-        elif self._had_truth:
+            self._log(f"{of}/truth", self._segmentation(truth))
+            self._with_truth.add(camera)
+        elif camera in self._with_truth:
             # The viewer shows what was last.
-            self._log(f"{_CAMERA}/truth", self._rr.Clear(recursive=False))
-        self._had_truth = truth is not None
+            self._log(f"{of}/truth", self._rr.Clear(recursive=False))
+            self._with_truth.discard(camera)
         things = [s for s in panoptic.segments if s.is_thing]
         self._log(
-            f"{_CAMERA}/instances",
+            f"{of}/instances",
             self._rr.Boxes2D(
                 array=np.array([s.box for s in things], np.float32).reshape(-1, 4),
                 array_format=self._rr.Box2DFormat.XYXY,
@@ -113,9 +120,9 @@ class RerunLog:
             ),
         )
 
-    def add_camera(self, view: GroundView, size: tuple[int, int]) -> None:
+    def add_camera(self, view: GroundView, size: tuple[int, int], camera: str = _CAMERA) -> None:
         """Write the camera of pictures of a size (H, W), and where it is on the vehicle."""
-        self._log(_CAMERA, *self._camera(view, size))
+        self._log(f"{_VEHICLE}/{camera}", *self._camera(view, size))
 
     def add_ground(
         self,
@@ -123,14 +130,16 @@ class RerunLog:
         grid: np.ndarray | None,
         window: GridWindow,
         tracks: Sequence[TrackMarker],
+        moving: tuple[_Vectors, _Vectors] | None = None,
     ) -> None:
         """Write what is around the vehicle.
 
         pose: of base_link in odom; grid: int8 [ny, nx], -1 unknown, 0..100, of the window in
-        base_link; tracks: in odom.
+        base_link; tracks: in odom; moving: in the grid, as `velocity_blocks` has it.
         """
         if grid is not None:
             self._log(f"{_VEHICLE}/grid", self._grid_map(grid, window))
+        self._log(f"{_VEHICLE}/grid_velocities", self._arrows(*(moving or ((), ())), MOTION_COLOR))
         if pose is not None:
             self._add_pose(pose)
         self._add_tracks(tracks)
@@ -171,14 +180,18 @@ class RerunLog:
             ),
         )
         moving = [(t, t.velocity) for t in tracks if t.velocity is not None]
-        self._log(
-            f"{_WORLD}/velocities",
-            self._rr.Arrows3D(
-                origins=[t.center for t, _ in moving],
-                vectors=[(*velocity, 0.0) for _, velocity in moving],
-                colors=[t.color for t, _ in moving],
-                radii=_ARROW_RADIUS,
-            ),
+        arrows = self._arrows(
+            [t.center for t, _ in moving], [v for _, v in moving], [t.color for t, _ in moving]
+        )
+        self._log(f"{_WORLD}/velocities", arrows)
+
+    def _arrows(self, places: _Vectors, velocities: _Vectors, colors: Any) -> Any:
+        """Return arrows as long as the way of a second; places: x, y or x, y, z, metres."""
+        return self._rr.Arrows3D(
+            origins=[(*place, 0.0)[:3] for place in places],
+            vectors=[(*velocity, 0.0) for velocity in velocities],
+            colors=colors,
+            radii=_ARROW_RADIUS,
         )
 
     def _descriptions(self) -> list[Any]:
@@ -218,7 +231,7 @@ class RerunLog:
         )
 
 
-def _blueprint() -> Blueprint:
+def _blueprint(cameras: Iterable[str]) -> Blueprint:
     import rerun.blueprint as rrb
 
     until_now = rrb.VisibleTimeRanges(
@@ -229,7 +242,12 @@ def _blueprint() -> Blueprint:
     return rrb.Blueprint(
         rrb.Horizontal(
             rrb.Vertical(
-                rrb.Spatial2DView(origin=_CAMERA, name="Camera"),
+                rrb.Vertical(
+                    *(
+                        rrb.Spatial2DView(origin=f"{_VEHICLE}/{name}", name=name.capitalize())
+                        for name in cameras
+                    )
+                ),
                 rrb.TimeSeriesView(origin="latency", name="Latency, ms"),
                 rrb.TimeSeriesView(origin="pq", name="Panoptic quality, %"),
                 row_shares=[3, 1, 1],

@@ -45,7 +45,11 @@ def recorded(tmp_path_factory):
             log.add_picture(np.zeros((*SIZE, 3), np.uint8), PANOPTIC, {26001: 4}, truth)
             log.add_camera(VIEW, SIZE)
             log.add_ground(
-                Pose2D(float(number), 2.0, 0.5), CELLS, GridWindow(0, -1, 3, 2, 1), [TRACK]
+                Pose2D(float(number), 2.0, 0.5),
+                CELLS,
+                GridWindow(0, -1, 3, 2, 1),
+                [TRACK],
+                (np.array([[2.0, 1.0]]), np.array([[0.0, 3.0]])) if number == 0 else None,
             )
             log.add_figures({"fusion stack": 3.0 + number}, 0.5 if number == 0 else None)
         # A picture without stamp, without things and without surroundings.
@@ -59,14 +63,15 @@ def test_one_file_holds_recording_and_blueprint(recorded):
     _, reader = recorded
     [recording] = reader.recordings()
     assert (recording.application_id, recording.recording_id) == ("panoptic_ros", "drive")
+    assert origins(reader) == {"world", "world/vehicle/camera", "latency", "pq"}
+
+
+def origins(reader):
+    """Return what the views of a recording's blueprint show."""
     [blueprint] = reader.blueprints()
     parts = [row for part in logged(reader.stream(store=blueprint)).values() for row in part]
-    origins = [
-        row["ViewBlueprint:space_origin"] for row in parts if "ViewBlueprint:space_origin" in row
-    ]
-    assert {origin.strip("/") for row in origins for origin in row} == {
-        "world", "world/vehicle/camera", "latency", "pq",
-    }  # fmt: skip
+    found = [row.get("ViewBlueprint:space_origin") or [] for row in parts]
+    return {origin.strip("/") for row in found for origin in row}
 
 
 def test_frames_have_a_number_and_their_stamp(recorded):
@@ -140,9 +145,34 @@ def test_tracks_velocities_and_the_way(recorded):
     np.testing.assert_allclose(
         rows(tracks, "Boxes3D:quaternions")[1], [[0, 0, np.sin(0.15), np.cos(0.15)]], atol=1e-6
     )
+    assert rows(entities["/world/velocities"], "Arrows3D:origins")[1] == [[9, 0, 1]]
     assert rows(entities["/world/velocities"], "Arrows3D:vectors")[1] == [[1, 0, 0]]
     assert rows(entities["/world/path"], "LineStrips3D:strips")[1] == [[[0, 2, 0], [1, 2, 0]]]
     assert rows(entities["/world/vehicle"], "Transform3D:translation")[1] == [[1, 2, 0]]
+
+
+def test_what_moves_in_the_grid_moves_with_the_car(recorded):
+    entities, _ = recorded
+    moving = entities["/world/vehicle/grid_velocities"]
+    assert rows(moving, "Arrows3D:origins") == {0: [[2, 1, 0]], 1: []}
+    assert rows(moving, "Arrows3D:vectors") == {0: [[0, 3, 0]], 1: []}
+
+
+def test_several_cameras_have_an_entity_and_a_view_each(tmp_path):
+    path = tmp_path / "cameras.rrd"
+    picture = np.zeros((*SIZE, 3), np.uint8)
+    with RerunLog(path, "cameras", CITYSCAPES, ["front", "rear"]) as log:
+        log.start()
+        log.add_picture(picture, PANOPTIC, truth=LABELS, camera="front")
+        log.add_picture(picture, PANOPTIC, camera="rear")
+        log.add_camera(VIEW, SIZE, "rear")
+    reader = RrdReader(path)
+    entities = logged(reader.stream())
+    for camera in ("front", "rear"):
+        assert rows(entities[f"/world/vehicle/{camera}/instances"], "Boxes2D:class_ids")[0] == [26]
+    assert "/world/vehicle/rear/truth" not in entities
+    assert rows(entities["/world/vehicle/rear"], "Pinhole:resolution")[0] == [[64, 32]]
+    assert origins(reader) >= {"world/vehicle/front", "world/vehicle/rear"}
 
 
 def test_latency_and_quality_are_curves(recorded):

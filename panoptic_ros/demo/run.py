@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import time
@@ -54,7 +55,7 @@ def run(
     if video is not None:
         show += ["--video", str(video)]
     with interruptible() as stopped, Children(out, private_environment()) as children:
-        viewer = ["--pictures", str(out / PICTURES), "--cameras", *footage.mountings]
+        viewer = ["--pictures", str(out / PICTURES), "--mountings", json.dumps(footage.mountings)]
         if recording is not None:
             viewer += ["--rerun", str(recording)]
         children.start("viewer", "panoptic_ros.ros.demo.viewer", *viewer, reports=True)

@@ -20,6 +20,7 @@ from panoptic_ros.evaluation.results import frame_pq
 from panoptic_ros.evaluation.timing import SHARED_STAGES, fusion_stage, peak_memory
 from panoptic_ros.evaluation.tracked_video import TrackedVideo
 from panoptic_ros.geometry.ground_plane import GroundView
+from panoptic_ros.grid.velocity_blocks import velocity_blocks
 from panoptic_ros.ground_stage import GroundStage
 from panoptic_ros.messages import ImageRefused, decode_labels
 from panoptic_ros.messages.refusal import one_line
@@ -217,6 +218,7 @@ class Replay:
             ground.frame.layers.occupancy if ground.frame else None,
             placed.window,
             track_markers(ground.tracks, self._pipeline.labels),
+            velocity_blocks(ground.dynamic, placed.window) if ground.dynamic else None,
         )
 
     def _placed(self, message: BagMessage, answer: Answer, views: GroundViews) -> Placed:

@@ -76,10 +76,13 @@ def check_recording(file, frames):
     from rerun.chunk import RrdReader
 
     entities = logged(RrdReader(file).stream())
-    camera = "/world/vehicle/camera"
-    for entity in (f"{camera}/image", f"{camera}/labels", "/world/vehicle/grid", "/world/tracks"):
+    vehicle = "/world/vehicle"
+    shown = {f"{vehicle}/front/image", f"{vehicle}/front/labels", f"{vehicle}/grid"}
+    for entity in shown | {f"{vehicle}/grid_velocities", "/world/tracks"}:
         assert {row["frame"] for row in entities[entity]} == set(range(frames)), entity
-    stamps = rows(entities[f"{camera}/image"], "stamp")
+    for camera, size in {"front": [1024, 512], "rear": [640, 224]}.items():
+        assert rows(entities[f"{vehicle}/{camera}"], "Pinhole:resolution")[0] == [size]
+    stamps = rows(entities[f"{vehicle}/front/image"], "stamp")
     assert sorted(stamps.values()) == [stamps[i] for i in range(frames)]
     places = rows(entities["/world/vehicle"], "Transform3D:translation")
     assert len({tuple(place) for [place] in places.values()}) == frames

@@ -30,6 +30,7 @@ _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 # The grid leaves the node right after the label image.
 _WAIT_SECONDS = 2.0
 _NEEDED = {"grid", "classes", "velocities", "pose"}
+_Place = tuple[float, float]
 _BOX, _VELOCITY = "tracks/box", "tracks/velocity"
 # What a track's name ends with where it moves: the arrows show it.
 _SPEED = re.compile(r" [\d.]+ m/s$")
@@ -75,7 +76,11 @@ class GroundPane:
         if log is not None:
             grid = parts["grid"]
             log.add_ground(
-                _pose(parts["pose"]), _cells(grid), _window(grid), _tracks(self._markers())
+                _pose(parts["pose"]),
+                _cells(grid),
+                _window(grid),
+                _tracks(self._markers()),
+                _moving(parts["velocities"].markers),
             )
         picture = self._draw(parts)
         self._blank = np.full_like(picture, 128)
@@ -102,13 +107,14 @@ class GroundPane:
 
     def _draw(self, parts: dict[str, Any]) -> np.ndarray:
         grid = parts["grid"]
+        moving = _moving(parts["velocities"].markers)
         tracks = _marks(self._markers(), _pose(parts["pose"]).inverse())
         return draw(
             _cells(grid),
             _cells(parts["classes"]),
             label_set(self._label_set),
             _window(grid),
-            [*tracks, *_arrows(parts["velocities"].markers)],
+            [*tracks, *(Mark(*way, "", MOTION_COLOR) for way in zip(*moving, strict=True))],
         )
 
 
@@ -169,10 +175,10 @@ def _marks(markers: list[Marker], to_base: Pose2D) -> list[Mark]:
     return marks
 
 
-def _arrows(markers: list[Marker]) -> list[Mark]:
-    """Return the velocities of the grid's cells."""
+def _moving(markers: list[Marker]) -> tuple[list[_Place], list[_Place]]:
+    """Return places and velocities in the grid, in base_link."""
     ways = [[_xy(point) for point in m.points] for m in markers if m.action == Marker.ADD]
-    return [Mark(here, _way(here, there), "", MOTION_COLOR) for here, there in ways]
+    return [here for here, _ in ways], [_way(here, there) for here, there in ways]
 
 
 def _xy(point: Any) -> tuple[float, float]:

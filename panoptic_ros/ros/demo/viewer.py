@@ -14,11 +14,12 @@ Reports, one JSON object per line:
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -30,11 +31,14 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import ColorRGBA
 
 from panoptic_ros.datasets.picture_files import write_png
 from panoptic_ros.demo.panels import composed
+from panoptic_ros.geometry.camera_model import CameraModel
+from panoptic_ros.geometry.ground_plane import GroundView
+from panoptic_ros.geometry.poses import optical_pose
 from panoptic_ros.labels import UNLABELED, LabelClass, LabelSet, class_ids
 from panoptic_ros.messages import decode_labels
 from panoptic_ros.messages.panoptic import NOT_TRACKED
@@ -55,6 +59,8 @@ if TYPE_CHECKING:
     from panoptic_ros.rerun_log import RerunLog
 
 _MEDIAN = re.compile(r"latency_(\w+)_p50_ms")
+# The only camera's name in a recording.
+_CAMERA = "camera"
 _OF_CAMERA = re.compile(r": camera (\w+)$")
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -85,18 +91,29 @@ class Viewer(Node):
     Each frame of the first camera makes a picture, with the newest ones of the others in it.
     """
 
-    def __init__(self, pictures: Path, recording: Path | None, cameras: Sequence[str]) -> None:
-        """Begin; recording: file for Rerun, None: none; cameras: empty for one without ground."""
+    def __init__(
+        self,
+        pictures: Path,
+        recording: Path | None,
+        mountings: Mapping[str, Mapping[str, float]],
+    ) -> None:
+        """Begin.
+
+        recording: file for Rerun, None: none; mountings: as of `Footage`, empty for a camera
+        without ground.
+        """
         super().__init__("demo_viewer")
-        self._cameras = cameras or ("",)
+        self._mountings, self._cameras = mountings, tuple(mountings) or ("",)
         self._pictures, self._recording = pictures, recording
         self._log: RerunLog | None = None
         self._latency: dict[str, float] = {}
-        self._ground = GroundPane(self, cameras) if cameras else None
+        self._ground = GroundPane(self, self._cameras) if mountings else None
         self._number = 0
         self._gather = {camera: Gather([*_TOPICS, "time_ns"]) for camera in self._cameras}
         # Camera and overlay of each camera's newest frame.
         self._views: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        # What is to be recorded with the first camera's next frame.
+        self._unrecorded: dict[str, tuple[np.ndarray, dict[str, Any]]] = {}
         # Saving takes longer than a callback may: the time of arrival would be wrong.
         self._saver = ThreadPoolExecutor(max_workers=1)
         for camera in self._cameras:
@@ -104,6 +121,10 @@ class Viewer(Node):
             for key, (topic, kind) in _TOPICS.items():
                 keep = partial(self._on_message, camera, key)
                 self.create_subscription(kind, topic.format(place), keep, 10)
+        self._infos: dict[str, CameraInfo] = {}
+        for camera in mountings:
+            hold = partial(self._infos.__setitem__, camera)
+            self.create_subscription(CameraInfo, f"{camera}/camera_info", hold, 10)
         self.create_subscription(LabelInfo, "panoptic/label_info", self._on_label_info, _LATCHED)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
@@ -117,19 +138,26 @@ class Viewer(Node):
         if self._recording is not None and self._log is None:
             from panoptic_ros.rerun_log import RerunLog
 
-            self._log = RerunLog(self._recording, self._recording.stem, _label_set(message))
+            self._log = RerunLog(
+                self._recording,
+                self._recording.stem,
+                _label_set(message),
+                [camera or _CAMERA for camera in self._cameras],
+            )
         classes = [{"id": c.id, "name": c.name, "color": _rgb(c.color)} for c in message.classes]
         report("classes", classes=classes)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            camera = _OF_CAMERA.search(status.name)
+            found = _OF_CAMERA.search(status.name)
+            camera = found[1] if found else ""
             values = {v.key: v.value for v in status.values}
-            medians = {key: _MEDIAN.fullmatch(key) for key in values}
-            self._latency.update((m[1], float(values[key])) for key, m in medians.items() if m)
+            if camera == self._cameras[0]:
+                medians = {key: _MEDIAN.fullmatch(key) for key in values}
+                self._latency.update((m[1], float(values[key])) for key, m in medians.items() if m)
             report(
                 "status",
-                camera=camera[1] if camera else "",
+                camera=camera,
                 time=time.time(),
                 is_error=status.level == DiagnosticStatus.ERROR,
                 message=status.message,
@@ -147,10 +175,11 @@ class Viewer(Node):
     def _save(self, camera: str, stamp: int, parts: dict[str, Any]) -> None:
         picture = f"{self._number:04d}.png"
         image = image_to_rgb(parts["image"])
+        self._unrecorded[camera] = image, parts
         self._views[camera] = image, image_to_rgb(parts["color"])
         if camera == self._cameras[0] and len(self._views) == len(self._cameras):
             if self._log is not None:
-                self._record(self._log, stamp, image, parts)
+                self._record(self._log, stamp)
             self._draw(picture, stamp)
             self._number += 1
         report(
@@ -169,14 +198,20 @@ class Viewer(Node):
         write_png(self._pictures / picture, composed(views, ground))
         report("picture", picture=picture)
 
-    def _record(self, log: RerunLog, stamp: int, image: np.ndarray, parts: dict[str, Any]) -> None:
+    def _record(self, log: RerunLog, stamp: int) -> None:
         log.start(stamp)
-        instances = parts["instances"].instances
-        panoptic = PanopticPrediction(
-            decode_labels(parts["labels"]), [_segment(i) for i in instances]
-        )
-        tracks = {i.id: i.track_id for i in instances if i.track_id != NOT_TRACKED}
-        log.add_picture(image, panoptic, tracks)
+        for camera, (image, parts) in self._unrecorded.items():
+            instances = parts["instances"].instances
+            panoptic = PanopticPrediction(
+                decode_labels(parts["labels"]), [_segment(i) for i in instances]
+            )
+            tracks = {i.id: i.track_id for i in instances if i.track_id != NOT_TRACKED}
+            log.add_picture(image, panoptic, tracks, camera=camera or _CAMERA)
+            if camera in self._infos:
+                place = optical_pose(**self._mountings[camera])
+                model = CameraModel.from_camera_info(self._infos[camera])
+                log.add_camera(GroundView(model, place), image.shape[:2], camera)
+        self._unrecorded.clear()
         # Those of no frame yet are NaN.
         log.add_figures({k: v for k, v in self._latency.items() if not math.isnan(v)})
 
@@ -214,11 +249,11 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, required=True, help="folder to save them in")
     parser.add_argument("--rerun", type=Path, help="file to record in for Rerun")
     parser.add_argument(
-        "--cameras", nargs="*", default=[], help="names; none: one camera, without the grid"
+        "--mountings", type=json.loads, default={}, help="cameras, as JSON; none: no grid"
     )
     args = parser.parse_args()
     with running():
-        viewer = Viewer(args.pictures, args.rerun, args.cameras)
+        viewer = Viewer(args.pictures, args.rerun, args.mountings)
         try:
             rclpy.spin(viewer)
         finally:
