@@ -19,7 +19,7 @@ from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.fusion.conv_head import ConvHead
 from panoptic_ros.fusion.stack import stack
 from panoptic_ros.labels import CITYSCAPES
-from panoptic_ros.model.predictors import IMAGENET_MEAN, IMAGENET_STD
+from panoptic_ros.model.predictors import IMAGENET_MEAN, IMAGENET_STD, OWN_SIZE
 from panoptic_ros.networks.panoptic_head import PanopticHead
 from panoptic_ros.pipeline import PanopticPipeline
 
@@ -133,16 +133,16 @@ def _against_the_report(pipeline: PanopticPipeline) -> Result:
 def _with_pixels(pipeline: PanopticPipeline) -> Result:
     """Give the networks frames of other sizes, at their own size."""
     networks = (pipeline.networks.semantic, pipeline.networks.instances)
-    limits = [(n.short_side, n.long_side) for n in networks]
+    limits = [n.limits for n in networks]
     for network in networks:
-        network.short_side, network.long_side = 0, 0
+        network.limits = OWN_SIZE
     images = {f"{width}x{height}": picture(height, width) for height, width in _SIZES}
     functions = {name: lambda i=image: pipeline.run(i) for name, image in images.items()}
     try:
         times = interleaved(functions, 3)
     finally:
-        for network, (short, long) in zip(networks, limits, strict=True):
-            network.short_side, network.long_side = short, long
+        for network, own in zip(networks, limits, strict=True):
+            network.limits = own
     first, *_, last = times.values()
     return Result(
         "frame: growth with pixels",

@@ -20,6 +20,7 @@ from panoptic_ros.model.config import RANDOM, ModelConfig, NetworkConfig
 from panoptic_ros.model.engines import EAGER, run_by, runtime_of
 from panoptic_ros.model.predictors import (
     InstancePredictor,
+    Limits,
     PanopticPredictor,
     SemanticPredictor,
     SeparatePredictors,
@@ -142,8 +143,7 @@ def build_networks(config: ModelConfig, device: torch.device | str) -> PanopticP
         return _onnx(config, "network", "panoptic", make, device)
     network = _network(config, "network", device, SharedPanopticNetwork)
     where = f"model {config.name!r}, network"
-    sides = (entry.short_side, entry.long_side)
-    return named(where, lambda: SharedPredictor(network, config.labels, *sides))
+    return named(where, lambda: SharedPredictor(network, config.labels, _limits(entry)))
 
 
 def _semantic(config: ModelConfig, device: torch.device | str) -> SemanticPredictor:
@@ -154,7 +154,7 @@ def _semantic(config: ModelConfig, device: torch.device | str) -> SemanticPredic
 
         return _onnx(config, "semantic", "semantic", OnnxSemanticPredictor, device)
     network = _network(config, "semantic", device, DeepLabV3Plus)
-    return SemanticPredictor(network, config.labels, entry.short_side, entry.long_side)
+    return SemanticPredictor(network, config.labels, _limits(entry))
 
 
 def _instances(config: ModelConfig, device: torch.device | str) -> InstancePredictor:
@@ -168,10 +168,13 @@ def _instances(config: ModelConfig, device: torch.device | str) -> InstancePredi
     return InstancePredictor(
         _network(config, "instances", device, MaskRCNNDetector),
         config.labels,
-        entry.short_side,
-        entry.long_side,
+        _limits(entry),
         finds_riders=entry.find_riders,
     )
+
+
+def _limits(entry: NetworkConfig) -> Limits:
+    return Limits(entry.short_side, entry.long_side, entry.enlarge)
 
 
 def _with_expert(
@@ -200,7 +203,6 @@ def _onnx(
     from panoptic_ros.model.onnx import load_description
 
     entry: NetworkConfig = getattr(config, part)
-    sides = (entry.short_side, entry.long_side)
     where = f"model {config.name!r}, {part}"
     try:
         description = load_description(Path(entry.weights), task)
@@ -213,7 +215,7 @@ def _onnx(
             description,
             config.labels,
             chosen,
-            *sides,
+            _limits(entry),
             runtime=runtime_of(config.engine, chosen),
         ),
     )

@@ -30,7 +30,8 @@ class NetworkConfig:
 
     weights: `random`, the path of a checkpoint without suffix, or the description of an ONNX
     network (.yaml); architecture: for random weights only; short_side, long_side: pixels, 0
-    sets no limit (see `Predictor`); find_riders: for instances only, see `InstancePredictor`.
+    sets no limit, and enlarge, whether smaller images are scaled up to them: see `Limits`;
+    find_riders: for instances only, see `InstancePredictor`.
     Raise ValueError that names the field.
     """
 
@@ -38,6 +39,7 @@ class NetworkConfig:
     architecture: Mapping[str, Any] | None = None
     short_side: int = 0
     long_side: int = 0
+    enlarge: bool = True
     find_riders: bool = False
 
     def __post_init__(self) -> None:

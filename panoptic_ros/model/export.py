@@ -25,7 +25,7 @@ from panoptic_ros.model.onnx.writer import (
     write_graph,
     write_yaml,
 )
-from panoptic_ros.model.predictors import sides_of, upload
+from panoptic_ros.model.predictors import OWN_SIZE, sides_of, upload
 
 
 def export(
@@ -66,7 +66,7 @@ def export(
 def _placed(picture: np.ndarray, size: Size) -> np.ndarray:
     """Return a picture as the graph will see it, uint8 [1, 3, *size]."""
     frame = upload(picture, torch.device("cpu"))
-    placement = Fit(0, 0, size, 1, letterbox=True).place(sides_of(frame))
+    placement = Fit(OWN_SIZE, size, 1, letterbox=True).place(sides_of(frame))
     return placement.apply(frame)[None].to(torch.uint8).numpy()
 
 
@@ -110,6 +110,8 @@ def _kept(entry: NetworkConfig) -> dict[str, Any]:
     if entry.weights == RANDOM:
         return {"weights": RANDOM, "architecture": dict(entry.architecture or {})}
     sides = {key: value for key in ("short_side", "long_side") if (value := getattr(entry, key))}
+    if not entry.enlarge:
+        sides["enlarge"] = False
     # By name where it has one: the file then serves on other machines.
     for folder in checkpoints.folders():
         if Path(entry.weights).is_relative_to(folder):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,22 +26,46 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 MIN_SIDE = 32
 
 
-class Predictor:
-    """Hold a network, put into evaluation mode, and the size of image that it wants to see.
+@dataclass(frozen=True)
+class Limits:
+    """Bound the size at which a network sees images.
 
-    short_side, long_side: the image is scaled until its short side has short_side pixels,
-    or its long side long_side where that comes first; 0 sets no such limit, both 0 keep
-    the image's own size.
+    short_side, long_side: an image is scaled until its short side has short_side pixels, or
+    its long side long_side where that comes first; 0 sets no such limit, both 0 keep its own
+    size; enlarge: False keeps the own size of an image that is smaller, too, for networks that
+    learned on sharp images alone.
     """
 
-    def __init__(
-        self, network: nn.Module, labels: LabelSet, short_side: int = 0, long_side: int = 0
-    ) -> None:
+    short_side: int = 0
+    long_side: int = 0
+    enlarge: bool = True
+
+    def size(self, frame: tuple[int, int]) -> tuple[int, int]:
+        """Return (height, width) of an image of a size after scaling, each at least MIN_SIDE.
+
+        >>> Limits(512, 1024).size((720, 1280))
+        (512, 910)
+        """
+        limits = ((self.short_side, min(frame)), (self.long_side, max(frame)))
+        scale = min((limit / side for limit, side in limits if limit), default=1.0)
+        if not self.enlarge:
+            scale = min(scale, 1.0)
+        # Halves are rounded up, as detectron2's ResizeShortestEdge does.
+        height, width = (max(MIN_SIDE, int(side * scale + 0.5)) for side in frame)
+        return height, width
+
+
+OWN_SIZE = Limits()
+
+
+class Predictor:
+    """Hold a network, put into evaluation mode, and the limits of the size that it sees."""
+
+    def __init__(self, network: nn.Module, labels: LabelSet, limits: Limits = OWN_SIZE) -> None:
         # oneDNN and cuDNN run convolutions faster with the channels innermost.
         self.network = network.eval().to(memory_format=torch.channels_last)
         self.labels = labels
-        self.short_side = short_side
-        self.long_side = long_side
+        self.limits = limits
 
     @property
     def device(self) -> torch.device:
@@ -53,7 +78,7 @@ class Predictor:
 
     def input_size(self, frame: tuple[int, int]) -> tuple[int, int]:
         """Return the (height, width) at which the network sees an image of a size."""
-        return resized(frame, self.short_side, self.long_side)
+        return self.limits.size(frame)
 
     def _resized(self, frames: Sequence[Tensor]) -> Tensor:
         """Return images of one size as the network wants them, float [B, 3, h, w], 0..1."""
@@ -68,10 +93,8 @@ class SemanticPredictor(Predictor):
     Raise ValueError where the network's classes are not the label set's.
     """
 
-    def __init__(
-        self, network: DeepLabV3Plus, labels: LabelSet, short_side: int = 0, long_side: int = 0
-    ) -> None:
-        super().__init__(network, labels, short_side, long_side)
+    def __init__(self, network: DeepLabV3Plus, labels: LabelSet, limits: Limits = OWN_SIZE) -> None:
+        super().__init__(network, labels, limits)
         if network.num_classes != len(labels):
             raise ValueError(
                 f"the semantic network has {network.num_classes} classes, "
@@ -107,12 +130,11 @@ class InstancePredictor(Predictor):
         self,
         network: MaskRCNNDetector,
         labels: LabelSet,
-        short_side: int = 0,
-        long_side: int = 0,
+        limits: Limits = OWN_SIZE,
         *,
         finds_riders: bool = False,
     ) -> None:
-        super().__init__(network, labels, short_side, long_side)
+        super().__init__(network, labels, limits)
         self.finds_riders = finds_riders
         class_ids = _class_ids(network, labels)
         # The detector's label 0 is the background, which it never returns.
@@ -317,21 +339,6 @@ def _interpolate(pixels: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(
         pixels, size, mode="bilinear", align_corners=False, antialias=True
     ).round_()
-
-
-def resized(size: tuple[int, int], short_side: int, long_side: int) -> tuple[int, int]:
-    """Return (height, width) after scaling to the limits, each at least MIN_SIDE.
-
-    >>> resized((720, 1280), 512, 1024)
-    (512, 910)
-    """
-    scales = [
-        limit / side for limit, side in ((short_side, min(size)), (long_side, max(size))) if limit
-    ]
-    scale = min(scales, default=1.0)
-    # Halves are rounded up, as detectron2's ResizeShortestEdge does.
-    height, width = (max(MIN_SIDE, int(side * scale + 0.5)) for side in size)
-    return height, width
 
 
 def _check(image: np.ndarray | Tensor, dtype: object, channels: int) -> None:

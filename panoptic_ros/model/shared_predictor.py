@@ -9,7 +9,14 @@ import torch
 from torch import Tensor
 
 from panoptic_ros.labels import LabelSet
-from panoptic_ros.model.predictors import Predictor, answers_of, in_image, sides_of
+from panoptic_ros.model.predictors import (
+    OWN_SIZE,
+    Limits,
+    Predictor,
+    answers_of,
+    in_image,
+    sides_of,
+)
 from panoptic_ros.networks.panoptic.shared import STRIDE, SharedPanopticNetwork
 from panoptic_ros.prediction import InstancePrediction, SemanticPrediction, all_finite
 
@@ -30,10 +37,9 @@ class SharedPredictor(Predictor):
         self,
         network: SharedPanopticNetwork,
         labels: LabelSet,
-        short_side: int = 0,
-        long_side: int = 0,
+        limits: Limits = OWN_SIZE,
     ) -> None:
-        super().__init__(network, labels, short_side, long_side)
+        super().__init__(network, labels, limits)
         wanted = (len(labels), len(labels.things))
         if (network.num_classes, network.num_things) != wanted:
             raise ValueError(

@@ -11,7 +11,7 @@ from torchvision.models.detection import maskrcnn_resnet50_fpn, maskrcnn_resnet5
 
 from panoptic_ros import checkpoints
 from panoptic_ros.labels import CITYSCAPES
-from panoptic_ros.model.predictors import InstancePredictor
+from panoptic_ros.model.predictors import InstancePredictor, Limits
 from panoptic_ros.networks import build
 
 DATA = Path(__file__).parents[1] / "data"
@@ -79,7 +79,7 @@ def test_detections_are_detectron2s(converted):
     assert converted.label_set == "cityscapes"
     blocks = (spread((150 // 8 + 1, 260 // 8 + 1, 3), 0.77) + 1) / 2 * 255
     bgr = blocks.astype(np.uint8).repeat(8, 0).repeat(8, 1)[:150, :260]
-    predictor = InstancePredictor(converted.module, CITYSCAPES, short_side=192, long_side=320)
+    predictor = InstancePredictor(converted.module, CITYSCAPES, Limits(192, 320))
     found = predictor(bgr[..., ::-1])
     assert found.class_ids.tolist() == [TRAIN] * 100
     for box, score, pixels in DETECTIONS:

@@ -13,6 +13,7 @@ from panoptic_ros import checkpoints, resources
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.model.build import build_predictors, identities
 from panoptic_ros.model.config import NetworkConfig, load_model_config
+from panoptic_ros.model.predictors import Limits
 from panoptic_ros.model.shared_predictor import SharedPredictor
 from panoptic_ros.networks import build
 from panoptic_ros.pipeline import PanopticPipeline
@@ -44,8 +45,8 @@ def test_every_key_arrives(tmp_path):
     assert config.options.score_threshold == 0.25
     assert config.options.class_limits == {24: 3}
     networks, head = build_predictors(config, "cpu")
-    assert (networks.semantic.short_side, networks.semantic.long_side) == (64, 90)
-    assert (networks.instances.short_side, networks.instances.long_side) == (0, 0)
+    assert networks.semantic.limits == Limits(64, 90)
+    assert networks.instances.limits == Limits(0, 0)
     assert head.class_ids == (24, 25, 26, 27, 28, 31, 32, 33)
 
 

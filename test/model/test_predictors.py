@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from panoptic_ros.labels import CITYSCAPES, LabelSet
-from panoptic_ros.model.predictors import InstancePredictor, SemanticPredictor, resize, resized
+from panoptic_ros.model.predictors import InstancePredictor, Limits, SemanticPredictor, resize
 from panoptic_ros.networks import build
 
 THING_IDS = {24, 25, 26, 27, 28, 31, 32, 33}
@@ -52,10 +52,13 @@ def mask_rcnn():
         ((1280, 720), (360, 1280), (640, 360)),
         ((240, 320), (480, 1024), (480, 640)),
         ((40, 5000), (512, 1024), (32, 1024)),
+        ((240, 320), (480, 1024, False), (240, 320)),
+        ((720, 1280), (512, 0, False), (512, 910)),
+        ((20, 320), (0, 0, False), (32, 320)),
     ],
 )
 def test_an_image_is_scaled_to_the_limits(size, limits, expected):
-    assert resized(size, *limits) == expected
+    assert Limits(*limits).size(size) == expected
 
 
 @torch.inference_mode()
@@ -71,7 +74,7 @@ def test_semantic_scores_are_the_networks_for_the_normalised_image(deeplab):
 
 def test_a_resized_image_keeps_its_own_size_in_the_prediction(deeplab):
     small = SemanticPredictor(deeplab, CITYSCAPES)(constant(64, 96))
-    large = SemanticPredictor(deeplab, CITYSCAPES, short_side=64)(constant(128, 192))
+    large = SemanticPredictor(deeplab, CITYSCAPES, Limits(64))(constant(128, 192))
     torch.testing.assert_close(large.logits, small.logits)
     assert large.image_size == (128, 192)
 
@@ -81,9 +84,9 @@ def test_a_resized_image_keeps_its_own_size_in_the_prediction(deeplab):
     [((128, 192), (64, 0)), ((128, 192), (0, 96)), ((131, 190), (64, 0)), ((50, 75), (64, 0))],
 )
 def test_boxes_are_in_pixels_of_the_image(mask_rcnn, size, limits):
-    height, width = resized(size, *limits)
+    height, width = Limits(*limits).size(size)
     seen = InstancePredictor(mask_rcnn, CITYSCAPES)(constant(height, width))
-    found = InstancePredictor(mask_rcnn, CITYSCAPES, *limits)(constant(*size))
+    found = InstancePredictor(mask_rcnn, CITYSCAPES, Limits(*limits))(constant(*size))
     scale = torch.tensor([size[1] / width, size[0] / height] * 2)
     assert len(found) > 0
     torch.testing.assert_close(found.boxes, seen.boxes * scale)
@@ -93,7 +96,7 @@ def test_boxes_are_in_pixels_of_the_image(mask_rcnn, size, limits):
 @pytest.mark.parametrize("size", [(80, 112), (67, 91), (350, 520)])
 def test_instances_carry_label_ids_and_boxes_inside_the_image(mask_rcnn, size):
     image = np.resize(IMAGE, (*size, 3))
-    found = InstancePredictor(mask_rcnn, CITYSCAPES, short_side=64, long_side=80)(image)
+    found = InstancePredictor(mask_rcnn, CITYSCAPES, Limits(64, 80))(image)
     height, width = size
     assert len(found) > 0
     assert found.masks.shape[1:] == (28, 28)

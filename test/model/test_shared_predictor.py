@@ -4,6 +4,7 @@ import torch
 from shared_network import ONE_STAGE, architecture
 
 from panoptic_ros.labels import CITYSCAPES
+from panoptic_ros.model.predictors import Limits
 from panoptic_ros.model.shared_predictor import SharedPredictor
 from panoptic_ros.networks import build
 from panoptic_ros.networks.panoptic.shared import SharedPanopticNetwork
@@ -58,7 +59,7 @@ class Answering(SharedPanopticNetwork):
 )
 def test_the_network_sees_whole_strides_and_boxes_are_in_the_image(size, limits, seen):
     answering = Answering([0.0, 0.0, seen[1] / 2, seen[0] + 50.0])
-    predict = SharedPredictor(answering, CITYSCAPES, *limits)
+    predict = SharedPredictor(answering, CITYSCAPES, Limits(*limits))
     semantic, instances = predict(np.zeros((*size, 3), np.uint8))
     assert answering.seen == (1, 3, *seen)
     assert semantic.image_size == size

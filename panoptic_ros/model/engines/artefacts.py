@@ -43,8 +43,9 @@ def typical_size(networks: PanopticPredictor) -> Size | None:
 
     None where the frame's own size decides.
     """
-    size = input_size(networks, (512, 1024))
-    return size if size == input_size(networks, (1024, 2048)) else None
+    # Larger than what any network is made for: both are scaled to its limits.
+    size = input_size(networks, (2048, 4096))
+    return size if size == input_size(networks, (4096, 8192)) else None
 
 
 def input_size(networks: PanopticPredictor, frame: Size) -> Size:

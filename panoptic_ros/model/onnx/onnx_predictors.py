@@ -21,7 +21,7 @@ from panoptic_ros.model.onnx.description import (
 from panoptic_ros.model.onnx.detections import Detections, given, raw
 from panoptic_ros.model.onnx.placement import Fit, Placement
 from panoptic_ros.model.onnx.session import GraphError, OnnxSession
-from panoptic_ros.model.predictors import upload
+from panoptic_ros.model.predictors import OWN_SIZE, Limits, upload
 from panoptic_ros.model.rider_rule import find_riders
 from panoptic_ros.prediction import InstancePrediction, SemanticPrediction, all_finite
 
@@ -48,8 +48,7 @@ class _OnnxPredictor(ABC):
         description: OnnxDescription,
         labels: LabelSet,
         device: torch.device,
-        short_side: int = 0,
-        long_side: int = 0,
+        limits: Limits = OWN_SIZE,
         session: OnnxSession | None = None,
         runtime: str = "onnx",
     ) -> None:
@@ -63,7 +62,7 @@ class _OnnxPredictor(ABC):
         if multiple and any(side % multiple for side in fixed if side):
             raise ValueError(f"{description.file} takes {fixed}, no multiples of {multiple}")
         letterbox = wanted.fit == "letterbox" or (not wanted.fit and not any(fixed))
-        self._fit = Fit(short_side, long_side, fixed, multiple or 1, letterbox)
+        self._fit = Fit(limits, fixed, multiple or 1, letterbox)
         self._fit = replace(self._fit, multiple=self._working_multiple(multiple))
 
     @abstractmethod
@@ -100,7 +99,7 @@ class _OnnxPredictor(ABC):
     def _working_multiple(self, wanted: int | None) -> int:
         """Return of what the open sides must be multiples; raise GraphError where none works."""
         # Odd multiples: a network that halves its sides once more fails on them.
-        sides = Fit(self._fit.short_side, self._fit.long_side, (None, None), 1, False).place(TRIAL)
+        sides = Fit(self._fit.limits, (None, None), 1, False).place(TRIAL)
         tried = (wanted,) if wanted else MULTIPLES[: 1 if all(self._fit.fixed) else None]
         errors = []
         for multiple in tried:
@@ -131,15 +130,14 @@ class OnnxSemanticPredictor(_OnnxPredictor):
         description: OnnxDescription,
         labels: LabelSet,
         device: torch.device,
-        short_side: int = 0,
-        long_side: int = 0,
+        limits: Limits = OWN_SIZE,
         session: OnnxSession | None = None,
         runtime: str = "onnx",
     ) -> None:
         assert isinstance(description.output, SemanticOutput)
         self._kind = description.output.kind
         self._has_warned = False
-        super().__init__(description, labels, device, short_side, long_side, session, runtime)
+        super().__init__(description, labels, device, limits, session, runtime)
         if self._kind == "labels":
             # What an index stands for that the description does not name.
             self._class_ids = np.append(self._class_ids, 0)
@@ -258,8 +256,7 @@ class OnnxInstancePredictor(_OnnxPredictor):
         description: OnnxDescription,
         labels: LabelSet,
         device: torch.device,
-        short_side: int = 0,
-        long_side: int = 0,
+        limits: Limits = OWN_SIZE,
         session: OnnxSession | None = None,
         runtime: str = "onnx",
         *,
@@ -269,7 +266,7 @@ class OnnxInstancePredictor(_OnnxPredictor):
         self.finds_riders = finds_riders
         self._output: InstanceOutput | RawOutput = description.output
         self._ids = torch.from_numpy(description.class_ids(labels)).to(device)
-        super().__init__(description, labels, device, short_side, long_side, session, runtime)
+        super().__init__(description, labels, device, limits, session, runtime)
 
     @torch.inference_mode()
     def __call__(self, image: np.ndarray | Tensor) -> InstancePrediction:
@@ -326,15 +323,14 @@ class OnnxPanopticPredictor:
         description: OnnxDescription,
         labels: LabelSet,
         device: torch.device,
-        short_side: int = 0,
-        long_side: int = 0,
+        limits: Limits = OWN_SIZE,
         *,
         finds_riders: bool = False,
         runtime: str = "onnx",
     ) -> None:
         session = OnnxSession(description.file, description.input, device, runtime)
         semantic, instances = description.halves()
-        rest = (labels, device, short_side, long_side, session)
+        rest = (labels, device, limits, session)
         self._semantic = OnnxSemanticPredictor(semantic, *rest)
         self._instances = OnnxInstancePredictor(instances, *rest, finds_riders=finds_riders)
         self.labels = labels

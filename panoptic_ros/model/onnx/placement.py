@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import roi_align
 
-from panoptic_ros.model.predictors import resize, resized
+from panoptic_ros.model.predictors import Limits, resize
 
 # What surrounds a letterboxed image in training, too (YOLOv5 and its successors).
 GREY = 114
@@ -71,20 +71,19 @@ class Placement:
 class Fit:
     """Place images in a network's input.
 
-    short_side, long_side: see `Predictor`; fixed: sides that the network fixes, None for open
+    limits: of the size; fixed: sides that the network fixes, None for open
     ones; multiple: of which open sides must be multiples; letterbox: keep proportions, and pad
     on both sides alike.
     """
 
-    short_side: int
-    long_side: int
+    limits: Limits
     fixed: tuple[int | None, int | None]
     multiple: int
     letterbox: bool
 
     def place(self, frame: Size) -> Placement:
         """Return where an image of a size lies."""
-        size = resized(frame, self.short_side, self.long_side)
+        size = self.limits.size(frame)
         if self.letterbox and any(self.fixed):
             scales = [f / side for f, side in zip(self.fixed, frame, strict=True) if f]
             height, width = (max(1, int(side * min(scales) + 0.5)) for side in frame)

@@ -16,7 +16,7 @@ from panoptic_ros.fusion import FusionOptions, make_strategy
 from panoptic_ros.fusion.stack import stack
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.model.onnx import OnnxInstancePredictor, OnnxSemanticPredictor, load_description
-from panoptic_ros.model.predictors import InstancePredictor, SemanticPredictor
+from panoptic_ros.model.predictors import InstancePredictor, Limits, SemanticPredictor
 from panoptic_ros.pipeline import PanopticPipeline
 from panoptic_ros.prediction import SemanticPrediction
 
@@ -52,14 +52,14 @@ class Found(nn.Module):
 def _semantic(folder, short_side=0, **content):
     content = {"task": "semantic", "classes": NAMES, **content}
     description = load_description(describe(folder, **content), "semantic")
-    return OnnxSemanticPredictor(description, CITYSCAPES, CPU, short_side)
+    return OnnxSemanticPredictor(description, CITYSCAPES, CPU, Limits(short_side))
 
 
 def test_an_exported_deeplab_gives_what_torch_gives(tmp_path):
     network = deeplab()
     axes = {"image": {2: "h", 3: "w"}}
     export(network, torch.zeros(1, 3, 64, 64), tmp_path, ["logits"], dynamic_axes=axes)
-    ours = SemanticPredictor(network, CITYSCAPES, 48)(IMAGE)
+    ours = SemanticPredictor(network, CITYSCAPES, Limits(48))(IMAGE)
     theirs = _semantic(tmp_path, 48, input={**IMAGENET, "fit": "stretch"})(IMAGE)
     assert theirs.image_size == (65, 96)
     torch.testing.assert_close(theirs.logits, ours.logits, atol=1e-4, rtol=1e-4)
