@@ -223,9 +223,10 @@ class _Regions(nn.Module):
         found, score = clip_boxes_to_image(torch.cat(boxes), self.size), torch.cat(scores)
         sides = found[:, 2:] - found[:, :2]
         valid = (sides > 0 if ranked else sides >= LEAST_PROPOSAL).all(1) & score.isfinite()
-        rule = (len(logits), self.rpn.nms_thresh, self.rpn.post_nms_top_n(), max(self.size))
+        count = self.rpn.post_nms_top_n()
+        rule = _Rule(len(logits), self.rpn.nms_thresh, count, max(self.size))
         self.is_final = torch.ones_like(self.is_final)
-        kept, known = self._suppress(found, score, torch.cat(groups), valid, *rule)
+        kept, known = self._suppress(found, score, torch.cat(groups), valid, rule)
         return found[kept] * known[:, None], known
 
     def _detections(
@@ -243,27 +244,21 @@ class _Regions(nn.Module):
         late = isinstance(heads, LateRemovalRoIHeads)
         if not late:
             valid = valid & (sides >= LEAST_DETECTION).all(1)
-        rule = (classes + 1, heads.nms_thresh, heads.detections_per_img, max(self.size))
-        kept, good = self._suppress(boxes, scores, labels, valid, *rule)
+        count = heads.detections_per_img
+        rule = _Rule(classes + 1, heads.nms_thresh, count, max(self.size))
+        kept, good = self._suppress(boxes, scores, labels, valid, rule)
         # What is empty took its place among the limited number, where it is removed late.
         good = good & (sides[kept] > 0).all(1)
         return boxes[kept], labels[kept], scores[kept], good
 
     def _suppress(
-        self,
-        boxes: Tensor,
-        scores: Tensor,
-        groups: Tensor,
-        valid: Tensor,
-        group_count: int,
-        threshold: float,
-        count: int,
-        longest: int,
+        self, boxes: Tensor, scores: Tensor, groups: Tensor, valid: Tensor, rule: _Rule
     ) -> tuple[Tensor, Tensor]:
         """Return what `_suppress` does, in the form that is wanted."""
         if not self.unasked:
-            return _suppress(boxes, scores, groups, valid, group_count, threshold, count, longest)
-        kept, good, final = best_of(boxes.float(), scores, groups, valid, threshold, count)
+            return _suppress(boxes, scores, groups, valid, rule)
+        boxes = boxes.float()
+        kept, good, final = best_of(boxes, scores, groups, valid, rule.threshold, rule.count)
         self.is_final = self.is_final & final
         return kept, good
 
@@ -311,21 +306,24 @@ def _device(module: nn.Module) -> torch.device:
     return next(module.parameters()).device
 
 
+class _Rule(NamedTuple):
+    """Say how boxes are suppressed: how many groups, IoU, boxes that stay; the longest side."""
+
+    group_count: int
+    threshold: float
+    count: int
+    longest: int
+
+
 def _suppress(
-    boxes: Tensor,
-    scores: Tensor,
-    groups: Tensor,
-    valid: Tensor,
-    group_count: int,
-    threshold: float,
-    count: int,
-    longest: int,
+    boxes: Tensor, scores: Tensor, groups: Tensor, valid: Tensor, rule: _Rule
 ) -> tuple[Tensor, Tensor]:
     """Suppress overlapping boxes of the same group; return `count` indices and their validity.
 
-    groups: int64 [N] below group_count; longest: side of the image. Equal to torchvision's
-    `batched_nms` on the valid boxes, cut after `count`, and padded with what is not valid.
+    groups: int64 [N] below the rule's group_count. Equal to torchvision's `batched_nms` on the
+    valid boxes, cut after `count`, and padded with what is not valid.
     """
+    group_count, threshold, count, longest = rule
     least = scores.new_full((), torch.finfo(scores.dtype).min)
     _, order = torch.where(valid, scores, least).topk(len(boxes))
     # Each group lies in a place of its own, and so does what is not valid, in a single one.

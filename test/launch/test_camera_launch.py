@@ -14,23 +14,13 @@ launch_testing = pytest.importorskip("launch_testing", reason="needs ROS 2's lau
 pytest.importorskip("launch_ros", reason="needs ROS 2's launch_ros")
 
 import rclpy
-from launch import LaunchDescription
-from launch.actions import (
-    IncludeLaunchDescription,
-    SetEnvironmentVariable,
-    UnsetEnvironmentVariable,
-)
-from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import PathJoinSubstitution
-from launch_ros.substitutions import FindPackageShare
-from launch_testing.actions import ReadyToTest
+from launch.actions import UnsetEnvironmentVariable
 from launch_testing.asserts import assertExitCodes
+from launched import DOMAIN, launched
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
-# Of this test run, so that nobody else's nodes answer.
-DOMAIN = os.getpid() % 100 + 1
 HEIGHT, WIDTH = 48, 64
 SCRATCH = tempfile.TemporaryDirectory(prefix="panoptic_launch_")
 
@@ -47,9 +37,6 @@ panoptic:
 def generate_test_description():
     parameters = Path(SCRATCH.name) / "camera.yaml"
     parameters.write_text(PARAMETERS)
-    launch_file = PathJoinSubstitution(
-        [FindPackageShare("panoptic_ros"), "launch", "camera.launch.py"]
-    )
     arguments = {
         "image": "/front/image_raw",
         "weights": "random",
@@ -57,16 +44,8 @@ def generate_test_description():
         "device": "cpu",
         "params_file": str(parameters),
     }
-    return LaunchDescription(
-        [
-            SetEnvironmentVariable("ROS_DOMAIN_ID", str(DOMAIN)),
-            SetEnvironmentVariable("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST"),
-            UnsetEnvironmentVariable("FASTDDS_BUILTIN_TRANSPORTS"),
-            IncludeLaunchDescription(
-                PythonLaunchDescriptionSource(launch_file), launch_arguments=arguments.items()
-            ),
-            ReadyToTest(),
-        ]
+    return launched(
+        "camera.launch.py", arguments, UnsetEnvironmentVariable("FASTDDS_BUILTIN_TRANSPORTS")
     )
 
 

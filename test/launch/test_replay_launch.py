@@ -1,7 +1,6 @@
 """The live replay as its users run it: `ros2 launch panoptic_ros replay.launch.py bag:=...`."""
 
 import json
-import os
 import tempfile
 import unittest
 from importlib.util import find_spec
@@ -12,17 +11,10 @@ import pytest
 launch_testing = pytest.importorskip("launch_testing", reason="needs ROS 2's launch_testing")
 pytest.importorskip("launch_ros", reason="needs ROS 2's launch_ros")
 
-from launch import LaunchDescription
-from launch.actions import IncludeLaunchDescription, SetEnvironmentVariable
-from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import PathJoinSubstitution
-from launch_ros.substitutions import FindPackageShare
-from launch_testing.actions import ReadyToTest
 from launch_testing.asserts import assertExitCodes
+from launched import launched
 from made_bags import CAMERA, TRUTH, drive
 
-# Of this test run, so that nobody else's nodes answer.
-DOMAIN = os.getpid() % 100 + 1
 SCRATCH = tempfile.TemporaryDirectory(prefix="panoptic_launch_")
 REPORT = Path(SCRATCH.name) / "live.json"
 
@@ -30,9 +22,6 @@ REPORT = Path(SCRATCH.name) / "live.json"
 @pytest.mark.skipif(not find_spec("ros2bag"), reason="needs ros2 bag play (ros2bag)")
 @pytest.mark.launch_test
 def generate_test_description():
-    launch_file = PathJoinSubstitution(
-        [FindPackageShare("panoptic_ros"), "launch", "replay.launch.py"]
-    )
     arguments = {
         "bag": str(drive(Path(SCRATCH.name) / "bag", frames=6)),
         "image": CAMERA,
@@ -42,16 +31,7 @@ def generate_test_description():
         "rate": "0.1",
         "report_file": str(REPORT),
     }
-    return LaunchDescription(
-        [
-            SetEnvironmentVariable("ROS_DOMAIN_ID", str(DOMAIN)),
-            SetEnvironmentVariable("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST"),
-            IncludeLaunchDescription(
-                PythonLaunchDescriptionSource(launch_file), launch_arguments=arguments.items()
-            ),
-            ReadyToTest(),
-        ]
-    )
+    return launched("replay.launch.py", arguments)
 
 
 class TestWhileItRuns(unittest.TestCase):

@@ -11,6 +11,7 @@ from panoptic_ros.networks.static import (
     StaticInstances,
     StaticSeparate,
     StaticShared,
+    _Rule,
     _suppress,
 )
 
@@ -177,7 +178,7 @@ def test_suppression_equals_torchvisions(count, threshold):
     valid[0] = True
     (known,) = torch.where(valid)
     expected = known[batched_nms(boxes[known], scores[known], groups[known], threshold)]
-    kept, good = _suppress(boxes, scores, groups, valid, 3, threshold, 50, 100)
+    kept, good = _suppress(boxes, scores, groups, valid, _Rule(3, threshold, 50, 100))
     assert len(kept) == 50
     assert kept[good].tolist() == expected[:50].tolist()
 
@@ -185,5 +186,5 @@ def test_suppression_equals_torchvisions(count, threshold):
 def test_nothing_valid_leaves_nothing():
     boxes = torch.tensor([[0.0, 0.0, 9.0, 9.0]] * 4)
     nothing = torch.zeros(4, dtype=torch.bool)
-    _, good = _suppress(boxes, torch.ones(4), torch.zeros(4).long(), nothing, 1, 0.5, 6, 9)
+    _, good = _suppress(boxes, torch.ones(4), torch.zeros(4).long(), nothing, _Rule(1, 0.5, 6, 9))
     assert not good.any()
