@@ -17,8 +17,16 @@ _COEFFICIENTS = {
     "rational_polynomial": _OPENCV_LENGTHS,
     "equidistant": (4,),
 }
-# What others call them: OpenCV and Kalibr; hand-written and simulated cameras that bend nothing.
-_OTHER_NAMES = {"fisheye": "equidistant", "": "plumb_bob", "none": "plumb_bob"}
+# What others call them: OpenCV, Kalibr, librealsense.
+_OTHER_NAMES = {
+    "fisheye": "equidistant",
+    "kannala_brandt": "equidistant",
+    "kannala_brandt4": "equidistant",
+    "radtan": "plumb_bob",
+    "brown_conrady": "plumb_bob",
+}
+# Hand-written and simulated cameras that bend nothing.
+_STRAIGHT_NAMES = ("none", "pinhole")
 # Relative difference of the ratios of width and height.
 _ASPECT_TOLERANCE = 0.01
 _CONVERGED = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 100, 1e-12)
@@ -34,8 +42,8 @@ class CameraModel:
     """Describe a calibrated camera and the part of its sensor that a picture shows.
 
     width, height: of the calibrated sensor, pixels; K: float [3, 3]; model: "plumb_bob",
-    "rational_polynomial", "equidistant" (or "fisheye"), "none"; D: its coefficients, OpenCV's
-    order, empty for none;
+    "rational_polynomial", "equidistant" (or another name of it, "fisheye" say), "none"; D: its
+    coefficients, OpenCV's order, empty for none;
     roi: x, y, width, height on the sensor, pixels, or None; binning: sensor pixels per pixel
     of the picture, along x and y. Integer coordinates are the centres of pixels.
     Raise ValueError that names the field and its value.
@@ -191,12 +199,13 @@ class CameraModel:
 
     def _rename(self) -> None:
         """Keep one name of each model."""
-        name = self.model.strip().lower()
-        if name == "none":
+        name = self.model.strip().lower().replace("-", "_").replace(" ", "_")
+        if name in _STRAIGHT_NAMES:
             if self.D.any():
-                raise ValueError(f"camera distortion_model is 'none', but D is {self.D.tolist()}")
+                raise ValueError(f"camera distortion_model is {name!r}, but D is {self.D.tolist()}")
             object.__setattr__(self, "D", self.D[:0])
-        object.__setattr__(self, "model", _OTHER_NAMES.get(name, name))
+            name = ""
+        object.__setattr__(self, "model", _OTHER_NAMES.get(name, name) or "plumb_bob")
 
     def _check(self) -> None:
         if self.width < 1 or self.height < 1:
@@ -208,13 +217,18 @@ class CameraModel:
                 f"camera K {self.K.tolist()} has no positive focal lengths (K[0], K[4]); "
                 "is the camera calibrated, and does its driver read the calibration file?"
             )
+        if self.K[[3, 6, 7]].any():
+            raise ValueError(
+                f"camera K {self.K.tolist()} must be row by row, [fx, 0, cx, 0, fy, cy, 0, 0, 1]; "
+                "is it transposed?"
+            )
         for name, numbers in (("K", self.K), ("D", self.D)):
             if np.abs(numbers).max(initial=0.0) > _LARGEST_NUMBER:
                 raise ValueError(f"camera {name} {numbers.tolist()} has numbers of no camera")
         if self.model not in _COEFFICIENTS:
             raise ValueError(
                 f"camera distortion_model {self.model!r} is unknown; known: "
-                f"{sorted({*_COEFFICIENTS, *filter(None, _OTHER_NAMES)})}"
+                f"{sorted({*_COEFFICIENTS, *_OTHER_NAMES, *_STRAIGHT_NAMES})}"
             )
         lengths = _COEFFICIENTS[self.model]
         if len(self.D) not in lengths or not np.isfinite(self.D).all():

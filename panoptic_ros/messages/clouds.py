@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -62,9 +63,14 @@ def decode_points(msg: PointCloud) -> np.ndarray:
     Rows may be padded. Where `data` holds exactly the points, `row_step` says nothing new and
     is not read: some drivers leave it at 0, or give the size of the whole cloud.
     Raise ImageRefused where x, y or z is missing, doubled, no floating-point number or not
-    within `point_step`, or the sizes do not fit.
+    within `point_step`, where two of them share bytes, or the sizes do not fit.
     """
     places = [_place(msg, name) for name in "xyz"]
+    for (offset, size), (following, _) in pairwise(sorted(places)):
+        if offset + size > following:
+            raise ImageRefused(
+                f"point cloud's fields overlap: x, y, z are (offset, size) {places} in a point"
+            )
     height, width, step = int(msg.height), int(msg.width), int(msg.point_step)
     row = _row_step(msg, height, width, step)
     if height * width == 0:

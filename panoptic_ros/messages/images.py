@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import cv2
@@ -30,17 +30,22 @@ class RawImage(Protocol):
 class _Layout:
     """Describe how an encoding lies in memory.
 
-    bytes_per_pixel: along a row; code: what `cv2.cvtColor` calls the conversion to RGB
+    values: per pixel, along a row; code: what `cv2.cvtColor` calls the conversion to RGB
     (None: it is RGB); unit: the smallest block (width, height) that has a colour of its
     own; smallest: fewest columns and rows that can be converted; chroma_plane: whether a
-    plane of half as many rows follows the luma rows.
+    plane of half as many rows follows the luma rows; is_wide: values have 16 bits, not 8.
     """
 
-    bytes_per_pixel: int
+    values: int
     code: int | None
     unit: tuple[int, int] = (1, 1)
     smallest: int = 1
     chroma_plane: bool = False
+    is_wide: bool = False
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        return 2 * self.values if self.is_wide else self.values
 
 
 # OpenCV names a Bayer pattern by the second row's second and third pixel, ROS by the
@@ -57,16 +62,20 @@ _SMALLEST_BAYER = 3
 _UYVY = _Layout(2, cv2.COLOR_YUV2RGB_UYVY, unit=(2, 1))
 _YUYV = _Layout(2, cv2.COLOR_YUV2RGB_YUYV, unit=(2, 1))
 
-# Names and meanings: sensor_msgs/image_encodings.hpp. uyvy and yuyv are what newer
-# distributions call yuv422 and yuv422_yuy2. YUV is BT.601, limited range, as in OpenCV.
+# Names and meanings: sensor_msgs/image_encodings.hpp. These come with 8 and with 16 bits.
+_COLORS = {
+    "rgb": _Layout(3, None),
+    "bgr": _Layout(3, cv2.COLOR_BGR2RGB),
+    "rgba": _Layout(4, cv2.COLOR_RGBA2RGB),
+    "bgra": _Layout(4, cv2.COLOR_BGRA2RGB),
+    "mono": _Layout(1, cv2.COLOR_GRAY2RGB),
+    **{name: _Layout(1, code, smallest=_SMALLEST_BAYER) for name, code in _BAYER_CODES.items()},
+}
+# uyvy and yuyv are what newer distributions call yuv422 and yuv422_yuy2. YUV is BT.601, limited
+# range, as in OpenCV.
 _LAYOUTS = {
-    "rgb8": _Layout(3, None),
-    "bgr8": _Layout(3, cv2.COLOR_BGR2RGB),
-    "rgba8": _Layout(4, cv2.COLOR_RGBA2RGB),
-    "bgra8": _Layout(4, cv2.COLOR_BGRA2RGB),
-    "mono8": _Layout(1, cv2.COLOR_GRAY2RGB),
-    "mono16": _Layout(2, cv2.COLOR_GRAY2RGB),
-    **{f"{name}8": _Layout(1, c, smallest=_SMALLEST_BAYER) for name, c in _BAYER_CODES.items()},
+    **{f"{name}8": layout for name, layout in _COLORS.items()},
+    **{f"{name}16": replace(layout, is_wide=True) for name, layout in _COLORS.items()},
     "yuv422": _UYVY,
     "uyvy": _UYVY,
     "yuv422_yuy2": _YUYV,
@@ -96,11 +105,11 @@ def decode_image(msg: RawImage, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     _check_size(msg.encoding, layout, width, height)
     count = height * 3 // 2 if layout.chroma_plane else height
     rows = unpadded_rows(msg, count, width * layout.bytes_per_pixel)
-    if msg.encoding == "mono16":
+    if layout.is_wide:
         # The upper byte of each value: first if big endian, else second.
-        rows = rows[:, 0 if msg.is_bigendian else 1 :: 2]
-    elif layout.bytes_per_pixel > 1:
-        rows = rows.reshape(height, width, layout.bytes_per_pixel)
+        rows = np.ascontiguousarray(rows[:, 0 if msg.is_bigendian else 1 :: 2])
+    if layout.values > 1:
+        rows = rows.reshape(height, width, layout.values)
     if layout.code is None:
         return np.ascontiguousarray(rows)
     return cv2.cvtColor(rows, layout.code)

@@ -36,8 +36,8 @@ def message_type(kind: str) -> type:
 def image_to_rgb(msg: Image, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Return the picture in a sensor_msgs/Image as uint8 [H, W, 3], RGB.
 
-    The package decodes the encodings that it knows (the same result as cv_bridge's, mono16
-    within 1 of 255: cv_bridge rounds where this keeps the upper byte). Any other
+    The package decodes the encodings that it knows (the same result as cv_bridge's, of 16
+    bits within 1 of 255: cv_bridge rounds where this keeps the upper byte). Any other
     encoding is left to cv_bridge where that is installed. Raise ImageRefused with the reason.
     """
     if msg.encoding in KNOWN_ENCODINGS:

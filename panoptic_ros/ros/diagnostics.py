@@ -258,6 +258,9 @@ class Status:
         """Return the log's line about the frames since an earlier count."""
         of = f"{self.camera}: " if self.camera else ""
         now, health = self.frames.counts, self.frames.health
+        if before.frames_in > now.frames_in:
+            # Configured again since, and counting anew.
+            before = FrameCounts()
         age, total, inference = (health.latency[k] for k in ("age", "total", "inference"))
         if math.isnan(total.p50):
             latency = "no frame answered"

@@ -60,8 +60,10 @@ class Transforms:
         time_ns: 0 is the newest time that TF knows. Raise LookupError with tf2's reason where
         TF does not (yet) know it, ValueError where what it knows is no pose.
         """
+        # ROS 1's leading slash, which recordings and bridges still have, tf2 does not take.
+        frames = target.lstrip("/"), source.lstrip("/")
         try:
-            found = self._buffer.lookup_transform(target, source, Time(nanoseconds=time_ns))
+            found = self._buffer.lookup_transform(*frames, Time(nanoseconds=time_ns))
         except self._error as error:
             raise LookupError(str(error)) from None
         position = found.transform.translation

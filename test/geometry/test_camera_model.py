@@ -21,6 +21,9 @@ DISTORTED = [
     ),
     ("fisheye", [0.02, -0.01, 0.003, -0.001]),
     ("Equidistant", [0.02, -0.01, 0.003, -0.001]),
+    ("kannala_brandt4", [0.02, -0.01, 0.003, -0.001]),
+    ("radtan", [-0.2, 0.05, 0.001, -0.002]),
+    (" Plumb-Bob ", [-0.2, 0.05, 0.001, -0.002]),
     ("equidistant", [0.02, -0.01, 0.003, -0.001]),
 ]
 
@@ -54,7 +57,7 @@ def test_projects_as_opencv_and_back(model, d):
     camera = CameraModel.from_camera_info(camera_info(distortion_model=model, d=d))
     points = points_ahead()
     pixels, visible = camera.project(points)
-    fisheye = model.lower() in ("equidistant", "fisheye")
+    fisheye = model.lower() in ("equidistant", "fisheye", "kannala_brandt4")
     project = cv2.fisheye.projectPoints if fisheye else cv2.projectPoints
     expected = project(points[:, None], np.zeros(3), np.zeros(3), K, np.array(d))[0].reshape(-1, 2)
     assert visible.all()
@@ -70,7 +73,7 @@ def test_projects_a_pinhole_exactly():
     np.testing.assert_allclose(camera.rays(pixels), [[0, 0, 1], [0.1, -0.05, 1]], atol=1e-12)
 
 
-@pytest.mark.parametrize("model", ["", "none", "None", "plumb_bob", "rational_polynomial"])
+@pytest.mark.parametrize("model", ["", "none", "None", "pinhole", "radtan", "plumb_bob"])
 @pytest.mark.parametrize("d", [[], [0.0] * 5])
 def test_a_camera_that_bends_nothing(model, d):
     camera = CameraModel.from_camera_info(camera_info(distortion_model=model, d=d))
@@ -145,6 +148,9 @@ def test_equal_calibrations_are_equal():
         ({"k": np.full(9, np.nan)}, "K .* finite"),
         ({"k": np.diag([1e-300, 1e-300, 1.0]).ravel()}, "no positive focal lengths"),
         ({"k": (K * 1e300).ravel()}, "K .* numbers of no camera"),
+        ({"k": -K.ravel()}, "no positive focal lengths"),
+        ({"k": K.T.ravel()}, "row by row"),
+        ({"k": K.ravel()[:8]}, "9 finite numbers"),
         ({"d": [0, -1e300, 0, 0, 0]}, "D .* numbers of no camera"),
         ({"distortion_model": "spherical"}, "'spherical' is unknown.*equidistant"),
         ({"d": [0.1, 0.2]}, r"D \[0.1, 0.2\].*plumb_bob"),
@@ -153,6 +159,8 @@ def test_equal_calibrations_are_equal():
         ({"distortion_model": "equidistant", "d": []}, r"D \[\].*equidistant"),
         ({"distortion_model": "fisheye", "d": [0.1] * 5}, "for equidistant 4 of them"),
         ({"distortion_model": "none", "d": [0.1] * 5}, r"'none', but D is \[0.1"),
+        ({"distortion_model": "pinhole", "d": [0.1] * 4}, r"'pinhole', but D is \[0.1"),
+        ({"distortion_model": "radtan", "d": [0.1] * 3}, r"for plumb_bob 0 or 4"),
         ({"distortion_model": "", "d": [0.1] * 3}, r"D \[0.1, 0.1, 0.1\]"),
         ({"binning_x": 2**32 - 1}, "no pixel"),
         ({"roi": SimpleNamespace(x_offset=700, y_offset=0, width=600, height=9)}, "roi"),

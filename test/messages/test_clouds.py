@@ -67,6 +67,8 @@ def fields(**of_y):
         ({"fields": fields(offset=2**31 - 1)}, "at offset 2147483647"),
         ({"fields": fields(offset=2**32 - 4)}, "at offset 4294967292"),
         ({"fields": fields(offset=-4)}, "at offset -4"),
+        ({"fields": fields(offset=0)}, "fields overlap"),
+        ({"fields": fields(offset=6)}, r"overlap: x, y, z are .* \[\(0, 4\), \(6, 4\), \(9, 4\)\]"),
         ({"point_step": 4}, "do not fit"),
         ({"point_step": 0}, "do not fit"),
         ({"point_step": 2**32 - 1}, "has row_step 26 and 52 bytes"),

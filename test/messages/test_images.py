@@ -15,6 +15,8 @@ PICTURE = (
     .repeat(2, axis=0)
     .repeat(2, axis=1)
 )
+# Of matrices, files and other libraries, and almost right.
+OTHER_NAMES = ("32FC1", "8UC3", "16UC1", "RGB8", "rgb8 ", "mono12", "YUYV", "nv24", "jpeg")
 GREYS = np.uint8([[0, 64, 128, 255], [255, 1, 200, 7]])
 # Where each colour (0 R, 1 G, 2 B) of a 2 x 2 cell lies, read off the encoding's name.
 BAYER_CELLS = {
@@ -66,6 +68,12 @@ def test_orders_of_red_green_and_blue(encoding, order, padding):
     rgba = np.dstack([PICTURE, np.full(PICTURE.shape[:2], 9, np.uint8)])
     msg = message(encoding, (12, 4), rgba[..., order].reshape(4, -1), padding)
     np.testing.assert_array_equal(decode_image(msg), PICTURE)
+    wide = encoding.replace("8", "16")
+    for dtype in ("<u2", ">u2"):
+        values = np.array(rgba[..., order] * 256.0 + 0x7F, dtype, order="C")
+        rows = values.view(np.uint8).reshape(4, -1)
+        msg = message(wide, (12, 4), rows, padding, is_bigendian=dtype == ">u2")
+        np.testing.assert_array_equal(decode_image(msg), PICTURE)
 
 
 def test_unpadded_rgb8_is_a_view():
@@ -105,7 +113,9 @@ def test_bayer_keeps_colours_in_their_place(encoding):
     picture[:, :8], picture[:, 8:] = RED, BLUE
     cells = np.tile(BAYER_CELLS[encoding], (4, 8))
     mosaic = np.take_along_axis(picture, cells[..., None], axis=2)[..., 0]
+    wide = message(encoding.replace("8", "16"), (16, 8), np.repeat(mosaic, 2, axis=1))
     image = decode_image(message(encoding, (16, 8), mosaic))
+    np.testing.assert_array_equal(decode_image(wide), image)
     np.testing.assert_array_equal(image[:, :6], picture[:, :6])
     np.testing.assert_array_equal(image[:, 10:], picture[:, 10:])
 
@@ -162,7 +172,9 @@ def test_messages_of_rclpy_and_of_rosbags(make, encoding):
         ("nv12", (4, 2), 4, 8, "data has 8 bytes, expected 12"),
         ("rgb9", (4, 2), 12, 24, "unknown encoding 'rgb9'; known: rgb8, bgr8"),
         ("", (4, 2), 12, 24, "unknown encoding ''"),
-        ("32FC1", (4, 2), 16, 32, "unknown encoding '32FC1'"),
+        *((name, (4, 2), 16, 32, f"unknown encoding '{name}'") for name in OTHER_NAMES),
+        ("rgba16", (4, 2), 32, 63, "data has 63 bytes, expected 64"),
+        ("bayer_gbrg16", (2, 8), 4, 32, "bayer_gbrg16 needs at least 3x3 pixels, got 2x8"),
         ("yuv422", (3, 2), 6, 12, "yuv422 needs an even width, got 3"),
         ("nv12", (3, 2), 3, 9, "nv12 needs an even width, got 3"),
         ("nv21", (4, 3), 4, 18, "nv21 needs an even height, got 3"),

@@ -199,15 +199,22 @@ LATENCY = {
 }
 
 
-def test_the_log_line_counts_from_the_last_one():
-    before = FrameCounts(frames_in=100, out=50, dropped=40, refused=10)
+@pytest.mark.parametrize(
+    ("before", "counted"),
+    [
+        (FrameCounts(100, 50, 40, 10), "in 120, out 40, dropped 70, refused 9"),
+        # Of before the node was configured again.
+        (FrameCounts(500, 250, 200, 50), "in 220, out 90, dropped 110, refused 19"),
+    ],
+)
+def test_the_log_line_counts_from_the_last_one(before, counted):
     frames = FrameStatus(
         counts=FrameCounts(frames_in=220, out=90, dropped=110, refused=19),
         health=Health(rate=4.04, latency=LATENCY),
     )
     assert Status("active", frames=frames).line(before) == (
         "4.0 frames/s, latency 120 ms (p95 150), of which inference 100 ms (p95 130); "
-        "in 120, out 40, dropped 70, refused 9"
+        f"{counted}"
     )
 
 

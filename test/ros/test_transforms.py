@@ -68,7 +68,8 @@ def test_a_static_transform_holds_at_any_time(listened):
         found = transforms.lookup("base_link", "camera", time_ns)
         expected = [[0, -1, 0, 2], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
         np.testing.assert_allclose(found, expected, atol=1e-9)
-    back = transforms.lookup("camera", "base_link", SECOND)
+    # As frames were called in ROS 1.
+    back = transforms.lookup("/camera", "/base_link", SECOND)
     np.testing.assert_allclose(back @ found, np.eye(4), atol=1e-9)
 
 

@@ -29,6 +29,10 @@ class ExtrapolationException(TransformException):
     pass
 
 
+class InvalidArgumentException(TransformException):
+    pass
+
+
 class Buffer:
     """Know the transforms of the frames to their parents."""
 
@@ -60,6 +64,8 @@ class Buffer:
     def lookup_transform(self, target, source, time):
         known = {*self._parents, *self._parents.values()}
         for name, frame in (("target_frame", target), ("source_frame", source)):
+            if frame.startswith("/"):
+                raise InvalidArgumentException(f'"{frame}": frame_ids cannot start with a \'/\'')
             if frame not in known:
                 raise LookupException(
                     f'"{frame}" passed to lookupTransform argument {name} does not exist. '
