@@ -108,14 +108,14 @@ class Soak:
         self._client = driven_car.Car()
         self._faults: list[str] = []
         self._ends = threading.Event()
+        self._slow = threading.Thread(target=self._be_slow, daemon=True)
 
     def run(self, duration: float) -> tuple[list[Sample], list[str]]:
         """Return the samples and what went wrong, one line each."""
         self._restart_camera()
         self._restart_node()
         self._restart_listener()
-        slow = threading.Thread(target=self._be_slow, daemon=True)
-        slow.start()
+        self._slow.start()
         # Half the time one node lives, for its slopes; then it is killed again and again.
         events = [
             (1.0, self._come_and_go),
@@ -142,14 +142,19 @@ class Soak:
         return samples, self._faults
 
     def close(self) -> None:
-        """End all processes."""
-        self._ends.set()
+        """End all processes, and then who speaks with them.
+
+        Fast DDS closes TCP with Python's lock held, and waits for a peer that is stopped.
+        """
         for process in (self._camera, self._listener):
             if process is not None:
                 process.kill()
                 process.wait()
         with contextlib.suppress(Exception):
             self._node.kill()
+        self._ends.set()
+        if self._slow.is_alive():
+            self._slow.join()
         self._client.close()
 
     def _guarded(self, function: Callable[[], None]) -> None:
@@ -214,7 +219,6 @@ class Soak:
 
     def _be_slow(self) -> None:
         """Subscribe reliably and take a second for each message."""
-        import rclpy
         from node_process import Client
         from sensor_msgs.msg import Image
 
@@ -222,7 +226,6 @@ class Soak:
         client.subscribe("~/labels", Image, 1, lambda message: time.sleep(1.0))
         self._ends.wait()
         client.close()
-        rclpy.try_shutdown()
 
     def _sample(self, now: float) -> list[Sample]:
         process = Path(f"/proc/{self._node._process.pid}")

@@ -70,7 +70,7 @@ class Recording:
             )
         self.problems += refusals + [p for file in self._files for p in file.problems]
         self.problems += self._missing(information)
-        self.storage = STORAGE_NAMES[_suffix(paths[0])]
+        self.storage = STORAGE_NAMES[_suffix(self._files[0].path)]
         self._order()
 
     def __enter__(self) -> Recording:
@@ -211,7 +211,8 @@ class Recording:
 
 def _suffix(path: Path) -> str:
     """Return the suffix that names the storage, of a compressed file too."""
-    return Path(path.stem).suffix if path.suffix == ".zstd" else path.suffix
+    name = path.name.lower().removesuffix(".zstd")
+    return Path(name).suffix
 
 
 def _natural(path: Path) -> list[int | str]:

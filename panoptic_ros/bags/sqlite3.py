@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import struct
 from contextlib import suppress
@@ -157,7 +158,8 @@ class Sqlite3File:
 
 def _connect(path: Path) -> sqlite3.Connection:
     """Open for reading; with what a recorder that was killed left beside it, where possible."""
-    address = f"file:{quote(str(path.absolute()))}"
+    # Bytes: a name need not be Unicode.
+    address = f"file:{quote(os.fsencode(path.absolute()))}"
     for mode in ("mode=ro", _AS_IT_IS):
         # Read by one thread at a time, which need not be this one.
         database = sqlite3.connect(f"{address}?{mode}", uri=True, check_same_thread=False)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from panoptic_ros.checkpoints.foreign import Declared, open_tensors
 from panoptic_ros.checkpoints.recipes import KINDS, SCORES, Kind, Recipe
-from panoptic_ros.checkpoints.state import check_fit, shapes
+from panoptic_ros.checkpoints.state import check_fit, load_state, shapes
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.networks import build
 
@@ -47,7 +47,7 @@ def convert(file: Path, kind: str | None = None) -> Converted:
         _check_classes(KINDS[kind], found, file)
         recipe = KINDS[kind].recipe(found)
         module = build(recipe.architecture).eval()
-        module.load_state_dict(_state(module, found, recipe, file))
+        load_state(module, _state(module, found, recipe, file), source=str(file))
     notes = {"converted_from": kind, "part": checkpoint.part}
     return Converted(module, recipe.architecture, CITYSCAPES.name, notes)
 

@@ -30,14 +30,10 @@ TENSOR_TYPES = {
 
 @dataclass
 class DeclaredDtype:
-    """Hold a NumPy data type: one of ARRAY_TYPES, and its byte order."""
+    """Hold a NumPy data type and its byte order; any one but of ARRAY_TYPES is of no array."""
 
     code: str
     order: str = "<"
-
-    def __post_init__(self) -> None:
-        if self.code not in ARRAY_TYPES:
-            raise RefusedError(f"holds an array of {str(self.code)[:20]!r}, which is no number")
 
     def set_state(self, state: tuple) -> None:
         """Take (version, byte order, subarray, names, fields, ...); only the order matters."""
@@ -47,7 +43,9 @@ class DeclaredDtype:
         self.order = order
 
     def numpy(self) -> np.dtype:
-        """Return the type itself."""
+        """Return the type itself; raise RefusedError for one that is not of ARRAY_TYPES."""
+        if self.code not in ARRAY_TYPES:
+            raise RefusedError(f"holds an array of {str(self.code)[:20]!r}, which is no number")
         return np.dtype(self.order + self.code)
 
 
@@ -156,9 +154,23 @@ def _tensor(storage: Storage, offset: int, size: tuple, stride: tuple, *_: Any) 
     return DeclaredTensor(storage, offset, size, stride)
 
 
-# Classes of what training runs keep beside the tensors: options and the state of schedulers.
+# Classes of what training runs keep beside the tensors: options, times, the state of schedulers
+# and of random numbers.
 INERT = (
-    *("argparse.Namespace", "types.SimpleNamespace", "torch.device", "datetime.datetime"),
+    *("argparse.Namespace", "types.SimpleNamespace", "torch.device", "decimal.Decimal"),
+    *(f"datetime.{kind}" for kind in ("date", "time", "datetime", "timedelta", "timezone")),
+    *("uuid.UUID", "fractions.Fraction", "torch.serialization._get_layout"),
+    *(
+        f"numpy.random._pickle.__{kind}_ctor"
+        for kind in ("generator", "bit_generator", "randomstate")
+    ),
+    *(
+        f"numpy.random._{module}.{name}"
+        for module, name in (
+            *(("mt19937", "MT19937"), ("pcg64", "PCG64"), ("pcg64", "PCG64DXSM")),
+            *(("philox", "Philox"), ("sfc64", "SFC64")),
+        )
+    ),
     *("pathlib.Path", "pathlib.PosixPath", "pathlib.WindowsPath", "pathlib.PurePosixPath"),
     *("pathlib._local.PosixPath", "pathlib._local.WindowsPath"),
     *(f"torch.{kind}{size}" for kind in ("float", "int") for size in (16, 32, 64)),
@@ -170,6 +182,7 @@ INERT = (
         for name in (
             *("set", "frozenset", "slice", "complex", "object"),
             *("dict", "list", "tuple", "int", "float", "str", "bool", "long", "unicode"),
+            *("range", "xrange", "Ellipsis"),
         )
     ),
 )

@@ -81,7 +81,7 @@ def open_tensors(file: Path) -> Iterator[Checkpoint]:
         mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content,
     ):
         try:
-            if _is_safetensors(content):
+            if _is_safetensors(content) or file.suffix == ".safetensors":
                 yield Checkpoint(_unwrapped(_safetensors(file)))
             else:
                 yield _best_part(_content(opened, content))
@@ -113,8 +113,12 @@ def _safetensors(file: Path) -> dict[str, Declared]:
         raise RefusedError(f"is damaged: {error}") from error
 
     def read(name: str) -> Tensor:
-        with safe_open(file, "pt") as again:
-            return again.get_tensor(name)
+        try:
+            with safe_open(file, "pt") as again:
+                return again.get_tensor(name)
+        # Types that safetensors knows and torch does not come as any of these.
+        except (SafetensorError, AttributeError, KeyError, RuntimeError) as error:
+            raise RefusedError(f"has {name[:120]!r}, which cannot be read: {error}") from error
 
     if not names:
         raise RefusedError("holds no tensors")

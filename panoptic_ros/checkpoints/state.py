@@ -23,10 +23,19 @@ class HasShape(Protocol):
 def load_state(module: nn.Module, tensors: Mapping[str, Tensor], *, source: str) -> None:
     """Copy tensors into a module's parameters and buffers, in the module's own dtype.
 
-    source: where they come from, for the error. Raise ValueError as `check_fit` does; the
-    module is then unchanged.
+    source: where they come from, for the error. Raise ValueError as `check_fit` does, and for
+    whole numbers, truth values or complex numbers in place of real ones, which torch would
+    convert in silence; the module is then unchanged.
     """
-    check_fit(shapes(module.state_dict()), shapes(tensors), source=source)
+    own = module.state_dict()
+    check_fit(shapes(own), shapes(tensors), source=source)
+    wrong = [
+        f"{name} {tensors[name].dtype} instead of {tensor.dtype}"
+        for name, tensor in own.items()
+        if tensor.is_floating_point() and not tensors[name].is_floating_point()
+    ]
+    if wrong:
+        raise ValueError(f"{source} does not fit: {_problem('of another type', wrong)}")
     module.load_state_dict(dict(tensors))
 
 

@@ -99,7 +99,8 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> tuple[nn.Modul
         )
     try:
         tensors = safetensors.torch.load(content)
-    except SafetensorError as error:
+    # KeyError: a type that safetensors knows and torch does not.
+    except (SafetensorError, KeyError) as error:
         raise ValueError(f"{file} is not a safetensors file: {error}") from error
     try:
         module = build(side["architecture"])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_module_registration_hook
 
 from panoptic_ros.networks.deeplab import DeepLabV3Plus
 from panoptic_ros.networks.mask_rcnn import MaskRCNNDetector
@@ -38,6 +41,8 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
 }
 
 MOST_PARAMETERS = 2_000_000_000
+# What is made in a second; the largest network here has 500.
+MOST_MODULES = 2_000
 # What torch and the networks raise for parameters that make no network.
 _IMPOSSIBLE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
@@ -47,7 +52,7 @@ def build(architecture: Mapping[str, Any]) -> nn.Module:
 
     architecture: `name`, a key of NETWORKS, and that network's own parameters.
     Raise ValueError for an unknown name, for a parameter that is unknown, missing or out of
-    its range, and for a network of more than MOST_PARAMETERS.
+    its range, and for a network of more than MOST_PARAMETERS or MOST_MODULES.
 
     >>> build({"name": "deeplabv3plus_mobilenetv2", "num_classes": 19})
     """
@@ -63,10 +68,23 @@ def build(architecture: Mapping[str, Any]) -> nn.Module:
         raise ValueError(f"architecture {name!r}: {error}; its parameters: {known}") from None
     try:
         # Without memory first: a file may ask for more than there is.
-        with torch.device("meta"):
+        with torch.device("meta"), _limited():
             size = sum(p.numel() for p in network(**parameters).parameters())
         if size > MOST_PARAMETERS:
             raise ValueError(f"it has {size:.3g} parameters, the limit is {MOST_PARAMETERS:.3g}")
         return network(**parameters)
     except _IMPOSSIBLE as error:
         raise ValueError(f"architecture {name!r}: {error}") from error
+
+
+@contextmanager
+def _limited() -> Iterator[None]:
+    """Raise ValueError where more than MOST_MODULES are made."""
+    made = itertools.count(1)
+
+    def note(*_: Any) -> None:
+        if next(made) > MOST_MODULES:
+            raise ValueError(f"it has more than {MOST_MODULES} modules")
+
+    with register_module_module_registration_hook(note):
+        yield

@@ -25,6 +25,9 @@ from panoptic_ros.output_messages import (
 )
 
 NODE = "/panoptic"
+# rosbags writes sqlite3 by a URI that it makes of the path as it is: behind these the name is
+# lost, and the bag is elsewhere.
+_NO_PATH_OF_URIS = frozenset("?#%")
 _LATCHED_TOPICS = {f"{NODE}/{name}" for name in LATCHED_OUTPUTS} | {"/tf_static"}
 
 
@@ -32,10 +35,16 @@ class PanopticBag:
     """Write the node's topics, and copies of recorded messages; closed, the bag is complete.
 
     A killed process leaves everything before the current frame. Raise OSError that names the bag
-    where it cannot be written, rosbags' WriterError where the folder is there already.
+    where it cannot be written, ValueError where its path has characters that rosbags' sqlite3
+    writer loses, rosbags' WriterError where the folder is there already.
     """
 
     def __init__(self, path: Path, storage: str, types: Typestore, labels: LabelSet) -> None:
+        if storage != "mcap" and not _NO_PATH_OF_URIS.isdisjoint(str(path)):
+            raise ValueError(
+                f"{path}: a bag in sqlite3 cannot be written to a path with ? # or %; choose "
+                "another --out"
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         plugin = StoragePlugin.MCAP if storage == "mcap" else StoragePlugin.SQLITE3

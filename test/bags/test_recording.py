@@ -78,6 +78,25 @@ def test_zstd_files_of_several_frames_are_read_whole(tmp_path):
     assert "is cut off after" in read(packed)[1][0]
 
 
+@pytest.mark.parametrize("plugin", [MCAP, SQLITE3])
+@pytest.mark.parametrize("name", ["größe %20 ?#日本", "\udcff", "DRIVE.{suffix}", "x.{suffix}.y"])
+def test_names_of_any_kind(tmp_path, plugin, name):
+    file = the_file(words(tmp_path / "bag", plugin))
+    suffix = file.suffix[1:].upper()
+    bag = file.parent.rename(tmp_path / name.format(suffix=suffix))
+    (bag / "metadata.yaml").unlink()
+    numbers, _ = read((bag / file.name).rename(bag / f"{name}.{{suffix}}".format(suffix=suffix)))
+    assert numbers == list(range(COUNT))
+    # What else lies there, and is none, comes first.
+    (bag / "!.bag").touch()
+    (bag / f"loop.{suffix}").symlink_to(bag / f"loop.{suffix}")
+    (bag / f"folder.{suffix}").mkdir()
+    with BagReader(bag) as opened:
+        assert opened.counts["/words"] == COUNT
+        assert opened.storage == plugin.name.lower()
+        assert any("!.bag is not a bag" in problem for problem in opened.problems)
+
+
 @pytest.mark.parametrize("in_folder", [True, False])
 def test_a_ros_1_bag_names_the_converter(tmp_path, in_folder):
     file = tmp_path / "drive.bag"

@@ -1,6 +1,8 @@
 import argparse
 import builtins
 import collections
+import datetime
+import decimal
 import io
 import os
 import pathlib
@@ -8,6 +10,7 @@ import pickle
 import struct
 import subprocess
 import sys
+import uuid
 import zipfile
 
 import numpy as np
@@ -139,6 +142,9 @@ BESIDE = {
     "args": argparse.Namespace(lr=0.1, milestones=[1, 2], data=pathlib.Path("/data"), kinds={"a"}),
     "lr_scheduler": {"milestones": collections.Counter([1, 2]), "last": collections.deque([1])},
     "by class": collections.defaultdict(list, {None: 1, "a": [2]}),
+    "took": [datetime.timedelta(1), datetime.datetime.now(datetime.UTC), uuid.UUID(int=1)],
+    "steps": [range(3), ..., decimal.Decimal(1), torch.strided, np.str_("cosine")],
+    "random": [np.random.get_state(), torch.get_rng_state(), np.random.RandomState(0)],
     "device": torch.device("cpu"),
     "dtype": torch.bfloat16,
     "numbers": (1j, slice(1), frozenset([1]), np.float32(1)),
@@ -161,7 +167,9 @@ def test_what_a_training_run_keeps_beside_its_tensors_is_forgotten(tmp_path, zip
 @pytest.mark.parametrize("protocol", [0, 1, 2, 4, 5])
 def test_the_same_in_a_plain_pickle(tmp_path, protocol):
     file = tmp_path / "model_final.pkl"
-    beside = {k: v for k, v in BESIDE.items() if k not in ("optimizer", "numbers", "dtype")}
+    beside = {
+        k: v for k, v in BESIDE.items() if k not in ("optimizer", "numbers", "dtype", "random")
+    }
     file.write_bytes(pickle.dumps(beside | {"model": {"w": np.ones(2)}}, protocol))
     with open_tensors(file) as found:
         assert found.tensors["w"].shape == (2,)
@@ -266,13 +274,27 @@ def test_a_list_of_storages_that_is_none_is_refused(tmp_path, keys):
         b'{"a":{"dtype":"F32","shape":[1099511627776],"data_offsets":[0,4398046511104]}}',
         b'{"a":' * 10_000,
         b"{}",
+        b"[]",
+        b'{"__metadata__":{"a":"b"}}',
     ],
 )
 def test_a_damaged_safetensors_file_is_refused(tmp_path, content):
     file = tmp_path / "a.safetensors"
-    file.write_bytes(len(content).to_bytes(8, "little") + content)
-    with pytest.raises(ValueError, match=r"a.safetensors (is|holds|has)"):
-        convert(file)
+    for length in (len(content), 1 << 32, (1 << 64) - 1):
+        file.write_bytes(length.to_bytes(8, "little") + content)
+        with pytest.raises(ValueError, match=r"a.safetensors (is damaged|holds no tensors)"):
+            convert(file)
+
+
+def test_a_type_that_torch_does_not_have_is_refused(tmp_path):
+    file = tmp_path / "a.safetensors"
+    header = b'{"a":{"dtype":"F6_E2M3","shape":[4],"data_offsets":[0,3]}}'
+    file.write_bytes(len(header).to_bytes(8, "little") + header + b"abc")
+    with (
+        pytest.raises(ValueError, match=r"a.safetensors has 'a', which cannot be read"),
+        open_tensors(file) as found,
+    ):
+        found.tensors["a"].tensor()
 
 
 @pytest.mark.parametrize("kind", ["pickle", "zip", "legacy"])

@@ -139,8 +139,14 @@ def test_damaged_tensors_are_not_opened(saved, damage):
         (1 << 20).to_bytes(8, "little") + b'{"a":',
         (80).to_bytes(8, "little")
         + b'{"a":{"dtype":"F32","shape":[1099511627776],"data_offsets":[0,4398046511104]}}  ',
+        # Numbers of six bits: safetensors knows them, torch does not.
+        (58).to_bytes(8, "little")
+        + b'{"a":{"dtype":"F6_E2M3","shape":[4],"data_offsets":[0,3]}}abc',
     ],
-    ids=["text", "header beyond memory", "header beyond the file", "tensor beyond the file"],
+    ids=[
+        *("text", "header beyond memory", "header beyond the file", "tensor beyond the file"),
+        "type",
+    ],
 )
 def test_a_file_of_another_format_is_named(saved, content):
     resign(saved, content)
@@ -177,6 +183,7 @@ def test_a_damaged_side_file_is_named(saved, content, message):
         (ARCHITECTURE | {"num_semantic": 10**12}, "architecture 'panoptic_head': "),
         (ARCHITECTURE | {"num_semantic": 10**40}, "architecture 'panoptic_head': "),
         (ARCHITECTURE | {"class_ids": None}, "architecture 'panoptic_head': "),
+        (ARCHITECTURE | {"class_ids": [24] * 10**5}, "it has more than 2000 modules"),
         (ARCHITECTURE | {"colour": 1}, "architecture 'panoptic_head': .*colour"),
         (
             {"name": "deeplabv3plus_mobilenetv2", "num_classes": 19, "decoder_channels": 10**7},

@@ -167,6 +167,12 @@ def test_nothing_is_overwritten(replay, tmp_path):
     assert "is not empty" in said.err
 
 
+def test_a_path_that_the_writer_of_sqlite3_loses_is_refused(replay, tmp_path):
+    code, _, said = replay(drive(tmp_path / "bag", 1, SQLITE3), out="drive #1")
+    assert (code, list(tmp_path.iterdir())) == (2, [tmp_path / "bag"])
+    assert "drive #1/bag: a bag in sqlite3 cannot be written to a path with ? # or %" in said.err
+
+
 def test_a_truncated_bag_is_replayed_up_to_the_break(replay, tmp_path):
     bag = drive(tmp_path / "bag", 4)
     (file,) = bag.glob("*.mcap")

@@ -213,8 +213,7 @@ def test_the_log_line_counts_from_the_last_one(before, counted):
         health=Health(rate=4.04, latency=LATENCY),
     )
     assert Status("active", frames=frames).line(before) == (
-        "4.0 frames/s, latency 120 ms (p95 150), of which inference 100 ms (p95 130); "
-        f"{counted}"
+        f"4.0 frames/s, latency 120 ms (p95 150), of which inference 100 ms (p95 130); {counted}"
     )
 
 

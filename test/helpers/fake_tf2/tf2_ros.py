@@ -65,7 +65,7 @@ class Buffer:
         known = {*self._parents, *self._parents.values()}
         for name, frame in (("target_frame", target), ("source_frame", source)):
             if frame.startswith("/"):
-                raise InvalidArgumentException(f'"{frame}": frame_ids cannot start with a \'/\'')
+                raise InvalidArgumentException(f"\"{frame}\": frame_ids cannot start with a '/'")
             if frame not in known:
                 raise LookupException(
                     f'"{frame}" passed to lookupTransform argument {name} does not exist. '
