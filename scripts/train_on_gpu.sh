@@ -35,7 +35,6 @@ if [ -n "${WHEELS:-}" ] && [ ! -d "$work/site" ]; then
 fi
 export PYTHONPATH="$root:$work/site:${PYTHONPATH:-}" MUJOCO_GL=egl OMP_WAIT_POLICY=PASSIVE
 cores=$(nproc)
-ANCHORS='anchor_sizes: [16, 32, 64, 128, 256]'
 share() { awk "BEGIN { print $minutes * $1 }"; }
 panoptic() { python3 -m panoptic_ros "$@"; }
 
@@ -61,13 +60,13 @@ render() (
     [ $status -eq 0 ] || [ $status -eq 124 ] || [ $status -eq 137 ]
 )
 
-# train SHARE KIND NAME SETTING...: NAME of the weights in --out
+# train SHARE KIND NAME SETTING...: NAME of the weights in --out; $config: other settings than KIND's
 train() {
     local part=$1 kind=$2 name=$3 settings=()
     shift 3
     for setting in "$@"; do settings+=(--set "$setting"); done
     panoptic train "$kind" --data "$work/town" --run "$work/$model/$name" --output "$out/$name" \
-        --minutes "$(share "$part")" --set validation_interval=1000000 \
+        ${config:+--config "$config"} --minutes "$(share "$part")" --set validation_interval=1000000 \
         --set workers=$(((cores + 1) / 2)) "${settings[@]}"
 }
 
@@ -85,12 +84,9 @@ networks() {
             wait $other
             ;;
         town_shared) once town_shared/network train 0.5 panoptic network "${start[@]}" "${batch[@]}" ;;
-        # As in docs/systems.md.
         town_fast)
-            once town_fast/network train 0.55 panoptic network "${start[@]}" "${batch[@]/8/16}" \
-                architecture.fpn_channels=64 architecture.semantic.channels=64 \
-                "architecture.instances={name: yolact, channels: 64, detections: 50, $ANCHORS}" \
-                'augmentation.crop=[256, 512]' 'augmentation.scale=[0.5, 0.95]' min_area=24
+            config="$root/config/training/town_fast.yaml" \
+                once town_fast/network train 0.55 panoptic network "${start[@]}" "${batch[@]/8/16}"
             ;;
     esac
 }

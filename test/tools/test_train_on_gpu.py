@@ -81,7 +81,7 @@ def test_a_shared_network_takes_the_frames_that_are_there(script, tmp_path, mode
     assert done.returncode == 0, done.stderr
     assert [" ".join(c.split()[2:4]) for c in calls] == [*trained, "evaluate --dataset"]
     assert "--set initialize=imagenet " in calls[0]
-    assert ("yolact" in calls[0]) == (model == "town_fast")
+    assert ("training/town_fast.yaml" in calls[0]) == (model == "town_fast")
     assert f"--weights out/{model}.yaml" in calls[-1]
     written = yaml.safe_load((tmp_path / "out" / f"{model}.yaml").read_text())
     assert written["network"]["weights"] == "./network"

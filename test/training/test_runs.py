@@ -76,15 +76,15 @@ SHARED = [
 ]
 
 
-def _start_shared(data, run, *overrides):
+def _start_shared(data, run, *overrides, config="panoptic"):
     overrides = [*SHARED, *overrides]
-    start("panoptic", _config("panoptic"), overrides, data, run, run / "out", "the command")
+    start("panoptic", _config(config), overrides, data, run, run / "out", "the command")
 
 
 def test_a_shared_network_is_the_best_validated_and_says_after_which_step(data, tmp_path):
-    yolact = "architecture.instances={name: yolact, channels: 32}"
-    _start_shared(data, tmp_path, yolact, "steps=3", "validation_interval=1")
+    _start_shared(data, tmp_path, "steps=3", "validation_interval=1", config="town_fast")
     side = read_side_file(tmp_path / "out")
+    assert side["architecture"]["instances"]["name"] == "yolact"
     with (tmp_path / "scores.csv").open() as file:
         scores = {int(row["step"]): float(row["PQ"]) for row in csv.DictReader(file)}
     assert set(scores) == {1, 2, 3}
