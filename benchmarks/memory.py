@@ -14,8 +14,10 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -40,11 +42,14 @@ def main() -> int:
     pipeline = PanopticPipeline.load(args.weights, device="cpu", engine=args.engine)
     rng = np.random.default_rng(0)
     resident, start = [], time.monotonic()
-    while len(resident) < args.frames:
-        pipeline(_picture(rng, height, width))
-        resident.append(_resident_mib())
-        if args.seconds is not None and time.monotonic() - start > args.seconds:
-            break
+    # Told to end early, it says what it has measured.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt):
+        while len(resident) < args.frames:
+            pipeline(_picture(rng, height, width))
+            resident.append(_resident_mib())
+            if args.seconds is not None and time.monotonic() - start > args.seconds:
+                break
     settled = len(resident) // 10
     slope, half = slope_of(np.array(resident[settled:]))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -22,6 +22,7 @@ from panoptic_ros.model.predictors import (
     InstancePredictor,
     Limits,
     PanopticPredictor,
+    Predictor,
     SemanticPredictor,
     SeparatePredictors,
 )
@@ -38,6 +39,9 @@ from panoptic_ros.networks import (
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
+P = TypeVar("P", bound=Predictor)
+# What networks compute in on a kind of device where the model file allows it; float32 on others.
+HALF_TYPES = {"cuda": torch.float16}
 
 
 def build_predictors(
@@ -143,7 +147,8 @@ def build_networks(config: ModelConfig, device: torch.device | str) -> PanopticP
         return _onnx(config, "network", "panoptic", make, device)
     network = _network(config, "network", device, SharedPanopticNetwork)
     where = f"model {config.name!r}, network"
-    return named(where, lambda: SharedPredictor(network, config.labels, _limits(entry)))
+    shared = named(where, lambda: SharedPredictor(network, config.labels, _limits(entry)))
+    return _in_half(config, shared)
 
 
 def _semantic(config: ModelConfig, device: torch.device | str) -> SemanticPredictor:
@@ -154,7 +159,7 @@ def _semantic(config: ModelConfig, device: torch.device | str) -> SemanticPredic
 
         return _onnx(config, "semantic", "semantic", OnnxSemanticPredictor, device)
     network = _network(config, "semantic", device, DeepLabV3Plus)
-    return SemanticPredictor(network, config.labels, _limits(entry))
+    return _in_half(config, SemanticPredictor(network, config.labels, _limits(entry)))
 
 
 def _instances(config: ModelConfig, device: torch.device | str) -> InstancePredictor:
@@ -165,12 +170,17 @@ def _instances(config: ModelConfig, device: torch.device | str) -> InstancePredi
 
         make = partial(OnnxInstancePredictor, finds_riders=entry.find_riders)
         return _onnx(config, "instances", "instance", make, device)
-    return InstancePredictor(
-        _network(config, "instances", device, MaskRCNNDetector),
-        config.labels,
-        _limits(entry),
-        finds_riders=entry.find_riders,
-    )
+    network = _network(config, "instances", device, MaskRCNNDetector)
+    limits, riders = _limits(entry), entry.find_riders
+    return _in_half(config, InstancePredictor(network, config.labels, limits, finds_riders=riders))
+
+
+def _in_half(config: ModelConfig, predictor: P) -> P:
+    """Let a predictor compute in half precision where model file and device do."""
+    half = HALF_TYPES.get(predictor.device.type)
+    if config.half and half is not None:
+        predictor.compute_in(half)
+    return predictor
 
 
 def _limits(entry: NetworkConfig) -> Limits:

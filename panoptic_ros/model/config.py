@@ -64,7 +64,7 @@ class ModelConfig:
     expert: the description of a network that decides one class of the semantic prediction;
     name: the file's; weights are absolute paths, or `random`; seed: of random weights;
     max_pixels: larger images are refused; engine: what runs the networks, see `model.engines`;
-    half: whether it may compute in float16, as engines of a GPU do.
+    half: whether it may compute in float16 on a GPU.
     """
 
     name: str

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils._pytree import tree_map
 from torchvision.ops import clip_boxes_to_image
 
 from panoptic_ros.labels import LabelSet
@@ -66,6 +67,18 @@ class Predictor:
         self.network = network.eval().to(memory_format=torch.channels_last)
         self.labels = labels
         self.limits = limits
+        self._half: torch.dtype | None = None
+
+    def compute_in(self, half: torch.dtype) -> None:
+        """Compute in half precision from now on, where torch's autocast does; answers are float32.
+
+        Boxes, scores and masks are chosen in float32: half a pyramid's precision would round
+        anchors, which take its type, to whole pixels.
+        """
+        self._half = half
+        if answers := getattr(self.network, "answer_layers", ()):
+            for layer in (self.network.backbone, *answers):
+                layer.register_forward_hook(_in_float32)
 
     @property
     def device(self) -> torch.device:
@@ -79,6 +92,10 @@ class Predictor:
     def input_size(self, frame: tuple[int, int]) -> tuple[int, int]:
         """Return the (height, width) at which the network sees an image of a size."""
         return self.limits.size(frame)
+
+    def _computing(self) -> torch.autocast:
+        """Return the context that the network is called in."""
+        return torch.autocast(self.device.type, self._half, enabled=self._half is not None)
 
     def _resized(self, frames: Sequence[Tensor]) -> Tensor:
         """Return images of one size as the network wants them, float [B, 3, h, w], 0..1."""
@@ -113,7 +130,9 @@ class SemanticPredictor(Predictor):
         """Return the class scores of images of one size, as `upload` gives them."""
         normalised = (self._resized(frames) - self._mean) / self._std
         size = sides_of(frames[0])
-        return [SemanticPrediction(each, size, self.labels) for each in self.network(normalised)]
+        with self._computing():
+            logits = self.network(normalised).float()
+        return [SemanticPrediction(each, size, self.labels) for each in logits]
 
 
 class InstancePredictor(Predictor):
@@ -155,7 +174,7 @@ class InstancePredictor(Predictor):
         An answer that is not finite makes those of all images so.
         """
         pixels = self._resized(frames)
-        with answers_of(self.network.answer_layers) as answers:
+        with answers_of(self.network.answer_layers) as answers, self._computing():
             found = self.network(list(pixels))
         finite, seen = all_finite(answers), (pixels.shape[2], pixels.shape[3])
         return [self._instances(each, sides_of(frames[0]), seen, finite) for each in found]
@@ -176,6 +195,11 @@ class InstancePredictor(Predictor):
         # Networks may know more classes than the label set.
         instances = instances[class_ids > 0]
         return find_riders(instances, self.labels) if self.finds_riders else instances
+
+
+def _in_float32(module: nn.Module, inputs: object, output: Any) -> Any:
+    """Return what a layer gives in float32; a forward hook."""
+    return tree_map(lambda values: values.float(), output)
 
 
 def in_image(boxes: Tensor, seen: tuple[int, int], size: tuple[int, int]) -> Tensor:

@@ -73,12 +73,13 @@ class SharedPredictor(Predictor):
         """
         size = sides_of(frames[0])
         pixels = self._resized(frames)
-        features = self.network.features(pixels)
-        with answers_of(self.network.answer_layers) as answers:
-            detections, _ = self.network.instances(pixels, features, None)
-        lap("instances")
-        logits = self.network.logits(features, detections)
-        lap("semantic")
+        with self._computing():
+            features = self.network.features(pixels)
+            with answers_of(self.network.answer_layers) as answers:
+                detections, _ = self.network.instances(pixels, features, None)
+            lap("instances")
+            logits = self.network.logits(features, detections).float()
+            lap("semantic")
         finite, seen = all_finite(answers), (pixels.shape[2], pixels.shape[3])
         return [
             (
@@ -100,7 +101,7 @@ class SharedPredictor(Predictor):
             in_image(found["boxes"], seen, size),
             self.class_ids[found["labels"]],
             found["scores"],
-            found["masks"],
+            found["masks"].float(),
             finite,
         )
 
