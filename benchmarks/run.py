@@ -6,13 +6,14 @@ A bench is a file bench_NAME.py with run(device), which gives Results, in a list
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib
+import json
 import os
 import platform
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -35,29 +36,43 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="benches to run")
     parser.add_argument("--out", type=Path, default=Path("bench_out"), help="folder to write")
     parser.add_argument("--name", default="bench", help="of the files (default: bench)")
+    parser.add_argument("--add", action="store_true", help="to what the files hold already")
     parser.add_argument("--seconds", type=float, help="begin no bench after this time")
     parser.add_argument("--tests", type=Path, metavar="XML", help="pytest's report, to count in")
     args = parser.parse_args()
     device = torch_device(args.device)
-    results: list[Result] = []
-    failures: dict[str, str] = {}
+    results, failures = _earlier(args) if args.add else ([], {})
     start = time.monotonic()
     for name in args.only:
         if args.seconds is not None and time.monotonic() - start > args.seconds:
-            failures[name] = f"left out: {args.seconds:g} s were over"
+            failures[name] = "left out: the time was over"
             continue
+        # Written before it begins, and after each figure: a bench that is killed for taking too
+        # long leaves its name, and what it had.
+        failures[name] = "it was ended before it was done"
+        _write(args, device, results, failures)
         try:
             for result in importlib.import_module(f"bench_{name}").run(device):
                 print(_row(result), flush=True)
                 results.append(result)
-                # Written each time: what is killed for taking too long leaves what it had.
                 _write(args, device, results, failures)
+            del failures[name]
         except Exception as error:  # One bench that cannot measure must not cost the others.
             failures[name] = f"{type(error).__name__}: {error}"
             print(f"bench {name} failed: {failures[name]}", file=sys.stderr, flush=True)
     _write(args, device, results, failures)
     print(f"{_machine(device)}\nwritten to {args.out}: {args.name}.json, {args.name}.md")
-    return 1 if failures else 0
+    return 1 if failures.keys() & set(args.only) else 0
+
+
+def _earlier(args: argparse.Namespace) -> tuple[list[Result], dict[str, str]]:
+    """Return the results and the failures of the runs before, none where there was none."""
+    file = args.out / f"{args.name}.json"
+    if not file.is_file():
+        return [], {}
+    report = json.loads(file.read_text())
+    fields = [field.name for field in dataclasses.fields(Result)]
+    return [Result(**{f: r[f] for f in fields}) for r in report["results"]], report["failures"]
 
 
 def _write(
@@ -69,7 +84,7 @@ def _write(
     report = {
         "machine": _machine(device),
         "tests": _tests(args.tests),
-        "results": [{**asdict(r), "meets_goal": r.meets_goal} for r in results],
+        "results": [{**dataclasses.asdict(r), "meets_goal": r.meets_goal} for r in results],
         "failures": failures,
     }
     args.out.mkdir(parents=True, exist_ok=True)
@@ -104,17 +119,22 @@ def _page(report: dict[str, Any], results: Sequence[Result]) -> str:
         f"| {r.name} | {r.value:.1f} {r.unit}{_goal(r)} | {_times(r)} | {r.about} |"
         for r in results
     ]
-    if report["tests"]:
+    if report["tests"] is not None:
         counts = ", ".join(f"{value} {key}" for key, value in report["tests"].items())
-        lines += ["", f"GPU tests: {counts}"]
-    lines += [f"\n{name} gave no figure: {why}" for name, why in report["failures"].items()]
+        lines += ["", f"GPU tests: {counts or 'no report; they took too long, or did not start'}"]
+    lines += [
+        f"\n{name} did not give all of its figures: {why}"
+        for name, why in report["failures"].items()
+    ]
     return "\n".join(lines) + "\n"
 
 
 def _tests(report: Path | None) -> dict[str, int] | None:
     """Return how many tests there were, and failed, by pytest's report; None without one."""
-    if report is None or not report.is_file():
+    if report is None:
         return None
+    if not report.is_file():
+        return {}
     suite = ElementTree.parse(report).getroot().find("testsuite")
     assert suite is not None
     return {key: int(suite.get(key, 0)) for key in ("tests", "failures", "errors", "skipped")}
