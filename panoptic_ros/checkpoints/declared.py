@@ -80,7 +80,8 @@ class DeclaredArray:
             content = self.content if isinstance(self.content, bytes) else self.content.encode("l1")
         except UnicodeEncodeError as error:
             raise RefusedError(f"has text for the bytes of an array: {error}") from error
-        values = np.frombuffer(content, self.dtype.numpy()).reshape(self.shape, order=self.order)
+        values = np.frombuffer(content, self.dtype.numpy())
+        values = values.reshape(self.shape, order="F" if self.order == "F" else "C")
         native = values.astype(values.dtype.newbyteorder("="), order="C")
         return torch.from_numpy(native)
 

@@ -46,7 +46,7 @@ def import_file(file: Path, name: str, entry: Entry | None, command: str) -> Pat
     digest = digest_of(file)
     # None: there is no published hash to compare with.
     is_published = digest.startswith(entry.sha256) if entry and entry.sha256 else None
-    if is_published is False:
+    if entry and is_published is False:
         _log.warning(
             "%s is not the published %s: its SHA-256 begins with %s, not with %s",
             *(file, entry.file, digest[: len(entry.sha256)], entry.sha256),

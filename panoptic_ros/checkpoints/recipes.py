@@ -150,7 +150,6 @@ def _detectron2_name(name: str) -> str:
     for ours, theirs in DETECTRON2_PARTS:
         name = name.replace(ours, theirs)
     for pattern, theirs, shift in DETECTRON2_INDEXED:
-        name = re.sub(
-            pattern, lambda m, theirs=theirs, shift=shift: theirs.format(int(m[1]) + shift), name
-        )
+        if found := re.search(pattern, name):
+            name = re.sub(pattern, theirs.format(int(found[1]) + shift), name)
     return name

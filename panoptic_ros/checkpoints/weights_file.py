@@ -39,7 +39,7 @@ def save(
     label_set: str,
     command: str,
     data: Any,
-    seed: int,
+    seed: int | None,
     scores: Mapping[str, float],
     half_precision: bool = False,
     **notes: Any,

@@ -129,7 +129,7 @@ class Cityscapes(Sequence[Sample]):
     def __len__(self) -> int:
         return len(self._samples)
 
-    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
+    def __getitem__(self, index: Any) -> Any:
         return self._samples[index]
 
     def _folder(self, kind: str) -> Path:

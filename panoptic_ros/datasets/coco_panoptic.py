@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -84,7 +85,8 @@ class CocoSample:
 
     def _values(self) -> dict[int, int]:
         """Return the label-image value of each segment id."""
-        values, seen = {}, Counter()
+        values: dict[int, int] = {}
+        seen: Counter[int] = Counter()
         for segment_id, info in self.annotation.infos.items():
             if info["category_id"] not in self.label_ids:
                 raise ValueError(f"category id {info['category_id']} is none of the file's")
@@ -135,7 +137,7 @@ class CocoPanoptic(Sequence[CocoSample]):
     def __len__(self) -> int:
         return len(self._samples)
 
-    def __getitem__(self, index: int | slice) -> CocoSample | list[CocoSample]:
+    def __getitem__(self, index: Any) -> Any:
         return self._samples[index]
 
     def _check_folders(self) -> None:

@@ -59,7 +59,7 @@ class CocoExport:
     def __init__(self, folder: Path, name: str, labels: LabelSet) -> None:
         known = [c for c in labels.classes if c.name in COCO_CATEGORIES]
         self._ids = {c.id: COCO_CATEGORIES[c.name][0] for c in known}
-        categories = {}
+        categories: dict[int, LabelClass] = {}
         for c in known:
             category_id, category = COCO_CATEGORIES[c.name]
             categories.setdefault(

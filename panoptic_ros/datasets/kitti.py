@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -76,7 +77,7 @@ class Kitti(Sequence[KittiSample]):
     def __len__(self) -> int:
         return len(self._samples)
 
-    def __getitem__(self, index: int | slice) -> KittiSample | list[KittiSample]:
+    def __getitem__(self, index: Any) -> Any:
         return self._samples[index]
 
     def _folder(self, kind: str) -> Path:

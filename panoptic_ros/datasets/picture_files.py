@@ -26,7 +26,7 @@ _RGB8, _RGB8_AT = b"\x08\x02", slice(24, 26)
 _MOST_CORES = 2
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Picture:
     """Hold what `decode_compressed` asks of a message."""
 

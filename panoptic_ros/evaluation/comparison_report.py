@@ -94,7 +94,7 @@ def _pictures(
 ) -> list[tuple[str, Path]]:
     """Write the worst regressions into a folder; return captions and files."""
     before, after = first.frames(), run.frames()
-    found = []
+    found: list[tuple[str, Path]] = []
     for row in entry["worst"]:
         name = row["name"]
         parts = [

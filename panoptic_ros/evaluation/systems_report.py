@@ -68,8 +68,10 @@ def _quality_table(results: Mapping[str, Any]) -> ReportTable:
         published = PUBLISHED.get(name)
         figure = _figure(published.pq) if published else NOTHING
         rows.append((name, *map(percent, (*quality, *groups, *others)), figure))
-    header = ("system", "PQ %", "SQ %", "RQ %", "PQ things", "PQ stuff", "mIoU %")
-    header += ("AP COCO", "AP Cityscapes", f"PQ {_PUBLISHED}")
+    header = (
+        *("system", "PQ %", "SQ %", "RQ %", "PQ things", "PQ stuff", "mIoU %"),
+        *("AP COCO", "AP Cityscapes", f"PQ {_PUBLISHED}"),
+    )
     note = f"mIoU of the semantic prediction, AP of the detections, before the merge. {_NOTE}"
     return ReportTable(
         f"Table 2. Quality on {results['dataset']['frames']} frames", header, tuple(rows), note

@@ -66,10 +66,10 @@ class TrainingLog:
 
     def losses(self, step: int, values: Mapping[str, Tensor | float]) -> None:
         """Record the losses (and the learning rate) after a number of steps."""
-        values = {k: float(v) for k, v in values.items()}
-        shown = {k: f"{v:.3f}" for k, v in values.items() if k != "lr"}
+        numbers = {k: float(v) for k, v in values.items()}
+        shown = {k: f"{v:.3f}" for k, v in numbers.items() if k != "lr"}
         self._bar.set_postfix(shown, refresh=False)
-        self._write("losses", step, values)
+        self._write("losses", step, numbers)
 
     def scores(self, step: int, values: Mapping[str, float]) -> None:
         """Record validation scores, in percent, after a number of steps."""

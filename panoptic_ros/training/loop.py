@@ -155,14 +155,14 @@ def make_optimizer(trainee: Trainee, config: OptimizerConfig) -> torch.optim.Opt
     Each group has an `lr_factor`: `backbone_lr` for the backbone's parameters, else 1.
     """
     backbone = set() if trainee.backbone is None else set(trainee.backbone.parameters())
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    found: dict[tuple[float, float], list[nn.Parameter]] = {}
     for parameter in filter(lambda p: p.requires_grad, trainee.parameters()):
         decay = config.weight_decay if parameter.ndim > 1 else 0.0
         factor = config.backbone_lr if parameter in backbone else 1.0
-        groups.setdefault((decay, factor), []).append(parameter)
+        found.setdefault((decay, factor), []).append(parameter)
     groups = [
         {"params": parameters, "weight_decay": decay, "lr_factor": factor}
-        for (decay, factor), parameters in groups.items()
+        for (decay, factor), parameters in found.items()
     ]
     if config.name == "sgd":
         return torch.optim.SGD(groups, lr=config.lr, momentum=0.9)

@@ -136,7 +136,7 @@ def read(kind: type[Config], path: Path, overrides: Sequence[str] = ()) -> Confi
 
 def plain(config: object) -> Any:
     """Return a settings dataclass (or a value of one) as JSON and YAML can hold it."""
-    if is_dataclass(config):
+    if is_dataclass(config) and not isinstance(config, type):
         config = asdict(config)
     if isinstance(config, dict):
         return {key: plain(value) for key, value in config.items()}

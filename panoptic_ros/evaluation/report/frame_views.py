@@ -155,7 +155,7 @@ def worst_segments(results: Mapping[str, Any]) -> list[tuple[str, list[dict[str,
     frames = results.get("frames") or []
     errors = [(e, f["name"]) for f in frames for e in f.get("segments") or []]
     errors.sort(key=lambda pair: -pair[0]["area"])
-    found = []
+    found: list[tuple[str, list[dict[str, Any]]]] = []
     for kind in KINDS:
         shown = [
             {

@@ -88,15 +88,15 @@ def _errors(truth: np.ndarray, prediction: np.ndarray, labels: LabelSet) -> Iter
     swallowed = shared > true.areas[:, None] / 2
     parts = shared > predicted.areas / 2
     merged, split = swallowed.sum(axis=0) > 1, parts.sum(axis=1) > 1
-    for p in np.flatnonzero(merged):
+    for p in np.flatnonzero(merged).tolist():
         yield _error("merged", p, true.ids[swallowed[:, p]], predicted.ids[[p]], predicted)
-    for t in np.flatnonzero(split):
+    for t in np.flatnonzero(split).tolist():
         yield _error("split", t, true.ids[[t]], predicted.ids[parts[t]], true)
     explained = swallowed[:, merged].any(axis=1) | split
-    for t in np.flatnonzero(matches.missed & is_true & ~explained):
+    for t in np.flatnonzero(matches.missed & is_true & ~explained).tolist():
         yield _error("missed", t, true.ids[[t]], (), true)
     explained = parts[split].any(axis=0) | merged
-    for p in np.flatnonzero(matches.wrong & is_ours & ~explained):
+    for p in np.flatnonzero(matches.wrong & is_ours & ~explained).tolist():
         yield _error("invented", p, (), predicted.ids[[p]], predicted)
 
 

@@ -240,7 +240,9 @@ def _output(task: str, keys: dict[str, Any], where: str) -> Output:
     kind = keys.pop("kind", "instances")
     if kind not in ("instances", "yolo"):
         raise ValueError(f"{where}: kind is {kind!r}; known: instances, yolo")
-    return make(RawOutput if kind == "yolo" else InstanceOutput, keys, where)
+    if kind == "yolo":
+        return make(RawOutput, keys, where)
+    return make(InstanceOutput, keys, where)
 
 
 def _one_of(name: str, value: object, known: tuple[str, ...]) -> None:

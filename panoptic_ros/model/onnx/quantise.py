@@ -32,7 +32,7 @@ def quantise(file: Path, target: Path, images: Sequence[np.ndarray], name: str) 
     quantization = imported("onnxruntime.quantization")
     shapes = imported("onnxruntime.quantization.shape_inference")
 
-    class Images(quantization.CalibrationDataReader):
+    class Images(quantization.CalibrationDataReader):  # type: ignore[name-defined]
         def __init__(self) -> None:
             self._left: Iterator[np.ndarray] = iter(images)
 

@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 TENSORRT, CUDA = "TensorrtExecutionProvider", "CUDAExecutionProvider"
 CPU_PROVIDER = "CPUExecutionProvider"
 # Names of the element types that pixels can have, onnxruntime's and OpenVINO's.
-_NUMBERS = {
+_NUMBERS: dict[str, type] = {
     "float": np.float32,
     "float16": np.float16,
     "double": np.float64,

@@ -5,6 +5,7 @@ A pyramid is a list of float [B, channels, H / s, W / s], s = 4, 8, 16, 32, fine
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from torch import Tensor, nn
@@ -23,6 +24,6 @@ def conv_group_norm(in_channels: int, out_channels: int, kernel: int = 3) -> nn.
     return Conv2dNormActivation(in_channels, out_channels, kernel, norm_layer=norm)
 
 
-def upsample(x: Tensor, size: tuple[int, int]) -> Tensor:
+def upsample(x: Tensor, size: Sequence[int]) -> Tensor:
     """Return features [B, C, h, w] at another size (bilinear, half-pixel centres)."""
     return F.interpolate(x, size, mode="bilinear", align_corners=False)
