@@ -1,10 +1,10 @@
-"""Truth or predictions on disk, without pictures: COCO-panoptic files, folders of label images."""
+"""Truth or predictions on disk: COCO-panoptic files, folders of label images, bags with them."""
 
 from __future__ import annotations
 
 import colorsys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -12,6 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from panoptic_ros.bags import is_bag
+from panoptic_ros.datasets.bag_labels import BagLabels
 from panoptic_ros.datasets.cityscapes import draw_polygons
 from panoptic_ros.datasets.classes import TRAIN_VOID, WANTED_IDS, hold_train_ids
 from panoptic_ros.datasets.coco_files import (
@@ -34,7 +36,7 @@ KITTI_STEP = LabelSet(
         LabelClass(c.id, c.name, c.name in ("person", "car"), c.color) for c in CITYSCAPES.classes
     ),
 )
-COCO = "coco"
+COCO, BAG = "coco", "bag"
 # What tools append to a frame's name.
 _SUFFIXES = ("_instanceIds", "_labelIds", "_panoptic", "_polygons", "_leftImg8bit", "_pred")
 _LAST_CITYSCAPES_ID = 33
@@ -49,11 +51,13 @@ class PanopticImage:
     """Hold one frame's segments.
 
     pixels: segment ids, integer [H, W], or as colours uint8 [H, W, 3] as `overlaps` takes them;
-    annotation: what the segments are.
+    annotation: what the segments are; track_ids: of things by their segment ids, None where
+    the segment ids themselves last over the frames.
     """
 
     pixels: np.ndarray
     annotation: Annotation
+    track_ids: Mapping[int, int] | None = None
 
     def ids(self) -> np.ndarray:
         """Return the segment ids, integer [H, W]."""
@@ -89,12 +93,20 @@ class SourceEntry:
     path: Path
     read: Callable[[], PanopticImage] = field(repr=False)
 
+    def told(self, error: Exception) -> str:
+        """Return an error's words with the file, and with the frame where a bag has several."""
+        if str(self.path) in (words := str(error)):
+            return words
+        frame = f"frame {self.name}: " if is_bag(self.path) else ""
+        return f"{self.path}: {frame}{words}"
+
 
 @dataclass(frozen=True)
 class PanopticSource:
-    """Hold what one side of a comparison consists of; kind: coco or a name in FOLDERS.
+    """Hold what one side of a comparison consists of; kind: coco, bag or a name in FOLDERS.
 
-    listed: the annotations of a COCO-panoptic file, whose own faults can be told from them.
+    listed: the annotations of a COCO-panoptic file, whose own faults can be told from them;
+    problems: what is broken in a bag, a line each, growing while frames are read.
     """
 
     path: Path
@@ -103,18 +115,27 @@ class PanopticSource:
     categories: list[Category]
     labels: LabelSet
     listed: list[Annotation] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
 
 def open_source(
-    path: Path, folder: Path | None = None, kind: str | None = None, labels: LabelSet | None = None
+    path: Path,
+    folder: Path | None = None,
+    kind: str | None = None,
+    labels: LabelSet | None = None,
+    topic: str | None = None,
 ) -> PanopticSource:
-    """Open a COCO-panoptic JSON file or a folder of label images.
+    """Open a COCO-panoptic JSON file, a folder of label images, or a bag.
 
-    folder: of the JSON's PNG files, None: the folder of its name beside it; kind: coco or a
+    folder: of the JSON's PNG files, None: the folder of its name beside it; kind: coco, bag or a
     name in FOLDERS, None: found from the files; labels: the classes of a prediction's truth,
-    None: the path is the truth itself.
+    None: the path is the truth itself; topic: of a bag, see `BagLabels`.
     Raise BrokenFile or OSError where it is not usable as a whole, ValueError for train ids.
     """
+    if kind == BAG or (kind is None and is_bag(path)):
+        return _open_bag(path, topic, labels)
+    if topic is not None:
+        raise ValueError(f"{path} is no bag, but its topic {topic} is asked for")
     if kind == COCO or (kind is None and not path.is_dir()):
         return _open_coco(path, folder or path.with_suffix(""))
     if not path.is_dir():
@@ -128,12 +149,14 @@ def open_source(
     _refuse_train_ids(path, list(islice(names.values(), _LOOKED_AT)), read)
     entries = [
         SourceEntry(
-            name, name, file, partial(_label_image, file, read, classes, labels is None, name)
+            name,
+            name,
+            file,
+            partial(_label_image, partial(read, file), classes, labels is None, name),
         )
         for name, file in sorted(names.items())
     ]
-    categories = [Category(c.id, c.name, c.is_thing) for c in classes.classes]
-    return PanopticSource(path, kind, entries, categories, classes)
+    return PanopticSource(path, kind, entries, _categories(classes), classes)
 
 
 def labels_of(categories: Iterable[Category]) -> LabelSet:
@@ -169,15 +192,27 @@ def _open_coco(path: Path, folder: Path) -> PanopticSource:
     return PanopticSource(path, COCO, entries, categories, labels_of(categories), listed)
 
 
+def _open_bag(path: Path, topic: str | None, labels: LabelSet | None) -> PanopticSource:
+    is_truth, classes = labels is None, labels or CITYSCAPES
+    bag = BagLabels(path, topic, is_truth=is_truth)
+
+    def read(name: str) -> PanopticImage:
+        image = _label_image(partial(bag.labels, name), classes, is_truth, name)
+        return replace(image, track_ids=bag.track_ids(name)) if bag.has_tracks else image
+
+    entries = [SourceEntry(name, name, path, partial(read, name)) for name in bag.names]
+    return PanopticSource(path, BAG, entries, _categories(classes), classes, problems=bag.problems)
+
+
+def _categories(labels: LabelSet) -> list[Category]:
+    return [Category(c.id, c.name, c.is_thing) for c in labels.classes]
+
+
 def _label_image(
-    path: Path,
-    read: Callable[[Path], np.ndarray],
-    labels: LabelSet,
-    is_truth: bool,
-    name: str,
+    read: Callable[[], np.ndarray], labels: LabelSet, is_truth: bool, name: str
 ) -> PanopticImage:
     """Return a label image's segments; what is no class of the label set is void."""
-    pixels = read(path)
+    pixels = read()
     values = np.unique(pixels)
     known = np.isin(class_ids(values), labels.ids)
     strange = values[~known & (class_ids(values) > _LAST_CITYSCAPES_ID) & (values != TRAIN_VOID)]
@@ -190,7 +225,7 @@ def _label_image(
         class_id = int(class_ids(np.array(value)))
         is_group = value < INSTANCE_DIVISOR and labels[class_id].is_thing
         infos[value] = {"id": value, "category_id": class_id, "iscrowd": int(is_group)}
-    return PanopticImage(pixels, Annotation(name, path.name, infos))
+    return PanopticImage(pixels, Annotation(name, name, infos))
 
 
 def _refuse_train_ids(

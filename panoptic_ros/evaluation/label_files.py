@@ -168,6 +168,7 @@ def score_sources(
     score.warnings += [
         f"{truth.path}: {len(ids)} {words} (the first: {ids[0]})" for words, ids in faults.items()
     ]
+    score.broken += truth.problems + prediction.problems
     score.unscorable = _unscorable(score, truth.path, prediction.path, known, predictions)
     return score
 
@@ -247,7 +248,7 @@ def _score_frame(
     try:
         truth = entry.read()
     except (OSError, ValueError) as error:
-        return None, None, _with_path(entry, error), {}
+        return None, None, entry.told(error), {}
     comparison, broken = None, None
     classes = set(labels.by_id)
     if predicted:
@@ -255,7 +256,7 @@ def _score_frame(
             found = predicted.read()
             comparison = _compare(truth, found, classes)
         except (OSError, ValueError) as error:
-            broken = _with_path(predicted, error)
+            broken = predicted.told(error)
     if comparison is None:
         found = PanopticImage(np.zeros_like(truth.pixels), Annotation(entry.image_id, "", {}))
         comparison = _compare(truth, found, classes)
@@ -270,11 +271,6 @@ def _score_frame(
     areas = counts.confusion.areas()
     frame = FrameQuality(entry, predicted, counts.variants.quality, *areas, shown)
     return frame, counts, broken, truth_faults(truth.annotation, comparison[0], classes)
-
-
-def _with_path(entry: SourceEntry, error: Exception) -> str:
-    words = str(error)
-    return words if str(entry.path) in words else f"{entry.path}: {words}"
 
 
 def _compare(

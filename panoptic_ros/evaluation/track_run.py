@@ -114,7 +114,9 @@ def score_video(drives: Sequence[Sequence[TrackedFrame]], labels: LabelSet) -> d
     for number, frames in enumerate(drives):
         video = TrackedVideo(labels, f"{number}/drive")
         for tracked in frames:
-            video.add(tracked.frame.truth, tracked.prediction, tracked.track_ids)
+            prediction = tracked.prediction
+            things = [s.id for s in prediction.segments if s.is_thing]
+            video.add(tracked.frame.truth, prediction.labels, things, tracked.track_ids)
         whole.add_counts(video.quality.counts())
     return whole.results()
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet
-from panoptic_ros.prediction import PanopticPrediction
 from panoptic_ros.scores.video_quality import VideoQuality
 
 
@@ -25,22 +24,27 @@ class TrackedVideo:
         self._start()
 
     def add(
-        self, truth: np.ndarray, prediction: PanopticPrediction, track_ids: Mapping[int, int]
+        self,
+        truth: np.ndarray,
+        labels: np.ndarray,
+        things: Collection[int],
+        track_ids: Mapping[int, int],
     ) -> None:
         """Count the next frame.
 
-        truth: integer [H, W] whose instance numbers last; track_ids: by value of the predicted
-        label image. Raise as `VideoQuality.add`.
+        truth: integer [H, W] whose instance numbers last; labels: the predicted label image;
+        things: its values that are instances; track_ids: by such values. Raise as
+        `VideoQuality.add`.
         """
-        things = Counter(s.class_id for s in prediction.segments if s.is_thing)
-        if any(self._last[c] + n >= INSTANCE_DIVISOR for c, n in things.items()):
+        counts = Counter(value // INSTANCE_DIVISOR for value in things)
+        if any(self._last[c] + n >= INSTANCE_DIVISOR for c, n in counts.items()):
             self._start()
-        table_of = np.arange(int(prediction.labels.max(initial=0)) + 1)
-        for segment in prediction.segments:
-            if segment.is_thing:
-                number = self._number(segment.class_id, track_ids.get(segment.id))
-                table_of[segment.id] = segment.class_id * INSTANCE_DIVISOR + number
-        self.quality.add(truth, table_of[prediction.labels].astype(truth.dtype))
+        table_of = np.arange(int(labels.max(initial=0)) + 1)
+        for value in things:
+            class_id = value // INSTANCE_DIVISOR
+            number = self._number(class_id, track_ids.get(value))
+            table_of[value] = class_id * INSTANCE_DIVISOR + number
+        self.quality.add(truth, table_of[labels].astype(truth.dtype))
 
     def _start(self) -> None:
         self._part += 1

@@ -1,21 +1,33 @@
-"""Scores of tracks and videos that are files: KITTI MOTS' texts, folders of label images."""
+"""Scores of tracks and videos that are files: KITTI MOTS' texts, label images, bags."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
+from panoptic_ros.datasets.coco_files import Annotation
 from panoptic_ros.datasets.kitti_mots import CLASSES, IGNORE, MotsMask, MotsSequence, read_mots
-from panoptic_ros.datasets.panoptic_sources import COCO, SourceEntry, open_source
+from panoptic_ros.datasets.panoptic_sources import (
+    COCO,
+    PanopticImage,
+    PanopticSource,
+    SourceEntry,
+)
 from panoptic_ros.evaluation.console_tables import table
-from panoptic_ros.labels import INSTANCE_DIVISOR
+from panoptic_ros.evaluation.report.tables import percent, tracks_table
+from panoptic_ros.evaluation.tracked_video import TrackedVideo
+from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet
 from panoptic_ros.scores.mots import TrackSequence, track_results
 from panoptic_ros.scores.track_accuracy import TrackScore
 from panoptic_ros.scores.video_quality import VideoQuality
+
+_EMPTY = PanopticImage(np.zeros((0, 0), np.uint16), Annotation("", "", {}))
 
 
 def score_mots(truth: Path, prediction: Path) -> dict[str, Any]:
@@ -44,70 +56,59 @@ def score_mots(truth: Path, prediction: Path) -> dict[str, Any]:
     return {"classes": classes, "sequences": [s.name for s in true]}
 
 
-def score_video(
-    truth: Path, prediction: Path, layouts: tuple[str | None, str | None] = (None, None)
-) -> dict[str, Any]:
-    """Score folders of label images whose instance numbers last over a sequence.
+def score_video(true: PanopticSource, found: PanopticSource) -> dict[str, Any]:
+    """Score label images, in folders or bags, whose instances last over a sequence.
 
     {"video": `VideoQuality.results`, "tracks": `TrackScore.results`, "sequences": {name: frames}}.
-    A frame SEQUENCE/NAME or CITY_SEQUENCE_FRAME is of that sequence. A missing prediction counts
-    as empty and is named on stderr.
-    Raise as `open_source`; ValueError that names a broken file, and where no frame is in both.
+    A frame SEQUENCE/NAME or CITY_SEQUENCE_FRAME is of that sequence, a bag is one. Where a bag
+    has tracks they say which instances of two frames are one, otherwise their numbers do. A
+    missing prediction counts as empty and is named on stderr.
+    Raise ValueError that names a broken file, and where no frame is in both.
     """
-    true = open_source(truth, None, layouts[0])
-    found = open_source(prediction, None, layouts[1], true.labels)
     if COCO in (true.kind, found.kind):
         raise ValueError(
             "COCO-panoptic files do not say which segments of two frames are one; "
-            "give folders of label images"
+            "give folders of label images or bags"
         )
     predictions = {e.name: e for e in found.entries}
     if not any(e.name in predictions for e in true.entries):
-        raise ValueError(f"no frame of {prediction} is in {truth}")
+        raise ValueError(f"no frame of {found.path} is in {true.path}")
     video, tracks = VideoQuality(true.labels), TrackScore(true.labels)
     sequences: dict[str, int] = {}
-    for entry in tqdm(true.entries, "scoring", unit="frame"):
-        name = _sequence(entry.name)
-        if name not in sequences:
-            sequences[name] = 0
-            video.start_sequence(name)
-            tracks.start_sequence()
-        sequences[name] += 1
-        pixels = _pixels(entry)
-        predicted = predictions.get(entry.name)
-        if predicted is None:
-            print(f"no prediction for frame {entry.name}: counted as empty", file=sys.stderr)
-        labels = _pixels(predicted) if predicted else pixels * 0
-        try:
-            video.add(pixels, labels)
-        except ValueError as error:
-            raise ValueError(f"{predicted.path if predicted else entry.path}: {error}") from error
-        things = {c.id for c in true.labels.things}
-        values = set(labels.ravel().tolist())
-        numbered = [v for v in values if v // INSTANCE_DIVISOR in things]
-        tracks.add(pixels, labels, {value: value for value in numbered})
+    for name, entries in groupby(sorted(true.entries, key=_sequence_of), _sequence_of):
+        sequence = TrackedVideo(true.labels, name)
+        tracks.start_sequence()
+        for entry in tqdm([*entries], name or "scoring", unit="frame"):
+            sequences[name] = sequences.get(name, 0) + 1
+            truth = _read(entry).ids()
+            predicted = predictions.get(entry.name)
+            if predicted is None:
+                print(f"no prediction for frame {entry.name}: counted as empty", file=sys.stderr)
+            image = _read(predicted) if predicted else _EMPTY
+            labels = image.ids() if predicted else truth * 0
+            things = _things(image, true.labels)
+            try:
+                if image.track_ids is None:
+                    sequence.quality.add(truth, labels)
+                else:
+                    sequence.add(truth, labels, things, image.track_ids)
+            except ValueError as error:
+                raise ValueError((predicted or entry).told(error)) from error
+            lasting = {value: value for value in things}
+            tracks.add(truth, labels, lasting if image.track_ids is None else image.track_ids)
+        video.add_counts(sequence.quality.counts())
     return {"video": video.results(), "tracks": tracks.results(), "sequences": sequences}
-
-
-def mots_table(results: Mapping[str, Any]) -> str:
-    """Return what `score_mots` gives as text, a row per class."""
-    keys = ("hota", "deta", "assa", "smotsa", "motsa", "motsp", "idf1", "switches", "objects")
-    rows = [[name, *(_cell(s[k]) for k in keys)] for name, s in results["classes"].items()]
-    return table(["", *keys], rows)
 
 
 def video_table(results: Mapping[str, Any]) -> str:
     """Return what `score_video` gives as text."""
     vpq, stq = results["video"]["vpq"], results["video"]["stq"]
-    windows = [(f"{k} frames", w["all"]["pq"]) for k, w in vpq["windows"].items()]
-    quality = [["VPQ, mean", _percent(vpq["vpq"])]]
-    quality += [[f"VPQ, {name}", _percent(value)] for name, value in windows]
-    quality += [[name.upper(), _percent(stq[name])] for name in ("stq", "aq")]
-    quality.append(["mIoU (of STQ)", _percent(stq["iou"])])
-    quality += [
-        [name, _cell(results["tracks"][name])] for name in ("hota", "deta", "assa", "idf1", "mota")
-    ]
-    return table(["", "%"], quality)
+    quality = [["VPQ, mean", percent(vpq["vpq"])]]
+    for k, window in vpq["windows"].items():
+        quality.append([f"VPQ, {k} frames", percent(window["all"]["pq"])])
+    quality += [[name.upper(), percent(stq[name])] for name in ("stq", "aq")]
+    quality.append(["mIoU (of STQ)", percent(stq["iou"])])
+    return f"{table(['', '%'], quality)}\n\n{tracks_table(results['tracks']).to_text()}"
 
 
 def _of_class(truth: MotsSequence, tracks: MotsSequence, class_id: int) -> TrackSequence:
@@ -130,26 +131,22 @@ def _check_sizes(path: Path, frame: int, masks: Sequence[MotsMask]) -> None:
         raise ValueError(f"{path}: frame {frame} has masks of the sizes {sorted(sizes)}")
 
 
-def _sequence(name: str) -> str:
+def _sequence_of(entry: SourceEntry) -> str:
     """Return the sequence of a frame SEQUENCE/NAME or CITY_SEQUENCE_FRAME, else ""."""
+    name = entry.name
     if "/" in name:
         return name.rsplit("/", 1)[0]
     return name.rsplit("_", 1)[0] if "_" in name else ""
 
 
-def _pixels(entry: SourceEntry) -> Any:
+def _things(image: PanopticImage, labels: LabelSet) -> list[int]:
+    """Return the segment ids that are instances of things."""
+    things = {c.id for c in labels.things}
+    return [v for v in image.annotation.infos if v // INSTANCE_DIVISOR in things]
+
+
+def _read(entry: SourceEntry) -> PanopticImage:
     try:
-        return entry.read().ids()
+        return entry.read()
     except (OSError, ValueError) as error:
-        words = str(error)
-        raise ValueError(words if str(entry.path) in words else f"{entry.path}: {words}") from error
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
-
-
-def _cell(value: float | int | None) -> str:
-    if value is None:
-        return "-"
-    return str(value) if isinstance(value, int) else f"{value:.1f}"
+        raise ValueError(entry.told(error)) from error

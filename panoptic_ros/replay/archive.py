@@ -147,9 +147,10 @@ class Archive:
         for name, brief in briefs.items():
             full = json.loads((self.out / name / RESULTS).read_bytes())
             outcome.timeline += [{"bag": name, **entry} for entry in full["timeline"]]
-            scores, video = read_scores(self.out / name)
+            scores, video, tracks = read_scores(self.out / name)
             outcome.scores += [replace(s, name=f"{name}/{s.name}") for s in scores]
             outcome.video |= {f"{name}/{sequence}": counts for sequence, counts in video.items()}
+            outcome.tracks += tracks
             outcome.notes += [f"{name}: {note}" for note in brief["replay"]["notes"]]
         for name, lines in self.problems.items():
             outcome.problems += [f"{name}: {line}" for line in lines]

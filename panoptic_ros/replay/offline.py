@@ -30,6 +30,7 @@ from panoptic_ros.prediction import NonFinitePrediction
 from panoptic_ros.replay.ground_views import GroundViews
 from panoptic_ros.replay.output import NODE, PanopticBag
 from panoptic_ros.replay.source import COPIED_KINDS, BagSource, camera_image, stamp_text
+from panoptic_ros.scores.track_accuracy import TrackScore
 from panoptic_ros.tracking.markers import track_markers
 
 if TYPE_CHECKING:
@@ -43,15 +44,16 @@ class ReplayOutcome:
     """Hold what a replay gave.
 
     timeline: one entry per frame, see docs/replay.md; scores: of the frames with a truth, and
-    the best and worst of them to show; video: their `VideoQuality.counts`; problems: what is
-    broken; notes: what else is to be known, a line each; signal: that stopped it before the
-    bag's end, or 0.
+    the best and worst of them to show; video: their `VideoQuality.counts`; tracks: their
+    `TrackScore.counts`, nothing where there is no tracker; problems: what is broken; notes: what
+    else is to be known, a line each; signal: that stopped it before the bag's end, or 0.
     """
 
     timeline: list[dict[str, Any]] = field(default_factory=list)
     scores: list[FrameScores] = field(default_factory=list)
     shown: list[ReportFrame] = field(default_factory=list)
     video: dict[str, Any] = field(default_factory=dict)
+    tracks: list[Any] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     signal: int = 0
@@ -85,6 +87,8 @@ class Replay:
         self._scorer = FrameScorer(pipeline.labels, pipeline.options)
         self._stage = GroundStage(pipeline.labels)
         self._video = TrackedVideo(pipeline.labels, "drive")
+        self._tracks = TrackScore(pipeline.labels)
+        self._tracks.start_sequence()
         self._start: int | None = None
         self._names: dict[Entry, str] = {}
         self._stamps: Counter[str] = Counter()
@@ -109,6 +113,7 @@ class Replay:
             outcome.signal = stopped[0] if stopped else 0
         if outcome.scores:
             outcome.video = self._video.quality.counts()
+            outcome.tracks = self._tracks.counts() if self._stage.has_tracker else []
         outcome.problems = [*source.problems, *_missing_truth(source, outcome)]
         outcome.notes = [*self._not_copied.values(), *(views.missing() if views else ())]
         if not self._stage.has_tracker:
@@ -202,7 +207,9 @@ class Replay:
             outcome.scores.append(scores)
             pq = frame_pq(scores, self._pipeline.fusion_name, self._pipeline.labels)
             entry["pq"] = pq
-            self._video.add(labels, result.panoptic, placed.ground.track_ids)
+            found, tracks = result.panoptic.labels, placed.ground.track_ids
+            self._video.add(labels, found, [s.id for s in segments if s.is_thing], tracks)
+            self._tracks.add(labels, found, tracks)
         if self._log is not None:
             self._log.start(stamp_ns(header))
             self._log.add_picture(image, result.panoptic, placed.ground.track_ids, labels)

@@ -16,6 +16,7 @@ from panoptic_ros.evaluation.timing import peak_memory, statistics
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.pipeline import PanopticPipeline
 from panoptic_ros.replay.offline import BAG, ReplayOutcome
+from panoptic_ros.scores.track_accuracy import TrackScore
 from panoptic_ros.scores.video_quality import VideoQuality
 from panoptic_ros.whole_files import write_file, write_json
 
@@ -36,9 +37,9 @@ def replay_results(
     """Return the content of results.json: that of an evaluation, as far as there is a truth.
 
     dataset: name, root and split; model: what ran, name and device at least; peak_mib: where
-    frames do not tell. More keys: `video` (`VideoQuality.results`), `replay` (topic,
-    frames, answered, refused, scored, interrupted, problems, notes) and `timeline` (see
-    docs/replay.md).
+    frames do not tell. More keys: `video` (`VideoQuality.results`), `tracks`
+    (`TrackScore.results`), `replay` (topic, frames, answered, refused, scored, interrupted,
+    problems, notes) and `timeline` (see docs/replay.md).
     """
     answered = [e["milliseconds"] for e in outcome.timeline if "refused" not in e]
     dataset = {**dataset, "mapped_to_void": [], "broken": outcome.problems}
@@ -49,6 +50,10 @@ def replay_results(
         video = VideoQuality(labels)
         video.add_counts(outcome.video)
         results["video"] = video.results()
+        if outcome.tracks:
+            tracks = TrackScore(labels)
+            tracks.add_counts(outcome.tracks)
+            results["tracks"] = tracks.results()
     else:
         results = {
             "version": VERSION,
@@ -106,7 +111,8 @@ def write_replay(
     )
     results["replay"] |= dict(facts or {})
     if outcome.scores:
-        entries = [{"video": outcome.video}, *(s.to_json() for s in outcome.scores)]
+        drive = {"video": outcome.video, "tracks": outcome.tracks}
+        entries = [drive, *(s.to_json() for s in outcome.scores)]
         lines = (json.dumps(entry, separators=(",", ":")) for entry in entries)
         write_file(out / SCORES, "".join(f"{line}\n" for line in lines))
     write_report({"title": f"Replay of {bag}", **results}, outcome.shown, out / REPORT)
@@ -114,17 +120,18 @@ def write_replay(
     return results
 
 
-def read_scores(folder: Path) -> tuple[list[FrameScores], dict[str, Any]]:
-    """Return what `ReplayOutcome` has as scores and video, nothing where there was no truth.
+def read_scores(folder: Path) -> tuple[list[FrameScores], dict[str, Any], list[Any]]:
+    """Return what `ReplayOutcome` has as scores, video and tracks, nothing without a truth.
 
     Raise ValueError that names the file where it is none of this version.
     """
     file = folder / SCORES
     if not file.exists():
-        return [], {}
+        return [], {}, []
     try:
         first, *others = map(json.loads, file.read_text(encoding="utf-8").splitlines())
-        return [FrameScores.from_json(entry) for entry in others], dict(first["video"])
+        scores = [FrameScores.from_json(entry) for entry in others]
+        return scores, dict(first["video"]), list(first["tracks"])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{file} holds no scores of a replay ({error}); delete {folder}"

@@ -12,22 +12,19 @@ import numpy as np
 from panoptic_ros.bags import (
     CAMERA_INFO,
     COMPRESSED,
-    IMAGE,
     ODOMETRY,
     TF,
     BagMessage,
     BagReader,
     Entry,
 )
+from panoptic_ros.datasets.bag_labels import IMAGE_KINDS, TRUTH_TOPICS
 from panoptic_ros.messages import decode_compressed, decode_image
 from panoptic_ros.replay.ground_views import depth_topics
 
-IMAGE_KINDS = (IMAGE, COMPRESSED)
 # What a viewer needs to show the output beside the drive, and the node to place it on the ground;
 # the camera's pictures stay where they are, ~/color has them.
 COPIED_KINDS = (CAMERA_INFO, TF, ODOMETRY)
-# What the town writes, and the same as raw images.
-TRUTH_TOPICS = ("/ground_truth/labels/compressed", "/ground_truth/labels")
 # Of the shortest time between two frames: by so much their truth may be logged apart from them.
 _LOGGED_APART = 0.1
 _SHOWN_STAMPS = 3

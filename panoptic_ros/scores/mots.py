@@ -8,14 +8,6 @@ from typing import Any
 
 import numpy as np
 from pycocotools import mask as coco_mask
-from trackers.eval import (
-    aggregate_clear_metrics,
-    aggregate_hota_metrics,
-    aggregate_identity_metrics,
-    compute_clear_metrics,
-    compute_hota_metrics,
-    compute_identity_metrics,
-)
 
 MATCH_IOU = 0.5
 # Result's key -> whose figure, and its name there.
@@ -87,11 +79,16 @@ def track_results(sequences: Sequence[TrackSequence]) -> dict[str, Any]:
     MOTA, its soft form and MOTP at mask IoU 0.5 (Voigtlaender et al. 2019, "MOTS"); for the
     others see `TrackScore`.
     """
+    # A replay gives its other scores where `trackers` cannot be imported.
+    from trackers import eval as metrics
+
     data = [s.data for s in sequences]
     found = {
-        "hota": aggregate_hota_metrics([compute_hota_metrics(*d) for d in data]),
-        "clear": aggregate_clear_metrics([compute_clear_metrics(*d) for d in data]),
-        "identity": aggregate_identity_metrics([compute_identity_metrics(*d) for d in data]),
+        "hota": metrics.aggregate_hota_metrics([metrics.compute_hota_metrics(*d) for d in data]),
+        "clear": metrics.aggregate_clear_metrics([metrics.compute_clear_metrics(*d) for d in data]),
+        "identity": metrics.aggregate_identity_metrics(
+            [metrics.compute_identity_metrics(*d) for d in data]
+        ),
     }
     sightings = sum(len(ids) for s in sequences for ids in s.truth)
     objects = sum(len(np.unique(np.concatenate(s.truth))) for s in sequences if s.truth)

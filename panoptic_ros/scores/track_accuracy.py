@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet
+from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet, class_ids
 from panoptic_ros.scores.mots import MATCH_IOU, TrackSequence, track_results
 from panoptic_ros.scores.overlaps import Overlaps
 from panoptic_ros.scores.segments import VOID, Segments, label_image_segments
 
-_SCORES = ("hota", "deta", "assa", "idf1", "mota", "switches", "objects", "sightings")
+
+@dataclass(frozen=True)
+class _Frame:
+    """Hold a frame's true ids [T], track ids [P], the tracks' classes [P], similarity [T, P]."""
+
+    truth: np.ndarray
+    tracks: np.ndarray
+    classes: np.ndarray
+    similarity: np.ndarray
+
+    def counts(self) -> list[Any]:
+        rows, columns = np.nonzero(self.similarity)
+        pairs = zip(
+            rows.tolist(), columns.tolist(), self.similarity[rows, columns].tolist(), strict=True
+        )
+        return [
+            self.truth.tolist(),
+            self.tracks.tolist(),
+            self.classes.tolist(),
+            list(map(list, pairs)),
+        ]
+
+    @classmethod
+    def of_counts(cls, counts: Sequence[Any]) -> _Frame:
+        truth, tracks, classes = (np.array(part, np.int64) for part in counts[:3])
+        similarity = np.zeros((len(truth), len(tracks)))
+        for row, column, iou in counts[3]:
+            similarity[row, column] = iou
+        return cls(truth, tracks, classes, similarity)
 
 
 class TrackScore:
@@ -31,11 +60,11 @@ class TrackScore:
     def __init__(self, labels: LabelSet) -> None:
         self._labels = labels
         self._thing_ids = labels.ids[labels.is_thing]
-        self._sequences: list[TrackSequence] = []
+        self._sequences: list[list[_Frame]] = []
 
     def start_sequence(self) -> None:
         """Begin a sequence: true ids and track ids of earlier ones mean other objects."""
-        self._sequences.append(TrackSequence())
+        self._sequences.append([])
 
     def add(self, truth: np.ndarray, prediction: np.ndarray, track_ids: Mapping[int, int]) -> None:
         """Count one frame of the sequence.
@@ -49,20 +78,45 @@ class TrackScore:
         tracked = np.isin(predicted.ids, list(track_ids))
         matched = (iou[asked] >= MATCH_IOU).any(axis=0)
         kept = tracked & (matched | (ignored <= predicted.areas / 2))
-        sequence = self._sequences[-1]
-        sequence.truth.append(true.ids[asked])
-        sequence.tracks.append(np.array([track_ids[i] for i in predicted.ids[kept]], np.int64))
-        sequence.similarity.append(iou[np.ix_(asked, kept)])
+        tracks = np.array([track_ids[i] for i in predicted.ids[kept]], np.int64)
+        self._sequences[-1].append(
+            _Frame(true.ids[asked], tracks, predicted.class_ids[kept], iou[np.ix_(asked, kept)])
+        )
+
+    def counts(self) -> list[Any]:
+        """Return the frames of each sequence as JSON can hold them; `add_counts` takes them."""
+        return [[frame.counts() for frame in sequence] for sequence in self._sequences]
+
+    def add_counts(self, counts: Sequence[Any]) -> None:
+        """Add sequences that another one has counted."""
+        self._sequences += [list(map(_Frame.of_counts, sequence)) for sequence in counts]
 
     def results(self) -> dict[str, Any]:
-        """Return the score: percentages, None where there was nothing to score, and counts.
+        """Return `track_results` of all things together, `mota` (their MOTSA), and `classes`.
 
-        {"hota", "deta", "assa", "idf1", "mota", "switches", "objects", "sightings"}; objects:
-        true ones, sightings: of them, over all frames.
+        classes: {name: `track_results`} of those in the truth or among the tracks.
         """
-        found = track_results(self._sequences)
-        found["mota"] = found["motsa"]
-        return {name: found[name] for name in _SCORES}
+        found = self._results(self._thing_ids)
+        classes = {c.name: self._results(np.array([c.id])) for c in self._labels.things}
+        occurs = {
+            name: score
+            for name, score in classes.items()
+            if score["sightings"] or score["false_positives"]
+        }
+        return {**found, "mota": found["motsa"], "classes": occurs}
+
+    def _results(self, classes: np.ndarray) -> dict[str, Any]:
+        sequences = []
+        for frames in self._sequences:
+            sequence = TrackSequence()
+            for frame in frames:
+                rows = np.isin(class_ids(frame.truth), classes)
+                columns = np.isin(frame.classes, classes)
+                sequence.truth.append(frame.truth[rows])
+                sequence.tracks.append(frame.tracks[columns])
+                sequence.similarity.append(frame.similarity[np.ix_(rows, columns)])
+            sequences.append(sequence)
+        return track_results(sequences)
 
 
 def mask_iou(pairs: Overlaps, true: Segments, predicted: Segments) -> tuple[np.ndarray, np.ndarray]:

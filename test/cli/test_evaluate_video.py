@@ -3,6 +3,8 @@ import json
 import cv2
 import numpy as np
 import pytest
+from made_bags import START, STEP, TRUTH, TYPES, compressed, header, write
+from rosbags.rosbag2 import StoragePlugin
 
 from panoptic_ros.__main__ import main
 from panoptic_ros.scores.mask_codes import codes_of_labels
@@ -105,3 +107,107 @@ def test_a_frame_without_prediction_is_empty_and_named(tmp_path, capsys):
     words = ["--truth", tmp_path / "truth", "--prediction", tmp_path / "found"]
     assert main(["evaluate", "video", *map(str, words)]) == 0
     assert "no prediction for frame 0002/000001: counted as empty" in capsys.readouterr().err
+
+
+CAR, ROAD = 26001, 7
+
+
+def picture(car=CAR):
+    labels = np.full(SIZE, ROAD, np.uint16)
+    labels[:10, :10] = car
+    return labels
+
+
+def instances(time, *pairs):
+    """Return the message of cars (value in the label image, track id)."""
+
+    box = TYPES["sensor_msgs/msg/RegionOfInterest"](0, 0, 10, 10, False)
+    mask = TYPES["sensor_msgs/msg/Image"](header(time), 0, 0, "mono8", 0, 0, np.zeros(0, np.uint8))
+    place = TYPES["geometry_msgs/msg/Point"](0.0, 0.0, 0.0)
+    cars = [
+        TYPES["panoptic_ros/msg/PanopticInstance"](
+            value, track, 26, "car", 0.9, box, 100, mask, place
+        )
+        for value, track in pairs
+    ]
+    return TYPES["panoptic_ros/msg/PanopticInstances"](header(time), cars, "")
+
+
+def score_bags(tmp_path, found, *words, times=None):
+    """Score label images on /node/labels, and tracks by frame, against a car that stays.
+
+    found: (label image, what `instances` takes or None) per frame.
+    """
+    truth, prediction = [], []
+    for i, (labels, pairs) in enumerate(found):
+        time = START + i * STEP if times is None else times[i]
+        truth.append((TRUTH, time, compressed(time, picture())))
+        prediction.append(("/node/labels", time, compressed(time, labels)))
+        if pairs is not None:
+            prediction.append(("/node/instances", time, instances(time, *pairs)))
+    out = tmp_path / "out.json"
+    write(tmp_path / "truth", truth, StoragePlugin.MCAP)
+    write(tmp_path / "found", prediction, StoragePlugin.SQLITE3)
+    places = ["--truth", tmp_path / "truth", "--prediction", tmp_path / "found", "--json", out]
+    code = main(["evaluate", "video", *map(str, places), *words])
+    return code, json.loads(out.read_text()) if out.is_file() else None
+
+
+@pytest.mark.parametrize(
+    ("cars", "tracks", "assa", "switches"),
+    [
+        ((26000, 26007), (((26000, 5),), ((26007, 5),)), 100, 0),
+        ((26000, 26000), (((26000, 5),), ((26000, 6),)), 50, 1),
+        ((26003, 26003), (None, None), 100, 0),
+        ((26003, 26004), (None, None), 50, 1),
+    ],
+    ids=["tracks last", "tracks change", "numbers last", "numbers change"],
+)
+def test_tracks_of_a_bag_are_those_of_its_instances_or_else_its_numbers(
+    tmp_path, cars, tracks, assa, switches
+):
+    frames = [(picture(car), pairs) for car, pairs in zip(cars, tracks, strict=True)]
+    code, results = score_bags(tmp_path, frames)
+    assert (code, results["sequences"]) == (0, {"": 2})
+    assert results["tracks"]["assa"] == pytest.approx(assa)
+    assert results["tracks"]["switches"] == switches
+    # The road is one of two classes.
+    pair = results["video"]["vpq"]["windows"]["2"]["all"]["pq"]
+    assert pair == pytest.approx(1 if assa == 100 else 0.5)
+
+
+def test_an_instance_without_a_track_is_not_asked_for_one(tmp_path):
+    _, results = score_bags(tmp_path, [(picture(), ((CAR, -1),)), (picture(), ((CAR, 4),))])
+    assert (results["tracks"]["true_positives"], results["tracks"]["false_negatives"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("frames", "words", "said"),
+    [
+        (
+            [(picture(), ((CAR, 4), (26002, 4)))],
+            [],
+            "track 4 has several instances at 1700000000.000000000 s",
+        ),
+        ([(picture(99), None)], [], "holds [99], of no class"),
+        (
+            [(picture(), None)],
+            ["--prediction-topic", "/labels"],
+            "/labels is no image topic; name one by --prediction-topic; image topics: /node/labels",
+        ),
+        ([(picture()[:5], None)], [], "frame 1700000000.000000000: truth is [20, 40] (rows"),
+    ],
+)
+def test_what_is_wrong_with_a_bag_is_named(tmp_path, capsys, frames, words, said):
+    assert score_bags(tmp_path, frames, *words)[0] == 2
+    err = capsys.readouterr().err
+    assert f"{tmp_path / 'found'}: " in err
+    assert said in err
+
+
+def test_stamps_that_several_frames_share_are_not_scored(tmp_path, capsys):
+    frames = [(picture(), ((CAR, i),)) for i in (1, 1, 2)]
+    code, results = score_bags(tmp_path, frames, times=(START, START + STEP, START + STEP))
+    assert (code, results["sequences"]) == (1, {"": 1})
+    assert "broken: " in (err := capsys.readouterr().err)
+    assert "/node/labels, which are not scored (the first: 1700000000.100000000 s)" in err

@@ -3,25 +3,22 @@ import pytest
 
 from panoptic_ros.evaluation.tracked_video import TrackedVideo
 from panoptic_ros.labels import CITYSCAPES
-from panoptic_ros.prediction import PanopticPrediction, Segment
 from panoptic_ros.scores.video_quality import VideoQuality
 
 
 def frame(*cars):
     """Return road with cars of some ids, two pixels each."""
     labels = np.full((1, 12), 7, np.uint16)
-    segments = []
     for i, car in enumerate(cars):
         labels[0, 2 * i : 2 * i + 2] = car
-        segments.append(Segment(car, 26, True, 0.9, 2, (2 * i, 0, 2 * i + 2, 1)))
-    return PanopticPrediction(labels, segments)
+    return labels
 
 
 def scored(*frames):
     """Score frames of cars and their tracks against two cars that stay where they are."""
     video = TrackedVideo(CITYSCAPES, "drive")
     for cars, tracks in frames:
-        video.add(frame(26001, 26002).labels, frame(*cars), tracks)
+        video.add(frame(26001, 26002), frame(*cars), cars, tracks)
     return video.quality
 
 
@@ -56,5 +53,5 @@ def test_what_others_have_counted_adds_up():
     expected = VideoQuality(CITYSCAPES)
     for name, cars in (("a", (26001, 26002)), ("b", (26001,))):
         expected.start_sequence(name)
-        expected.add(frame(26001, 26002).labels, frame(*cars).labels)
+        expected.add(frame(26001, 26002), frame(*cars))
     assert whole.results() == expected.results()

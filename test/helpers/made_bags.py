@@ -12,11 +12,13 @@ import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
+from panoptic_ros.bags.message_types import own_types
+
 SIZE = (64, 96)
 START = 1_700_000_000_000_000_000
 STEP = 100_000_000
 CAMERA, INFO, TRUTH = "/camera/image", "/camera/camera_info", "/ground_truth/labels/compressed"
-STORE = get_typestore(Stores.ROS2_HUMBLE)
+STORE = own_types()
 TYPES = STORE.types
 
 

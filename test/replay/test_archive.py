@@ -76,6 +76,7 @@ def expected(folder):
         outcome.video = {f"{bag}/{name}": counts for name, counts in outcome.video.items()}
         if whole:
             whole.video |= outcome.video
+            whole.tracks += outcome.tracks
             whole.scores += outcome.scores
             whole.timeline += outcome.timeline
         whole = whole or outcome
@@ -87,7 +88,7 @@ def expected(folder):
         model={"name": "painted", "device": "cpu"},
         peak_mib={},
     )
-    found = {key: results[key] for key in ("semantic", "detector", "fusion", "video")}
+    found = {key: results[key] for key in ("semantic", "detector", "fusion", "video", "tracks")}
     return json.loads(json.dumps(found))
 
 
@@ -120,6 +121,25 @@ def test_an_archive_is_as_one_replay_whatever_becomes_of_a_worker(replayed, expe
     assert [e["stamp"] for e in results["timeline"] if e["bag"] == KILLED] == [
         f"1700000000.{i}00000000" for i in range(4)
     ]
+
+
+@pytest.mark.parametrize("command", ["video", "files"])
+def test_a_written_bag_has_the_scores_of_its_replay(replayed, folder, tmp_path, command, capsys):
+    replay = replayed[0] / "second"
+    truth, found, out = folder / "second", replay / "bag", tmp_path / "out.json"
+    words = ["--truth", truth, "--prediction", found, "--json", out]
+    assert main(["evaluate", command, *map(str, words)]) == 0
+    results = json.loads(out.read_text())
+    expected = json.loads((replay / "results.json").read_text())
+    if command == "files":
+        panoptic = expected["fusion"]["stack"]["panoptic"]
+        assert results["all"]["pq"] == pytest.approx(panoptic["all"]["pq"])
+        return
+    assert results["tracks"] == expected["tracks"]
+    assert results["tracks"]["sightings"] == FRAMES["second"]
+    assert 0 < results["tracks"]["classes"]["car"]["hota"] < 100
+    assert results["video"]["vpq"] == expected["video"]["vpq"]
+    assert "sMOTSA" in capsys.readouterr().out
 
 
 def test_a_broken_bag_is_named_at_the_end_and_stops_nothing(replayed):

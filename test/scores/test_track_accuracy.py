@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -27,16 +29,13 @@ def test_perfect_tracks():
     truth = row((ROAD, 4), (ONE, 10), (TWO, 6))
     prediction = row((ROAD, 4), (26007, 10), (26000, 6))
     found = score([(truth, prediction, {26007: 5, 26000: 3})] * 3)
-    assert found == {
-        "hota": 100,
-        "deta": 100,
-        "assa": 100,
-        "idf1": 100,
-        "mota": 100,
-        "switches": 0,
-        "objects": 2,
-        "sightings": 6,
-    }
+    perfect = dict.fromkeys(
+        ("hota", "deta", "assa", "loca", "idf1", "motsa", "smotsa", "motsp"), 100
+    )
+    counts = {"switches": 0, "objects": 2, "sightings": 6, "true_positives": 6}
+    assert found.items() >= {**perfect, "mota": 100, **counts}.items()
+    assert list(found["classes"]) == ["car"]
+    assert found["classes"]["car"].items() >= {**perfect, **counts}.items()
 
 
 def test_an_identity_that_changes_half_way():
@@ -108,6 +107,27 @@ def test_a_mask_on_void_or_its_classes_group_is_left_out(under, hota):
     truth = row((ONE, 4), (under, 3), (ROAD, 1))
     prediction = row((26000, 4), (26001, 4))
     assert score([(truth, prediction, {26000: 1, 26001: 2})])["hota"] == pytest.approx(hota)
+
+
+def test_classes_by_themselves_and_together():
+    """The car is found, the person's track is of an invented one."""
+    truth = row((ONE, 4), (24001, 4), (ROAD, 4))
+    found = score([(truth, row((26000, 4), (0, 4), (24000, 4)), {26000: 1, 24000: 2})])
+    assert (found["classes"]["car"]["motsa"], found["motsa"]) == (100, 0)
+    person = found["classes"]["person"]
+    assert (person["motsa"], person["objects"], person["false_positives"]) == (-100, 1, 1)
+
+
+def test_what_others_have_counted_adds_up():
+    frames = [(row((ONE, 4), (ROAD, 4)), row((26000, 5), (ROAD, 3)), {26000: t}) for t in (1, 1, 2)]
+    whole = TrackScore(CITYSCAPES)
+    for _ in range(2):
+        part = TrackScore(CITYSCAPES)
+        part.start_sequence()
+        for frame in frames:
+            part.add(*frame)
+        whole.add_counts(json.loads(json.dumps(part.counts())))
+    assert whole.results() == score(frames, frames)
 
 
 def test_groups_are_not_asked_for():

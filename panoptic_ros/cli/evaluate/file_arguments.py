@@ -5,12 +5,17 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from panoptic_ros.datasets.panoptic_sources import PanopticSource
 
 FILES = {"truth": "ground truth", "prediction": "predictions"}
+_TOPICS = {"truth": "the town's", "prediction": "the only one that ends in /labels"}
 
 
 def add_file_arguments(parser: argparse.ArgumentParser, what: str, layouts: Sequence[str]) -> None:
-    """Add --truth, --prediction and the layout of each.
+    """Add --truth, --prediction, and layout and topic of each.
 
     what: the files' kinds, in words; layouts: the names of these kinds.
     """
@@ -23,3 +28,26 @@ def add_file_arguments(parser: argparse.ArgumentParser, what: str, layouts: Sequ
             choices=layouts,
             help=f"{role}: what the files are (default: found from them)",
         )
+        parser.add_argument(
+            f"--{name}-topic",
+            metavar="T",
+            help=f"{role}: a bag's topic of label images (default: {_TOPICS[name]})",
+        )
+
+
+def open_sources(args: argparse.Namespace) -> tuple[PanopticSource, PanopticSource]:
+    """Open truth and prediction as the arguments say; errors as `open_source`'s."""
+    from panoptic_ros.datasets.panoptic_sources import open_source
+
+    options = vars(args)
+    truth = open_source(
+        args.truth, options.get("truth_dir"), args.truth_layout, topic=args.truth_topic
+    )
+    prediction = open_source(
+        args.prediction,
+        options.get("prediction_dir"),
+        args.prediction_layout,
+        truth.labels,
+        args.prediction_topic,
+    )
+    return truth, prediction

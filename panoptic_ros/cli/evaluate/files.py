@@ -14,18 +14,20 @@ from panoptic_ros.cli.evaluate.dataset import (
     LINKS,
     add_export_argument,
 )
-from panoptic_ros.cli.evaluate.file_arguments import FILES, add_file_arguments
+from panoptic_ros.cli.evaluate.file_arguments import FILES, add_file_arguments, open_sources
 
 if TYPE_CHECKING:
     from panoptic_ros.evaluation.label_files import FileScore
 
 HELP = "score predictions that are files, of any origin; no network is run"
-_KINDS = ("coco", "cityscapes", "kitti", "kitti_step", "labels")
+_KINDS = ("coco", "cityscapes", "kitti", "kitti_step", "labels", "bag")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to a parser."""
-    add_file_arguments(parser, "a COCO-panoptic JSON file, or a folder of label images", _KINDS)
+    add_file_arguments(
+        parser, "a COCO-panoptic JSON file, a folder of label images, or a bag with them", _KINDS
+    )
     for name, what in FILES.items():
         parser.add_argument(
             f"--{name}-dir",
@@ -46,7 +48,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print and write the scores; return 1 if a file was broken, 2 if nothing could be scored."""
-    from panoptic_ros.datasets.panoptic_sources import open_source
     from panoptic_ros.evaluation.console_tables import quality_table
     from panoptic_ros.evaluation.file_results import METHOD, FilePainter, file_results
     from panoptic_ros.evaluation.label_files import score_sources
@@ -55,10 +56,7 @@ def run(args: argparse.Namespace) -> int:
     from panoptic_ros.evaluation.run_facts import existing
     from panoptic_ros.whole_files import write_json
 
-    truth = open_source(args.truth, args.truth_dir, args.truth_layout)
-    prediction = open_source(
-        args.prediction, args.prediction_dir, args.prediction_layout, truth.labels
-    )
+    truth, prediction = open_sources(args)
     if args.export and not args.out:
         raise ValueError("--export writes below --out; name a folder")
     formats = tuple(dict.fromkeys(args.export))

@@ -3,41 +3,50 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
-from panoptic_ros.cli.evaluate.file_arguments import add_file_arguments
+from panoptic_ros.cli.evaluate.dataset import EXIT_BROKEN_FILES
+from panoptic_ros.cli.evaluate.file_arguments import add_file_arguments, open_sources
 
 HELP = "score tracks or panoptic videos that are files: HOTA, MOTS, VPQ, STQ; no network is run"
 MOTS = "kitti_mots"
-_LAYOUTS = (MOTS, "cityscapes", "kitti", "kitti_step", "labels")
+_LAYOUTS = (MOTS, "cityscapes", "kitti", "kitti_step", "labels", "bag")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to a parser."""
     add_file_arguments(
-        parser, "KITTI MOTS' text file or a folder of them, or a folder of label images", _LAYOUTS
+        parser,
+        "KITTI MOTS' text file or a folder of them, a folder of label images, or a bag with them",
+        _LAYOUTS,
     )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write all scores")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print and write the scores.
+    """Print and write the scores; return 1 where a bag was broken.
 
     Raise OSError or ValueError for files that cannot be used.
     """
-    from panoptic_ros.evaluation.video_run import mots_table, score_mots, score_video, video_table
+    from panoptic_ros.evaluation.report.tables import tracks_table
+    from panoptic_ros.evaluation.video_run import score_mots, score_video, video_table
     from panoptic_ros.whole_files import write_json
 
+    broken: list[str] = []
     if MOTS in (args.truth_layout, args.prediction_layout) or _holds_text(args.truth):
         results = score_mots(args.truth, args.prediction)
-        print(mots_table(results))
+        print(tracks_table(results).to_text())
     else:
-        layouts = args.truth_layout, args.prediction_layout
-        results = score_video(args.truth, args.prediction, layouts)
+        truth, prediction = open_sources(args)
+        results = score_video(truth, prediction)
         print(video_table(results))
+        broken = truth.problems + prediction.problems
     if args.json:
         write_json(args.json, results, indent=2)
-    return 0
+    for line in broken:
+        print(f"broken: {line}", file=sys.stderr)
+    return EXIT_BROKEN_FILES if broken else 0
 
 
 def _holds_text(path: Path) -> bool:

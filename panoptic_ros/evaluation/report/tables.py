@@ -33,6 +33,19 @@ _FURTHER: dict[str, tuple[str, ...]] = {
     "AR": ("ap", "ar"),
 }
 
+_TRACKS = {
+    "hota": "HOTA",
+    "deta": "DetA",
+    "assa": "AssA",
+    "loca": "LocA",
+    "smotsa": "sMOTSA",
+    "motsa": "MOTSA",
+    "motsp": "MOTSP",
+    "idf1": "IDF1",
+    "switches": "switches",
+    "objects": "objects",
+}
+
 
 @dataclass(frozen=True)
 class ReportTable:
@@ -123,6 +136,23 @@ def videos_table(videos: Mapping[str, Mapping[str, Any]]) -> ReportTable:
     header = ("method", *next(iter(rows.values())))
     cells = tuple((name, *map(percent, values.values())) for name, values in rows.items())
     return ReportTable("As a video, %", header, cells)
+
+
+def identity_table(results: Mapping[str, Any]) -> ReportTable | None:
+    """Return how tracks keep identities, see `tracks_table`, as far as that is known."""
+    return tracks_table(results["tracks"]) if results.get("tracks") else None
+
+
+def tracks_table(tracks: Mapping[str, Any]) -> ReportTable:
+    """Return HOTA's family and MOTS metrics, a row per class.
+
+    tracks: `TrackScore.results`, or `classes` of `track_results` alone.
+    """
+    rows = {"all things": tracks} if "hota" in tracks else {}
+    rows |= tracks["classes"]
+    header = ("tracks", *_TRACKS.values())
+    cells = tuple((name, *(_track(score[key]) for key in _TRACKS)) for name, score in rows.items())
+    return ReportTable("Tracks, %", header, cells)
 
 
 def time_table(results: Mapping[str, Any]) -> ReportTable | None:
@@ -267,6 +297,10 @@ def _published(class_name: str, column: str) -> str:
     return f"{getattr(figures, column):#.3g}" if figures else NOTHING
 
 
+def _track(value: float | None) -> str:
+    return str(value) if isinstance(value, int) else _number(value, 1)
+
+
 def _number(value: float | None, decimals: int) -> str:
     return NOTHING if value is None else f"{value:.{decimals}f}"
 
@@ -287,5 +321,6 @@ TABLES: tuple[Callable[[Mapping[str, Any]], ReportTable | None], ...] = (
     comparison_table,
     further_table,
     video_table,
+    identity_table,
     time_table,
 )
