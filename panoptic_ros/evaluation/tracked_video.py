@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet
+from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet, class_ids
 from panoptic_ros.scores.video_quality import VideoQuality
 
 
@@ -27,7 +27,7 @@ class TrackedVideo:
         self,
         truth: np.ndarray,
         labels: np.ndarray,
-        things: Collection[int],
+        things: Sequence[int],
         track_ids: Mapping[int, int],
     ) -> None:
         """Count the next frame.
@@ -36,12 +36,11 @@ class TrackedVideo:
         things: its values that are instances; track_ids: by such values. Raise as
         `VideoQuality.add`.
         """
-        counts = Counter(value // INSTANCE_DIVISOR for value in things)
-        if any(self._last[c] + n >= INSTANCE_DIVISOR for c, n in counts.items()):
+        classes = class_ids(np.array(things, np.int64)).tolist()
+        if any(self._last[c] + n >= INSTANCE_DIVISOR for c, n in Counter(classes).items()):
             self._start()
         table_of = np.arange(int(labels.max(initial=0)) + 1)
-        for value in things:
-            class_id = value // INSTANCE_DIVISOR
+        for value, class_id in zip(things, classes, strict=True):
             number = self._number(class_id, track_ids.get(value))
             table_of[value] = class_id * INSTANCE_DIVISOR + number
         self.quality.add(truth, table_of[labels].astype(truth.dtype))

@@ -55,3 +55,10 @@ def test_what_others_have_counted_adds_up():
         expected.start_sequence(name)
         expected.add(frame(26001, 26002), frame(*cars))
     assert whole.results() == expected.results()
+
+
+def test_a_thing_without_a_number_is_its_classs():
+    labels = frame(26)
+    video = TrackedVideo(CITYSCAPES, "drive")
+    video.add(frame(26001), labels, [26], {})
+    assert video.quality.results()["vpq"]["vpq"] == 1
