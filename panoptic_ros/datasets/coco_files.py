@@ -107,7 +107,7 @@ def _annotation(entry: _Fields) -> Annotation:
 
 def _category(entry: _Fields) -> Category:
     category_id = entry.whole("id")
-    name = entry.content.get("name", category_id)
+    name = entry.name("name") if "name" in entry.content else category_id
     return Category(category_id, str(name), bool(entry.whole("isthing", 1)))
 
 
@@ -129,17 +129,18 @@ class _Fields:
             yield _Fields(entry, f"{place}{key}[{i}]")
 
     def whole(self, key: str, largest: int = LARGEST) -> int:
-        """Return a whole number, 0..largest; true and false are 1 and 0."""
+        """Return a whole number, 0..largest; of 0 and 1, false and true are such."""
         value = self._get(key)
         is_whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-        if not is_whole or not 0 <= value <= largest:
+        is_flag = isinstance(value, bool) and largest > 1
+        if is_flag or not is_whole or not 0 <= value <= largest:
             raise self._wrong(key, f"a whole number, 0..{largest}")
         return int(value)
 
     def name(self, key: str) -> int | str:
-        """Return text or a whole number, which name an image."""
+        """Return text or a whole number, which name an image or a category."""
         value = self._get(key)
-        if isinstance(value, bool) or not isinstance(value, int | str):
+        if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
             raise self._wrong(key, "text or a whole number")
         return value
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from panoptic_ros.bags import is_bag
 from panoptic_ros.datasets.bag_labels import BagLabels
@@ -39,6 +40,7 @@ KITTI_STEP = LabelSet(
 COCO, BAG = "coco", "bag"
 # What tools append to a frame's name.
 _SUFFIXES = ("_instanceIds", "_labelIds", "_panoptic", "_polygons", "_leftImg8bit", "_pred")
+_KITTI = ("instance", "instances")
 _LAST_CITYSCAPES_ID = 33
 _LOOKED_AT = 8
 # Common as train ids, and as label ids classes that are not scored; so many of them tell.
@@ -256,41 +258,78 @@ def frame_name(stem: str) -> str:
 
 
 def _kind(folder: Path) -> str:
-    """Tell by names and by the first PNG what kind of label images a folder holds."""
+    """Tell by names and by the first PNG that can be read what kind of labels a folder holds.
+
+    Raise ValueError for the PNG files of a COCO-panoptic file, which alone says what they mean.
+    """
     if _cityscapes_names(folder):
         return "cityscapes"
-    first = next(iter(_png_names(folder).values()), None)
-    if first is None:
+    files = _pngs(folder)
+    if not files:
         raise FileNotFoundError(f"{folder}: no PNG file of labels below it")
-    if first.parent.name in ("instance", "instances"):
+    if any(file.parent.name in _KITTI for file in files):
         return "kitti"
-    return "kitti_step" if _grid(first).ndim == 3 else "labels"
+    listed = files[0].parent.with_suffix(".json")
+    if listed.is_file():
+        raise ValueError(f"{files[0].parent} holds the PNG files of {listed}; give that file")
+    for file in files[:_LOOKED_AT]:
+        try:
+            return "labels" if _has_palette(file) or _grid(file).ndim == 2 else "kitti_step"
+        except ValueError:
+            continue  # told when it is scored
+    return "labels"
+
+
+def _pngs(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("[!.]*") if p.suffix.lower() == ".png" and p.is_file())
+
+
+def _named(files: Sequence[Path], folder: Path, least: int = 1) -> dict[str, Path]:
+    """Return files by the frames' names, with as many of their folders' as tell them apart.
+
+    least: how many parts a name has, at least.
+    """
+    places = [file.relative_to(folder).parts for file in files]
+    for count in range(least, max(map(len, places), default=least) + 1):
+        names = {
+            "/".join((*place[-count:-1], frame_name(file.stem))): file
+            for place, file in zip(places, files, strict=True)
+        }
+        if len(names) == len(files):
+            return names
+    # Two files of one frame, as tools name them.
+    return {file.relative_to(folder).with_suffix("").as_posix(): file for file in files}
 
 
 def _cityscapes_names(folder: Path) -> dict[str, Path]:
-    found = list(folder.rglob("[!.]*_instanceIds.png"))
-    drawn = {frame_name(p.stem): p for p in folder.rglob("[!.]*_polygons.json")}
-    return drawn | {frame_name(p.stem): p for p in found}
+    found = [p for p in _pngs(folder) if p.stem.endswith("_instanceIds")]
+    frames = {(p.parent, frame_name(p.stem)) for p in found}
+    polygons = sorted(folder.rglob("[!.]*_polygons.json"))
+    drawn = [p for p in polygons if (p.parent, frame_name(p.stem)) not in frames]
+    return _named(found + drawn, folder)
 
 
 def _png_names(folder: Path) -> dict[str, Path]:
-    """Return PNG files by the frames' names, with their folder's where some share theirs."""
-    files = sorted(p for p in folder.rglob("[!.]*.png"))
-    names = {frame_name(p.stem): p for p in files}
-    if len(names) == len(files):
-        return names
-    return {f"{p.parent.name}/{frame_name(p.stem)}": p for p in files}
+    return _named(_pngs(folder), folder)
 
 
 def _kitti_names(folder: Path) -> dict[str, Path]:
-    inside = [p for p in folder.rglob("instance") if p.is_dir()]
-    return _png_names(inside[0] if inside else folder)
+    files = _pngs(folder)
+    return _named([f for f in files if f.parent.name in _KITTI] or files, folder)
 
 
 def _step_names(folder: Path) -> dict[str, Path]:
     """Return STEP's SEQUENCE/FRAME.png; every sequence counts its frames from 0."""
-    files = sorted(folder.rglob("[!.]*.png"))
-    return {f"{p.parent.name}/{p.stem}" if p.parent != folder else p.stem: p for p in files}
+    return _named(_pngs(folder), folder, least=2)
+
+
+def _has_palette(path: Path) -> bool:
+    """Say whether a PNG holds indices of colours; raise BrokenFile."""
+    try:
+        with Image.open(path) as picture:
+            return picture.mode == "P"
+    except OSError as error:  # so is Pillow's for what is no picture
+        raise BrokenFile(f"{path}: cannot be decoded; it is truncated or no image") from error
 
 
 def _grid(path: Path) -> np.ndarray:
@@ -306,6 +345,9 @@ def _read_labels(path: Path) -> np.ndarray:
     if path.suffix == ".json":
         return draw_polygons(path)
     image = _grid(path)
+    if image.ndim == 3 and _has_palette(path):
+        # The indices are the labels, whatever colours a viewer is to show.
+        image = np.array(Image.open(path))
     if image.ndim != 2:
         raise BrokenFile(f"{path}: {image.ndim} dimensions; labels are one number per pixel")
     return image.astype(np.uint16, copy=False)

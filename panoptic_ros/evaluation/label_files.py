@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from panoptic_ros.datasets.classes import WANTED_IDS
 from panoptic_ros.datasets.coco_files import (
     Annotation,
     BrokenFile,
@@ -145,6 +146,7 @@ def score_sources(
     )
     score.missing = [str(key(e)) for e in truth.entries if key(e) not in predictions]
     score.unused = [str(i) for i in predictions if i not in known]
+    score.warnings += _repeated_categories(truth)
     score.warnings += _repeated(truth.path, truth.listed, "each is scored")
     score.warnings += _repeated(prediction.path, prediction.listed, "the last is scored")
     score.warnings += _train_ids(prediction.path, prediction.listed, score.quality.is_thing)
@@ -170,6 +172,8 @@ def score_sources(
     ]
     score.broken += truth.problems + prediction.problems
     score.unscorable = _unscorable(score, truth.path, prediction.path, known, predictions)
+    if score.unscorable is None:
+        score.warnings += _no_match(score, prediction)
     return score
 
 
@@ -198,6 +202,31 @@ def _repeated(path: Path, annotations: Iterable[Annotation], which: str) -> list
             f"entry counts (the first: in image {segments[0].image_id!r})"
         )
     return lines
+
+
+def _repeated_categories(truth: PanopticSource) -> list[str]:
+    """Return a line for ids and one for names that several categories have."""
+    lines = []
+    for words, values in (
+        ("ids, of which the last counts", [c.id for c in truth.categories]),
+        ("names", [c.name for c in {c.id: c for c in truth.categories}.values()]),
+    ):
+        shared = [value for value, count in Counter(values).items() if count > 1]
+        if shared:
+            lines.append(
+                f"{truth.path}: {len(shared)} categories share their {words} "
+                f"(the first: {shared[0]!r})"
+            )
+    return lines
+
+
+def _no_match(score: FileScore, prediction: PanopticSource) -> list[str]:
+    """Return a line where predictions were read and none of their segments matches."""
+    read = not score.broken and any(frame.prediction for frame in score.frames)
+    if not read or score.quality.tp.sum():
+        return []
+    ids = "needed are the truth's category ids" if prediction.kind == COCO else WANTED_IDS
+    return [f"{prediction.path}: none of its segments matches the truth; {ids}"]
 
 
 def _train_ids(

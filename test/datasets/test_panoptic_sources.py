@@ -3,6 +3,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from panoptic_ros.datasets.coco_panoptic_writer import PanopticWriter
 from panoptic_ros.datasets.exports import to_kitti
@@ -161,3 +162,72 @@ def test_pictures_of_colours_are_no_labels(tmp_path):
     cv2.imwrite(str(path), np.full((24, 40, 3), (128, 64, 128), np.uint8))
     with pytest.raises(ValueError, match=r"red is \[128\], no train id"):
         open_source(tmp_path).entries[0].read()
+
+
+def png(path, image):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+
+
+@pytest.mark.parametrize(
+    ("suffix", "names"),
+    [
+        ("1.png", ["A/x/1", "B/x/1"]),
+        ("1.PNG", ["A/x/1", "B/x/1"]),
+        ("1_gtFine_instanceIds.png", ["A/x/1", "B/x/1"]),
+        ("instance/1.png", ["A/x/instance/1", "B/x/instance/1"]),
+    ],
+)
+def test_frames_of_one_name_have_as_many_folders_as_tell_them_apart(tmp_path, suffix, names):
+    for city in "AB":
+        png(tmp_path / city / "x" / suffix, scene(0))
+    assert [entry.name for entry in open_source(tmp_path).entries] == names
+
+
+def test_splits_of_step_are_told_apart(tmp_path):
+    for split in ("train", "val"):
+        png(tmp_path / split / "0002" / "000000.png", np.zeros((4, 4, 3), np.uint8))
+    names = [entry.name for entry in open_source(tmp_path).entries]
+    assert names == ["train/0002/000000", "val/0002/000000"]
+
+
+def test_kittis_own_folder_has_pictures_beside_the_labels(tmp_path):
+    png(tmp_path / "image_2" / "1.png", np.full((4, 4, 3), 90, np.uint8))
+    png(tmp_path / "instance" / "1.png", np.full((4, 4), 26 * 256 + 1, np.uint16))
+    source = open_source(tmp_path)
+    assert (source.kind, len(source.entries)) == ("kitti", 1)
+    assert (source.entries[0].read().ids() == 26001).all()
+
+
+def test_indices_of_a_palette_are_the_labels(tmp_path):
+    picture = Image.fromarray(np.array([[7, 26], [23, 0]], np.uint8), "P")
+    picture.putpalette(list(range(20)) * 38)
+    picture.save(tmp_path / "1.png")
+    (entry,) = open_source(tmp_path).entries
+    assert entry.read().ids().tolist() == [[7, 26], [23, 0]]
+
+
+def test_one_file_that_cannot_be_read_is_one_broken_frame(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    png(tmp_path / "b.png", scene(0))
+    source = open_source(tmp_path)
+    score = score_sources(source, source)
+    assert (source.kind, len(score.frames)) == ("labels", 1)
+    assert score.broken == [f"{tmp_path / 'a.png'}: cannot be decoded; it is truncated or no image"]
+
+
+def test_the_pngs_of_a_coco_file_are_no_labels(sides):
+    folder = sides["truth", "coco"].with_suffix("")
+    with pytest.raises(ValueError, match=r"holds the PNG files of .*json; give that file"):
+        open_source(folder)
+
+
+def test_predictions_of_which_nothing_matches_are_a_warning(tmp_path):
+    """Train ids of few classes can be label ids, too."""
+    png(tmp_path / "truth" / "1.png", np.full((4, 4), 7, np.uint8))
+    png(tmp_path / "found" / "1.png", np.full((4, 4), 13, np.uint8))
+    truth = open_source(tmp_path / "truth")
+    score = score_sources(truth, open_source(tmp_path / "found", labels=truth.labels))
+    (warning,) = score.warnings
+    assert warning.startswith(f"{tmp_path / 'found'}: none of its segments matches the truth; ")
+    assert "needed are label ids" in warning

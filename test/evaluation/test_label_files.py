@@ -128,6 +128,14 @@ def test_folders_and_categories_must_be_there(sides):
         ("{}", "'annotations' is missing"),
         ('{"annotations": [{"image_id": 1, "file_name": "1.png"}]}', "'segments_info' is missing"),
         ('{"annotations": 3}', "not a COCO-panoptic file"),
+        (
+            '{"annotations": [], "categories": [{"id": 1, "name": null, "isthing": 1}]}',
+            "name is None",
+        ),
+        (
+            '{"annotations": [], "categories": [{"id": true, "isthing": 1}]}',
+            "id is True, must be a w",
+        ),
     ],
 )
 def test_json_that_is_no_annotation_file(content, words, tmp_path):
@@ -173,6 +181,8 @@ def in_truth(content):
         (0, lambda c: in_truth(c).append(in_truth(c)[0]), "1 segment ids are listed more than on"),
         (0, lambda c: c["annotations"].append(c["annotations"][0]), "1 image ids .* each is .*'a'"),
         (1, lambda c: c["annotations"].append(c["annotations"][0]), "1 image ids .* the last is"),
+        (0, lambda c: c["categories"].append(c["categories"][3]), "1 categories .* ids.*first: 26"),
+        (0, lambda c: c["categories"][0].update(name="car"), "1 categories .* names .*'car'"),
     ],
 )
 def test_what_is_doubtful_is_one_warning_with_its_count(side, change, words, sides):
