@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
+from panoptic_ros.demo.footage import open_footage
 from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.fusion.conv_head import ConvHead
 from panoptic_ros.fusion.stack import stack
@@ -28,6 +30,7 @@ _MODEL = "random"
 _SIDES = (512, 1024)
 _SIZES = ((256, 512), (512, 1024), (1024, 2048))
 _COUNTS = (10, 30, 60)
+_DETECTIONS = (5, 50)
 _REPEATS = 5
 
 
@@ -92,6 +95,9 @@ def run(device: torch.device) -> Iterator[Result]:
     yield _with_cameras(pipeline)
     yield from _with_instances(device)
     yield _with_pixels(pipeline)
+    fast = PanopticPipeline.load("town_fast", device=str(device))
+    yield _fast_against_two(fast)
+    yield _with_detections(fast)
 
 
 def picture(height: int, width: int) -> np.ndarray:
@@ -202,6 +208,54 @@ def _with_instances(device: torch.device) -> list[Result]:
             )
         )
     return results
+
+
+def _fast_against_two(fast: PanopticPipeline) -> Result:
+    """Run the one-stage system and the report's two networks on a frame of the sample drive."""
+    two = PanopticPipeline.load("town", device=str(fast.device))
+    image = next(open_footage(None, 1).moments())[-1].image
+    times = interleaved(
+        {
+            "town": lambda: two.run(image),
+            "town_fast": lambda: fast.run(image),
+            "networks of town": lambda: two.infer(image),
+            "networks of town_fast": lambda: fast.infer(image),
+        },
+        _REPEATS,
+    )
+    return Result(
+        "frame: town_fast against town",
+        times["town"] / times["town_fast"],
+        "times faster",
+        4,
+        True,
+        times,
+        f"{image.shape[1]}x{image.shape[0]}",
+    )
+
+
+def _with_detections(pipeline: PanopticPipeline) -> Result:
+    """Have the one-stage system find 5 and 50 instances in the same image, and merge them all."""
+    pipeline.set_fusion("stack", replace(pipeline.options, score_threshold=0.0))
+    head = pipeline.networks.network.instances
+    head.score_threshold = 0.0
+    image = picture(*_SIDES)
+
+    def frame(count: int) -> None:
+        head.detections = count
+        pipeline.run(image)
+
+    times = interleaved({f"{n} instances": lambda n=n: frame(n) for n in _DETECTIONS}, _REPEATS)
+    first, last = times.values()
+    return Result(
+        "frame: growth with instances, town_fast",
+        last / first,
+        "times for 10 times the instances",
+        1.5,
+        False,
+        times,
+        f"{_SIDES[1]}x{_SIDES[0]}",
+    )
 
 
 def _copy(network: torch.nn.Module, device: torch.device) -> torch.nn.Module:
