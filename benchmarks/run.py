@@ -1,19 +1,22 @@
 """Run every bench of this folder, print a table and write bench_out/bench.json and bench.md.
 
-A bench is a file bench_NAME.py with run(device), which gives Results, in a list or one by one.
+A bench is a file bench_NAME.py with run(device), which gives Results, in a list or one by one. Each
+runs in a process of its own: one that fails or hangs costs the others nothing, and is named.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import importlib
-import json
+import math
+import multiprocessing
 import os
 import platform
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -27,6 +30,8 @@ from panoptic_ros.pipeline import torch_device
 from panoptic_ros.whole_files import write_file, write_json
 
 _FOLDER = Path(__file__).parent
+# For a bench to end when it has given all that it has.
+_GRACE_SECONDS = 10
 
 
 def main() -> int:
@@ -36,60 +41,101 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="benches to run")
     parser.add_argument("--out", type=Path, default=Path("bench_out"), help="folder to write")
     parser.add_argument("--name", default="bench", help="of the files (default: bench)")
-    parser.add_argument("--add", action="store_true", help="to what the files hold already")
-    parser.add_argument("--seconds", type=float, help="begin no bench after this time")
+    parser.add_argument("--seconds", type=float, help="for all of them (default: no limit)")
     parser.add_argument("--tests", type=Path, metavar="XML", help="pytest's report, to count in")
     args = parser.parse_args()
-    device = torch_device(args.device)
-    results, failures = _earlier(args) if args.add else ([], {})
+    report = Report(args.out, args.name, args.tests)
     start = time.monotonic()
-    for name in args.only:
-        if args.seconds is not None and time.monotonic() - start > args.seconds:
-            failures[name] = "left out: the time was over"
-            continue
-        # Written before it begins, and after each figure: a bench that is killed for taking too
-        # long leaves its name, and what it had.
-        failures[name] = "it was ended before it was done"
-        _write(args, device, results, failures)
-        try:
-            for result in importlib.import_module(f"bench_{name}").run(device):
-                print(_row(result), flush=True)
-                results.append(result)
-                _write(args, device, results, failures)
-            del failures[name]
-        except Exception as error:  # One bench that cannot measure must not cost the others.
-            failures[name] = f"{type(error).__name__}: {error}"
-            print(f"bench {name} failed: {failures[name]}", file=sys.stderr, flush=True)
-    _write(args, device, results, failures)
-    print(f"{_machine(device)}\nwritten to {args.out}: {args.name}.json, {args.name}.md")
-    return 1 if failures.keys() & set(args.only) else 0
+    for done, name in enumerate(args.only):
+        limit = None
+        if args.seconds is not None:
+            # Twice its share of what is left: what the others do not need, the last may use.
+            left = args.seconds - (time.monotonic() - start)
+            limit = 2 * left / (len(args.only) - done + 1)
+        _run(name, args.device, limit, report)
+    print(f"{report.machine}\nwritten to {args.out}: {args.name}.json, {args.name}.md")
+    return 1 if report.failures else 0
 
 
-def _earlier(args: argparse.Namespace) -> tuple[list[Result], dict[str, str]]:
-    """Return the results and the failures of the runs before, none where there was none."""
-    file = args.out / f"{args.name}.json"
-    if not file.is_file():
-        return [], {}
-    report = json.loads(file.read_text())
-    fields = [field.name for field in dataclasses.fields(Result)]
-    return [Result(**{f: r[f] for f in fields}) for r in report["results"]], report["failures"]
+@dataclass
+class Report:
+    """Hold what was measured, and why what is missing is; written after each figure."""
+
+    out: Path
+    name: str
+    tests: Path | None
+    machine: dict[str, Any] = field(default_factory=dict)
+    results: list[Result] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def write(self) -> None:
+        """Write the JSON and the table."""
+        report = {
+            "machine": self.machine,
+            "tests": _tests(self.tests),
+            "results": [{**asdict(r), "meets_goal": r.meets_goal} for r in self.results],
+            "failures": self.failures,
+        }
+        self.out.mkdir(parents=True, exist_ok=True)
+        write_json(self.out / f"{self.name}.json", report, indent=2)
+        write_file(self.out / f"{self.name}.md", _page(report, self.results))
 
 
-def _write(
-    args: argparse.Namespace,
-    device: torch.device,
-    results: Sequence[Result],
-    failures: dict[str, str],
-) -> None:
-    report = {
-        "machine": _machine(device),
-        "tests": _tests(args.tests),
-        "results": [{**dataclasses.asdict(r), "meets_goal": r.meets_goal} for r in results],
-        "failures": failures,
-    }
-    args.out.mkdir(parents=True, exist_ok=True)
-    write_json(args.out / f"{args.name}.json", report, indent=2)
-    write_file(args.out / f"{args.name}.md", _page(report, results))
+def _run(name: str, device: str, limit: float | None, report: Report) -> None:
+    """Let a process of its own run a bench, and end it after some seconds; None: never.
+
+    It is forked before anything has touched a GPU, so that torch is imported once.
+    """
+    report.failures[name] = "left out: the time was over"
+    if limit is not None and limit <= 0:
+        report.write()
+        return
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_measure, args=(name, device, theirs), daemon=False)
+    process.start()
+    theirs.close()
+    report.failures[name] = "it ended without a word"
+    end = math.inf if limit is None else time.monotonic() + limit
+    try:
+        while True:
+            if not ours.poll(None if limit is None else max(0, end - time.monotonic())):
+                report.failures[name] = f"it was ended after {limit:.0f} s"
+                process.kill()
+                break
+            part = ours.recv()
+            if isinstance(part, Result):
+                report.results.append(part)
+            elif isinstance(part, dict):
+                report.machine = part
+            elif part is None:
+                del report.failures[name]
+                break
+            else:
+                report.failures[name] = part
+            report.write()
+    except EOFError:  # It is gone; what it said of itself last holds.
+        pass
+    finally:
+        process.join(_GRACE_SECONDS)
+        process.kill()
+        process.join()
+    if name in report.failures:
+        print(f"bench {name}: {report.failures[name]}", file=sys.stderr, flush=True)
+    report.write()
+
+
+def _measure(name: str, device_name: str, pipe: Connection) -> None:
+    """Send the machine, each Result, and None, or what went wrong."""
+    try:
+        device = torch_device(device_name)
+        pipe.send(_machine(device))
+        for result in importlib.import_module(f"bench_{name}").run(device):
+            print(_row(result), flush=True)
+            pipe.send(result)
+        pipe.send(None)
+    except Exception as error:  # One bench that cannot measure must not cost the others.
+        pipe.send(f"{type(error).__name__}: {error}")
 
 
 def _row(result: Result) -> str:

@@ -1,4 +1,4 @@
-"""Write a model as one ONNX or OpenVINO file that runs in its place."""
+"""Write a model as one file for onnxruntime, OpenVINO or TensorRT that runs in its place."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 # More take longer and move the ranges little.
 MOST_PICTURES = 32
-HELP = "write a model's networks as one ONNX or OpenVINO file"
+HELP = "write a model's networks as one file for onnxruntime, OpenVINO or TensorRT"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="model: a name of config/models, or a file",
     )
-    parser.add_argument("--format", choices=("onnx", "openvino"), default="onnx")
+    parser.add_argument(
+        "--format",
+        choices=("onnx", "openvino", "tensorrt"),
+        default="onnx",
+        help="tensorrt: an ONNX file whose engine is made here where there is TensorRT, else by "
+        "the node at its first start",
+    )
     parser.add_argument(
         "--size",
         type=_size,

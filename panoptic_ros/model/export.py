@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +16,7 @@ from panoptic_ros.model.build import build_networks, identities
 from panoptic_ros.model.config import RANDOM, ModelConfig, NetworkConfig
 from panoptic_ros.model.onnx.placement import Fit
 from panoptic_ros.model.onnx.quantise import quantise
+from panoptic_ros.model.onnx.runtimes import has_tensorrt, open_graph
 from panoptic_ros.model.onnx.writer import (
     INPUT,
     Size,
@@ -27,6 +29,8 @@ from panoptic_ros.model.onnx.writer import (
 )
 from panoptic_ros.model.predictors import OWN_SIZE, sides_of, upload
 
+_log = logging.getLogger(__name__)
+
 
 def export(
     config: ModelConfig,
@@ -37,7 +41,8 @@ def export(
 ) -> Path:
     """Write a model's networks as one graph, with its description and a model file.
 
-    form: onnx or openvino; size: (height, width) of the network's input, None: what the model
+    form: onnx, openvino or tensorrt: TensorRT's engine is kept in a folder beside the graph, and is
+    made here where it can be; size: (height, width) of the network's input, None: what the model
     file makes of a frame twice as wide as high; pictures: uint8 [H, W, 3] RGB each, what to
     choose the ranges of int8 by; none: the graph stays in float. Return the model file,
     FOLDER/NAME.yaml; beside it lie NAME_network.yaml and the graph. The head stays as it is.
@@ -53,14 +58,32 @@ def export(
     write_graph(module, size, graph)
     check(module, size, graph)
     if pictures:
-        quantise(graph, graph, [_placed(picture, size) for picture in pictures], INPUT)
+        placed = [_placed(picture, size) for picture in pictures]
+        quantise(graph, graph, placed, INPUT, symmetric=form == "tensorrt")
     if form == "openvino":
         graph = to_openvino(graph)
+    if form == "tensorrt":
+        _make_engine(graph)
     side = folder / f"{config.name}_network.yaml"
     describe(side, graph, config.labels, things, identities(config))
     file = folder / f"{config.name}.yaml"
-    write_yaml(file, _model(config, side.name))
+    # auto: what is fastest where the file is used. OpenVINO gains most from int8.
+    engine = "tensorrt" if form == "tensorrt" else "auto"
+    write_yaml(file, _model(config, side.name, engine))
     return file
+
+
+def _make_engine(graph: Path) -> None:
+    """Let TensorRT make its engine of a graph where it can, as opening it does."""
+    device = torch.device("cuda")
+    if torch.cuda.is_available() and has_tensorrt(device):
+        open_graph(graph, device, "tensorrt")
+        return
+    _log.warning(
+        "there is no TensorRT here: it makes its engine of %s where the node starts first, on a "
+        "machine with a GPU and an onnxruntime-gpu that has it, and takes minutes",
+        graph,
+    )
 
 
 def _placed(picture: np.ndarray, size: Size) -> np.ndarray:
@@ -86,7 +109,7 @@ def _size(config: ModelConfig) -> Size:
     return short, 2 * short
 
 
-def _model(config: ModelConfig, side: str) -> dict[str, Any]:
+def _model(config: ModelConfig, side: str, engine: str) -> dict[str, Any]:
     """Return the content of a model file for the graph, otherwise as it was."""
     riders = config.instances is not None and config.instances.find_riders
     content: dict[str, Any] = {
@@ -96,8 +119,7 @@ def _model(config: ModelConfig, side: str) -> dict[str, Any]:
         "options": {k: v for k, v in asdict(config.options).items() if v not in ({}, ())},
         "seed": config.seed,
         "max_pixels": config.max_pixels,
-        # OpenVINO where it is installed: it gains most from int8.
-        "engine": "auto",
+        "engine": engine,
     }
     for part in ("head", "expert"):
         if (entry := getattr(config, part)) is not None:

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 import yaml
 from model_file import SMALL, write
 from PIL import Image
@@ -10,8 +11,9 @@ from shared_network import architecture
 
 from panoptic_ros.__main__ import main
 from panoptic_ros.model.config import load_model_config
-from panoptic_ros.model.export import export
+from panoptic_ros.model.export import _make_engine, export
 from panoptic_ros.model.onnx.quantise import FLOAT_LAYERS
+from panoptic_ros.model.onnx.runtimes import has_tensorrt
 from panoptic_ros.pipeline import PanopticPipeline
 
 SIZE = (64, 128)
@@ -132,6 +134,32 @@ def test_int8_computes_all_but_the_first_layers_in_integers(tmp_path, pictures, 
     expected = PanopticPipeline.load(str(file), device="cpu").run(IMAGE)
     difference = (found.semantic.logits - expected.semantic.logits).abs().mean()
     assert 0 < difference < 0.2 * expected.semantic.logits.std()
+
+
+def test_tensorrt_takes_an_onnx_file_whose_ranges_lie_around_zero(
+    tmp_path, pictures, capsys, caplog
+):
+    command = ["export", "--weights", str(model(tmp_path, YOLACT)), "--size", "64x32"]
+    command += ["--format", "tensorrt", "--int8", "--calibrate", str(pictures)]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 0
+    exported = Path(capsys.readouterr().out.strip())
+    assert yaml.safe_load(exported.read_text())["engine"] == "tensorrt"
+    graph = onnx.load(str(exported.with_suffix(".onnx"))).graph
+    values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    places = [n.input[2] for n in graph.node if n.op_type == "QuantizeLinear"]
+    assert places
+    assert all(values[place].dtype == np.int8 and not values[place].any() for place in places)
+    if not has_tensorrt(torch.device("cuda")):
+        assert "there is no TensorRT here" in caplog.text
+
+
+def test_tensorrt_makes_its_engine_where_it_is(tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("panoptic_ros.model.export.has_tensorrt", lambda device: True)
+    monkeypatch.setattr("panoptic_ros.model.export.open_graph", lambda *args: opened.append(args))
+    _make_engine(tmp_path / "a.onnx")
+    assert opened == [(tmp_path / "a.onnx", torch.device("cuda"), "tensorrt")]
 
 
 @pytest.mark.parametrize(

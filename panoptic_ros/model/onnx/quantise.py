@@ -23,11 +23,14 @@ OPERATORS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 FLOAT_LAYERS = 9
 
 
-def quantise(file: Path, target: Path, images: Sequence[np.ndarray], name: str) -> None:
+def quantise(
+    file: Path, target: Path, images: Sequence[np.ndarray], name: str, symmetric: bool = False
+) -> None:
     """Write an int8 form of an ONNX file.
 
     images: what the input of a name sees in use, each of its shape; ranges are the least and the
-    largest value on them. Raise ValueError where a package is missing.
+    largest value on them; symmetric: around zero, the only ones that TensorRT reads. Raise
+    ValueError where a package is missing.
     """
     quantization = imported("onnxruntime.quantization")
     shapes = imported("onnxruntime.quantization.shape_inference")
@@ -52,8 +55,9 @@ def quantise(file: Path, target: Path, images: Sequence[np.ndarray], name: str) 
             op_types_to_quantize=list(OPERATORS),
             nodes_to_exclude=_first_layers(graph),
             per_channel=True,
-            activation_type=quantization.QuantType.QUInt8,
+            activation_type=getattr(quantization.QuantType, "QInt8" if symmetric else "QUInt8"),
             weight_type=quantization.QuantType.QInt8,
+            extra_options={"ActivationSymmetric": symmetric},
         )
 
 

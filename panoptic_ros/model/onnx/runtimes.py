@@ -142,6 +142,8 @@ class TensorRtGraph(OnnxRuntimeGraph):
         settings = {
             "device_id": device.index or 0,
             "trt_fp16_enable": self._half,
+            # Ranges that the graph brings, as `quantise` writes them, are read with this alone.
+            "trt_int8_enable": b"QuantizeLinear" in file.read_bytes(),
             "trt_engine_cache_enable": True,
             "trt_engine_cache_path": str(file.with_suffix("")),
             "trt_timing_cache_enable": True,

@@ -167,7 +167,7 @@ def test_tensorrt_is_refused_where_it_is_not(cached):
         loaded(cached, "tensorrt")
 
 
-def test_tensorrt_is_there_with_its_provider_and_a_device(monkeypatch):
+def test_tensorrt_is_there_with_its_provider_and_a_device(monkeypatch, tmp_path):
     cuda = torch.device("cuda:1")
     assert not engines.ENGINES["tensorrt"].is_there(cuda)
     monkeypatch.setattr(runtimes, "_available", lambda: [runtimes.TENSORRT, runtimes.CUDA])
@@ -176,8 +176,13 @@ def test_tensorrt_is_there_with_its_provider_and_a_device(monkeypatch):
     assert runtime_of("auto", cuda) == "tensorrt"
     graph = object.__new__(runtimes.TensorRtGraph)
     graph._half = True
-    first, second, last = graph._providers(Path("cache/model.onnx"), cuda)
-    assert first[1]["trt_engine_cache_path"] == "cache/model"
+    file = tmp_path / "model.onnx"
+    file.write_bytes(b"Conv")
+    first, second, last = graph._providers(file, cuda)
+    assert first[1]["trt_engine_cache_path"] == str(tmp_path / "model")
+    assert not first[1]["trt_int8_enable"]
+    file.write_bytes(b"Conv QuantizeLinear")
+    assert graph._providers(file, cuda)[0][1]["trt_int8_enable"]
     assert [first[0], second, last] == [
         runtimes.TENSORRT,
         (runtimes.CUDA, {"device_id": 1}),
