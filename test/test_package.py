@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Module -> distribution or rosdep key, where the names differ.
 DISTRIBUTIONS = {
     "rerun": "rerun-sdk",
+    "kornia_rs": "kornia-rs",
     "PIL": "pillow",
     "backports": "backports.zstd",
     "cv2": "opencv-python-headless",
