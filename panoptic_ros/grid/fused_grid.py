@@ -15,6 +15,9 @@ from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.stream.stamps import LARGEST_STEP_BACK_NS
 
+# So many frames in a row that are too old: who is ahead of them has stopped.
+_REFUSED_IN_A_ROW = 10
+
 
 @dataclass(frozen=True)
 class _View:
@@ -45,12 +48,14 @@ class FusedGrid:
         self._dynamic = DynamicGrid(window, labels, dynamic_options, options)
         self._follows_motion = False
         self._newest: dict[str, _View] = {}
+        self._refused = 0
 
     def reset(self) -> None:
         """Forget everything."""
         self._grid.reset()
         self._dynamic.reset()
         self._newest.clear()
+        self._refused = 0
 
     def update(
         self,
@@ -63,17 +68,24 @@ class FusedGrid:
         """Take in what a camera sees; return whether it is of the newest time of all.
 
         motions: of the observation's instances that have a track; None: what moves is not asked
-        for. Raise ValueError where it is more than a second behind another camera.
+        for. Raise ValueError where it is more than a second behind another camera, unless that one
+        has stopped: then all is forgotten and begins anew.
         """
         before = self._newest.get(camera)
         if before is not None and time_ns < before.time_ns - LARGEST_STEP_BACK_NS:
             self.reset()
         newest_ns = max((view.time_ns for view in self._newest.values()), default=time_ns)
         if time_ns < newest_ns - LARGEST_STEP_BACK_NS:
+            self._refused += 1
+            if self._refused >= _REFUSED_IN_A_ROW:
+                self.reset()
+                newest_ns = time_ns
+        if time_ns < newest_ns - LARGEST_STEP_BACK_NS:
             behind = (newest_ns - time_ns) / 1e9
             raise ValueError(
                 f"its stamp is {behind:.1f} s behind another camera's: keep their clocks together"
             )
+        self._refused = 0
         now_ns = max(newest_ns, time_ns)
         self._newest[camera] = _View(observation, pose, time_ns)
         self._follows_motion = pose is not None and motions is not None

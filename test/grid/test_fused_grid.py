@@ -65,6 +65,20 @@ def test_a_camera_of_another_clock_is_left_out_and_forgets_nothing(grid):
     assert shown(grid) == "#???"
 
 
+def test_a_camera_that_was_ahead_and_has_stopped_holds_up_nobody(grid):
+    grid.update("front", seen("#???"), None, 100 * SECOND)
+    for number in range(9):
+        with pytest.raises(ValueError, match="behind another"):
+            grid.update("rear", seen("???#"), None, (50 + number) * SECOND)
+    # Whoever is ahead and goes on is believed.
+    grid.update("front", seen("#???"), None, 101 * SECOND)
+    for number in range(9):
+        with pytest.raises(ValueError, match="behind another"):
+            grid.update("rear", seen("???#"), None, (60 + number) * SECOND)
+    assert grid.update("rear", seen("???#"), None, 70 * SECOND)
+    assert shown(grid) == "???#"
+
+
 def test_time_that_starts_again_starts_the_grid_anew(grid):
     grid.update("front", seen("#???"), Pose2D(), 100 * SECOND)
     grid.update("rear", seen("?#??"), Pose2D(), 100 * SECOND)
