@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from panoptic_ros.datasets.picture_files import (
     read_picture,
     unique_names,
 )
-from panoptic_ros.documents import make, read_json
+from panoptic_ros.documents import make, named, read_json
 from panoptic_ros.labels import CITYSCAPES, LabelSet, class_ids, encode
 from panoptic_ros.messages.images import MAX_PIXELS
 
@@ -164,7 +165,7 @@ def draw_polygons(path: Path) -> np.ndarray:
     plain id. Raise ValueError that names the file where it is none of such.
     """
     raw = make(_Polygons, _only(read_json(path), _Polygons), str(path))
-    if not 0 < raw.imgWidth * raw.imgHeight <= MAX_PIXELS:
+    if min(raw.imgWidth, raw.imgHeight) < 1 or raw.imgWidth * raw.imgHeight > MAX_PIXELS:
         raise ValueError(f"{path}: {raw.imgWidth} x {raw.imgHeight} is no size of an image")
     canvas = Image.new("I", (raw.imgWidth, raw.imgHeight))
     pen, seen = ImageDraw.Draw(canvas), Counter[str]()
@@ -175,7 +176,7 @@ def draw_polygons(path: Path) -> np.ndarray:
             continue
         value = known.id if known else 0
         if known and known.is_thing and shape.label == known.name:
-            value = encode(known.id, seen[shape.label])
+            value = named(f"{path}: objects[{i}]", partial(encode, known.id, seen[shape.label]))
             seen[shape.label] += 1
         pen.polygon(shape.polygon, fill=value)
     return np.array(canvas).astype(np.uint16)

@@ -9,7 +9,7 @@ import numpy as np
 
 from panoptic_ros.datasets.cityscapes import Cityscapes, Sample
 from panoptic_ros.datasets.picture_files import read_labels
-from panoptic_ros.documents import read_json
+from panoptic_ros.documents import mapping, read_json
 
 # Values of a depth image per metre, as in KITTI's depth maps; 0 is no depth.
 DEPTH_SCALE = 256.0
@@ -48,7 +48,10 @@ BASE_FRAME, ODOM_FRAME = "base_link", "odom"
 
 
 class Town(Cityscapes):
-    """List rendered frames of a split, by name; errors as for Cityscapes."""
+    """List rendered frames of a split, by name; errors as for Cityscapes.
+
+    What lies beside a frame raises FileNotFoundError, or ValueError that names a broken file.
+    """
 
     def depth(self, sample: Sample) -> np.ndarray:
         """Return depth along the optical axis, float32 [H, W], metres, 0 where there is none."""
@@ -57,18 +60,24 @@ class Town(Cityscapes):
 
     def camera(self, sample: Sample) -> dict:
         """Return the camera file: extrinsic and intrinsic, as in Cityscapes."""
-        return read_json(self._beside(sample, "camera", "camera.json"))
+        path = self._beside(sample, "camera", "camera.json")
+        return _entries(path, "extrinsic", "intrinsic")
 
     def ego_pose(self, sample: Sample) -> dict:
         """Return x, y (metres), yaw (radians), speed, yaw_rate and time of the ego car."""
-        return read_json(self._beside(sample, "ego_pose", "ego_pose.json"))
+        path = self._beside(sample, "ego_pose", "ego_pose.json")
+        return _entries(path, "x", "y", "yaw", "time")
 
     def ground_plan(self, sample: Sample) -> tuple[dict[str, np.ndarray], dict]:
         """Return the arrays surface, classes and occupied [X, Y], and grid and boxes."""
         path = self._beside(sample, "ground_plan", "ground_plan.npz")
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        return arrays, read_json(path.with_suffix(".json"))
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in ("surface", "classes", "occupied")}
+        # zipfile, zlib and NumPy each have errors of their own.
+        except Exception as error:
+            raise ValueError(f"{path} is damaged: {error}") from error
+        return arrays, _entries(path.with_suffix(".json"), "grid", "boxes")
 
     def _beside(self, sample: Sample, kind: str, suffix: str) -> Path:
         path = self.root / kind / self.split / sample.image.parent.name / f"{sample.name}_{suffix}"
@@ -77,3 +86,11 @@ class Town(Cityscapes):
                 f"{path} is missing; the command `town` writes it beside its image"
             )
         return path
+
+
+def _entries(path: Path, *needed: str) -> dict:
+    """Return a JSON file's mapping; raise ValueError for a key that is missing."""
+    content = dict(mapping(read_json(path), str(path)))
+    if missing := [key for key in needed if key not in content]:
+        raise ValueError(f"{path}: {', '.join(missing)} missing; `town` writes it anew")
+    return content

@@ -96,6 +96,20 @@ def test_the_towns_own_truth_is_asked_for_by_name(root):
         data.depth(data[0])
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"PK\3\4", b"PK\3\4" + bytes(99), b"{}", b"[7]", b'{"x": 1}']
+)
+@pytest.mark.parametrize("kind", ["camera", "ego_pose", "ground_plan"])
+def test_the_towns_own_truth_that_is_broken_is_named(root, kind, content):
+    folder = root / kind / "val" / "aachen"
+    folder.mkdir(parents=True)
+    file = folder / f"{FRAME}_{kind}.{'npz' if kind == 'ground_plan' else 'json'}"
+    file.write_bytes(content)
+    data = open_dataset("town", root, "val")
+    with pytest.raises(ValueError, match=rf"{file.name}"):
+        getattr(data, kind)(data[0])
+
+
 def write(root, kind, pixels):
     assert cv2.imwrite(str(root / f"gtFine/val/aachen/{FRAME}_gtFine_{kind}.png"), pixels)
 
@@ -234,6 +248,8 @@ def test_polygons_alone_are_drawn(root):
         (lambda c: c.pop("objects"), "objects is missing"),
         (lambda c: c.update(imgWidth="6"), "imgWidth is '6'; it must be a whole number"),
         (lambda c: c.update(imgWidth=60000, imgHeight=60000), "60000 x 60000 is no size"),
+        (lambda c: c.update(imgWidth=-6, imgHeight=-4), "-6 x -4 is no size"),
+        (lambda c: c["objects"].extend(c["objects"][1:2] * 999), r"objects\[\d+\]: .* 1000 is not"),
         (lambda c: c["objects"][1].update(label=3), r"objects\[1\]: label is 3; it must be text"),
         (lambda c: c["objects"][1].update(polygon=[[1]]), r"objects\[1\]: polygon is \[1\]; it"),
         (lambda c: c["objects"].append(3), r"objects\[5\] must be a mapping"),
