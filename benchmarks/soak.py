@@ -40,6 +40,8 @@ SAMPLE_SECONDS = 2.0
 SETTLING_SECONDS = 60.0
 # What a node may grow by in a day, whatever the confidence: beyond it a slope is a leak.
 PER_DAY = {"memory_mib": 200.0, "threads": 2.0, "descriptors": 10.0, "latency_ms": 50.0}
+# Samples of a mean, and how many means tell a slope: four minutes of one node's life.
+BLOCK, FEWEST_BLOCKS = 30, 4
 ROLES = ("camera", "listener")
 # A listener is stopped amid its work once it has surely begun.
 LISTENING_SECONDS = 8.0
@@ -83,7 +85,8 @@ def main() -> int:
     slopes = slopes_of(samples)
     _plot(args.out / "plot.png", samples)
     for name, (slope, error) in slopes.items():
-        print(f"{name}: {slope * 24:+.2f} +- {error * 24:.2f} per day")
+        told = f"{slope * 24:+.2f} +- {error * 24:.2f} per day"
+        print(f"{name}: {told if np.isfinite(error) else 'too few samples to tell a slope'}")
     faults += [
         f"{name} grows" for name, (s, e) in slopes.items() if s - e > 0 and s * 24 > PER_DAY[name]
     ]
@@ -291,7 +294,7 @@ def slopes_of(samples: list[Sample]) -> dict[str, tuple[float, float]]:
     """Return each figure's slope per hour over the longest life, and half its 95 % interval.
 
     Samples of a busy machine depend on those before: the interval is that of means over
-    thirty samples each.
+    BLOCK samples each, and infinite where there are fewer than FEWEST_BLOCKS of them.
     """
     lives = [s.life for s in samples]
     longest = max(set(lives), key=lives.count)
@@ -301,8 +304,9 @@ def slopes_of(samples: list[Sample]) -> dict[str, tuple[float, float]]:
     for name in PER_DAY:
         table = np.array([(s.seconds / 3600, getattr(s, name)) for s in chosen]).reshape(-1, 2)
         table = table[np.isfinite(table).all(axis=1)]
-        blocks = [b.mean(0) for b in np.array_split(table, max(4, len(table) // 30)) if len(b)]
-        found[name] = _slope(np.array(blocks)) if len(blocks) >= 4 else (0.0, float("inf"))
+        count = len(table) // BLOCK
+        blocks = [b.mean(0) for b in np.array_split(table, count)] if count >= FEWEST_BLOCKS else []
+        found[name] = _slope(np.array(blocks)) if blocks else (0.0, float("inf"))
     return found
 
 
@@ -336,7 +340,7 @@ def _plot(path: Path, samples: list[Sample]) -> None:
             axis.plot(
                 [s.seconds / 60 for s in of_life], [getattr(s, name) for s in of_life], ".-", ms=2
             )
-        axis.set_ylabel(name.replace("_", " "))
+        axis.set_ylabel(name.replace("_mib", ", MiB").replace("_ms", ", ms").replace("_", " "))
         axis.grid(alpha=0.3)
     axes[-1].set_xlabel("minutes; one colour per node process")
     figure.tight_layout()

@@ -210,6 +210,10 @@ class OnnxSemanticPredictor(_OnnxPredictor):
         sides = 2 if self._kind == "labels" else 3
         while found.ndim > sides and found.shape[0] == 1:
             found = found[0]
+        if not found.numel():
+            raise ValueError(
+                f"{self._session.file}: output {self.outputs[0]!r} of {shape} is empty"
+            )
         if self._kind == "labels":
             found = found[..., 0] if found.ndim == 3 and found.shape[2] == 1 else found
             if found.ndim == 2:

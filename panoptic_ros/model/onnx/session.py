@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from panoptic_ros.messages.images import MAX_PIXELS
 from panoptic_ros.model.onnx.description import LAYOUTS, OnnxInput
 from panoptic_ros.model.onnx.runtimes import GraphInput, open_graph
 
 _log = logging.getLogger(__name__)
+# Sides of fewer pixels are channels.
+_SMALLEST_SIDE = 5
 
 
 class GraphError(ValueError):
@@ -35,6 +39,8 @@ class OnnxSession:
     ) -> None:
         self.file, self.device = file, device
         self._graph = open_graph(file, device, runtime)
+        if not self._graph.outputs:
+            raise ValueError(f"{file} has no outputs")
         graph_input = self._find_input(wanted.name)
         self._name, shape = graph_input.name, graph_input.shape
         if graph_input.dtype is None:
@@ -45,6 +51,8 @@ class OnnxSession:
         sides = {a: n for a, n in zip(self._layout, shape, strict=True) if isinstance(n, int)}
         self.batch: int = max(sides.get("N", 1), 1)
         self.size: tuple[int | None, int | None] = (sides.get("H"), sides.get("W"))
+        if self.batch * math.prod(side or 1 for side in self.size) > MAX_PIXELS:
+            raise ValueError(f"{file} takes {shape}, more than {MAX_PIXELS} pixels")
         if self.batch > 1:
             _log.warning(
                 "%s takes %d images at once: it computes each frame so often; export it for one",
@@ -75,7 +83,17 @@ class OnnxSession:
         except Exception as error:  # runtimes raise classes of their own
             size = "x".join(map(str, pixels.shape[1:]))
             raise GraphError(f"{self.file} cannot run an image of {size}: {error}") from error
-        return [torch.from_numpy(np.ascontiguousarray(array)).to(self.device) for array in found]
+        return [self._tensor(*pair) for pair in zip(names, found, strict=True)]
+
+    def _tensor(self, name: str, output: Any) -> Tensor:
+        """Return an output as a tensor of a type that torch computes with; raise GraphError."""
+        kind = getattr(getattr(output, "dtype", None), "kind", "")
+        if kind not in "biuf" or not kind:
+            what = f"{output.dtype}" if kind else type(output).__name__
+            raise GraphError(f"{self.file}: output {name!r} is {what}, no numbers")
+        if kind == "u" and output.dtype.itemsize > 1:
+            output = output.astype(np.int64)
+        return torch.from_numpy(np.ascontiguousarray(output)).to(self.device)
 
     def _prepared(self, pixels: Tensor) -> np.ndarray:
         if self._is_bgr:
@@ -99,9 +117,12 @@ class OnnxSession:
             ends = np.round(np.array([[0], [255]]) * factor - shift)
             info = np.iinfo(self._type)
             if ends.min() < info.min or ends.max() > info.max or (ends[1] - ends[0]).min() < 127:
+                advice = (
+                    "leave them out" if info.min == 0 else "subtract mean: [128, 128, 128], say"
+                )
                 raise ValueError(
                     f"{self.file} takes {self._type}; scale, mean and std make pixels "
-                    f"{ends.min():g}..{ends.max():g} of 0..255: leave them out"
+                    f"{ends.min():g}..{ends.max():g} of 0..255: {advice}"
                 )
         return factor, shift
 
@@ -116,7 +137,7 @@ class OnnxSession:
 
     def _find_layout(self, shape: list[Any], wanted: str) -> str:
         """Return the layout of the graph's input, in which an RGB image fits."""
-        channels = {x: shape[x.index("C")] for x in LAYOUTS if len(x) == len(shape)}
+        channels = {x: shape[x.index("C")] for x in LAYOUTS if _has_sides(x, shape)}
         # An axis that is left open may have three channels, too.
         fitting = [layout for layout, n in channels.items() if n == 3]
         fitting += [layout for layout, n in channels.items() if not isinstance(n, int)]
@@ -127,3 +148,12 @@ class OnnxSession:
                 f"{self.file} takes {shape}, which is no {wanted or 'image'} of three channels"
             )
         return fitting[0]
+
+
+def _has_sides(layout: str, shape: Sequence[Any]) -> bool:
+    """Return whether a shape may be of a layout: as many axes, and sides that pictures have."""
+    return len(layout) == len(shape) and all(
+        not isinstance(n, int) or n < 1 or n >= _SMALLEST_SIDE
+        for axis, n in zip(layout, shape, strict=True)
+        if axis in "HW"
+    )

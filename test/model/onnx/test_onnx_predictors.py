@@ -4,10 +4,12 @@ import textwrap
 import warnings
 
 import numpy as np
+import onnx
 import pytest
 import torch
 import yaml
 from exported import THINGS, deeplab, describe, export, mask_rcnn
+from onnx import TensorProto, helper
 from scenes import empty_instances
 from torch import nn
 
@@ -220,11 +222,78 @@ def test_what_does_not_fit_the_description_is_told_before_any_frame(tmp_path, co
 
 @pytest.mark.parametrize("channels", [1, 4])
 @pytest.mark.parametrize("layout", ["", "NCHW"])
-def test_a_graph_that_takes_no_rgb_image_is_told_before_any_frame(tmp_path, channels, layout):
+@pytest.mark.parametrize("axes", [{}, {"image": {2: "h", 3: "w"}}])
+def test_a_graph_that_takes_no_rgb_image_is_told_before_any_frame(tmp_path, channels, layout, axes):
     network = nn.Conv2d(channels, 3, 1)
-    export(network, torch.zeros(1, channels, 65, 96), tmp_path, ["logits"])
-    with pytest.raises(ValueError, match=rf"takes \[1, {channels}, 65, 96\], which is no .*three"):
+    shape = torch.zeros(1, channels, 65, 96)
+    export(network, shape, tmp_path, ["logits"], dynamic_axes=axes)
+    with pytest.raises(ValueError, match=rf"takes \[1, {channels}, .*\], which is no .*three"):
         _semantic(tmp_path, classes=NAMES[:3], input={"layout": layout})
+
+
+def make(folder, nodes, outputs, *, kind=TensorProto.FLOAT, shape=(1, 3, "h", "w")):
+    """Write a graph of an input x, and outputs y (or none) of a type, as net.onnx."""
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node(*node[:3], **node[3]) for node in nodes],
+        "graph",
+        [value("x", kind, shape)],
+        outputs if isinstance(outputs, list) else [value("y", outputs, None)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, folder / "net.onnx")
+
+
+def cast(to):
+    return [
+        ("ArgMax", ["x"], ["a"], {"axis": 1, "keepdims": 0}),
+        ("Cast", ["a"], ["y"], {"to": to}),
+    ]
+
+
+@pytest.mark.parametrize(
+    "kind", ["UINT8", "UINT16", "UINT32", "UINT64", "INT16", "BOOL", "FLOAT16"]
+)
+def test_indices_may_be_numbers_of_any_type(tmp_path, kind):
+    number = TensorProto.DataType.Value(kind)
+    make(tmp_path, cast(number), number)
+    found = _semantic(tmp_path, classes=NAMES[:3], output={"kind": "labels"})(IMAGE)
+    indices = IMAGE.argmax(axis=2)
+    expected = np.minimum(indices, 1) if kind == "BOOL" else indices
+    np.testing.assert_array_equal(found.class_map(), CITYSCAPES.ids[expected])
+
+
+SAME = [("Identity", ["x"], ["y"], {})]
+EMPTY = helper.make_tensor("v", TensorProto.FLOAT, [1, 3, 0, 0], [])
+
+
+@pytest.mark.parametrize(
+    ("graph", "words"),
+    [
+        ((SAME, []), "net.onnx has no outputs"),
+        ((cast(TensorProto.STRING), TensorProto.STRING), "output 'y' is object, no numbers"),
+        (
+            (
+                [("SequenceConstruct", ["x"], ["y"], {})],
+                [helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, None)],
+            ),
+            "output 'y' is list, no numbers",
+        ),
+        (
+            ([("Constant", [], ["y"], {"value": EMPTY})], TensorProto.FLOAT),
+            r"\[1, 3, 0, 0\] is empty",
+        ),
+        ((SAME, TensorProto.FLOAT, (1, 3, 10**6, 10**6)), r"1000000\], more than \d+ pixels"),
+        ((SAME, TensorProto.FLOAT, (2**31, 3, 64, 64)), r"64\], more than \d+ pixels"),
+        ((SAME, TensorProto.FLOAT, (1, 3, 0, 0)), "cannot run an image"),
+        ((SAME, TensorProto.FLOAT, (3,)), "no image of three channels"),
+    ],
+)
+def test_a_graph_that_answers_no_image_is_told_before_any_frame(tmp_path, graph, words):
+    nodes, outputs, *shape = graph
+    make(tmp_path, nodes, outputs, **({"shape": shape[0]} if shape else {}))
+    with pytest.raises(ValueError, match=words):
+        _semantic(tmp_path, classes=NAMES[:3])
 
 
 class Last(nn.Module):
