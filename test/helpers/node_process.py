@@ -90,11 +90,9 @@ class NodeProcess:
         return self._process.wait(TIMEOUT)
 
     def end(self, number=signal.SIGINT):
-        """Send a signal; return the exit code and how many seconds it took."""
-        start = time.monotonic()
+        """Send a signal; return the exit code."""
         self._process.send_signal(number)
-        code = self._process.wait(TIMEOUT)
-        return code, time.monotonic() - start
+        return self._process.wait(TIMEOUT)
 
     def wait_until_mapped(self, library):
         """Wait until the process has begun to load a library."""

@@ -76,6 +76,8 @@ def test_an_unknown_model_is_answered_with_the_known_ones(tmp_path):
         ("model_final.pkl", r"weights import model_final.pkl --as model_final`"),
         ("./mine.safetensors", r"write `weights: \./mine`, no suffix"),
         ("./mine.json", r"write `weights: \./mine`, no suffix"),
+        ("~nobody_here/net", "~nobody_here/net is of a user that is not there"),
+        ("net\0", r"'net\\x00' is no path"),
         ("./theirs.safetensors", r"weights import ./theirs.safetensors --as theirs`"),
     ],
 )

@@ -1,18 +1,11 @@
 """Fixtures of the node's tests: a DDS domain of our own, model files, processes, a client."""
 
-import fcntl
-import os
-import tempfile
-from pathlib import Path
-
 import pytest
 import yaml
 from fakes import installed_or_fake
+from own_domain import take_domain
 
 from panoptic_ros.resources import share_dir
-
-# Domain ids above this one get ports that the system may give to other programs.
-LARGEST_DOMAIN = 101
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -25,19 +18,10 @@ def domain():
         patch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "DEFAULT")
         patch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
         patch.delenv("ROS_LOCALHOST_ONLY", raising=False)
-        for offset in range(LARGEST_DOMAIN):
-            domain = (os.getpid() + offset) % LARGEST_DOMAIN + 1
-            lock = (Path(tempfile.gettempdir()) / f"panoptic_test_domain_{domain}").open("w")
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                lock.close()
-                continue
-            with lock:
-                patch.setenv("ROS_DOMAIN_ID", str(domain))
-                yield domain
-                return
-        pytest.fail("all DDS domains are taken by other test runs")
+        domain, lock = take_domain()
+        with lock:
+            patch.setenv("ROS_DOMAIN_ID", str(domain))
+            yield domain
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,8 @@ PIXELS = random_pixels()
 
 
 def assert_clean_end(node, number):
-    code, elapsed = node.end(number)
-    assert code == 0, node.output()
-    # Seconds. What waits for something takes until it gives up.
-    assert elapsed < 20
+    # Not 0 where something hangs: the node then ends itself by force.
+    assert node.end(number) == 0, node.output()
     assert "Traceback" not in node.output()
 
 
@@ -72,7 +70,8 @@ def test_without_autostart_the_node_waits_and_says_so(start_node, client, tiny_m
         level, message, health = client.health()
         assert (level, message) == (DiagnosticStatus.OK, "unconfigured")
         assert health["state"] == "unconfigured"
-    assert time.monotonic() - start > 2
+    # One a second.
+    assert time.monotonic() - start > 1
     assert client.set("weights", "nowhere")[0]
     assert not client.transition("configure")
     assert "there is no model 'nowhere'" in client.health()[1]

@@ -79,12 +79,16 @@ def test_labels_go_on_while_tf_is_missing_and_the_grid_comes_with_it(node, car):
 
 def test_a_frame_waits_for_a_transform_that_comes_late(car):
     assert car.grids
-    stamp = time.time()
-    drive_to(car, 0.0, stamp - 0.1)
-    car.show(STREET, stamp)
-    time.sleep(0.1)
-    drive_to(car, 0.0, stamp + 0.1)
-    car.answer_to(car.grids, stamp)
+
+    def show():
+        stamp = time.time()
+        drive_to(car, 0.0, stamp - 0.1)
+        car.show(STREET, stamp)
+        time.sleep(0.1)
+        drive_to(car, 0.0, stamp + 0.1)
+        return stamp
+
+    car.answered(car.grids, show)
 
 
 def test_extrapolation_drops_the_grid_and_not_the_labels(car):
