@@ -76,8 +76,6 @@ def test_an_unknown_model_is_answered_with_the_known_ones(tmp_path):
         ("model_final.pkl", r"weights import model_final.pkl --as model_final`"),
         ("./mine.safetensors", r"write `weights: \./mine`, no suffix"),
         ("./mine.json", r"write `weights: \./mine`, no suffix"),
-        ("~nobody_here/net", "~nobody_here/net is of a user that is not there"),
-        ("net\0", r"'net\\x00' is no path"),
         ("./theirs.safetensors", r"weights import ./theirs.safetensors --as theirs`"),
     ],
 )
@@ -89,6 +87,18 @@ def test_a_file_that_is_no_weights_is_answered_with_what_to_write(tmp_path, weig
         ValueError, match=rf"small.yaml: semantic: weights is '{weights}'; .*{words}"
     ):
         load_model_config(file)
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [("~nobody_here/net", "~nobody_here/net.* is of a user that"), ("net\0", "'net.* is no path")],
+)
+def test_what_can_be_no_path_is_named(tmp_path, path, words):
+    file = write(tmp_path / "small.yaml", semantic={"weights": path})
+    with pytest.raises(ValueError, match=f"small.yaml: semantic: {words}"):
+        load_model_config(file)
+    with pytest.raises(ValueError, match=words):
+        load_model_config(f"{path}.yaml")
 
 
 @pytest.mark.parametrize("model", ["net.yaml", "net.onnx", "net.xml"])

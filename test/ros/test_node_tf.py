@@ -83,10 +83,10 @@ def test_a_frame_waits_for_a_transform_that_comes_late(car):
     def show():
         stamp = time.time()
         drive_to(car, 0.0, stamp - 0.1)
-        car.show(STREET, stamp)
+        shown = car.show(STREET, stamp)
         time.sleep(0.1)
         drive_to(car, 0.0, stamp + 0.1)
-        return stamp
+        return shown
 
     car.answered(car.grids, show)
 
