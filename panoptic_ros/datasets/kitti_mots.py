@@ -17,6 +17,8 @@ from panoptic_ros.scores.mask_codes import as_coco
 CLASSES = {1: "car", 2: "pedestrian"}
 IGNORE = 10
 _FIELDS = 6
+# Of an int64.
+_MOST_DIGITS = 18
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,6 @@ def _entry(fields: list[str]) -> tuple[int, MotsMask]:
 
 
 def _whole(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise ValueError(f"{text[:40]!r} must be a whole number")
+    if not text.isascii() or not text.isdigit() or len(text) > _MOST_DIGITS:
+        raise ValueError(f"{text[:40]!r} must be a whole number of {_MOST_DIGITS} digits at most")
     return int(text)

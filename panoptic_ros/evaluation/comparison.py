@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -180,13 +180,13 @@ def _content(folder: Path) -> dict[str, Any]:
         )
     content = read_json(path, MOST_BYTES)
     try:
-        for frame in content["frames"]:
-            frame["name"], frame["pq"].items()
-            for method in content["fusion"]:
-                rows = frame["classes"][method].values()
-                if any(len(row) != len(COUNTS) for row in rows):
-                    raise ValueError("its frames hold other figures")
-        [(c["id"], c["name"]) for c in content["classes"]]
+        frames, classes = content["frames"], content["classes"]
+        for c in classes:
+            if not isinstance(c["id"], int) or not isinstance(c["name"], str):
+                raise ValueError(f"class {c['id']!r}, {c['name']!r}: no number and name")
+        ids = {str(c["id"]) for c in classes}
+        for frame in frames:
+            _check_frame(frame, content["fusion"], ids)
         if not content["frames"] or not content["fusion"]:
             raise ValueError("it has no frame")
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -196,6 +196,21 @@ def _content(folder: Path) -> dict[str, Any]:
             "version"
         ) from error
     return content
+
+
+def _check_frame(frame: Mapping[str, Any], methods: Iterable[str], ids: Collection[str]) -> None:
+    """Raise ValueError, KeyError, TypeError or AttributeError for other figures than a run's."""
+    name = frame["name"]
+    if not isinstance(name, str):
+        raise ValueError(f"a frame's name is {name!r}, no text")
+    for method in methods:
+        quality = frame["pq"].get(method)
+        if quality is not None and not isinstance(quality, int | float):
+            raise ValueError(f"frame {name}: its pq is {quality!r}, no number")
+        for class_id, row in frame["classes"][method].items():
+            is_known = class_id in ids and len(row) == len(COUNTS)
+            if not is_known or not all(isinstance(value, int | float) for value in row):
+                raise ValueError(f"frame {name}: class {class_id} has the figures {row!r}")
 
 
 def _check_classes(runs: Sequence[Run]) -> None:

@@ -109,6 +109,10 @@ def test_frames_of_one_run_alone_are_left_out_and_told(runs, tmp_path, capsys):
         ("{}", "'frames' is missing"),
         ('{"frames": [], "classes": [], "fusion": {}}', "it has no frame"),
         ('{"frames": 3}', "results.json: "),
+        (
+            '{"frames": [], "classes": [{"id": "7", "name": "road"}]}',
+            "class '7', 'road': no number",
+        ),
         ("x", "cannot be read as JSON"),
     ],
 )
@@ -137,3 +141,30 @@ def test_other_classes_cannot_be_compared(runs, tmp_path, capsys):
 def test_a_limit_must_be_a_number(text, runs, tmp_path):
     with pytest.raises(SystemExit):
         compare(runs, tmp_path, "--fail-below", text)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda f: f.update(name=["f0"]), "a frame's name is ['f0'], no text"),
+        (lambda f: f["pq"].update(prediction="x"), "frame f0: its pq is 'x', no number"),
+        (
+            lambda f: f["classes"]["prediction"].update({"99": [1] * 6}),
+            "frame f0: class 99 has the",
+        ),
+        (
+            lambda f: f["classes"]["prediction"].update({"26": [None] * 6}),
+            "frame f0: class 26 has the",
+        ),
+        (lambda f: f["classes"]["prediction"].update({"26": None}), "has no len"),
+        (lambda f: f.update(classes=None), "not subscriptable"),
+    ],
+)
+def test_a_value_that_no_run_has_is_named(change, words, runs, tmp_path, capsys):
+    content = json.loads((runs[0] / "results.json").read_text())
+    change(content["frames"][0])
+    (tmp_path / "results.json").write_text(json.dumps(content))
+    assert compare([runs[1], tmp_path], tmp_path / "out")[0] == 2
+    err = capsys.readouterr().err
+    assert f"{tmp_path / 'results.json'}: " in err
+    assert words in err

@@ -63,6 +63,7 @@ def test_what_lies_on_ignored_regions_is_left_out(tmp_path):
     [
         ("0 1 1 20 40\n", "line 1: 5 fields"),
         ("x 1 1 20 40 abc\n", "line 1: 'x' must be a whole number"),
+        ("0 9223372036854775808 1 20 40 abc\n", "'9223372036854775808' must be a whole number of"),
         ("0 1 3 20 40 abc\n", "line 1: class 3; it must be 1"),
         ("0 1 1 99999 99999 abc\n", "line 1: 99999 x 99999 is no size"),
         (2 * line(0, 1, 1, mask(0)), "line 2: object 1 is in frame 0 already"),

@@ -34,7 +34,8 @@ def run(args: argparse.Namespace) -> int:
     from panoptic_ros.whole_files import write_json
 
     broken: list[str] = []
-    if MOTS in (args.truth_layout, args.prediction_layout) or _holds_text(args.truth):
+    layouts = args.truth_layout, args.prediction_layout
+    if MOTS in layouts or (layouts == (None, None) and _holds_text(args.truth)):
         results = score_mots(args.truth, args.prediction)
         print(tracks_table(results).to_text())
     else:
