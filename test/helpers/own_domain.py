@@ -13,7 +13,11 @@ def take_domain():
     """Return a domain id and what keeps it from others while it is open."""
     for offset in range(LARGEST_DOMAIN):
         domain = (os.getpid() + offset) % LARGEST_DOMAIN + 1
-        lock = (Path(tempfile.gettempdir()) / f"panoptic_test_domain_{domain}").open("w")
+        try:
+            lock = (Path(tempfile.gettempdir()) / f"panoptic_test_domain_{domain}").open("w")
+        # Of another user.
+        except OSError:
+            continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
