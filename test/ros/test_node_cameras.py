@@ -243,6 +243,37 @@ def test_a_broken_image_is_its_cameras(rig):
     assert refused == {"front": "0", "rear": "1", "side": "0"}
 
 
+def test_a_bad_calibration_is_its_cameras(rig):
+    def told():
+        stamp = rig.show("front", x=1.0)
+        bad = CameraInfo(header=header(stamp), height=SMALL[0], width=SMALL[1])
+        rig.publishers["rear", "camera_info"].publish(bad)
+        rig.publishers["rear", "image"].publish(image_message(PICTURES["rear"], stamp))
+        rig.health()
+        reason = rig.entry("camera rear")[2]["last_grid_drop"]
+        return reason if reason.startswith("camera_info cannot be used") else None
+
+    wait_for(told, "what is wrong with the calibration")
+    assert not rig.entry("camera front")[2]["last_grid_drop"].startswith("camera_info")
+    for name in ("front", "rear"):
+        rig.answered(rig.outputs[name, "grid"], lambda: rig.show("front", "rear", x=1.0))
+
+
+def test_stamps_that_stand_still_are_their_cameras(rig):
+    stamp = time.time()
+
+    def told():
+        rig.show("front", x=1.0)
+        rig.publishers["rear", "image"].publish(image_message(PICTURES["rear"], stamp))
+        rig.health()
+        return "stand still" in rig.entry("camera rear")[1]
+
+    wait_for(told, "stamps that stand still")
+    assert rig.entry("camera front")[2]["frames_standing"] == "0"
+    rig.answered(rig.fused, lambda: rig.show("front", x=1.0))
+    rig.answered(rig.outputs["rear", "grid"], lambda: rig.show("rear", x=1.0))
+
+
 def labels_of(rig, name):
     message = rig.answered(rig.outputs[name, "labels"], lambda: rig.show(name))
     return np.frombuffer(bytes(message.data), np.uint16).reshape(message.height, message.width)
