@@ -7,7 +7,7 @@ from typing import Any
 
 from panoptic_ros.fusion.conv_head import ConvHead
 from panoptic_ros.fusion.degeus import degeus
-from panoptic_ros.fusion.fusion_options import FusionOptions
+from panoptic_ros.fusion.merge import FusionOptions
 from panoptic_ros.fusion.panoptic_fpn import panoptic_fpn
 from panoptic_ros.fusion.spatial_ranking import RankedStack
 from panoptic_ros.fusion.stack import stack

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from panoptic_ros.fusion.fusion_options import FusionOptions
 from panoptic_ros.fusion.masks import BoxPixels, paste, paste_all, pixel_box
-from panoptic_ros.fusion.merge import Candidates, merge, select
+from panoptic_ros.fusion.merge import Candidates, FusionOptions, merge, select
 from panoptic_ros.networks.panoptic_head import PanopticHead
 from panoptic_ros.prediction import (
     InstancePrediction,

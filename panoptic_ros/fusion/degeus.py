@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from panoptic_ros.fusion.fusion_options import FusionOptions
 from panoptic_ros.fusion.masks import paste, pixel_box
-from panoptic_ros.fusion.merge import Candidates, describe, select
+from panoptic_ros.fusion.merge import Candidates, FusionOptions, describe, select
 from panoptic_ros.prediction import InstancePrediction, PanopticPrediction, SemanticPrediction
 from panoptic_ros.upsampling import Box
 

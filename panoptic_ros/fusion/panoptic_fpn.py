@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from panoptic_ros.fusion.fusion_options import FusionOptions
+from panoptic_ros.fusion.merge import FusionOptions
 from panoptic_ros.fusion.stack import stack
 from panoptic_ros.prediction import InstancePrediction, PanopticPrediction, SemanticPrediction
 

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from panoptic_ros.fusion.fusion_options import FusionOptions
-from panoptic_ros.fusion.merge import Candidates, merge, select
+from panoptic_ros.fusion.merge import Candidates, FusionOptions, merge, select
 from panoptic_ros.fusion.stack import detector_masks
 from panoptic_ros.networks.panoptic.spatial_ranking import SpatialRanking
 from panoptic_ros.prediction import (

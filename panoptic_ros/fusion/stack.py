@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from panoptic_ros.fusion.fusion_options import FusionOptions
 from panoptic_ros.fusion.masks import pasted
-from panoptic_ros.fusion.merge import Candidates, merge, select
+from panoptic_ros.fusion.merge import Candidates, FusionOptions, merge, select
 from panoptic_ros.prediction import (
     InstancePrediction,
     MaskCrop,

@@ -6,9 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from panoptic_ros.fusion.fusion_options import FusionOptions
 from panoptic_ros.fusion.masks import MaskCrop, paste, pixel_box
-from panoptic_ros.fusion.merge import Candidates, describe, select
+from panoptic_ros.fusion.merge import Candidates, FusionOptions, describe, select
 from panoptic_ros.prediction import InstancePrediction, PanopticPrediction, SemanticPrediction
 
 # Keeps the logits of probabilities 0 and 1 finite.

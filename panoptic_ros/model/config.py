@@ -10,8 +10,7 @@ from typing import Any
 from panoptic_ros import resources
 from panoptic_ros.checkpoints import find
 from panoptic_ros.documents import make, named, read_yaml
-from panoptic_ros.fusion import STRATEGIES
-from panoptic_ros.fusion.fusion_options import FusionOptions
+from panoptic_ros.fusion import STRATEGIES, FusionOptions
 from panoptic_ros.labels import LabelSet, label_set
 from panoptic_ros.messages.images import MAX_PIXELS
 
