@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from reference import stack_reference
 from results import Result, interleaved, least_on_one_core
 from scenes import SIZE, fresh, street
 
 from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.fusion.conv_head import ConvHead
-from panoptic_ros.fusion.reference import stack_reference
 from panoptic_ros.fusion.stack import stack
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.networks.panoptic_head import PanopticHead

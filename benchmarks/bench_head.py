@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from reference import paste_full
 from results import Result, interleaved
 from scenes import SIZE, fresh, street
 from torch import Tensor
@@ -10,7 +11,6 @@ from torch import Tensor
 from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.fusion.conv_head import refine
 from panoptic_ros.fusion.merge import Candidates, select
-from panoptic_ros.fusion.reference import paste_full
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.networks.panoptic_head import PanopticHead
 from panoptic_ros.prediction import InstancePrediction, SemanticPrediction

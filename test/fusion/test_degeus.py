@@ -13,10 +13,10 @@ from scenes import (
     semantic_of,
 )
 
+from benchmarks.reference import paste_full
 from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.fusion.degeus import degeus, grow_to_components
 from panoptic_ros.fusion.merge import select
-from panoptic_ros.fusion.reference import paste_full
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.prediction import InstancePrediction, SemanticPrediction
 

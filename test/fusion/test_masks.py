@@ -3,8 +3,8 @@ import pytest
 import torch
 from scenes import random_scene
 
+from benchmarks.reference import paste_full
 from panoptic_ros.fusion.masks import BoxPixels, paste, paste_all, pixel_box
-from panoptic_ros.fusion.reference import paste_full
 
 
 @pytest.mark.parametrize(

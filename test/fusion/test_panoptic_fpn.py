@@ -2,9 +2,9 @@ import pytest
 import torch
 from scenes import CAR, PERSON, ROAD, empty_instances, instances_of, random_scene, semantic_of
 
+from benchmarks.reference import stack_reference
 from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.fusion.panoptic_fpn import panoptic_fpn
-from panoptic_ros.fusion.reference import stack_reference
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.prediction import SemanticPrediction
 

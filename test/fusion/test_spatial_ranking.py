@@ -2,9 +2,9 @@ import pytest
 import torch
 from scenes import CAR, PERSON, ROAD, empty_instances, instances_of, random_scene, semantic_of
 
+from benchmarks.reference import paste_full, stack_reference
 from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.fusion.merge import select
-from panoptic_ros.fusion.reference import paste_full, stack_reference
 from panoptic_ros.fusion.spatial_ranking import RankedStack
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.networks.panoptic.spatial_ranking import SpatialRanking

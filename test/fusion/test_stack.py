@@ -5,8 +5,8 @@ import pytest
 import torch
 from scenes import CAR, PERSON, ROAD, SKY, empty_instances, instances_of, random_scene, semantic_of
 
+from benchmarks.reference import stack_reference
 from panoptic_ros.fusion import FusionOptions
-from panoptic_ros.fusion.reference import stack_reference
 from panoptic_ros.fusion.stack import stack
 from panoptic_ros.labels import LabelClass, LabelSet
 from panoptic_ros.prediction import SemanticPrediction

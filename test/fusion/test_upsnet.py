@@ -15,8 +15,8 @@ from scenes import (
     semantic_of,
 )
 
+from benchmarks.reference import paste_full
 from panoptic_ros.fusion import FusionOptions
-from panoptic_ros.fusion.reference import paste_full
 from panoptic_ros.fusion.upsnet import EPSILON, upsnet
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.prediction import SemanticPrediction

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from panoptic_ros.fusion.merge import FusionOptions
+from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.labels import encode
 from panoptic_ros.prediction import InstancePrediction, SemanticPrediction
 
