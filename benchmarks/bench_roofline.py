@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from panoptic_ros.model.build import HALF_TYPES
 from panoptic_ros.pipeline import PanopticPipeline
 
 _MODEL = "random"
@@ -79,8 +80,8 @@ def _roofline(
         True,
         {"measured": ms, "if it only computed": computing, "if it only moved": moving},
         f"{flops.get_total_flops() / 1e9:.1f} GFLOP, {moved.bytes / 1e9:.2f} GB through memory "
-        f"operator by operator; peak {peak_flops / 1e12:.2f} TFLOP/s (float32 as convolutions "
-        f"take it), {bandwidth / 1e9:.0f} GB/s, both measured in this run",
+        f"operator by operator; peak {peak_flops / 1e12:.2f} TFLOP/s in the layers' type, "
+        f"{bandwidth / 1e9:.0f} GB/s, both measured in this run",
     )
 
 
@@ -89,18 +90,13 @@ def _peaks(device: torch.device) -> tuple[float, float]:
     """Return the FLOP/s of a large matrix product and the bytes/s of a large copy."""
     kind = device.type
     side = _PRODUCT[kind]
-    matrix = torch.rand(side, side, device=device)
+    # Of the type that the layers compute in.
+    matrix = torch.rand(side, side, device=device, dtype=HALF_TYPES.get(kind, torch.float32))
     source = torch.empty(_COPY[kind], dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    was = torch.backends.cuda.matmul.allow_tf32
-    # cuDNN's convolutions may take it by default, products may not.
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32
-    try:
-        times = interleaved(
-            {"product": lambda: matrix @ matrix, "copy": lambda: target.copy_(source)}, _REPEATS
-        )
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = was
+    times = interleaved(
+        {"product": lambda: matrix @ matrix, "copy": lambda: target.copy_(source)}, _REPEATS
+    )
     return 2 * side**3 / times["product"] * 1e3, 2 * _COPY[kind] / times["copy"] * 1e3
 
 

@@ -36,5 +36,11 @@ timeout -k 5 $((budget - SECONDS + 10)) "$python" benchmarks/run.py --device "$d
     --only networks roofline fusion head engines --seconds $((budget - SECONDS)) \
     --tests "$out/tests.xml" --out "$out"
 measured=$?
+# Where Python or what it needs does not even start, there is no one else to say so.
+if [ ! -f "$out/gpu.json" ]; then
+    why="run.py ended with exit code $measured before it could begin; the tests with $tested"
+    echo "$why" | tee "$out/gpu.md" >&2
+    echo "{\"results\": [], \"failures\": {\"run.py\": \"$why\"}}" > "$out/gpu.json"
+fi
 # 5: no test was chosen.
 [ $measured -eq 0 ] && { [ $tested -eq 0 ] || [ $tested -eq 5 ]; }

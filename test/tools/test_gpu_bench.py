@@ -55,8 +55,11 @@ def test_it_runs_the_gpu_tests_without_ros_and_then_the_benches(script, tmp_path
     [("-m pytest", 1, 1), ("-m pytest", 5, 0), ("run.py", 1, 1)],
     ids=["a test fails", "no test is marked", "a bench fails"],
 )
-def test_its_exit_code_says_what_failed(script, fails, code, expected):
+def test_its_exit_code_says_what_failed(script, tmp_path, fails, code, expected):
     assert script(fails, code)[0] == expected
+    # This Python writes nothing.
+    report = json.loads((tmp_path / "out" / "gpu.json").read_text())
+    assert "before it could begin" in report["failures"]["run.py"]
 
 
 def test_tests_that_hang_leave_the_benches_their_time(script):
