@@ -33,7 +33,7 @@ timeout -k 5 $((budget / 3 + 1)) "$python" -m pytest -q -m gpu --continue-on-col
 tested=$?
 # What says most comes first. Its own limits end each part; the one here is for run.py itself.
 timeout -k 5 $((budget - SECONDS + 10)) "$python" benchmarks/run.py --device "$device" --name gpu \
-    --only networks roofline fusion head engines --seconds $((budget - SECONDS)) \
+    --only networks roofline fusion head engines --until $(($(date +%s) + budget - SECONDS)) \
     --tests "$out/tests.xml" --out "$out"
 measured=$?
 # Where Python or what it needs does not even start, there is no one else to say so.

@@ -41,17 +41,15 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="benches to run")
     parser.add_argument("--out", type=Path, default=Path("bench_out"), help="folder to write")
     parser.add_argument("--name", default="bench", help="of the files (default: bench)")
-    parser.add_argument("--seconds", type=float, help="for all of them (default: no limit)")
+    parser.add_argument("--until", type=float, help="end, in seconds since 1970 (default: none)")
     parser.add_argument("--tests", type=Path, metavar="XML", help="pytest's report, to count in")
     args = parser.parse_args()
     report = Report(args.out, args.name, args.tests)
-    start = time.monotonic()
     for done, name in enumerate(args.only):
         limit = None
-        if args.seconds is not None:
+        if args.until is not None:
             # Twice its share of what is left: what the others do not need, the last may use.
-            left = args.seconds - (time.monotonic() - start)
-            limit = 2 * left / (len(args.only) - done + 1)
+            limit = 2 * (args.until - time.time()) / (len(args.only) - done + 1)
         _run(name, args.device, limit, report)
     print(f"{report.machine}\nwritten to {args.out}: {args.name}.json, {args.name}.md")
     return 1 if report.failures else 0

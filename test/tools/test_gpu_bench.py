@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,7 @@ def test_its_exit_code_says_what_failed(script, tmp_path, fails, code, expected)
 def test_tests_that_hang_leave_the_benches_their_time(script):
     code, (_, benches) = script(hangs="-m pytest", budget=1)
     assert code == 1
-    assert "--seconds 0 " in benches or "--seconds -1 " in benches
+    assert "--until" in benches
 
 
 BENCHES = {
@@ -113,9 +114,9 @@ def test_what_fails_is_named_beside_what_was_measured(bench):
 
 
 def test_what_takes_too_long_is_ended_and_named(bench):
-    code, report, _ = bench("--only", "hangs", "--seconds", "1")
+    code, report, _ = bench("--only", "hangs", "--until", str(time.time() + 1))
     assert code == 1
-    assert report["failures"] == {"hangs": "it was ended after 1 s"}
+    assert report["failures"]["hangs"].startswith("it was ended after")
 
 
 def test_the_tests_are_counted_and_what_is_left_out_is_named(bench, tmp_path):
@@ -123,7 +124,7 @@ def test_the_tests_are_counted_and_what_is_left_out_is_named(bench, tmp_path):
     xml.write_text(
         '<testsuites><testsuite tests="3" failures="1" errors="0" skipped="2"/></testsuites>'
     )
-    code, report, page = bench("--only", "works", "--seconds", "-1", "--tests", str(xml))
+    code, report, page = bench("--only", "works", "--until", "0", "--tests", str(xml))
     assert code == 1
     assert report["tests"] == {"tests": 3, "failures": 1, "errors": 0, "skipped": 2}
     assert report["failures"] == {"works": "left out: the time was over"}
