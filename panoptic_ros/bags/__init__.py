@@ -11,7 +11,7 @@ from panoptic_ros.bags.bag_reader import (
     BagReader,
     stamp_ns,
 )
-from panoptic_ros.bags.recording import Entry, is_bag
+from panoptic_ros.bags.recording import Entry
 from panoptic_ros.bags.storage import Topic
 
 __all__ = [
@@ -25,6 +25,5 @@ __all__ = [
     "BagReader",
     "Entry",
     "Topic",
-    "is_bag",
     "stamp_ns",
 ]

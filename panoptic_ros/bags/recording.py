@@ -209,13 +209,6 @@ class Recording:
         return _STORAGES[suffix](unpacked)
 
 
-def is_bag(path: Path) -> bool:
-    """Tell by its names whether a path is meant to be a rosbag2: a folder, or a file of one."""
-    if not path.is_dir():
-        return _suffix(path) in _STORAGES
-    return (path / METADATA).is_file() or any(_suffix(f) in _STORAGES for f in path.iterdir())
-
-
 def _suffix(path: Path) -> str:
     """Return the suffix that names the storage, of a compressed file too."""
     name = path.name.lower().removesuffix(".zstd")

@@ -13,8 +13,6 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from panoptic_ros.bags import is_bag
-from panoptic_ros.datasets.bag_labels import BagLabels
 from panoptic_ros.datasets.cityscapes import draw_polygons
 from panoptic_ros.datasets.classes import TRAIN_VOID, WANTED_IDS, hold_train_ids
 from panoptic_ros.datasets.coco_files import (
@@ -38,6 +36,7 @@ KITTI_STEP = LabelSet(
     ),
 )
 COCO, BAG = "coco", "bag"
+BAG_SUFFIXES = (".db3", ".mcap")
 # What tools append to a frame's name.
 _SUFFIXES = ("_instanceIds", "_labelIds", "_panoptic", "_polygons", "_leftImg8bit", "_pred")
 _KITTI = ("instance", "instances")
@@ -99,7 +98,7 @@ class SourceEntry:
         """Return an error's words with the file, and with the frame where a bag has several."""
         if str(self.path) in (words := str(error)):
             return words
-        frame = f"frame {self.name}: " if is_bag(self.path) else ""
+        frame = f"frame {self.name}: " if _is_bag(self.path) else ""
         return f"{self.path}: {frame}{words}"
 
 
@@ -134,7 +133,7 @@ def open_source(
     None: the path is the truth itself; topic: of a bag, see `BagLabels`.
     Raise BrokenFile or OSError where it is not usable as a whole, ValueError for train ids.
     """
-    if kind == BAG or (kind is None and is_bag(path)):
+    if kind == BAG or (kind is None and _is_bag(path)):
         return _open_bag(path, topic, labels)
     if topic is not None:
         raise ValueError(f"{path} is no bag, but its topic {topic} is asked for")
@@ -194,7 +193,17 @@ def _open_coco(path: Path, folder: Path) -> PanopticSource:
     return PanopticSource(path, COCO, entries, categories, labels_of(categories), listed)
 
 
+def _is_bag(path: Path) -> bool:
+    """Tell by its names whether a path is meant to be a rosbag2: a folder, or a file of one."""
+    names = [file.name for file in (path.iterdir() if path.is_dir() else [path])]
+    is_storage = [name.lower().removesuffix(".zstd").endswith(BAG_SUFFIXES) for name in names]
+    return any(is_storage) or (path.is_dir() and "metadata.yaml" in names)
+
+
 def _open_bag(path: Path, topic: str | None, labels: LabelSet | None) -> PanopticSource:
+    # Imported here: label images on disk need no rosbags.
+    from panoptic_ros.datasets.bag_labels import BagLabels
+
     is_truth, classes = labels is None, labels or CITYSCAPES
     bag = BagLabels(path, topic, is_truth=is_truth)
 

@@ -77,7 +77,7 @@ def bag(folder):
     )
     pose = SimpleNamespace(x=0.0, y=0.0, yaw=0.0, speed=0.0, yaw_rate=0.0)
     labels = NOISE[..., 0].astype(np.uint16)
-    with DriveBag(folder / "drive", SimpleNamespace(camera=camera)) as written:
+    with DriveBag(folder / "drive", SimpleNamespace(camera=camera, camera_name="front")) as written:
         for number in range(10):
             written.add(SimpleNamespace(time=number / 10, image=NOISE, labels=labels, ego=pose))
 

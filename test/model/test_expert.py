@@ -78,7 +78,7 @@ def test_a_model_file_names_its_expert(tmp_path, monkeypatch):
     assert np.unique(classes[36:]).tolist() == [7]
     assert 7 not in classes[:28]
     assert laps == ["semantic", "instances"]
-    assert _model(config, "net.yaml")["expert"] == {"weights": ROAD}
+    assert _model(config, "net.yaml", "auto")["expert"] == {"weights": ROAD}
 
 
 @pytest.mark.parametrize(
