@@ -25,7 +25,7 @@ PICTURES, FILM, PAGE, SUMMARY = "pictures", "demo.mp4", "index.html", "summary.j
 # As shells do: 130 after SIGINT, 143 after SIGTERM.
 _EXIT_SIGNAL = 128
 # A busy machine's; it ends when the node is active.
-_START_SECONDS = 300.0
+_START_SECONDS = 180.0
 # With start and film this keeps a demo that nothing delays at 90 s on two cores.
 _SHOW_SECONDS = 36.0
 _SETTLE_SECONDS = 20.0
