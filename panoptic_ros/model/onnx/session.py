@@ -88,7 +88,7 @@ class OnnxSession:
     def _tensor(self, name: str, output: Any) -> Tensor:
         """Return an output as a tensor of a type that torch computes with; raise GraphError."""
         kind = getattr(getattr(output, "dtype", None), "kind", "")
-        if kind not in "biuf" or not kind:
+        if kind not in tuple("biuf"):
             what = f"{output.dtype}" if kind else type(output).__name__
             raise GraphError(f"{self.file}: output {name!r} is {what}, no numbers")
         if kind == "u" and output.dtype.itemsize > 1:
