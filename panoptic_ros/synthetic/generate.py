@@ -11,7 +11,6 @@ from pathlib import Path
 
 import cv2
 
-from panoptic_ros.synthetic.town_bag import DriveBag
 from panoptic_ros.synthetic.world import World
 from panoptic_ros.synthetic.writer import write_frame
 
@@ -37,6 +36,9 @@ def render_seed(job: Job, seed: int) -> int:
     town = World(seed, job.size, job.camera)
     frames = (town.frame(k * job.stride) for k in range(job.frames))
     if job.bag:
+        # Here, so that files need no rosbags.
+        from panoptic_ros.synthetic.town_bag import DriveBag
+
         with DriveBag(job.root / job.split / f"town_{seed:06d}", town) as bag:
             for frame in frames:
                 bag.add(frame)

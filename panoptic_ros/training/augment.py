@@ -34,11 +34,12 @@ class Augmentation:
         image, ids = _crop(image, ids, self.config.crop, rng)
         if rng.random() < self.config.flip:
             image, ids = image[:, ::-1], ids[:, ::-1]
-        pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
-        return self._recolor(pixels, rng), np.ascontiguousarray(ids)
+        return self._recolor(image, rng), np.ascontiguousarray(ids)
 
-    def _recolor(self, image: Tensor, rng: np.random.Generator) -> Tensor:
+    def _recolor(self, pixels: np.ndarray, rng: np.random.Generator) -> Tensor:
         config = self.config
+        turn = rng.uniform(-config.hue, config.hue)
+        image = torch.from_numpy(np.ascontiguousarray(turn_hue(pixels, turn).transpose(2, 0, 1)))
         for amount, change in (
             (config.brightness, transforms.adjust_brightness),
             (config.contrast, transforms.adjust_contrast),
@@ -46,9 +47,20 @@ class Augmentation:
         ):
             if amount:
                 image = change(image, rng.uniform(max(0.0, 1 - amount), 1 + amount))
-        if config.hue:
-            image = transforms.adjust_hue(image, rng.uniform(-config.hue, config.hue))
         return image
+
+
+def turn_hue(image: np.ndarray, turn: float) -> np.ndarray:
+    """Turn the hue of an RGB image, uint8 [H, W, 3], by a share of the circle, in 256 steps.
+
+    torchvision's adjust_hue takes ten times as long, half of all the time of a sample.
+    """
+    steps = round(256 * turn)
+    if steps == 0:
+        return image
+    hsv = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2HSV_FULL)
+    hsv[..., 0] += np.uint8(steps % 256)
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL)
 
 
 def _scale(image: np.ndarray, ids: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:

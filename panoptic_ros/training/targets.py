@@ -6,10 +6,10 @@ Values below 1000 are classes (stuff, or a group of things too dense to tell apa
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.ops import masks_to_boxes
 
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet, class_ids
 
@@ -42,12 +42,12 @@ def instance_target(instance_ids: np.ndarray, labels: LabelSet, min_area: int) -
         for v, area in zip(values, areas, strict=True)
         if v >= INSTANCE_DIVISOR and v // INSTANCE_DIVISOR in number and area >= min_area
     ]
-    ids = torch.from_numpy(instance_ids.astype(np.int32))
-    masks = ids[None] == torch.tensor(kept, dtype=torch.int32)[:, None, None]
-    # Pixel i covers [i, i + 1): masks_to_boxes gives the last pixel, the box ends after it.
-    boxes = masks_to_boxes(masks) + torch.tensor([0.0, 0.0, 1.0, 1.0])
+    masks = (instance_ids == np.array(kept, instance_ids.dtype)[:, None, None]).astype(np.uint8)
+    # Pixel i covers [i, i + 1): the box ends after the last one.
+    boxes = np.array([cv2.boundingRect(mask) for mask in masks], np.float32).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
     return {
-        "boxes": boxes,
+        "boxes": torch.from_numpy(boxes),
         "labels": torch.tensor([number[v // INSTANCE_DIVISOR] for v in kept], dtype=torch.int64),
-        "masks": masks.to(torch.uint8),
+        "masks": torch.from_numpy(masks),
     }

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+import torch
+from torchvision.transforms.v2.functional import adjust_hue
 
-from panoptic_ros.training.augment import Augmentation
+from panoptic_ros.training.augment import Augmentation, turn_hue
 from panoptic_ros.training.settings import AugmentationConfig
 
 STILL = {"flip": 0.0, "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
@@ -67,3 +69,21 @@ def test_the_generator_decides_everything():
     assert np.array_equal(first[0].numpy(), same[0].numpy())
     assert np.array_equal(first[1], same[1])
     assert not np.array_equal(first[1], other[1])
+
+
+@pytest.mark.parametrize("turn", [-0.3, -0.02, 0.01, 0.1])
+def test_hue_turns_as_in_torchvision(turn):
+    image = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    image[0] = image[0, :, :1]  # grey has no hue
+    turned = turn_hue(image, turn)
+    pixels = torch.from_numpy(image).permute(2, 0, 1)
+    expected = adjust_hue(pixels, turn).permute(1, 2, 0).numpy().astype(int)
+    assert np.array_equal(turned[0], image[0])
+    # 256 steps of the circle, 6 of a channel's values each, and of saturation: three roundings.
+    assert np.abs(turned - expected).max() <= 12
+    assert np.abs(turned - expected).mean() < 2
+
+
+def test_a_hue_turned_by_nothing_is_the_same_image():
+    image = np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8)
+    assert np.array_equal(turn_hue(image, 0.0), image)
