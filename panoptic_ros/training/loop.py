@@ -302,7 +302,8 @@ class _Session:
         accelerator = self.accelerator
         trainee = accelerator.unwrap_model(self.trainee)
         trainee.eval()
-        with torch.no_grad(), accelerator.autocast():
+        # Without mixed precision: what a node runs decides for itself.
+        with torch.no_grad():
             counts = self.task.validate(
                 trainee, (accelerator.process_index, accelerator.num_processes)
             )
@@ -310,7 +311,7 @@ class _Session:
         scores = self.task.scores(trainee, total.cpu().numpy())
         if log:
             log.scores(step, scores)
-            with torch.no_grad(), accelerator.autocast():
+            with torch.no_grad():
                 log.pictures(step, self.task.pictures(trainee))
         self._keep_best(step, scores, trainee)
         trainee.train()

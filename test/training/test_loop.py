@@ -278,6 +278,23 @@ def test_the_best_state_outlives_an_interruption(tmp_path):
     assert not _equal(last[0], whole.trainee.state_dict())
 
 
+@pytest.mark.usefixtures("other_precision")
+def test_mixed_precision_is_for_training_alone(tmp_path):
+    seen = []
+
+    class Watched(LinearTask):
+        def validate(self, trainee, share):
+            seen.append(torch.is_autocast_enabled("cpu"))
+            return super().validate(trainee, share)
+
+    task = Watched(mixed_precision="bf16")
+    task.trainee.network.register_forward_hook(
+        lambda *_: seen.append(torch.is_autocast_enabled("cpu"))
+    )
+    train(task, tmp_path)
+    assert seen == [True] * 8 + [False]
+
+
 def test_pictures_of_a_validation_are_logged(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -8,7 +8,9 @@ from shared_network import ONE_STAGE, architecture
 from panoptic_ros.datasets import open_dataset
 from panoptic_ros.fusion.conv_head import ConvHead
 from panoptic_ros.fusion.stack import stack
+from panoptic_ros.networks.panoptic.shared import SEMANTIC_HEADS
 from panoptic_ros.training.folded_mobilenet import read_folded
+from panoptic_ros.training.loop import train
 from panoptic_ros.training.panoptic import PanopticConfig, PanopticTask
 from panoptic_ros.training.settings import AugmentationConfig
 
@@ -20,9 +22,9 @@ def make_task(tmp_path_factory):
     data = toy.write(tmp_path_factory.mktemp("toy"), frames=2)
     frames = [open_dataset("cityscapes", data, split) for split in ("train", "val")]
 
-    def make(instances, **settings):
+    def make(instances, semantic="fpn_branch", **settings):
         config = PanopticConfig(
-            architecture=architecture(instances),
+            architecture=architecture(instances, semantic=semantic),
             augmentation=AugmentationConfig(crop=(128, 256)),
             regions=16,
             **settings,
@@ -154,3 +156,25 @@ def test_a_head_learns_with_the_network_and_merges_in_validation(make_task, monk
 def test_negative_weights_are_refused(name):
     with pytest.raises(ValueError, match=f"{name} is -1"):
         PanopticConfig(architecture={}, **{name: -1.0})
+
+
+# None: YOLACT, which has no true boxes to compute the other losses on.
+@pytest.mark.usefixtures("other_precision")
+@pytest.mark.parametrize("semantic", [None, *SEMANTIC_HEADS])
+def test_mixed_precision_trains_and_validates(make_task, tmp_path, semantic):
+    instances = ONE_STAGE if semantic is None else REGIONS
+    extra = 0.0 if semantic is None else 1.0
+    task = make_task(
+        instances,
+        semantic=semantic or "fpn_branch",
+        mixed_precision="bf16",
+        steps=1,
+        batch_size=2,
+        workers=0,
+        head_weight=extra,
+        panoptic_weight=extra,
+    )
+    outcome = train(task, tmp_path / "run")
+    assert np.isfinite(outcome.scores["PQ"])
+    for name, value in outcome.trainee.state_dict().items():
+        assert torch.isfinite(value).all(), name

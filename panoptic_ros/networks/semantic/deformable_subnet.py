@@ -39,7 +39,11 @@ class DeformableStage(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features [B, out_channels, H, W]."""
-        return F.relu(self.norm(self.convolution(x, self.offset(x))))
+        offset = self.offset(x)
+        # torchvision's operator knows no bfloat16, and on a CPU not that it is under autocast.
+        with torch.autocast(x.device.type, enabled=False):
+            features = self.convolution(x.float(), offset.float())
+        return F.relu(self.norm(features))
 
 
 class DeformableSubnet(nn.Module):
