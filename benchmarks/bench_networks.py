@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
-from panoptic_ros.demo.footage import open_footage
+from panoptic_ros.datasets.picture_files import read_picture
 from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.fusion.conv_head import ConvHead
 from panoptic_ros.fusion.stack import stack
@@ -24,6 +24,7 @@ from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.model.predictors import IMAGENET_MEAN, IMAGENET_STD, OWN_SIZE
 from panoptic_ros.networks.panoptic_head import PanopticHead
 from panoptic_ros.pipeline import PanopticPipeline
+from panoptic_ros.resources import share_dir
 
 # Untrained, so that it needs no files: it finds the most instances that it may, 50.
 _MODEL = "random"
@@ -211,9 +212,9 @@ def _with_instances(device: torch.device) -> list[Result]:
 
 
 def _fast_against_two(fast: PanopticPipeline) -> Result:
-    """Run the one-stage system and the report's two networks on a frame of the sample drive."""
+    """Run the one-stage system and the report's two networks on a picture of the town."""
     two = PanopticPipeline.load("town", device=str(fast.device))
-    image = next(open_footage(None, 1).moments())[-1].image
+    image = read_picture(share_dir() / "sample/town_street.jpg")
     times = interleaved(
         {
             "town": lambda: two.run(image),
