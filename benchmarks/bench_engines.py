@@ -11,8 +11,10 @@ import torch
 from bench_networks import picture
 from results import Result, interleaved
 
+from panoptic_ros.datasets.picture_files import read_picture
 from panoptic_ros.model.engines import EAGER, ENGINES
 from panoptic_ros.pipeline import PanopticPipeline
+from panoptic_ros.resources import share_dir
 
 _MODEL = "random"
 _SIDES = (512, 1024)
@@ -22,14 +24,41 @@ _REPEATS = 5
 def run(device: torch.device) -> Iterator[Result]:
     eager = PanopticPipeline.load(_MODEL, device=str(device), engine=EAGER)
     names = [name for name, e in ENGINES.items() if name != "compile" and e.is_there(device)]
-    # Compiling takes minutes: last, and where it is worth it.
-    for name in [*names, *(["compile"] if device.type == "cuda" else [])]:
-        try:
-            pipeline = _prepared(name, device)
-        except ValueError as error:  # It must not cost the others their figures.
-            print(f"engine {name} is left out: {error}", file=sys.stderr, flush=True)
-            continue
+    for name in names:
+        yield from _measured(name, eager, device)
+    if device.type == "cuda":
+        yield _shipped(device)
+        # It takes minutes, and is worth it on a GPU alone.
+        yield from _measured("compile", eager, device)
+
+
+def _measured(name: str, eager: PanopticPipeline, device: torch.device) -> Iterator[Result]:
+    try:
+        pipeline = _prepared(name, device)
+    except ValueError as error:  # It must not cost the others their figures.
+        print(f"engine {name} is left out: {error}", file=sys.stderr, flush=True)
+    else:
         yield _against_eager(name, eager, pipeline)
+
+
+def _shipped(device: torch.device) -> Result:
+    """Run whole frames, image to label image, by the shipped models as CUDA graphs."""
+    image = read_picture(share_dir() / "sample/town_street.jpg")
+    models = {
+        name: PanopticPipeline.load(name, device=str(device), engine="cuda_graph")
+        for name in ("town", "town_shared", "town_fast")
+    }
+    functions = {name: lambda m=model: m.run(image) for name, model in models.items()}
+    times = interleaved(functions, 4 * _REPEATS)
+    return Result(
+        "frame: town as a CUDA graph",
+        times["town"],
+        "ms",
+        20,
+        False,
+        times,
+        f"{image.shape[1]}x{image.shape[0]}, image to label image",
+    )
 
 
 def _prepared(name: str, device: torch.device) -> PanopticPipeline:
