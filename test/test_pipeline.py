@@ -226,7 +226,7 @@ def test_cuda_asked_for_and_missing_says_what_to_do():
 @pytest.mark.gpu
 def test_the_gpu_gives_what_the_cpu_gives(pipeline, tmp_path):
     file = write_untrained(tmp_path / "random.yaml")
-    file.write_text(f"{file.read_text()}half: false\n")
+    file.write_text(file.read_text().replace("half: true", "half: false"))
     on_gpu = PanopticPipeline.load(str(file), device="cuda")
     expected = pipeline(IMAGE).labels
     assert (on_gpu(IMAGE).labels == expected).mean() > 0.99

@@ -178,8 +178,9 @@ def merge(
     prediction says thing or the stuff is too small.
     Everything runs on the device; the label image crosses to the host once.
     """
-    if semantic.logits.device.type == "cpu" or not crops:
-        canvas = _lay_instances(semantic, candidates, crops, options)
+    device = semantic.logits.device
+    if device.type == "cpu" or not crops:
+        canvas = _lay_instances(semantic, candidates, crops, options).to(device)
         return _finished(canvas, semantic, candidates, crops, options)
     stuff = None
     if options.semantic_veto < 1:

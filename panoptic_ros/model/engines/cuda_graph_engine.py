@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from panoptic_ros.model.engines.artefacts import MOST_SIZES, Size, input_size, typical_size
 from panoptic_ros.model.onnx.writer import static
@@ -108,7 +109,7 @@ class Captured:
         stream.wait_stream(torch.cuda.current_stream(device))
         # A cache of casted weights would not be filled when the graph runs.
         cast = torch.autocast("cuda", torch.float16, enabled=half, cache_enabled=False)
-        with torch.inference_mode(), cast:
+        with torch.inference_mode(), cast, Constants():
             with torch.cuda.stream(stream):
                 for _ in range(_WARM_UPS):
                     module(self._image)
@@ -125,6 +126,30 @@ class Captured:
         self._graph.replay()
         logits, *found = self._outputs
         return logits, StaticInstances(*found), self._is_final
+
+
+class Constants(TorchFunctionMode):
+    """Keep the tensors that a network makes of Python's numbers, by their values.
+
+    torchvision makes some in every call, which crosses from the host: a graph cannot hold that.
+    The warm-up has made those that a capture needs.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept: dict[str, Tensor] = {}
+
+    def __torch_function__(
+        self, func: Callable, types: object, args: tuple = (), kwargs: dict | None = None
+    ) -> object:
+        """Call a function of torch; `torch.tensor` once for the same arguments."""
+        kwargs = kwargs or {}
+        if func is not torch.tensor:
+            return func(*args, **kwargs)
+        key = repr((args, kwargs))
+        if key not in self._kept:
+            self._kept[key] = func(*args, **kwargs)
+        return self._kept[key].clone()
 
 
 def read_instances(

@@ -11,12 +11,14 @@ import pytest
 import torch
 from model_file import SMALL, write
 
+from panoptic_ros.datasets.picture_files import read_picture
 from panoptic_ros.model import engines
 from panoptic_ros.model.config import ENGINES, load_model_config
 from panoptic_ros.model.engines import artefacts, cuda_graph_engine, runtime_of
 from panoptic_ros.model.onnx import runtimes, writer
 from panoptic_ros.networks.static import StaticInstances
 from panoptic_ros.pipeline import PanopticPipeline
+from panoptic_ros.resources import share_dir
 
 IMAGE = np.random.default_rng(1).integers(0, 256, (64, 128, 3), np.uint8)
 OPTIONS = {"score_threshold": 0.0, "stuff_area_limit": 0}
@@ -245,13 +247,27 @@ def test_a_graph_that_cannot_be_captured_is_told(small, monkeypatch):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("engine", ["onnx", "tensorrt", "cuda_graph"])
-def test_an_engine_of_a_gpu_gives_what_torch_gives(small, engine):
+@pytest.mark.parametrize("model", ["town", "town_shared", "town_fast"])
+def test_an_engine_of_a_gpu_gives_what_torch_gives(model, engine):
     device = torch.device("cuda")
     if not engines.ENGINES[engine].is_there(device):
         pytest.skip(f"{engine} is not installed for CUDA")
-    found = PanopticPipeline.load(str(small), device="cuda", engine=engine).run(IMAGE)
-    eager = PanopticPipeline.load(str(small), device="cuda", engine="eager").run(IMAGE)
-    assert (found.panoptic.labels == eager.panoptic.labels).mean() >= 0.95
+    image = read_picture(share_dir() / "sample" / "town_street.jpg")
+    found, eager = (
+        PanopticPipeline.load(model, device="cuda", engine=name).run(image).panoptic
+        for name in (engine, "eager")
+    )
+    assert len(found.segments) == pytest.approx(len(eager.segments), abs=2)
+    # Half precision rounds a little differently in each.
+    assert (found.labels == eager.labels).mean() >= 0.98
+
+
+def test_a_graph_makes_each_constant_once():
+    with cuda_graph_engine.Constants():
+        first, again = torch.tensor(0.5), torch.tensor(0.5)
+        again += 1
+        other, third = torch.tensor([0.5, 1]), torch.tensor(0.5)
+    assert (first, third, other.tolist()) == (0.5, 0.5, [0.5, 1])
 
 
 def test_auto_takes_the_fastest_that_works(small, monkeypatch, caplog):
