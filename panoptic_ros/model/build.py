@@ -36,6 +36,7 @@ from panoptic_ros.networks import (
     SpatialRanking,
     build,
 )
+from panoptic_ros.networks.folding import fold_batch_norms
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -259,6 +260,7 @@ def _network(config: ModelConfig, part: str, device: torch.device | str, *kinds:
     if not isinstance(network, kinds):
         names = " or a ".join(kind.__name__ for kind in kinds)
         raise ValueError(f"{where}: needs a {names}, not a {type(network).__name__}")
+    fold_batch_norms(network)
     return network
 
 

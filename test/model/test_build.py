@@ -55,6 +55,12 @@ def test_a_model_needs_no_head(tmp_path):
     assert build_predictors(config, "cpu")[1] is None
 
 
+def untrained(part, config):
+    """Build a part of a small model, as its seed makes it."""
+    torch.manual_seed(config.seed)
+    return build(HEAD if part == "head" else SMALL[part]["architecture"]).eval()
+
+
 def checkpoint(folder, part, network, **changes):
     checkpoints.save(
         network,
@@ -72,12 +78,11 @@ def checkpoint(folder, part, network, **changes):
 
 
 def test_weights_lie_beside_the_model_file(tmp_path):
-    trained = build_predictors(load_model_config(write(tmp_path / "small.yaml")), "cpu")
-    networks, head = trained
-    checkpoint(tmp_path / "w", "semantic", networks.semantic.network)
-    checkpoint(tmp_path / "w", "instances", networks.instances.network)
-    checkpoint(tmp_path / "w", "head", head)
-    parts = {part: {"weights": f"./w/{part}"} for part in ("semantic", "instances", "head")}
+    config = load_model_config(write(tmp_path / "small.yaml"))
+    trained = build_predictors(config, "cpu")
+    for part in SAVED:
+        checkpoint(tmp_path / "w", part, untrained(part, config))
+    parts = {part: {"weights": f"./w/{part}"} for part in SAVED}
     loaded = build_predictors(load_model_config(write(tmp_path / "own.yaml", **parts)), "cpu")
     for a, b in zip(tensors(loaded), tensors(trained), strict=True):
         torch.testing.assert_close(a, b)
@@ -93,12 +98,12 @@ def test_weights_are_found_by_name_in_the_package(tmp_path):
 
 
 def test_weights_for_another_label_set_or_part_are_refused(tmp_path):
-    networks, head = build_predictors(load_model_config(write(tmp_path / "s.yaml")), "cpu")
-    checkpoint(tmp_path, "semantic", networks.semantic.network, label_set="ade20k")
+    small = load_model_config(write(tmp_path / "s.yaml"))
+    checkpoint(tmp_path, "semantic", untrained("semantic", small), label_set="ade20k")
     config = load_model_config(write(tmp_path / "a.yaml", semantic={"weights": "./semantic"}))
     with pytest.raises(ValueError, match="trained for label set 'ade20k', the model's is 'city"):
         build_predictors(config, "cpu")
-    checkpoint(tmp_path, "head", head)
+    checkpoint(tmp_path, "head", untrained("head", small))
     config = load_model_config(write(tmp_path / "b.yaml", semantic={"weights": "./head"}))
     with pytest.raises(ValueError, match="'b', semantic: needs a DeepLabV3Plus, not a PanopticH"):
         build_predictors(config, "cpu")
@@ -122,7 +127,7 @@ def test_weights_are_found_by_name_in_the_users_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("PANOPTIC_WEIGHTS", str(tmp_path / "own"))
     small = load_model_config(write(tmp_path / "small.yaml"))
     semantic = build_predictors(small, "cpu")[0].semantic
-    checkpoint(tmp_path / "own", "semantic", semantic.network)
+    checkpoint(tmp_path / "own", "semantic", untrained("semantic", small))
     config = load_model_config(write(tmp_path / "own.yaml", semantic={"weights": "semantic"}))
     assert config.semantic.weights == str(tmp_path / "own" / "semantic")
     loaded = build_predictors(config, "cpu")[0].semantic

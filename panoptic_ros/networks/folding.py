@@ -1,0 +1,46 @@
+"""Batch norms folded into the convolutions before them, for inference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torchvision.ops import FrozenBatchNorm2d
+
+Norm = nn.BatchNorm2d | FrozenBatchNorm2d
+
+
+@torch.no_grad()
+def fold_batch_norms(network: nn.Module) -> None:
+    """Fold every batch norm that follows a convolution into it, in place.
+
+    What a network in eval mode gives stays the same but for rounding. Follow means: the next one
+    of an nn.Sequential, or convN and bnN of a residual block, as torchvision names them.
+    """
+    for module in network.modules():
+        for convolution, name, norm in list(_pairs(module)):
+            convolution.weight, convolution.bias = fuse_conv_bn_weights(
+                convolution.weight,
+                convolution.bias,
+                norm.running_mean,
+                norm.running_var,
+                norm.eps,
+                norm.weight,
+                norm.bias,
+            )
+            setattr(module, name, nn.Identity())
+
+
+def _pairs(module: nn.Module) -> Iterator[tuple[nn.Conv2d, str, Norm]]:
+    """Yield each convolution of a module with the name of its norm, and the norm."""
+    children = dict(module.named_children())
+    in_turn = dict(zip(list(children)[1:], children.values(), strict=False))
+    for name, norm in children.items():
+        if not isinstance(norm, Norm):
+            continue
+        in_sequence = isinstance(module, nn.Sequential)
+        before = in_turn.get(name) if in_sequence else children.get(name.replace("bn", "conv"))
+        if isinstance(before, nn.Conv2d):
+            yield before, name, norm
