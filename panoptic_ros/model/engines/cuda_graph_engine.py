@@ -109,7 +109,9 @@ class Captured:
         stream.wait_stream(torch.cuda.current_stream(device))
         # A cache of casted weights would not be filled when the graph runs.
         cast = torch.autocast("cuda", torch.float16, enabled=half, cache_enabled=False)
-        with torch.inference_mode(), cast, Constants():
+        # Kept: the graph reads them whenever it runs.
+        self._constants = Constants()
+        with torch.inference_mode(), cast, self._constants:
             with torch.cuda.stream(stream):
                 for _ in range(_WARM_UPS):
                     module(self._image)
