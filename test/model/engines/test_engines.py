@@ -245,12 +245,17 @@ def test_a_graph_that_cannot_be_captured_is_told(small, monkeypatch):
         cuda_graph_engine.GraphedNetworks(loaded(small, "eager").networks, half=True)
 
 
+def _onnx_on_cuda():
+    onnxruntime = pytest.importorskip("onnxruntime")
+    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("engine", ["onnx", "tensorrt", "cuda_graph"])
 @pytest.mark.parametrize("model", ["town", "town_shared", "town_fast"])
 def test_an_engine_of_a_gpu_gives_what_torch_gives(model, engine):
     device = torch.device("cuda")
-    if not engines.ENGINES[engine].is_there(device):
+    if not engines.ENGINES[engine].is_there(device) or (engine == "onnx" and not _onnx_on_cuda()):
         pytest.skip(f"{engine} is not installed for CUDA")
     image = read_picture(share_dir() / "sample" / "town_street.jpg")
     found, eager = (
