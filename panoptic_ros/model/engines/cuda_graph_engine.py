@@ -101,7 +101,8 @@ class Captured:
     """Hold a graph and the memory that it reads and writes."""
 
     def __init__(self, networks: PanopticPredictor, size: Size, half: bool) -> None:
-        module, _ = static(networks, size, unasked=True)
+        # Kept, as are the constants below: the graph reads their memory whenever it runs.
+        self._module, _ = static(networks, size, unasked=True)
         device = networks.device
         self._image = torch.zeros(1, 3, *size, dtype=torch.uint8, device=device)
         self._graph = torch.cuda.CUDAGraph()
@@ -109,18 +110,17 @@ class Captured:
         stream.wait_stream(torch.cuda.current_stream(device))
         # A cache of casted weights would not be filled when the graph runs.
         cast = torch.autocast("cuda", torch.float16, enabled=half, cache_enabled=False)
-        # Kept: the graph reads them whenever it runs.
         self._constants = Constants()
         with torch.inference_mode(), cast, self._constants:
             with torch.cuda.stream(stream):
                 for _ in range(_WARM_UPS):
-                    module(self._image)
+                    self._module(self._image)
             torch.cuda.current_stream(device).wait_stream(stream)
             with torch.cuda.graph(self._graph):
                 self._outputs = tuple(
-                    t.float() if t.is_floating_point() else t for t in module(self._image)
+                    t.float() if t.is_floating_point() else t for t in self._module(self._image)
                 )
-        self._is_final = module.is_final
+        self._is_final = self._module.is_final
 
     def __call__(self, pixels: Tensor) -> tuple[Tensor, StaticInstances, Tensor]:
         """Return logits, instances and whether they are final, valid until the next call."""
