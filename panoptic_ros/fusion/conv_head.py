@@ -108,7 +108,7 @@ def refine_all(
     """Return the pixels of the instances' regions and the head's logits there, float [A].
 
     What `refine` gives, for devices on which each call costs time: the classes' contexts are one
-    convolution over the image, and each place of the instances' own kernels is one step for all.
+    convolution over the image, and each row of the instances' own kernels one step for all.
     """
     device, radius = semantic.logits.device, head.radius
     height, width = semantic.image_size
@@ -129,8 +129,11 @@ def refine_all(
     left, top, wide_row, start, channel = torch.from_numpy(rows).to(device)[:, pixels.owner]
     first = start + (pixels.y - top) * wide_row + pixels.x - left
     logits = context[channel, pixels.y, pixels.x]
-    for y, x in np.ndindex(*kernels.shape[2:]):
-        logits = logits + kernels[channel, 0, y, x] * own[first + y * wide_row + x]
+    # A row of the kernels at a time: all at once would take a row's memory many times.
+    right = torch.arange(kernels.shape[3], device=device)
+    for y, row in enumerate(kernels[:, 0].unbind(1)):
+        places = (first + y * wide_row)[:, None] + right
+        logits = logits + (row[channel] * own[places]).sum(1)
     return pixels, logits
 
 
