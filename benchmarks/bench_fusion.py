@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from reference import stack_reference
-from results import Result, interleaved, least_on_one_core
+from results import Result, interleaved, least_on_one_core, on_cpu
 from scenes import SIZE, fresh, street
 
 from panoptic_ros.fusion import FusionOptions
@@ -40,7 +40,7 @@ def run(device: torch.device) -> list[Result]:
             "fusion: stack against textbook",
             times["textbook"] / times["stack"],
             "times faster",
-            5,
+            on_cpu(5, device),
             True,
             times,
             f"{SIZE[1]}x{SIZE[0]}, {_INSTANCES} instances, of which "

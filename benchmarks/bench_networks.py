@@ -9,7 +9,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import torch
-from results import Result, interleaved
+from results import Result, interleaved, on_cpu
 from scenes import street
 from torch import Tensor
 from torch.nn import functional as F
@@ -226,7 +226,7 @@ def _fast_against_two(fast: PanopticPipeline) -> Result:
         "frame: town_fast against town",
         times["town"] / times["town_fast"],
         "times faster",
-        4,
+        on_cpu(4, fast.device),
         True,
         times,
         f"{image.shape[1]}x{image.shape[0]}",

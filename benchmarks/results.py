@@ -35,6 +35,11 @@ class Result:
         return self.value >= self.goal if self.higher_is_better else self.value <= self.goal
 
 
+def on_cpu(goal: float, device: torch.device) -> float | None:
+    """Return a goal that counts on a CPU; a GPU is idle most of such a frame, and has none."""
+    return goal if device.type == "cpu" else None
+
+
 def interleaved(functions: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
     """Return the median milliseconds of each function, all called in turn `repeats` times.
 
