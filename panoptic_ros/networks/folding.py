@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torchvision.ops import FrozenBatchNorm2d
 
-Norm = nn.BatchNorm2d | FrozenBatchNorm2d
+NORMS = (nn.BatchNorm2d, FrozenBatchNorm2d)
 
 
 @torch.no_grad()
@@ -21,11 +21,14 @@ def fold_batch_norms(network: nn.Module) -> None:
     """
     for module in network.modules():
         for convolution, name, norm in list(_pairs(module)):
+            mean, variance = norm.running_mean, norm.running_var
+            if mean is None or variance is None:  # It normalises each batch by itself.
+                continue
             convolution.weight, convolution.bias = fuse_conv_bn_weights(
                 convolution.weight,
                 convolution.bias,
-                norm.running_mean,
-                norm.running_var,
+                mean,
+                variance,
                 norm.eps,
                 norm.weight,
                 norm.bias,
@@ -33,12 +36,14 @@ def fold_batch_norms(network: nn.Module) -> None:
             setattr(module, name, nn.Identity())
 
 
-def _pairs(module: nn.Module) -> Iterator[tuple[nn.Conv2d, str, Norm]]:
+def _pairs(
+    module: nn.Module,
+) -> Iterator[tuple[nn.Conv2d, str, nn.BatchNorm2d | FrozenBatchNorm2d]]:
     """Yield each convolution of a module with the name of its norm, and the norm."""
     children = dict(module.named_children())
     in_turn = dict(zip(list(children)[1:], children.values(), strict=False))
     for name, norm in children.items():
-        if not isinstance(norm, Norm):
+        if not isinstance(norm, NORMS):
             continue
         in_sequence = isinstance(module, nn.Sequential)
         before = in_turn.get(name) if in_sequence else children.get(name.replace("bn", "conv"))

@@ -26,7 +26,6 @@ from panoptic_ros.networks.deeplab import DeepLabV3Plus
 from panoptic_ros.networks.instances import yolact
 from panoptic_ros.networks.mask_rcnn import NORMALISATIONS, MaskRCNNDetector
 from panoptic_ros.networks.panoptic.shared import (
-    PROTOTYPE_MASK,
     OneStageHead,
     RegionHead,
     SharedPanopticNetwork,
@@ -347,10 +346,7 @@ def _one_stage(head: OneStageHead, features: Mapping[str, Tensor], size: Size) -
     raw = head.head([features[name] for name in POOLED_LEVELS[1:]])
     found = yolact.detect(raw, 0, size, head.detections, head.score_threshold)
     valid = found.valid & (found.boxes[:, 2:] > found.boxes[:, :2]).all(1)
-    rois = torch.cat([found.boxes.new_zeros(len(found.boxes), 1), found.boxes], dim=1)
-    scale = raw.prototypes.shape[3] / size[1]
-    seen = roi_align(raw.prototypes, rois, PROTOTYPE_MASK, scale, 1, aligned=True)
-    masks = torch.einsum("np,nphw->nhw", found.coefficients, seen).sigmoid()
+    masks = yolact.box_masks(found.coefficients, raw.prototypes[0], found.boxes, size[1])
     sums = [t.sum() for t in (raw.logits, raw.boxes, raw.coefficients)]
     return _finished(found.boxes, found.labels, found.scores, masks, valid, sums)
 

@@ -51,7 +51,15 @@ def test_without_its_norms_a_network_gives_the_same(name):
         torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
 
 
-def test_a_norm_behind_no_convolution_stays():
-    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.BatchNorm2d(4)).eval()
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [nn.Conv2d(3, 4, 1), nn.ReLU(), nn.BatchNorm2d(4)],
+        [nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4, track_running_stats=False)],
+    ],
+    ids=["behind no convolution", "of each batch"],
+)
+def test_a_norm_that_cannot_be_folded_stays(layers):
+    network = nn.Sequential(*layers).eval()
     fold_batch_norms(network)
-    assert isinstance(network[2], nn.BatchNorm2d)
+    assert isinstance(network[-1], nn.BatchNorm2d)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.detection._utils import BoxCoder
-from torchvision.ops import box_iou, clip_boxes_to_image
+from torchvision.ops import box_iou, clip_boxes_to_image, roi_align
 
 ASPECT_RATIOS = (1.0, 0.5, 2.0)
 # Of SSD, which the paper takes over: regression targets in units of these deviations.
@@ -28,6 +28,8 @@ NMS_IOU = 0.5
 POSITIVE_IOU, NEGATIVE_IOU = 0.5, 0.4
 NEGATIVES_PER_POSITIVE = 3
 LOSS_WEIGHTS = {"confidence": 1.0, "box": 1.5, "mask": 6.125, "semantic": 1.0}
+# Side of the masks that are given, in the box's frame.
+MASK_SIDE = 56
 # Most instances whose masks a training step draws, of each image.
 MASKS_TO_TRAIN = 100
 
@@ -197,6 +199,19 @@ def mask_logits(coefficients: Tensor, prototypes: Tensor) -> Tensor:
     coefficients: [N, P]; prototypes: [P, h, w]. Equation 1 of the paper before its sigmoid.
     """
     return torch.einsum("np,phw->nhw", coefficients, prototypes)
+
+
+def box_masks(coefficients: Tensor, prototypes: Tensor, boxes: Tensor, image_width: int) -> Tensor:
+    """Return each instance's probabilities at the grid of its box, float [N, M, M].
+
+    coefficients: [N, P]; prototypes: [P, h, w]; boxes: [N, 4], xyxy pixels of the image. The mask
+    is drawn, then sampled: both are linear, and all prototypes at every box's grid cost more.
+    """
+    drawn = mask_logits(coefficients.float(), prototypes.float())[:, None].float()
+    index = torch.arange(len(boxes), device=boxes.device, dtype=drawn.dtype)
+    rois = torch.cat([index[:, None], boxes.float()], dim=1)
+    scale = prototypes.shape[2] / image_width
+    return roi_align(drawn, rois, MASK_SIDE, scale, 1, aligned=True)[:, 0].sigmoid()
 
 
 def losses(

@@ -27,8 +27,6 @@ from panoptic_ros.networks.semantic.stacked_convolutions import StackedConvoluti
 
 # Sides of an image are multiples of it: every level of the pyramid has whole cells.
 STRIDE = 32
-# Side of the masks that are read from YOLACT's prototypes, in the box's frame.
-PROTOTYPE_MASK = 56
 
 Target = dict[str, Tensor]
 
@@ -153,17 +151,7 @@ class OneStageHead(nn.Module):
         x0, y0, x1, y1 = found.boxes.unbind(1)
         kept = found.valid & (x1 > x0) & (y1 > y0)
         boxes, coefficients = found.boxes[kept], found.coefficients[kept]
-        # Prototypes at the box's own grid: linear, so it is the mask that is sampled.
-        scale = raw.prototypes.shape[3] / size[1]
-        seen = roi_align(
-            raw.prototypes[index : index + 1].float(),
-            [boxes.float()],
-            PROTOTYPE_MASK,
-            scale,
-            1,
-            aligned=True,
-        )
-        masks = torch.einsum("np,nphw->nhw", coefficients.float(), seen).sigmoid()
+        masks = yolact.box_masks(coefficients, raw.prototypes[index], boxes, size[1])
         return {
             "boxes": boxes,
             "labels": found.labels[kept],
