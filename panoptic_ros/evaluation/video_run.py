@@ -105,7 +105,7 @@ def video_table(results: Mapping[str, Any]) -> str:
     vpq, stq = results["video"]["vpq"], results["video"]["stq"]
     quality = [["VPQ, mean", percent(vpq["vpq"])]]
     for k, window in vpq["windows"].items():
-        quality.append([f"VPQ, {k} frames", percent(window["all"]["pq"])])
+        quality.append([f"VPQ, window {k}", percent(window["all"]["pq"])])
     quality += [[name.upper(), percent(stq[name])] for name in ("stq", "aq")]
     quality.append(["mIoU (of STQ)", percent(stq["iou"])])
     return f"{table(['', '%'], quality)}\n\n{tracks_table(results['tracks']).to_text()}"

@@ -130,7 +130,7 @@ def videos_table(videos: Mapping[str, Mapping[str, Any]]) -> ReportTable:
     rows = {}
     for name, video in videos.items():
         vpq, stq = video["vpq"], video["stq"]
-        windows = {f"VPQ, {k} frames": w["all"]["pq"] for k, w in vpq["windows"].items()}
+        windows = {f"VPQ, window {k}": w["all"]["pq"] for k, w in vpq["windows"].items()}
         rows[name] = {"VPQ": vpq["vpq"], **windows, "STQ": stq["stq"], "AQ": stq["aq"]}
         rows[name]["mIoU"] = stq["iou"]
     header = ("method", *next(iter(rows.values())))
