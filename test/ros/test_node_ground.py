@@ -385,6 +385,8 @@ def test_an_instance_has_a_track_and_a_place(afresh):
 
 def test_markers_show_tracks_and_take_them_away(afresh):
     messages = afresh.subscribe("~/markers", MarkerArray)
+    # Before it knows the node, the first message may pass it by.
+    wait_for(lambda: afresh.node.count_publishers("/panoptic/markers"), "the node's markers")
     assert afresh.set("score_threshold", -1.0) == (True, "")
     start, frames = time.time(), itertools.count()
 
