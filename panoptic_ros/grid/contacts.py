@@ -18,6 +18,9 @@ _FOLIAGE = "vegetation"
 # An edge that lies this many times further away than its neighbour's does not belong to it: at
 # a camera height of 1.5 m, what hangs 0.3 m or more above the ground.
 _JUMP = 1.25
+# Rows of unlabeled pixels that a network may leave between ground and mask, and the samples of
+# a line that are searched for them.
+_SEAM_ROWS, _SEAM_SAMPLES = 4, 12
 # Farthest that a crown reaches from its trunk, metres.
 _REACH = 3.0
 
@@ -41,7 +44,8 @@ class ContactEdges:
 
     An obstacle is placed where a line runs from ground into its mask. One that begins at the
     picture's lower edge (or the bonnet) has its contact out of sight, one that begins above
-    another thing's mask or a sign has it hidden, a tree's crown has none: none is placed.
+    another thing's mask or a sign has it hidden, a tree's crown has none: none is placed. A seam
+    of a few unlabeled pixels between ground and mask belongs to the obstacle.
     Ground under a vehicle counts as hidden, ground that shows above an obstacle does not.
     """
 
@@ -73,11 +77,16 @@ class ContactEdges:
         meets = obstacle[:, 1:] & ground[:, :-1]
         sample = meets.argmax(axis=1)
         values = values.reshape(shape)
+        found = meets[self._columns, sample]
         value = values[sample + 1, self._columns]
+        first, under = self._seam(obstacle, ground, values)
+        seam = (under >= 0) & ~(found & (sample < under))
+        sample, found = np.where(seam, under, sample), found | seam
+        value = np.where(seam, values[first, self._columns], value)
         # What begins at the picture's edge is not placed by where it shows ground beneath it.
         begins = values[self._lines.first, self._columns]
         cut = obstacle[self._columns, self._lines.first] & (begins == value)
-        found = meets[self._columns, sample] & ~cut
+        found &= ~cut
         below = kinds[self._columns, sample]
         edge = np.where(found, self._edge(sample) * self._nearer[below], np.inf)
         outline, value = edge.copy(), np.where(found, value, 0)
@@ -86,6 +95,24 @@ class ContactEdges:
         is_body = self._outlines.straighten(outline, value)
         blocked = np.stack([np.where(is_body, outline, edge), self._reappears(ground, sample)])
         return Contacts(outline, value, blocked)
+
+    def _seam(
+        self, obstacle: np.ndarray, ground: np.ndarray, values: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return each line's first obstacle [C], and the ground under its seam, -1 without one."""
+        first = obstacle.argmax(axis=1)
+        under = np.full(len(first), -1)
+        within = obstacle[self._columns, first]
+        top = self._lines.rows[first, self._columns]
+        for sample in (first - back for back in range(1, _SEAM_SAMPLES + 1)):
+            within &= (sample >= 0) & (
+                np.abs(self._lines.rows[sample, self._columns] - top) <= _SEAM_ROWS + 1
+            )
+            under = np.where(within & ground[self._columns, sample], sample, under)
+            within &= (values[sample, self._columns] == 0) & ~ground[self._columns, sample]
+            if not within.any():
+                break
+        return first, under
 
     def _reappears(self, ground: np.ndarray, sample: np.ndarray) -> np.ndarray:
         """Return the distance at which each line shows ground again after a sample [C]."""

@@ -236,6 +236,22 @@ def test_things_whose_lower_edge_is_hidden_are_not_placed(hides):
     assert seen.instances == []
 
 
+@pytest.mark.parametrize(
+    ("rows", "value", "placed"), [(1, 0, True), (4, 0, True), (7, 0, False), (4, SIGN, False)]
+)
+def test_a_seam_of_few_unlabeled_pixels_belongs_to_the_obstacle(rows, value, placed):
+    labels, _ = render(camera(), pose(), [BOX])
+    bottom = np.nonzero((labels == CAR).any(axis=1))[0][-1]
+    seam = labels[bottom + 1 - rows : bottom + 1]
+    seam[seam == CAR] = value
+    seen = observe(camera(), pose(), labels)
+    assert (seen.state == OCCUPIED).any() == placed
+    assert len(seen.instances) == placed
+    if placed:
+        assert occupied_x(seen, 0.1) == pytest.approx(FACE + 0.1, abs=0.21)
+        assert (columns_of(seen, 0.1)[cell(FACE + 0.8, 0)[1] :] == UNKNOWN).all()
+
+
 @pytest.mark.parametrize("crown_from", [2.2, 0.5], ids=["above the camera", "below it"])
 def test_the_crown_of_a_tree_is_not_placed_only_its_trunk(crown_from):
     trunk = Box(VEGETATION, (FACE, -0.2, 0), (FACE + 0.4, 0.2, 4))
