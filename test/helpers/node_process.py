@@ -208,7 +208,11 @@ class Client:
         """Return the future of a service's response."""
         # A service that knows only half of us yet answers into the void.
         wait_for(lambda: self.diagnostics, "the node's first sign of life")
-        assert self._services[service].wait_for_service(TIMEOUT)
+        if not self._services[service].wait_for_service(TIMEOUT / 2):
+            # Beside a load a participant was seen to miss one endpoint of another for good.
+            kind = SERVICES[service]
+            self._services[service] = self.node.create_client(kind, f"{self._name}/{service}")
+            assert self._services[service].wait_for_service(TIMEOUT / 2)
         return self._services[service].call_async(request)
 
     def call(self, service, request):
