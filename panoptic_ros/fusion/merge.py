@@ -179,8 +179,11 @@ def merge(
     Everything runs on the device; the label image crosses to the host once.
     """
     device = semantic.logits.device
-    if device.type == "cpu" or not crops:
-        canvas = _lay_instances(semantic, candidates, crops, options).to(device)
+    if not crops:
+        canvas = torch.zeros(semantic.image_size, dtype=torch.int32, device=device)
+        return _finished(canvas, semantic, candidates, crops, options)
+    if device.type == "cpu":
+        canvas = _lay_instances(semantic, candidates, crops, options)
         return _finished(canvas, semantic, candidates, crops, options)
     stuff = None
     if options.semantic_veto < 1:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import nn
@@ -41,11 +42,12 @@ def _pairs(
 ) -> Iterator[tuple[nn.Conv2d, str, nn.BatchNorm2d | FrozenBatchNorm2d]]:
     """Yield each convolution of a module with the name of its norm, and the norm."""
     children = dict(module.named_children())
-    in_turn = dict(zip(list(children)[1:], children.values(), strict=False))
-    for name, norm in children.items():
-        if not isinstance(norm, NORMS):
-            continue
-        in_sequence = isinstance(module, nn.Sequential)
-        before = in_turn.get(name) if in_sequence else children.get(name.replace("bn", "conv"))
-        if isinstance(before, nn.Conv2d):
-            yield before, name, norm
+    names: Iterable[tuple[str, str]]
+    if isinstance(module, nn.Sequential):
+        names = itertools.pairwise(children)
+    else:
+        names = ((name.replace("bn", "conv"), name) for name in children)
+    for before, name in names:
+        convolution, norm = children.get(before), children[name]
+        if isinstance(convolution, nn.Conv2d) and isinstance(norm, NORMS):
+            yield convolution, name, norm

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from model_file import SMALL, write
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from panoptic_ros.datasets.picture_files import read_picture
 from panoptic_ros.model import engines
@@ -267,11 +268,22 @@ def test_an_engine_of_a_gpu_gives_what_torch_gives(model, engine):
     assert (found.labels == eager.labels).mean() >= 0.98
 
 
+class _Made(TorchDispatchMode):
+    """Count the tensors that are made of Python's numbers."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func is torch.ops.aten.lift_fresh.default
+        return func(*args, **(kwargs or {}))
+
+
 def test_a_graph_makes_each_constant_once():
-    with cuda_graph_engine.Constants():
+    with _Made() as made, cuda_graph_engine.Constants():
         first, again = torch.tensor(0.5), torch.tensor(0.5)
         again += 1
         other, third = torch.tensor([0.5, 1]), torch.tensor(0.5)
+    assert made.count == 2
     assert (first, third, other.tolist()) == (0.5, 0.5, [0.5, 1])
 
 
