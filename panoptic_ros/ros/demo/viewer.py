@@ -112,6 +112,8 @@ class Viewer(Node):
         self._gather = {camera: Gather([*_TOPICS, "time_ns"]) for camera in self._cameras}
         # Camera and overlay of each camera's newest frame.
         self._views: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        # Stamp of the first camera's newest frame, while no picture shows it.
+        self._undrawn_ns: int | None = None
         # What is to be recorded with the first camera's next frame.
         self._unrecorded: dict[str, tuple[np.ndarray, dict[str, Any]]] = {}
         # Saving takes longer than a callback may: the time of arrival would be wrong.
@@ -177,10 +179,14 @@ class Viewer(Node):
         image = image_to_rgb(parts["image"])
         self._unrecorded[camera] = image, parts
         self._views[camera] = image, image_to_rgb(parts["color"])
-        if camera == self._cameras[0] and len(self._views) == len(self._cameras):
+        if camera == self._cameras[0]:
+            self._undrawn_ns = stamp
+        # The first frame may come before those of the other cameras.
+        if self._undrawn_ns is not None and len(self._views) == len(self._cameras):
             if self._log is not None:
-                self._record(self._log, stamp)
-            self._draw(picture, stamp)
+                self._record(self._log, self._undrawn_ns)
+            self._draw(picture, self._undrawn_ns)
+            self._undrawn_ns = None
             self._number += 1
         report(
             "frame",
