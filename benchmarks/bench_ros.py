@@ -27,7 +27,7 @@ from panoptic_ros.ros.conversions import rgb8_image
 
 _MODEL = Path(__file__).parent / "quick.yaml"
 # (width, height) -> goal in milliseconds.
-_GOALS = {(1280, 720): 10, (2048, 1024): 20}
+_GOALS = {(1280, 720): 10, (2048, 1024): 12}
 _WARM_UP = 5
 # The node's medians are of its last ten seconds, told once a second. So that they are of the
 # measured frames and of no others, these come after a pause and take less.

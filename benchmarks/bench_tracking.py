@@ -3,7 +3,7 @@
     python benchmarks/bench_tracking.py
 
 Masks and their places on the ground are made beforehand: the label image's work is done by
-the projection. Target: <= 5 ms a frame.
+the projection. Target: <= 3 ms a frame.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def run(device: torch.device) -> list[Result]:
         torch.set_num_threads(threads[1])
     about = f"{instances:.0f} instances and those that coast, median of {FRAMES - WARM_UP} frames"
     return [
-        Result("tracking: a frame", milliseconds, "ms", 5, False, {"frame": milliseconds}, about)
+        Result("tracking: a frame", milliseconds, "ms", 3, False, {"frame": milliseconds}, about)
     ]
 
 

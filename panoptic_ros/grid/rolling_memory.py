@@ -80,13 +80,12 @@ class RollingMemory:
         if before == after:
             return
         entering = (before + self.size, after + self.size) if after > before else (after, before)
-        first = max(entering[0], entering[1] - self.size)
-        strip = np.arange(first, entering[1]) % self.size
-        for plane in self._planes:
-            if axis == 0:
-                plane[..., strip] = 0
-            else:
-                plane[..., strip, :] = 0
+        first = max(entering[0], entering[1] - self.size) % self.size
+        end = first + min(entering[1] - entering[0], self.size)
+        # What wraps around is two pieces. Slices are cleared in less time than lists of columns.
+        for strip in (slice(first, end), slice(0, max(end - self.size, 0))):
+            for plane in self._planes:
+                plane[(..., strip) if axis == 0 else (..., strip, slice(None))] = 0
 
     def places(self, pose: Pose2D) -> np.ndarray:
         """Return the memory cell that each window cell lies on, flat indices [ny, nx].

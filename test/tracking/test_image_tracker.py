@@ -104,3 +104,20 @@ def test_boxes_move_as_the_librarys_camera_motion_moves_them(class_id):
     update(ours, 0.2, moved[0], classes=[class_id])
     theirs.update(sv.Detections(xyxy=moved, confidence=np.array([0.9])), timestamp=0.2)
     np.testing.assert_allclose(ours.boxes(), [theirs.tracks[0].get_state_bbox()], atol=1e-6)
+
+
+def test_boxes_are_filtered_as_the_library_filters_them():
+    rng = np.random.default_rng(0)
+    ours = make()
+    theirs = BoTSORTTracker(
+        enable_cmc=False, frame_rate=30, state_estimator_class=XYXYStateEstimator
+    )
+    for step in range(40):
+        # An object that comes nearer, in boxes that tremble; two frames without it.
+        grown = np.array([100.0, 80.0, 160.0, 200.0]) + step * np.array([1.0, 0.5, 4.0, 2.5])
+        box = (grown + rng.normal(scale=2, size=4))[None][: 0 if step in (20, 21) else 1]
+        update(ours, step / 10, *box)
+        theirs.update(
+            sv.Detections(xyxy=box, confidence=np.full(len(box), 0.9)), timestamp=step / 10
+        )
+        np.testing.assert_allclose(ours.boxes(), [theirs.tracks[0].get_state_bbox()], atol=1e-6)
