@@ -8,12 +8,13 @@ import subprocess
 import cv2
 import numpy as np
 import pytest
-from report_example import example_frame, example_results
+from report_example import CAR, example_frame, example_results
 
 from panoptic_ros.evaluation.report import frame_views
 from panoptic_ros.evaluation.report.page import render, write_report
 from panoptic_ros.evaluation.report.pictures import PictureFolder
 from panoptic_ros.labels import CITYSCAPES
+from panoptic_ros.scores.track_accuracy import TrackScore
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 # Without these Chromium looks for its maker's hosts when it starts.
@@ -43,6 +44,7 @@ def _everything(tmp_path):
     results["timeline"] = [
         {"time": i / 10, "milliseconds": 9.0 + i, "pq": 0.5, "instances": i} for i in range(5)
     ]
+    results["tracks"] = _tracks_of_one_car().results()
     cv2.imwrite(str(tmp_path / "bird.png"), np.zeros((20, 30, 3), np.uint8))
     results["sections"] = [
         {
@@ -53,6 +55,14 @@ def _everything(tmp_path):
         }
     ]
     return results, [example_frame("best"), example_frame("worst")]
+
+
+def _tracks_of_one_car():
+    score = TrackScore(CITYSCAPES)
+    score.start_sequence()
+    truth = np.full((4, 6), CAR * 1000 + 1)
+    score.add(truth, truth, {CAR * 1000 + 1: 5})
+    return score
 
 
 def test_the_file_needs_nothing_else(tmp_path):
@@ -130,8 +140,8 @@ def test_chromium_shows_tables_charts_and_pictures(tmp_path, width):
     # Bars, latency and timeline; a confusion matrix for each strategy.
     assert len(found["charts"]) == 5
     assert min(found["charts"]) > 300
-    # The first screen's; Tables 1 to 3, groups and classes of each strategy, the section's.
-    assert found["rows"] == [3, 10, 5, 5, 4, 20, 4, 20, 2]
+    # The first screen's; Tables 1 and 2, tracks, Table 3; groups and classes; the section's.
+    assert found["rows"] == [3, 10, 5, 3, 5, 4, 20, 4, 20, 2]
     assert found["overflow"] <= 0
 
 

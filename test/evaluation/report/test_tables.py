@@ -1,7 +1,11 @@
+import numpy as np
 import pytest
-from report_example import example_results
+from report_example import CAR, ROAD, example_results
 
 from panoptic_ros.evaluation.report import tables
+from panoptic_ros.labels import CITYSCAPES
+from panoptic_ros.scores.track_accuracy import TrackScore
+from panoptic_ros.scores.video_quality import VideoQuality
 
 
 def _row(table, first):
@@ -65,7 +69,14 @@ def test_table_3_has_stages_totals_and_memory():
 
 
 @pytest.mark.parametrize(
-    "make", [tables.instance_table, tables.comparison_table, tables.time_table]
+    "make",
+    [
+        tables.instance_table,
+        tables.comparison_table,
+        tables.time_table,
+        tables.identity_table,
+        tables.video_table,
+    ],
 )
 @pytest.mark.parametrize("results", [{}, {"fusion": None, "timing": {}}])
 def test_no_table_without_figures(make, results):
@@ -79,6 +90,34 @@ def test_further_metrics_are_the_columns_that_have_a_figure():
     table = tables.further_table(results)
     assert table.header == ("method", "PQ\u2020", "AR")
     assert table.rows == (("stack", "75.0", "-"), ("instance network alone", "-", "50.0"))
+
+
+def test_tracks_have_a_row_for_all_things_and_one_per_class():
+    """A car, seen perfectly twice, changes its track's id: half of each association holds."""
+    score = TrackScore(CITYSCAPES)
+    score.start_sequence()
+    truth = np.full((4, 6), ROAD)
+    truth[:2, :2] = CAR * 1000 + 1
+    for track in (5, 6):
+        score.add(truth, truth, {CAR * 1000 + 1: track})
+    table = tables.identity_table({"tracks": score.results()})
+    assert table.header[1:4] == ("HOTA", "DetA", "AssA")
+    figures = ("70.7", "100.0", "50.0", "100.0", "50.0", "50.0", "100.0", "50.0", "1", "1")
+    assert table.rows == (("all things", *figures), ("car", *figures))
+
+
+def test_a_video_has_its_qualities_by_window():
+    score = VideoQuality(CITYSCAPES)
+    frame = np.full((4, 6), ROAD)
+    score.start_sequence("drive")
+    for _ in range(3):
+        score.add(frame, frame)
+    table = tables.video_table({"video": score.results()})
+    assert table.header[:2] == ("method", "VPQ")
+    assert table.header[-3:] == ("STQ", "AQ", "mIoU")
+    assert _row(table, "tracks")[1] == "100.0"
+    # There is no thing to associate.
+    assert _row(table, "tracks")[-3:] == ("-", "-", "100.0")
 
 
 @pytest.mark.parametrize(
