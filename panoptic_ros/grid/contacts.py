@@ -18,9 +18,9 @@ _FOLIAGE = "vegetation"
 # An edge that lies this many times further away than its neighbour's does not belong to it: at
 # a camera height of 1.5 m, what hangs 0.3 m or more above the ground.
 _JUMP = 1.25
-# Rows of unlabeled pixels that a network may leave between ground and mask, and the samples of
-# a line that are searched for them.
-_SEAM_ROWS, _SEAM_SAMPLES = 4, 12
+# Rows of unlabeled pixels that a network may leave between ground and mask, as a share of the
+# picture's, and the samples of a line that are searched for each of them.
+_SEAM, _SEAM_SAMPLES = 1 / 128, 3
 # Farthest that a crown reaches from its trunk, metres.
 _REACH = 3.0
 
@@ -79,7 +79,7 @@ class ContactEdges:
         values = values.reshape(shape)
         found = meets[self._columns, sample]
         value = values[sample + 1, self._columns]
-        first, under = self._seam(obstacle, ground, values)
+        first, under = self._seam(obstacle, ground, values, round(_SEAM * labels.shape[0]))
         seam = (under >= 0) & ~(found & (sample < under))
         sample, found = np.where(seam, under, sample), found | seam
         value = np.where(seam, values[first, self._columns], value)
@@ -97,17 +97,21 @@ class ContactEdges:
         return Contacts(outline, value, blocked)
 
     def _seam(
-        self, obstacle: np.ndarray, ground: np.ndarray, values: np.ndarray
+        self, obstacle: np.ndarray, ground: np.ndarray, values: np.ndarray, rows: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return each line's first obstacle [C], and the ground under its seam, -1 without one."""
+        """Return each line's first obstacle [C], and the ground under its seam, -1 without one.
+
+        rows: how many the seam has at most.
+        """
         first = obstacle.argmax(axis=1)
         under = np.full(len(first), -1)
         within = obstacle[self._columns, first]
         top = self._lines.rows[first, self._columns]
-        for sample in (first - back for back in range(1, _SEAM_SAMPLES + 1)):
-            within &= (sample >= 0) & (
-                np.abs(self._lines.rows[sample, self._columns] - top) <= _SEAM_ROWS + 1
-            )
+        for sample in (first - back for back in range(1, _SEAM_SAMPLES * rows + 1)):
+            row, above = (self._lines.rows[s, self._columns] for s in (sample, sample + 1))
+            # Its ends lie anywhere between two samples.
+            reach = rows + 2 * np.abs(row - above)
+            within &= (sample >= 0) & (np.abs(row - top) <= reach)
             under = np.where(within & ground[self._columns, sample], sample, under)
             within &= (values[sample, self._columns] == 0) & ~ground[self._columns, sample]
             if not within.any():

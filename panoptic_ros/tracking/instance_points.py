@@ -18,8 +18,8 @@ _NEAREST, _FARTHEST = 0.1, 80.0
 # drives or walks; metres.
 _LOWEST, _HIGHEST = 0.2, 4.5
 # Where the depths around a pixel differ by a larger share of its own it is on an edge, and its
-# depth may be between two objects'. A face seen at 3 degrees or more differs by less.
-_JUMP = 0.06
+# depth may be between two objects'. A face seen at 5 degrees or more differs by less.
+_JUMP = 0.04
 _NO_DEPTH = 1e9
 # An end of an instance is hidden where this share of its rows ends at something nearer: by this
 # factor and by so many metres.

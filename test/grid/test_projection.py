@@ -237,14 +237,24 @@ def test_things_whose_lower_edge_is_hidden_are_not_placed(hides):
 
 
 @pytest.mark.parametrize(
-    ("rows", "value", "placed"), [(1, 0, True), (4, 0, True), (7, 0, False), (4, SIGN, False)]
+    ("size", "rows", "value", "placed"),
+    [
+        (1, 1, 0, True),
+        (1, 3, 0, True),
+        (1, 7, 0, False),
+        (1, 3, SIGN, False),
+        (2, 6, 0, True),
+        (2, 14, 0, False),
+    ],
 )
-def test_a_seam_of_few_unlabeled_pixels_belongs_to_the_obstacle(rows, value, placed):
-    labels, _ = render(camera(), pose(), [BOX])
+def test_a_seam_of_few_unlabeled_pixels_belongs_to_the_obstacle(size, rows, value, placed):
+    height, width = camera().size
+    seen_by = camera().scaled((size * height, size * width))
+    labels, _ = render(seen_by, pose(), [BOX])
     bottom = np.nonzero((labels == CAR).any(axis=1))[0][-1]
     seam = labels[bottom + 1 - rows : bottom + 1]
     seam[seam == CAR] = value
-    seen = observe(camera(), pose(), labels)
+    seen = observe(seen_by, pose(), labels)
     assert (seen.state == OCCUPIED).any() == placed
     assert len(seen.instances) == placed
     if placed:

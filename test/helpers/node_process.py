@@ -20,6 +20,7 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.context import Context
+from rclpy.exceptions import InvalidHandle
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.parameter import Parameter, parameter_value_to_python
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -150,8 +151,10 @@ class Client:
         self.node.destroy_node()
 
     def _spin(self):
-        with contextlib.suppress(ExternalShutdownException):
-            self._executor.spin()
+        while self._context.ok():
+            # A test's thread may destroy what the executor is about to wait for.
+            with contextlib.suppress(ExternalShutdownException, InvalidHandle):
+                self._executor.spin()
 
     def subscribe(self, topic, kind, qos=10, on_message=None):
         """Return a list that every message of a topic is appended to; ~ is the node."""

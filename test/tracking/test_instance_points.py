@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from box_scene import SIZE, predicted, seen
@@ -59,6 +60,22 @@ def test_mixed_pixels_and_ground_in_the_mask_are_left_out():
     mixed = np.where(wide, CAR, prediction.labels).astype(np.uint16)
     points = instance_points(predicted(mixed), replace(view, depth=depth), GROUND)[CAR].points
     assert on_surface(points, BOX).mean() > 0.99
+
+
+@pytest.mark.parametrize("gap", [1.1, 1.4, 2.0])
+def test_edges_that_stereo_matching_blurs_are_left_out(gap):
+    """A wall is close behind; depths within 5 x 5 pixels mix, and the mask is a pixel too large."""
+    board, wall = (
+        Cuboid((x, 0.0, height / 2), (0.2, width, height), 0.0)
+        for x, width, height in ((10.1, 1.8, 1.8), (10.1 + gap, 30.0, 4.0))
+    )
+    prediction, view = seen({CAR: board, OTHER: wall})
+    mask = cv2.dilate((prediction.labels == CAR).astype(np.uint8), np.ones((3, 3)))
+    labels = np.where(mask, CAR, 0).astype(np.uint16)
+    depth = cv2.blur(view.depth.astype(np.float32), (5, 5))
+    points = instance_points(predicted(labels), replace(view, depth=depth), GROUND)[CAR].points
+    assert len(points) > 1000
+    assert (points[:, 0] > 10.1).mean() < 0.01
 
 
 def test_of_two_cars_in_one_mask_the_nearer_stays():
