@@ -51,7 +51,9 @@ def test_pictures_page_and_figures_that_add_up(tmp_path):
         # Labels leave the node before the outputs that follow them.
         assert 0 < latency["inference"] < min(latency["total"], latency["received"])
     pictures = sorted((tmp_path / "pictures").iterdir())
-    assert 4 <= len(pictures) < frames["out"]
+    # Each frame of the first camera has one, but for those that a busy machine drops.
+    least = 1 if frames["dropped"] or frames["lost"] else 4
+    assert least <= len(pictures) < frames["out"]
     assert summary["grids"] == frames["out"]
     for file in pictures:
         stack, ground = np.split(cv2.imread(str(file)), [1024], axis=1)
