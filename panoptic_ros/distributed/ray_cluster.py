@@ -62,7 +62,7 @@ class RayWorkers:
         except OSError as error:
             raise ConnectionError(
                 f"no Ray cluster at {address}: start one by `ray start --head` (docs/scale.md), or "
-                "give --ray local"
+                "give --ray local; one that asks for a token wants RAY_AUTH_MODE=token"
             ) from error
         resources = ray.cluster_resources()
         cores, found = resources.get("CPU", 0), resources.get("GPU", 0)
