@@ -217,8 +217,11 @@ def test_bags_of_one_name_have_folders_of_their_own(folder, tmp_path):
     [
         (["--live", "--workers", "2"], "--live plays one bag"),
         (["--gpus-per-worker", "2"], "2 is not between 0 and 1"),
-        (["--ray", "127.0.0.1:1"], "no Ray cluster at 127.0.0.1:1"),
-        (["--ray", "127.0.0.1:1"], "wants RAY_AUTH_MODE=token"),
+        (
+            ["--ray", "127.0.0.1:1"],
+            "no Ray cluster at 127.0.0.1:1: start one by `ray start --head` (docs/scale.md), or "
+            "give --ray local; one that asks for a token wants RAY_AUTH_MODE=token",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(folder, tmp_path, capsys, options, said):
