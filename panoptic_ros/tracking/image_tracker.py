@@ -43,15 +43,13 @@ class _BoxSimilarity(GIoU):
 
 
 class _Corners(XYXYStateEstimator):
-    """Take a box without inverting a matrix, as the library does: it is diagonal.
+    """Take a box without inverting S: it is diagonal, and the library inverts it as any other.
 
     The four coordinates are measured themselves, and nothing links one to another.
     """
 
     def update(self, bbox: np.ndarray | None) -> None:
-        if bbox is None:
-            super().update(None)
-            return
+        assert bbox is not None, "BoT-SORT updates matched tracks only"
         filter_ = self.kf
         # P H^T, and the diagonal of S = H P H^T + R.
         links = filter_.state_covariance[:, :4]
