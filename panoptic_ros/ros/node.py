@@ -83,13 +83,12 @@ def _spin(node: PanopticNode, stop: threading.Event) -> None:
     executor = SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
     while not stop.is_set():
-        where = "the executor"
+        entity: Any = None
         try:
             # Not spin_once, which does not tell whose callback failed. Shutting the context down
             # would end a plain spin, but newer rclpy then takes the node from under a callback
             # that still runs.
             task, entity, _ = executor.wait_for_ready_callbacks(timeout_sec=SPIN_SECONDS)
-            where = _name_of(entity)
             task()
             task.result()
         except TimeoutException:
@@ -98,11 +97,13 @@ def _spin(node: PanopticNode, stop: threading.Event) -> None:
             stop.set()
         # A message that cannot be converted, a bug, a SystemExit of a library: one callback.
         except BaseException as error:
-            node.callback_failed(where, error)
+            node.callback_failed(_name_of(entity), error)
 
 
 def _name_of(entity: Any) -> str:
-    """Return the topic or service of what an executor runs, or else its type."""
+    """Return the topic or service of what an executor runs, or else its type; None: its own."""
+    if entity is None:
+        return "the executor"
     for name in ("topic_name", "service_name", "srv_name"):
         if found := getattr(entity, name, None):
             return str(found)

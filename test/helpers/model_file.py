@@ -40,8 +40,18 @@ def write(path, **changes):
     return path
 
 
-def write_untrained(path):
-    """Write the model `random`, for images of a short side of 64 pixels."""
-    text = (share_dir() / "config" / "models" / "random.yaml").read_text()
-    path.write_text(text.replace("short_side: 512", "short_side: 64").replace("1024", "128"))
+def write_untrained(path, short_side=64, **options):
+    """Write the model `random` with narrow layers, for images of a short side; return the path.
+
+    options: of the fusion, in place of the model's own.
+    """
+    model = yaml.safe_load((share_dir() / "config/models/random.yaml").read_text())
+    for part in ("semantic", "instances"):
+        model[part].update(short_side=short_side, long_side=2 * short_side)
+    model["semantic"]["architecture"]["decoder_channels"] = 32
+    model["instances"]["architecture"].update(
+        fpn_channels=32, box_channels=64, mask_channels=[32], proposals=50, detections=10
+    )
+    model["options"] = options or model["options"]
+    path.write_text(yaml.safe_dump(model))
     return path

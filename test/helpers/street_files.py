@@ -2,10 +2,9 @@
 
 import cv2
 import numpy as np
-import yaml
+from model_file import write_untrained
 
 from panoptic_ros.labels import class_ids
-from panoptic_ros.resources import share_dir
 
 SIZE = (48, 96)
 
@@ -45,11 +44,4 @@ def write_frame(root, name, picture, labels):
 
 def write_model(folder):
     """Write an untrained model for small images that finds plenty; return its path."""
-    model = yaml.safe_load((share_dir() / "config/models/random.yaml").read_text())
-    for part in ("semantic", "instances"):
-        model[part].update(short_side=SIZE[0], long_side=SIZE[1])
-    model["instances"]["architecture"].update(proposals=30, detections=8)
-    model["options"] = {"score_threshold": 0.0, "stuff_area_limit": 0}
-    file = folder / "quick.yaml"
-    file.write_text(yaml.safe_dump(model))
-    return file
+    return write_untrained(folder / "quick.yaml", SIZE[0], score_threshold=0.0, stuff_area_limit=0)

@@ -1,11 +1,9 @@
 """Fixtures of the node's tests: a DDS domain of our own, model files, processes, a client."""
 
 import pytest
-import yaml
 from fakes import installed_or_fake
+from model_file import write_untrained
 from own_domain import take_domain
-
-from panoptic_ros.resources import share_dir
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -37,14 +35,8 @@ def model_file(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
 
     def write(short_side):
-        model = yaml.safe_load((share_dir() / "config/models/random.yaml").read_text())
-        for part in ("semantic", "instances"):
-            model[part].update(short_side=short_side, long_side=2 * short_side)
-        model["instances"]["architecture"].update(proposals=50, detections=10)
-        model["options"] = {"score_threshold": 0.0, "stuff_area_limit": 0}
         file = folder / f"random_{short_side}.yaml"
-        file.write_text(yaml.safe_dump(model))
-        return str(file)
+        return str(write_untrained(file, short_side, score_threshold=0.0, stuff_area_limit=0))
 
     return write
 
