@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
@@ -17,16 +18,22 @@ _COEFFICIENTS = {
     "rational_polynomial": _OPENCV_LENGTHS,
     "equidistant": (4,),
 }
-# What others call them: OpenCV, Kalibr, librealsense.
+# What others call them: OpenCV, COLMAP, Kalibr, librealsense, Isaac Sim.
 _OTHER_NAMES = {
     "fisheye": "equidistant",
     "kannala_brandt": "equidistant",
     "kannala_brandt4": "equidistant",
+    "equi": "equidistant",
+    "opencv_fisheye": "equidistant",
     "radtan": "plumb_bob",
+    "radial_tangential": "plumb_bob",
     "brown_conrady": "plumb_bob",
+    "opencv": "plumb_bob",
+    "opencv_pinhole": "plumb_bob",
 }
 # Hand-written and simulated cameras that bend nothing.
 _STRAIGHT_NAMES = ("none", "pinhole")
+_NAMES = (*_COEFFICIENTS, *_OTHER_NAMES, *_STRAIGHT_NAMES)
 # Relative difference of the ratios of width and height.
 _ASPECT_TOLERANCE = 0.01
 _CONVERGED = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 100, 1e-12)
@@ -34,6 +41,11 @@ _CONVERGED = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 100, 1e-12)
 _WIDEST = np.deg2rad(89.0)
 # Pixels and coefficients beyond these are of no camera, and overflow where they are used.
 _SMALLEST_FOCAL, _LARGEST_NUMBER = 1e-3, 1e9
+# Edges of a picture beyond this, in focal lengths from the centre (89.4 degrees of a pinhole, and
+# 1.6 are 90 of a fisheye), are of a K that is a placeholder, or in shares of the picture.
+_FARTHEST_EDGE = 100.0
+# Skew, pixels, that K may have unused: what a calibration gives of square pixels.
+_LARGEST_SKEW = 1.0
 _NO_TURN = np.zeros(3)
 
 
@@ -199,7 +211,8 @@ class CameraModel:
 
     def _rename(self) -> None:
         """Keep one name of each model."""
-        name = self.model.strip().lower().replace("-", "_").replace(" ", "_")
+        name = _plain(self.model)
+        name = next((n for n in _NAMES if _plain(n) == name), self.model.strip())
         if name in _STRAIGHT_NAMES:
             if self.D.any():
                 raise ValueError(f"camera distortion_model is {name!r}, but D is {self.D.tolist()}")
@@ -225,10 +238,21 @@ class CameraModel:
         for name, numbers in (("K", self.K), ("D", self.D)):
             if np.abs(numbers).max(initial=0.0) > _LARGEST_NUMBER:
                 raise ValueError(f"camera {name} {numbers.tolist()} has numbers of no camera")
+        if self.K[8] != 1 or abs(self.K[1]) > _LARGEST_SKEW:
+            raise ValueError(
+                f"camera K {self.K.tolist()} must be [fx, 0, cx, 0, fy, cy, 0, 0, 1]: skew (K[1]) "
+                "is not supported, and K[8] must be 1"
+            )
+        edges = np.abs([self.K[[2, 5]], (self.width, self.height) - self.K[[2, 5]]])
+        if (edges > _FARTHEST_EDGE * self.K[[0, 4]]).any():
+            raise ValueError(
+                f"camera K {self.K.tolist()} is of no camera of {self.width}x{self.height} pixels: "
+                "focal lengths (K[0], K[4]) and centre (K[2], K[5]) must be in pixels; is the "
+                "camera calibrated?"
+            )
         if self.model not in _COEFFICIENTS:
             raise ValueError(
-                f"camera distortion_model {self.model!r} is unknown; known: "
-                f"{sorted({*_COEFFICIENTS, *_OTHER_NAMES, *_STRAIGHT_NAMES})}"
+                f"camera distortion_model {self.model!r} is unknown; known: {sorted(_NAMES)}"
             )
         lengths = _COEFFICIENTS[self.model]
         if len(self.D) not in lengths or not np.isfinite(self.D).all():
@@ -266,6 +290,11 @@ def _scaled(camera: CameraModel, size: tuple[int, int]) -> CameraModel:
     factors = (size[1] / camera.size[1], size[0] / camera.size[0])
     matrix = _resampled(camera.matrix, (0, 0), factors)
     return CameraModel(size[1], size[0], matrix, camera.model, camera.D)
+
+
+def _plain(name: str) -> str:
+    """Return a name of a lens model without what its writers spell differently."""
+    return re.sub(r"[\s_-]", "", name).lower()
 
 
 def _radial(coefficients: np.ndarray) -> np.ndarray:

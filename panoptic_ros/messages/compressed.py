@@ -7,7 +7,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,8 +27,14 @@ _PNG_END = b"IEND\xaeB`\x82"
 _JPEG_SIGNATURE = b"\xff\xd8\xff"
 _JPEG_END = b"\xff\xd9"
 _START_OF_SCAN = 0xDA
+# What libjpeg leaves of blocks that a scan does not have, and how large the last one is at least.
+_JPEG_NOTHING, _JPEG_CORNER = 128, 4
+# Codes of something, and each restart marker, whichever is the next. A scan with all of its blocks
+# ends before them.
+_MORE_CODES = b"".join(b"\xb3\x9e\x2d\x55" * 4 + bytes([0xFF, m]) for m in range(0xD0, 0xD8)) * 2
 # SOF0..SOF15 less DHT (C4), JPG (C8) and DAC (CC): ITU-T T.81, table B.1.
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _WITHOUT_LENGTH = frozenset(range(0xD0, 0xD9)) | {0x01}
 # Huffman codes have 1 bit or more, and each block of 8 x 8 has one at least (T.81, annex F).
 _JPEG_PIXELS_PER_BYTE = 8 * 64
@@ -60,7 +66,8 @@ class Compressed(Protocol):
 class _Header:
     """Hold what a file says of itself before its pixels.
 
-    fewest_bytes: that a file of this size can have; raw_bytes: of a png's pixels, inflated.
+    fewest_bytes: that a file of this size can have; raw_bytes: of a png's pixels, inflated;
+    end: where a jpeg's end marker is; is_plain: whether it is no progressive one, nor CMYK.
     """
 
     container: str
@@ -69,6 +76,8 @@ class _Header:
     is_grey: bool
     fewest_bytes: int
     raw_bytes: int = 0
+    end: int = 0
+    is_plain: bool = True
 
 
 def decode_compressed(msg: Compressed, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -82,8 +91,8 @@ def decode_compressed(msg: Compressed, max_pixels: int = MAX_PIXELS) -> np.ndarr
     checksum: changed bytes inside its scan go unnoticed.
 
     Raises:
-        ImageRefused: neither JPEG nor PNG, truncated or undecodable bytes, zero size,
-            more than max_pixels or than that many bytes can hold.
+        ImageRefused: neither JPEG nor PNG, truncated or undecodable bytes, pixels that are missing
+            before the end marker, zero size, more than max_pixels or than that many bytes can hold.
     """
     data = bytes(msg.data)
     header = _checked_header(data, msg.format, max_pixels)
@@ -122,7 +131,10 @@ def _decode(
         with _READERS[header.container](io.BytesIO(data)) as file:
             if header.container == "png" and _may_lack_rows(file):
                 _check_png_pixels(data, header.raw_bytes)
-            return convert(file, header)
+            found = convert(file, header)
+        if header.container == "jpeg" and _may_lack_blocks(found, header):
+            _check_jpeg_scan(data, header, found, convert)
+        return found
     # OSError, SyntaxError, ValueError, zlib.error and more: Pillow promises none of them.
     except Exception as error:
         raise ImageRefused(
@@ -197,6 +209,29 @@ def _check_png_pixels(data: bytes, wanted: int) -> None:
         raise ValueError(f"{wanted} bytes of its pixels are missing")
 
 
+def _may_lack_blocks(pixels: np.ndarray, header: _Header) -> bool:
+    """Return whether the last block looks as libjpeg leaves one that the file does not have."""
+    corner = pixels[-_JPEG_CORNER:, -_JPEG_CORNER:]
+    return not header.is_plain or bool((corner == _JPEG_NOTHING).all())
+
+
+def _check_jpeg_scan(
+    data: bytes,
+    header: _Header,
+    pixels: np.ndarray,
+    convert: Callable[[Image.Image, _Header], np.ndarray],
+) -> None:
+    """Raise ValueError where a file's end marker stands before the end of its pixels.
+
+    USB cameras cut frames so, and libjpeg only warns. More codes before the marker change nothing
+    in a scan that has all of its blocks.
+    """
+    longer = data[: header.end] + _MORE_CODES + _JPEG_END
+    with _READERS["jpeg"](io.BytesIO(longer)) as file:
+        if not np.array_equal(pixels, convert(file, header)):
+            raise ValueError("pixels are missing before its end marker")
+
+
 def _jpeg_header(data: bytes) -> _Header:
     """Walk the segments from SOI to the first scan (ITU-T T.81, annex B)."""
     header, position = None, 2
@@ -208,13 +243,21 @@ def _jpeg_header(data: bytes) -> _Header:
         if marker in _START_OF_FRAME:
             height, width, components = struct.unpack_from(">HHB", data, position + 3)
             fewest = width * height // _JPEG_PIXELS_PER_BYTE
-            header = _Header("jpeg", width, height, components == 1, fewest)
+            header = _Header(
+                "jpeg",
+                width,
+                height,
+                components == 1,
+                fewest,
+                is_plain=marker not in _PROGRESSIVE and components < 4,
+            )
         if marker == _START_OF_SCAN:
             break
         position += struct.unpack_from(">H", data, position)[0]
     if header is None:
         raise ImageRefused("undecodable jpeg: no frame header before the first scan")
     # Older libjpeg wrappers fill the missing rows with grey and call it a picture.
-    if data.find(_JPEG_END, position) < 0:
+    end = data.find(_JPEG_END, position)
+    if end < 0:
         raise ImageRefused(f"truncated jpeg: no end marker in {len(data)} bytes")
-    return header
+    return replace(header, end=end)

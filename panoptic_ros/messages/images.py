@@ -90,7 +90,8 @@ KNOWN_ENCODINGS = tuple(_LAYOUTS)
 def decode_image(msg: RawImage, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Return the picture in a sensor_msgs/Image as uint8 [H, W, 3], RGB.
 
-    Rows may be padded (step >= row size); data of exactly the pixels has no padding. 16-bit
+    Rows may be padded (step >= row size), the last one or not; data of exactly the pixels has no
+    padding. 16-bit
     values keep their upper byte; alpha is dropped. For nv12 and nv21, `height` is the
     picture's and `data` holds height * 3 / 2 rows. An rgb8 image without padding is a view of
     `msg.data`.
@@ -172,8 +173,9 @@ def unpadded_rows(msg: RawImage, count: int, row_size: int) -> np.ndarray:
             f"({msg.width} pixels of {msg.encoding})"
         )
     expected, got = step * count, len(msg.data)
-    if got != expected:
+    # What is cut out of a larger picture has no padding behind its last row.
+    if got not in (expected, expected - step + row_size):
         raise ImageRefused(
             f"data has {got} bytes, expected {expected} ({count} rows of step {step})"
         )
-    return np.frombuffer(msg.data, np.uint8).reshape(count, step)[:, :row_size]
+    return np.ndarray((count, row_size), np.uint8, msg.data, strides=(step, 1))

@@ -23,6 +23,13 @@ DISTORTED = [
     ("Equidistant", [0.02, -0.01, 0.003, -0.001]),
     ("kannala_brandt4", [0.02, -0.01, 0.003, -0.001]),
     ("radtan", [-0.2, 0.05, 0.001, -0.002]),
+    ("opencvFisheye", [0.02, -0.01, 0.003, -0.001]),
+    ("OPENCV_FISHEYE", [0.02, -0.01, 0.003, -0.001]),
+    ("equi", [0.02, -0.01, 0.003, -0.001]),
+    ("KannalaBrandt4", [0.02, -0.01, 0.003, -0.001]),
+    ("opencvPinhole", [-0.2, 0.05, 0.001, -0.002]),
+    ("radial-tangential", [-0.2, 0.05, 0.001, -0.002]),
+    ("PlumbBob", [-0.2, 0.05, 0.001, -0.002]),
     (" Plumb-Bob ", [-0.2, 0.05, 0.001, -0.002]),
     ("equidistant", [0.02, -0.01, 0.003, -0.001]),
 ]
@@ -57,7 +64,7 @@ def test_projects_as_opencv_and_back(model, d):
     camera = CameraModel.from_camera_info(camera_info(distortion_model=model, d=d))
     points = points_ahead()
     pixels, visible = camera.project(points)
-    fisheye = model.lower() in ("equidistant", "fisheye", "kannala_brandt4")
+    fisheye = d == [0.02, -0.01, 0.003, -0.001]
     project = cv2.fisheye.projectPoints if fisheye else cv2.projectPoints
     expected = project(points[:, None], np.zeros(3), np.zeros(3), K, np.array(d))[0].reshape(-1, 2)
     assert visible.all()
@@ -73,13 +80,18 @@ def test_projects_a_pinhole_exactly():
     np.testing.assert_allclose(camera.rays(pixels), [[0, 0, 1], [0.1, -0.05, 1]], atol=1e-12)
 
 
-@pytest.mark.parametrize("model", ["", "none", "None", "pinhole", "radtan", "plumb_bob"])
+@pytest.mark.parametrize("model", ["", " ", "none", "None", "pinhole", "radtan", "plumb_bob"])
 @pytest.mark.parametrize("d", [[], [0.0] * 5])
 def test_a_camera_that_bends_nothing(model, d):
     camera = CameraModel.from_camera_info(camera_info(distortion_model=model, d=d))
     expected = CameraModel(1280, 720, K).project(points_ahead())
     for found, wanted in zip(camera.project(points_ahead()), expected, strict=True):
         np.testing.assert_array_equal(found, wanted)
+
+
+def test_what_calibrations_give_as_skew_of_square_pixels_is_taken():
+    skewed = K + np.array([[0, 0.3, 0], [0, 0, 0], [0, 0, 0]])
+    CameraModel.from_camera_info(camera_info(k=skewed.ravel()))
 
 
 def test_names_of_one_model_are_equal():
@@ -151,6 +163,16 @@ def test_equal_calibrations_are_equal():
         ({"k": -K.ravel()}, "no positive focal lengths"),
         ({"k": K.T.ravel()}, "row by row"),
         ({"k": K.ravel()[:8]}, "9 finite numbers"),
+        # Placeholders, and shares of the picture.
+        ({"k": np.eye(3).ravel()}, "no camera of 1280x720 pixels.*calibrated"),
+        ({"k": [0.55, 0, 0.5, 0, 0.97, 0.5, 0, 0, 1]}, "must be in pixels"),
+        ({"k": [700, 0, 1e6, 0, 690, 359.5, 0, 0, 1]}, "no camera of 1280x720 pixels"),
+        ({"k": [700, 0, 639.5, 0, 690, -1e6, 0, 0, 1]}, "no camera of 1280x720 pixels"),
+        ({"k": [700, 5, 639.5, 0, 690, 359.5, 0, 0, 1]}, r"skew \(K\[1\]\) is not supported"),
+        ({"k": [700, 0, 639.5, 0, 690, 359.5, 0, 0, 0]}, r"K\[8\] must be 1"),
+        ({"k": (2 * K).ravel()}, r"K\[8\] must be 1"),
+        ({"distortion_model": "spherical\0"}, "unknown"),
+        ({"distortion_model": "inverse_brown_conrady", "d": [0.1] * 5}, "unknown"),
         ({"d": [0, -1e300, 0, 0, 0]}, "D .* numbers of no camera"),
         ({"distortion_model": "spherical"}, "'spherical' is unknown.*equidistant"),
         ({"d": [0.1, 0.2]}, r"D \[0.1, 0.2\].*plumb_bob"),

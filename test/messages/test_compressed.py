@@ -1,4 +1,5 @@
 import contextlib
+import io
 import struct
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from PIL import Image as Picture
 
 from panoptic_ros.messages import ImageRefused, decode_compressed
 
@@ -137,6 +139,41 @@ def test_end_marker_of_a_thumbnail_is_not_the_pictures(lost):
     assert decode_compressed(message(data)).shape == PICTURE.shape
     with pytest.raises(ImageRefused, match="truncated jpeg: no end marker in"):
         decode_compressed(message(data[:-lost]))
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [
+        ("RGB", {}),
+        ("RGB", {"subsampling": 0}),
+        ("RGB", {"optimize": True}),
+        ("RGB", {"restart_marker_rows": 1}),
+        ("RGB", {"progressive": True}),
+        ("L", {}),
+        ("CMYK", {}),
+    ],
+)
+@pytest.mark.parametrize("end", [b"\xff\xd9", b"\xff\xd9" + bytes(9), b"\xff\xd9" + JPEG])
+def test_a_frame_that_ends_before_its_pixels_is_refused(mode, options, share, end):
+    """USB cameras cut them so, with an end marker behind what came, or with the next frame."""
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (45, 70, 3), np.uint8)
+    Picture.fromarray(noise).convert(mode).save(file, "JPEG", **options)
+    data = file.getvalue()
+    assert decode_compressed(message(data[:-2] + end)).shape == (45, 70, 3)
+    scan = data.index(b"\xff\xda") + 14
+    cut = data[: scan + int(share * (len(data) - scan))].rstrip(b"\xff")
+    with pytest.raises(ImageRefused, match="undecodable jpeg: corrupt data"):
+        decode_compressed(message(cut + end))
+
+
+@pytest.mark.parametrize("progressive", [0, 1])
+@pytest.mark.parametrize("picture", [np.full_like(PICTURE, 128), np.full_like(GREY, 128)])
+def test_a_grey_picture_lacks_nothing(picture, progressive):
+    """It looks like what a decoder leaves of a frame that was cut."""
+    data = encode(".jpg", picture, cv2.IMWRITE_JPEG_PROGRESSIVE, progressive)
+    assert (decode_compressed(message(data)) == 128).all()
 
 
 def test_bytes_after_the_end_do_no_harm():

@@ -200,6 +200,17 @@ def test_a_step_that_is_wrong_beside_data_of_exactly_the_pixels(encoding, step, 
     np.testing.assert_array_equal(decode_image(other), decode_image(right))
 
 
+@pytest.mark.parametrize("padding", [1, 6, 100])
+def test_the_last_row_may_have_no_padding(padding):
+    """As of a part of a larger picture, whose memory ends with its last pixel."""
+    msg = message("rgb8", (12, 4), PICTURE.reshape(4, -1), padding)
+    msg.data = msg.data[:-padding]
+    np.testing.assert_array_equal(decode_image(msg), PICTURE)
+    msg.data = msg.data[:-1]
+    with pytest.raises(ImageRefused, match=f"data has {len(msg.data)} bytes, expected"):
+        decode_image(msg)
+
+
 def test_a_limit_of_pixels():
     msg = message("mono8", (4, 2), np.zeros((2, 4), np.uint8))
     assert decode_image(msg, max_pixels=8).shape == (2, 4, 3)
