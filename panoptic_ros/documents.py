@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
@@ -32,6 +33,11 @@ _UNREADABLE = (
     *(yaml.YAMLError, ValueError, KeyError, IndexError, AttributeError, TypeError),
     *(OverflowError, RecursionError),
 )
+# What YAML 1.1 makes another number of than people mean: 0100 is 64, 1:30 is 90; and dates, which
+# are names here. All are text, as in YAML 1.2 or nearly so.
+_OTHER_THAN_MEANT = re.compile(r"[-+]?0[0-9_]|.*:|[0-9]{4}-")
+_MEANT = {f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "timestamp")}
+_TEXT = "tag:yaml.org,2002:str"
 _PLAIN = {
     str: "text",
     int: "a whole number",
@@ -54,7 +60,7 @@ def parse_yaml(content: bytes | str, where: str) -> Any:
     """Return what YAML text holds; where: its origin, for the error. Raise as `read_yaml`."""
 
     def parse() -> Any:
-        loader = yaml.SafeLoader(content)
+        loader = _Loader(content)
         try:
             node = loader.get_single_node()
             if node is None:
@@ -116,6 +122,16 @@ def named(where: str, work: Callable[[], T]) -> T:
         return work()
     except (TypeError, ValueError) as error:
         raise ValueError(f"{where}: {error}") from error
+
+
+class _Loader(yaml.SafeLoader):
+    """Read plain values as people mean them."""
+
+    def resolve(self, kind: type, value: Any, implicit: Any) -> Any:
+        tag = super().resolve(kind, value, implicit)
+        if tag in _MEANT and _OTHER_THAN_MEANT.match(value):
+            return _TEXT
+        return tag
 
 
 def _content(file: Path, most_bytes: int) -> bytes:

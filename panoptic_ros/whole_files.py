@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+LOCK = ".lock"
 _WORDS = "cannot be written: "
 # No room, a used-up quota, a limit to the size of files, a disk that fails.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -89,6 +90,28 @@ def write_file(file: Path, content: bytes | str) -> None:
 def write_json(file: Path, content: Any, indent: int | None = 1) -> None:
     """Write what JSON can hold; raise as `replacing` does."""
     write_file(file, json.dumps(content, indent=indent) + "\n")
+
+
+@contextmanager
+def alone(folder: Path, option: str) -> Iterator[None]:
+    """Let no other command write into a folder, which is made where it is missing.
+
+    option: by which another one can be chosen. Raise ValueError that names the folder where
+    another process writes, NotADirectoryError where it is a file.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(f"{folder} is a file; choose another {option}") from error
+    with (folder / LOCK).open("a") as opened:
+        try:
+            # Unlike flock's, this lock does not outlive a killed process in its children.
+            fcntl.lockf(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:
+            raise ValueError(
+                f"{folder} is in use by another run; choose another {option}"
+            ) from error
+        yield
 
 
 def hold(opened: int, file: Path) -> None:

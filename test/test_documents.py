@@ -129,7 +129,6 @@ HOSTILE_YAML = {
     "a key twice": ("semantic: 1\nsemantic: 2", "'semantic' is there twice"),
     "a list as a key": ("? [a]\n: b", "unhashable"),
     "an object": ("!!python/object/apply:os.system ['true']", "could not determine a constructor"),
-    "no such day": ("2020-99-99", ""),
     "no truth value": ("!!bool maybe", ""),
     "no time": ("!!timestamp soon", ""),
     "no number": ("!!int ''", ""),
@@ -152,6 +151,18 @@ def test_aliases_that_spare_a_line_are_read():
     text = "size: &size {width: 4}\na: {<<: *size}\nb: *size"
     assert parse_yaml(text, "")["a"] == {"width": 4}
     assert parse_yaml("", "") is None
+
+
+@pytest.mark.parametrize("text", ["0100", "-010", "1:30", "12:30:15", "2024-01-01", "2020-99-99"])
+def test_what_yaml_would_make_another_number_of_stays_text(text):
+    assert parse_yaml(f"a: {text}", "") == {"a": text}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("0", 0), ("-0.5", -0.5), ("0x10", 16), ("1_000", 1000)]
+)
+def test_numbers_that_people_mean_stay_numbers(text, value):
+    assert parse_yaml(f"a: {text}", "") == {"a": value}
 
 
 HOSTILE_JSON = {

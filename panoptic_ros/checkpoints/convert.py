@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from panoptic_ros.checkpoints.foreign import Declared, open_tensors
 from panoptic_ros.checkpoints.recipes import KINDS, SCORES, Kind, Recipe
-from panoptic_ros.checkpoints.state import check_fit, load_state, shapes
+from panoptic_ros.checkpoints.state import check_finite, check_fit, load_state, shapes
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.networks import build
 
@@ -89,8 +89,7 @@ def _state(
     state = {}
     for name in own:
         tensor = found[recipe.theirs(name)].tensor()
-        if not torch.isfinite(tensor).all():
-            raise ValueError(f"{file}: {recipe.theirs(name)} has values that are not finite")
+        check_finite({recipe.theirs(name): tensor}, source=str(file))
         if lacking[name]:
             tensor = torch.cat([tensor.new_zeros(lacking[name], *tensor.shape[1:]), tensor])
         if recipe.background_last and name.startswith(SCORES):

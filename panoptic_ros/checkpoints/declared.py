@@ -93,6 +93,16 @@ class Storage:
     dtype: torch.dtype
     numel: int
     read: Callable[[], bytes]
+    _kept: Tensor | None = None
+
+    def values(self, *, keep: bool) -> Tensor:
+        """Return all numbers, [numel]; keep: for others that share them, read but once."""
+        if self._kept is not None:
+            return self._kept
+        values = torch.frombuffer(bytearray(self.read()), dtype=self.dtype)
+        if keep:
+            self._kept = values
+        return values
 
 
 @dataclass(frozen=True)
@@ -123,7 +133,7 @@ class DeclaredTensor:
         """Return the values as a tensor of its own."""
         if not count(self.shape):
             return torch.empty(self.shape, dtype=self.storage.dtype)
-        flat = torch.frombuffer(bytearray(self.storage.read()), dtype=self.storage.dtype)
+        flat = self.storage.values(keep=count(self.shape) < self.storage.numel)
         return flat.as_strided(self.shape, self.stride, self.offset).clone().contiguous()
 
 

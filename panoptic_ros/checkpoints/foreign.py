@@ -7,7 +7,7 @@ import mmap
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +24,7 @@ from panoptic_ros.checkpoints.declared import (
     Storage,
     count,
 )
-from panoptic_ros.checkpoints.restricted_pickle import RefusedError, read_pickle
+from panoptic_ros.checkpoints.restricted_pickle import ALONE, RefusedError, read_pickle
 
 # What torch wrote before version 1.6 begins with: the pickle of this number (torch.serialization).
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -36,6 +36,23 @@ NESTS = (
     *("params", "weights", "shadow"),
 )
 MOST_NESTS = 4
+# What a LightningModule or a wrapper of one's own calls the network that it trains; together with
+# what else it has, such as the weights of its loss.
+HOLDERS = ("model.", "net.", "network.")
+# How files begin that are saved under a checkpoint's name, and what to do about them.
+STRANGERS = {
+    b"version https://git-lfs": "is a pointer of Git LFS; fetch the file itself: git lfs pull",
+    b"<": "is a web page or XML, no checkpoint; download the file again, and look into it",
+    b"{": "is text (JSON), no checkpoint; of one in several parts join these into one file",
+    b"\x1f\x8b": "is packed by gzip; unpack it first",
+    b"BZh": "is packed by bzip2; unpack it first",
+    b"\xfd7zXZ": "is packed by xz; unpack it first",
+    b"\x28\xb5\x2f\xfd": "is packed by zstd; unpack it first",
+    b"7z\xbc\xaf": "is packed by 7-Zip; unpack it first",
+    b"Rar!": "is packed by RAR; unpack it first",
+    b"\x89HDF": "is an HDF5 file (Keras), no checkpoint of torch",
+    b"\x93NUMPY": "is an array of NumPy, no checkpoint",
+}
 # What zipfile raises for damaged archives, and for features that torch never uses.
 ZIP_ERRORS = (
     *(zipfile.BadZipFile, zlib.error, EOFError, struct.error, UnicodeDecodeError),
@@ -82,7 +99,7 @@ def open_tensors(file: Path) -> Iterator[Checkpoint]:
     ):
         try:
             if _is_safetensors(content) or file.suffix == ".safetensors":
-                yield Checkpoint(_unwrapped(_safetensors(file)))
+                yield _unwrapped(_safetensors(file))
             else:
                 yield _best_part(_content(opened, content))
         except RefusedError as error:
@@ -92,6 +109,10 @@ def open_tensors(file: Path) -> Iterator[Checkpoint]:
 def _content(opened: BinaryIO, content: mmap.mmap) -> Any:
     if _zip(lambda: zipfile.is_zipfile(opened)):
         return _read_zip(opened, len(content))
+    begin = content[:64].lstrip()
+    for first_bytes, words in STRANGERS.items():
+        if begin.startswith(first_bytes):
+            raise RefusedError(words)
     if content[:2] == b"PK":
         raise RefusedError("is cut short: it begins as a zip file, and its end is missing")
     first = read_pickle(content, KNOWN)
@@ -133,6 +154,11 @@ def _best_part(content: Any) -> Checkpoint:
             raise RefusedError(f"holds a {type(content).__name__}, not tensors by name")
         stray = next((name for name, v in content.items() if not isinstance(v, Declared)), None)
         what = "no tensors" if stray is None else f"no tensor under {str(stray)[:120]!r}"
+        if others := [str(name)[:120] for name, v in content.items() if _holds_network(v)]:
+            what += (
+                f"; those of a network are under {', '.join(map(repr, others))}: save one of them "
+                "alone, torch.save(torch.load(FILE)[KEY], OTHER)"
+            )
         raise RefusedError(f"has {what}")
     averages = [part for part in found if any(key in AVERAGES for key in part.part.split("."))]
     states = [part for part in found if part not in averages]
@@ -148,30 +174,56 @@ def _parts(content: Any, part: str) -> Iterator[Checkpoint]:
     tensors = {str(name): value for name, value in content.items() if isinstance(value, Declared)}
     if len(tensors) + ("n_averaged" in content and "n_averaged" not in tensors) == len(content):
         if tensors:
-            yield Checkpoint(_unwrapped(tensors), part)
+            yield _unwrapped(tensors, part)
         return
     for key in (*AVERAGES, *NESTS):
         yield from _parts(content.get(key), f"{part}.{key}" if part else key)
 
 
-def _unwrapped(tensors: Mapping[str, Declared]) -> dict[str, Declared]:
+def _holds_network(value: Any) -> bool:
+    """Say whether a value is a mapping of tensors by names such as a network gives."""
+    if not isinstance(value, Mapping):
+        return False
+    tensors = [name for name, v in value.items() if isinstance(v, Declared)]
+    return any("." in str(name) for name in tensors) or any(map(_holds_network, value.values()))
+
+
+def _unwrapped(tensors: Mapping[str, Declared], part: str = "") -> Checkpoint:
     """Return tensors under the names that they have without wrappers.
 
     DataParallel and its kin put `module.` before all, torch.compile `_orig_mod.` before what it
-    compiled, AveragedModel both `module.` and the count `n_averaged`.
+    compiled, AveragedModel both `module.` and the count `n_averaged`; Lightning has the network
+    as a part of its own, perhaps beside a loss, which is left out and said in `part`.
     """
     names = {name: name.replace("_orig_mod.", "") for name in tensors if name != "n_averaged"}
-    while names and all(name.startswith("module.") for name in names.values()):
-        names = {old: name.removeprefix("module.") for old, name in names.items()}
+    count = len(names)
+    while prefix := _wrapper(names.values()):
+        names = {
+            old: name.removeprefix(prefix) for old, name in names.items() if name.startswith(prefix)
+        }
+        if len(names) < count:
+            part = f"{part} {prefix}* ({count - len(names)} other tensors left out)".strip()
+            count = len(names)
     if len(set(names.values())) < len(names):
         raise RefusedError("has tensors whose names differ by nothing but a wrapper's prefix")
-    return {name: tensors[old] for old, name in names.items()}
+    return Checkpoint({name: tensors[old] for old, name in names.items()}, part)
+
+
+def _wrapper(names: Collection[str]) -> str:
+    """Return the prefix that is a wrapper's: of all names, or of a network beside a loss; or ""."""
+    for prefix in ("module.", *HOLDERS):
+        inside = sum(name.startswith(prefix) for name in names)
+        if inside and (inside == len(names) or (prefix in HOLDERS and inside > len(names) / 2)):
+            return prefix
+    return ""
 
 
 def _read_zip(opened: BinaryIO, length: int) -> Any:
     """Read what torch.save has written since version 1.6."""
     archive = _zip(lambda: zipfile.ZipFile(opened))
     entries = archive.infolist()
+    if any("/code/" in entry.filename or "/models/" in entry.filename for entry in entries):
+        raise RefusedError(f"is a program (TorchScript, torch.export); {ALONE}")
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise RefusedError("is compressed, which torch's files never are; it was not unpacked")
     if sum(entry.file_size for entry in entries) > length:
@@ -179,7 +231,7 @@ def _read_zip(opened: BinaryIO, length: int) -> Any:
     sizes = {entry.filename: entry.file_size for entry in entries}
     roots = [name.removesuffix("data.pkl") for name in sizes if name.endswith("/data.pkl")]
     if len(roots) != 1:
-        raise RefusedError("is a zip file, but none of torch's")
+        raise RefusedError("is a zip file, but none of torch's; if one is in it, unpack it first")
 
     def read(name: str) -> bytes:
         return _zip(lambda: archive.read(roots[0] + name))
@@ -187,12 +239,15 @@ def _read_zip(opened: BinaryIO, length: int) -> Any:
     if f"{roots[0]}byteorder" in sizes and read("byteorder") != b"little":
         raise RefusedError("was written by a big-endian machine")
 
+    storages: dict[Any, Storage] = {}
+
     def storage(pid: Any) -> Storage:
         dtype, key, numel = _storage_id(pid)
         name = f"{roots[0]}data/{key}"
         if sizes.get(name, -1) < numel * dtype.itemsize:
             raise RefusedError(f"declares {numel} values in {name[:120]!r}, which has fewer")
-        return Storage(dtype, numel, lambda: read(f"data/{key}"))
+        new = Storage(dtype, numel, lambda: read(f"data/{key}"))
+        return storages.setdefault((key, dtype, numel), new)
 
     return read_pickle(io.BytesIO(read("data.pkl")), KNOWN, storage)
 

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Protocol
 MOST_READS = 2_000_000
 # How much of a name from the file an error repeats.
 SHOWN = 120
+ALONE = "save the tensors alone: torch.save(network.state_dict(), FILE)"
 
 SAFE_INSTRUCTIONS = (
     *(pickle.PROTO, pickle.STOP, pickle.MARK, pickle.POP, pickle.POP_MARK, pickle.DUP),
@@ -134,7 +135,8 @@ class _RestrictedUnpickler(pickle._Unpickler):
         full = f"{module}.{name}"
         if full not in self._known:
             raise RefusedError(
-                f"names {full[:SHOWN]!r}, which is no part of a checkpoint; nothing was executed"
+                f"names {full[:SHOWN]!r}, which is no part of a checkpoint; nothing was executed; "
+                f"{ALONE}"
             )
         return self._known[full]
 

@@ -44,9 +44,16 @@ def check_finite(tensors: Mapping[str, Tensor], *, source: str) -> None:
 
     Such a network silently gives one class for every pixel, or nothing.
     """
-    bad = [name for name, t in tensors.items() if not torch.isfinite(t).all()]
+    bad = [name for name, t in tensors.items() if not _is_finite(name, t, source)]
     if bad:
         raise ValueError(f"{source}: {_listed(bad)} with values that are not finite; train it anew")
+
+
+def _is_finite(name: str, tensor: Tensor, source: str) -> bool:
+    try:
+        return bool(torch.isfinite(tensor).all())
+    except RuntimeError as error:  # of types that torch can store alone, such as float4
+        raise ValueError(f"{source}: {name} is {tensor.dtype}, which cannot be read") from error
 
 
 def shapes(tensors: Mapping[str, HasShape]) -> dict[str, tuple[int, ...]]:

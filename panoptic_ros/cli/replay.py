@@ -111,11 +111,12 @@ def _replay_bag(bag: Path, out: Path, options: ReplayOptions, rerun: Path | None
 def _replay_archive(args: argparse.Namespace, options: ReplayOptions) -> int:
     from panoptic_ros.demo.interrupt import interruptible
     from panoptic_ros.evaluation.report.tables import print_tables
-    from panoptic_ros.replay.archive import INDEX, Archive, BagReplayer, alone, bag_table
+    from panoptic_ros.replay.archive import INDEX, Archive, BagReplayer, bag_table
     from panoptic_ros.replay.archive_progress import ArchiveProgress
     from panoptic_ros.replay.replay_results import RESULTS
+    from panoptic_ros.whole_files import alone
 
-    with alone(args.out):
+    with alone(args.out, "--out"):
         archive = Archive.open(args.bags, args.out.absolute(), options)
         is_done = len(archive.done) == len(archive.jobs)
         cluster = () if is_done else _workers(args, BagReplayer(options))

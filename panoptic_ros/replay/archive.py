@@ -7,8 +7,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -31,10 +30,9 @@ from panoptic_ros.replay.replay_results import (
     replay_results,
     write_replay,
 )
-from panoptic_ros.whole_files import hold, write_json
+from panoptic_ros.whole_files import write_json
 
 INDEX = "index.html"
-LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -190,15 +188,6 @@ class Archive:
         replay = self.done[name]["replay"]
         keys = ("bag", "frames", "answered", "refused", "scored", "problems", "seconds")
         return {**{key: replay[key] for key in keys}, "pq": self.done[name]["pq"]}
-
-
-@contextmanager
-def alone(out: Path) -> Iterator[None]:
-    """Let no other command replay into a folder; raise ValueError that names it where one does."""
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / LOCK).open("a") as opened:
-        hold(opened.fileno(), out)
-        yield
 
 
 def bag_table(bags: Mapping[str, Mapping[str, Any]]) -> ReportTable:

@@ -17,7 +17,7 @@ from panoptic_ros.model.build import build_networks, identities
 from panoptic_ros.model.config import ModelConfig, NetworkConfig, load_model_config
 from panoptic_ros.training.frames import Frames
 from panoptic_ros.training.head_inputs import INDEX, prepare
-from panoptic_ros.training.settings import TrainingConfig
+from panoptic_ros.training.settings import TrainingConfig, require
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class FrozenConfig(TrainingConfig):
                     f"set {name}: the checkpoint of the frozen {name} network "
                     "(or set model, or network)"
                 )
+        require(self, ("least_score",), 0, 1)
 
 
 def predict_once(

@@ -24,6 +24,7 @@ from panoptic_ros.training.frames import Frames
 from panoptic_ros.training.frozen import FrozenConfig, predict_once
 from panoptic_ros.training.head_inputs import Entry, HeadInputs, HeadSample
 from panoptic_ros.training.sampling import Order
+from panoptic_ros.training.settings import require
 from panoptic_ros.training.task import Task, Trainee
 from panoptic_ros.training.warm_start import warm_start
 
@@ -42,8 +43,8 @@ class HeadConfig(FrozenConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.selection_stride < 2:
-            raise ValueError(f"selection_stride is {self.selection_stride}; it must be >= 2")
+        require(self, ("selection_stride",), 2)
+        require(self, ("window",), 1)
 
 
 class HeadTrainee(Trainee):

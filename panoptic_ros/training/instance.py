@@ -20,7 +20,7 @@ from panoptic_ros.training.augment import Augmentation
 from panoptic_ros.training.frames import Frames, FrameSamples, thing_presence
 from panoptic_ros.training.sampling import Order, repeat_factors
 from panoptic_ros.training.semantic import validation_frames
-from panoptic_ros.training.settings import AugmentationConfig, TrainingConfig
+from panoptic_ros.training.settings import AugmentationConfig, TrainingConfig, require
 from panoptic_ros.training.targets import instance_target
 from panoptic_ros.training.task import Task, Trainee
 from panoptic_ros.training.warm_start import warm_start
@@ -43,6 +43,17 @@ class InstanceConfig(TrainingConfig):
     min_area: int = 50
     repeat_threshold: float = 0.3
     regions: int = 512
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_sampling(self)
+
+
+def check_sampling(config: TrainingConfig) -> None:
+    """Raise ValueError for an impossible setting of `InstanceConfig`, or of one that has its."""
+    require(config, ("min_area",), 0)
+    require(config, ("repeat_threshold",), 0, 1)
+    require(config, ("regions",), 1)
 
 
 class InstanceTrainee(Trainee):

@@ -24,10 +24,11 @@ from panoptic_ros.scores.segments import label_image_segments
 from panoptic_ros.training.augment import Augmentation
 from panoptic_ros.training.frames import Frames, FrameSamples, class_pixels, thing_presence
 from panoptic_ros.training.head_loss import head_loss
+from panoptic_ros.training.instance import check_sampling
 from panoptic_ros.training.losses import class_weights, hard_cross_entropy
 from panoptic_ros.training.sampling import Order, repeat_factors
-from panoptic_ros.training.semantic import validation_frames
-from panoptic_ros.training.settings import AugmentationConfig, TrainingConfig
+from panoptic_ros.training.semantic import check_loss, validation_frames
+from panoptic_ros.training.settings import AugmentationConfig, TrainingConfig, require
 from panoptic_ros.training.targets import instance_target, semantic_target
 from panoptic_ros.training.task import Task, Trainee
 from panoptic_ros.training.upsnet_loss import DROPPED, panoptic_loss
@@ -64,9 +65,10 @@ class PanopticConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("semantic_weight", "instance_weight", "panoptic_weight", "head_weight"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be >= 0")
+        check_loss(self.hard_fraction, self.largest_class_weight)
+        check_sampling(self)
+        weights = ("semantic_weight", "instance_weight", "panoptic_weight", "head_weight")
+        require(self, (*weights, "stuff_area_limit"), 0)
 
 
 class PanopticTrainee(Trainee):

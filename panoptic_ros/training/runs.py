@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -84,7 +85,8 @@ def _export(task: Task, outcome: Outcome, output: Path, command: str, data: dict
         "command": command,
         "data": data,
         "seed": config.seed,
-        "scores": {name: round(value, 3) for name, value in outcome.scores.items()},
+        # None has a value where the frames to validate on have no pixel of any class.
+        "scores": {n: round(v, 3) for n, v in outcome.scores.items() if math.isfinite(v)},
         "half_precision": True,
         "steps": outcome.steps,
         **({} if outcome.best_step is None else {"best_step": outcome.best_step}),

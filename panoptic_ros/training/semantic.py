@@ -40,8 +40,15 @@ class SemanticConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.hard_fraction <= 1:
-            raise ValueError(f"hard_fraction is {self.hard_fraction}; it must be in ]0, 1]")
+        check_loss(self.hard_fraction, self.largest_class_weight)
+
+
+def check_loss(hard_fraction: float, largest_class_weight: float) -> None:
+    """Raise ValueError for an impossible setting of the loss."""
+    if not 0 < hard_fraction <= 1:
+        raise ValueError(f"hard_fraction is {hard_fraction}; it must be in ]0, 1]")
+    if largest_class_weight <= 0:
+        raise ValueError(f"largest_class_weight is {largest_class_weight}; it must be > 0")
 
 
 class SemanticTrainee(Trainee):

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from panoptic_ros.documents import make, mapping, parse_yaml, read_yaml
+from panoptic_ros.messages.images import MAX_PIXELS
 
 PRECISIONS = ("no", "bf16", "fp16")
 # Of accelerate; TensorBoard's files are written in any case.
 TRACKERS = ("tensorboard", "wandb", "mlflow")
 OPTIMIZERS = ("adamw", "sgd")
+# More is a slip of the hand, which takes all memory or never ends.
+MOST_STEPS, MOST_FRAMES, MOST_WORKERS = 1 << 40, 1 << 16, 1 << 10
+# NumPy's seeds have 32 bits, and each step adds to the settings'.
+LARGEST_SEED = (1 << 31) - 1
+SMALLEST_SCALE, LARGEST_SCALE = 1 / 64, 8.0
 Config = TypeVar("Config")
 
 
@@ -40,6 +47,7 @@ class OptimizerConfig:
         for name in ("lr", "backbone_lr", "clip_norm", "warmup"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be > 0")
+        require(self, ("weight_decay", "power"), 0)
 
 
 @dataclass(frozen=True)
@@ -62,8 +70,15 @@ class AugmentationConfig:
     def __post_init__(self) -> None:
         if min(self.crop) < 1:
             raise ValueError(f"crop is {self.crop}; both sides must be >= 1")
+        if self.crop[0] * self.crop[1] > MAX_PIXELS:
+            raise ValueError(f"crop is {self.crop}, more than {MAX_PIXELS} pixels")
         if not 0 < self.scale[0] <= self.scale[1]:
             raise ValueError(f"scale is {self.scale}; needs 0 < smallest <= largest")
+        if self.scale[0] < SMALLEST_SCALE or self.scale[1] > LARGEST_SCALE:
+            raise ValueError(f"scale is {self.scale}; it must be in 1/64..{LARGEST_SCALE:g}")
+        require(self, ("flip",), 0, 1)
+        require(self, ("brightness", "contrast", "saturation"), 0)
+        require(self, ("hue",), 0, 0.5)
 
 
 @dataclass(frozen=True)
@@ -116,6 +131,20 @@ class TrainingConfig:
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be >= 1")
+        require(self, ("steps",), 1, MOST_STEPS)
+        require(self, ("batch_size",), 1, MOST_FRAMES)
+        require(self, ("workers",), 0, MOST_WORKERS)
+        require(self, ("seed",), 0, LARGEST_SEED)
+        require(self, ("validation_frames",), 0)
+
+
+def require(settings: object, names: Sequence[str], least: float, most: float = math.inf) -> None:
+    """Raise ValueError that names the first of some settings that is below or above its limits."""
+    for name in names:
+        value = getattr(settings, name)
+        if not least <= value <= most:
+            allowed = f">= {least}" if most == math.inf else f"in {least}..{most}"
+            raise ValueError(f"{name} is {value}; it must be {allowed}")
 
 
 def read(kind: type[Config], path: Path, overrides: Sequence[str] = ()) -> Config:

@@ -205,7 +205,7 @@ def test_tensors_beside_numpys_numbers_are_read(tmp_path, deeplab):
         ),
         (
             {"classifier.project.1.bias": torch.full((48,), torch.nan)},
-            "classifier.project.1.bias has values that are not finite",
+            "classifier.project.1.bias with values that are not finite",
         ),
         (
             {"classifier.classifier.3.weight": torch.zeros(21, 256, 1, 1)},
@@ -231,8 +231,8 @@ def test_a_detector_for_other_classes_says_so(tmp_path):
 
 
 def test_tensors_of_no_known_network_are_named(tmp_path):
-    torch.save({"state_dict": {"net.weight": torch.zeros(1)}}, tmp_path / "other.pth")
-    with pytest.raises(ValueError, match=r"1 tensors, of none of the known kinds .*'net.weight'"):
+    torch.save({"state_dict": {"head.weight": torch.zeros(1)}}, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match=r"1 tensors, of none of the known kinds .*'head.weight'"):
         checkpoints.convert(tmp_path / "other.pth")
     with pytest.raises(ValueError, match="unknown kind 'yolo'; known: deeplabv3plus, detectron2_"):
         checkpoints.convert(tmp_path / "other.pth", "yolo")

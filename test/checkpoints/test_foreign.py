@@ -20,6 +20,7 @@ import torch
 
 from panoptic_ros.checkpoints import convert
 from panoptic_ros.checkpoints.foreign import open_tensors
+from panoptic_ros.checkpoints.state import check_finite
 
 MARK = "panoptic_was_here"
 
@@ -192,6 +193,86 @@ def test_a_part_that_is_called_module_keeps_its_name(tmp_path):
     torch.save({"module.a": torch.ones(1), "head.b": torch.ones(1)}, tmp_path / "a.pth")
     with open_tensors(tmp_path / "a.pth") as found:
         assert list(found.tensors) == ["module.a", "head.b"]
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        ({"state_dict": {"model.a.w": torch.ones(1), "model.b": torch.ones(1)}}, "state_dict"),
+        ({"net._orig_mod.a.w": torch.ones(1), "net.b": torch.ones(1)}, ""),
+        ({"state_dict": {"network.module.a.w": torch.ones(1)}}, "state_dict"),
+        (
+            {
+                "state_dict": {
+                    "model.a.w": torch.ones(1),
+                    "model.b": torch.ones(1),
+                    "loss.w": torch.ones(1),
+                }
+            },
+            "state_dict model.* (1 other tensors left out)",
+        ),
+    ],
+)
+def test_the_network_of_a_lightning_module_is_taken_and_that_is_said(tmp_path, content, part):
+    torch.save(content, tmp_path / "a.ckpt")
+    with open_tensors(tmp_path / "a.ckpt") as found:
+        assert found.part == part
+        assert set(found.tensors) <= {"a.w", "b"}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"student": {"a.w": torch.ones(1)}, "epoch": 3}, "under 'student': save one of them"),
+        ({"a": {"b": {"a.w": torch.ones(1)}}}, "under 'a': save one of them alone"),
+        ({"a.w": torch.ones(1).to(torch.float8_e4m3fn)}, "save the tensors alone"),
+        ({"a.w": torch.empty(1, device="meta")}, "save the tensors alone"),
+        (torch.nn.Linear(1, 1), "save the tensors alone"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "pointer of Git LFS"),
+        (b"\n<!DOCTYPE html><html>", "is a web page"),
+        (b'{"weight_map": {"a": "model-00001-of-00002.safetensors"}}', "text .JSON."),
+        (b"\x1f\x8b\x08" + bytes(40), "packed by gzip; unpack it first"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(40), "an HDF5 file"),
+    ],
+)
+def test_what_is_no_state_of_tensors_is_told_with_what_to_do(tmp_path, content, words):
+    file = tmp_path / "a.pth"
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    else:
+        torch.save(content, file)
+    with pytest.raises(ValueError, match=rf"^{file} .*{words}"), open_tensors(file):
+        pass
+
+
+def test_a_program_is_told_from_tensors(tmp_path):
+    file = tmp_path / "a.pt"
+    torch.jit.trace(torch.nn.Identity(), torch.ones(1)).save(str(file))
+    with (
+        pytest.raises(ValueError, match=r"is a program .*save the tensors alone"),
+        open_tensors(file),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_tensors_that_share_a_storage_read_it_once(tmp_path, monkeypatch, zipped):
+    flat = torch.arange(6.0)
+    state = {f"a.{i}": flat[2 * i : 2 * i + 2] for i in range(3)}
+    torch.save(state, tmp_path / "a.pth", _use_new_zipfile_serialization=zipped)
+    reads = []
+    frombuffer = torch.frombuffer
+    monkeypatch.setattr(torch, "frombuffer", lambda *a, **k: reads.append(1) or frombuffer(*a, **k))
+    with open_tensors(tmp_path / "a.pth") as found:
+        values = [tensor.tensor().tolist() for tensor in found.tensors.values()]
+    assert values == [[0, 1], [2, 3], [4, 5]]
+    assert len(reads) == 1
+
+
+def test_a_type_that_torch_can_only_store_is_told():
+    odd = torch.zeros(2, dtype=torch.uint8).view(torch.float4_e2m1fn_x2)
+    with pytest.raises(ValueError, match=r"^file: w is torch.float4.*cannot be read"):
+        check_finite({"w": odd}, source="file")
 
 
 def test_names_that_become_one_are_refused(tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 import killed_worker
 import numpy as np
 import pytest
+from held import held
 from killed_worker import KILLED, KilledOnce
 from made_bags import CAMERA, SIZE, START, STEP, TRUTH, compressed, raw, write
 from painted_model import paint, write_model
@@ -198,7 +199,7 @@ def test_ctrl_c_leaves_what_is_done(folder, tmp_path, monkeypatch, capsys):
 
 
 def test_two_at_once_on_a_folder_are_refused(folder, tmp_path, capsys):
-    with archive.alone(tmp_path):
+    with held(tmp_path):
         assert main([*words(folder, tmp_path), "--workers", "1"]) == 2
     assert f"{tmp_path} is in use by another run" in capsys.readouterr().err
 

@@ -6,10 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import folded_file
+import numpy as np
 import pytest
 import toy
 import yaml
+from held import held
 from waiting import wait_for
 
 from panoptic_ros.checkpoints import load, read_side_file
@@ -131,6 +134,28 @@ def test_a_state_of_other_settings_is_named(data, tmp_path, change, first_state)
     save_state(tmp_path, first_state | change)
     with pytest.raises(ValueError, match=r"last\.pt is not of a training with these settings"):
         _start(data, tmp_path, [*SMALL, "steps=2"])
+
+
+def test_two_at_once_in_a_run_are_refused(data, tmp_path):
+    with held(tmp_path), pytest.raises(ValueError, match=r"in use .*choose another --run"):
+        _start(data, tmp_path, [*SMALL, "steps=1"])
+
+
+def test_a_run_that_is_a_file_is_named(data, tmp_path):
+    run = tmp_path / "run"
+    run.write_text("")
+    with pytest.raises(NotADirectoryError, match=r"run is a file; choose another --run"):
+        _start(data, run, [*SMALL, "steps=1"])
+
+
+def test_validation_without_a_known_class_loses_no_training(tmp_path):
+    root = toy.write(tmp_path / "data", frames=1, val_frames=1)
+    for kind in ("labelIds", "instanceIds"):
+        (file,) = root.glob(f"gtFine/val/*/*_{kind}.png")
+        truth = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(file), np.zeros_like(truth))
+    _start(root, tmp_path, [*SMALL, "steps=1"])
+    assert load(tmp_path / "out")[1]["scores"] == {}
 
 
 def test_a_state_of_another_network_is_named(data, tmp_path, first_state):
