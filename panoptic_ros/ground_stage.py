@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from panoptic_ros.geometry.ground_plane import GroundView
+from panoptic_ros.geometry.poses import Pose2D, jump
 from panoptic_ros.grid.dynamic_grid import DynamicGrid, Motion
 from panoptic_ros.grid.grid_options import (
     DynamicGridOptions,
@@ -49,7 +50,7 @@ class GroundResult:
     base_frame: the frame of the grid and of the instances' positions; those of the tracks are
     in the frame of `GroundView.pose`. frame: None where it was not placed on the ground;
     problem: why that failed, "" where there was no view, or no failure. dynamic: None unless
-    asked for.
+    asked for. jump: how the vehicle's pose jumped, for which all memory was dropped, "" else.
     """
 
     base_frame: str
@@ -57,6 +58,7 @@ class GroundResult:
     tracks: list[Track]
     problem: str = ""
     dynamic: DynamicLayers | None = None
+    jump: str = ""
 
     @property
     def instances(self) -> dict[int, GroundInstance]:
@@ -73,7 +75,8 @@ class GroundResult:
 class GroundStage:
     """Place frame after frame on the ground and follow their instances.
 
-    Where time goes back by more than a second, all memory is dropped. ids: where the tracks'
+    Where time goes back by more than a second, or the vehicle's pose jumps, all memory is dropped.
+    ids: where the tracks'
     ids come from, for more than one stage in a program. Where the library `trackers` cannot be
     imported there are no tracks, see `has_tracker`.
     """
@@ -94,6 +97,8 @@ class GroundStage:
         # Counts from the new start by itself, so that `reset` leaves it alone.
         self._stamps = StampMonitor()
         self._newest_ns: int | None = None
+        # The last pose, and when that was.
+        self._last: tuple[int, Pose2D] | None = None
 
     @property
     def has_tracker(self) -> bool:
@@ -106,7 +111,7 @@ class GroundStage:
         self._dynamic.reset()
         if self._tracker is not None:
             self._tracker.reset()
-        self._newest_ns = None
+        self._newest_ns = self._last = None
 
     def __call__(
         self,
@@ -133,7 +138,12 @@ class GroundStage:
         if self._newest_ns is not None and time_ns <= self._newest_ns:
             problem = _stamp_problem(time_ns, self._newest_ns)
             return GroundResult(self._base_frame, None, [], problem)
+        jumped = self._jump(time_ns, view)
+        if jumped:
+            self.reset()
         self._newest_ns = time_ns
+        if view is not None and view.pose is not None:
+            self._last = (time_ns, view.pose)
         time = time_ns / 1e9
         frame, problem = None, ""
         if view is not None:
@@ -157,7 +167,13 @@ class GroundStage:
             motions = motions_of(tracks) if view.pose is not None else ()
             self._dynamic.update(frame.observation, view.pose, time, motions)
             moving = self._dynamic.layers()
-        return GroundResult(self._base_frame, frame, tracks, problem, moving)
+        return GroundResult(self._base_frame, frame, tracks, problem, moving, jumped)
+
+    def _jump(self, time_ns: int, view: GroundView | None) -> str:
+        if self._last is None or view is None or view.pose is None:
+            return ""
+        last_ns, pose = self._last
+        return jump(pose, view.pose, (time_ns - last_ns) / 1e9)
 
 
 def motions_of(tracks: list[Track]) -> list[Motion]:

@@ -183,6 +183,20 @@ def test_all_is_forgotten_where_time_starts_again(stage, restart):
     assert stage(street(), time_ns=SECOND + 1, view=VIEW).track_ids == {CAR: 2}
 
 
+def test_all_is_forgotten_where_the_pose_jumps(stage):
+    stage(street(), time_ns=SECOND, view=VIEW)
+    # It drives on: the car behind it was another one.
+    on = replace(VIEW, pose=Pose2D(1.0, 0.0, 0.0))
+    assert stage(street(), time_ns=SECOND + SECOND // 10, view=on).jump == ""
+    jumped = replace(VIEW, pose=Pose2D(20.0, 0.0, 0.0))
+    after = stage(EMPTY, time_ns=SECOND + SECOND // 5, view=jumped)
+    assert after.jump == "the vehicle's pose jumped by 19.0 m, 0.0 rad in 0.100 s"
+    assert after.problem == ""
+    assert (after.frame.layers.occupancy == UNKNOWN_CELL).all()
+    assert after.tracks == []
+    assert stage(EMPTY, time_ns=SECOND + SECOND // 4, view=jumped).jump == ""
+
+
 def test_without_the_library_there_is_a_grid_and_no_track(monkeypatch):
     monkeypatch.setitem(sys.modules, "trackers", None)
     for name in [n for n in sys.modules if n.startswith("panoptic_ros.tracking.")]:

@@ -11,6 +11,9 @@ import numpy as np
 
 # Largest distance from odometry's origin, metres; projected coordinates reach 1e7.
 _FARTHEST = 1e9
+# What no vehicle does: metres and radians in a second, and on top of that at once.
+_FASTEST, _FASTEST_TURN = 100.0, 10.0
+_JOLT, _JOLT_TURN = 2.0, 0.5
 # Columns: the optical frame's axes (x right, y down, z forward) in a frame with x forward,
 # y left, z up.
 _BODY_FROM_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
@@ -56,6 +59,18 @@ class Pose2D:
         """Return the outer frame's pose in this one."""
         c, s = math.cos(self.yaw), math.sin(self.yaw)
         return Pose2D(-c * self.x - s * self.y, s * self.x - c * self.y, _wrapped(-self.yaw))
+
+
+def jump(before: Pose2D, after: Pose2D, seconds: float) -> str:
+    """Say how a vehicle's pose jumped, where it cannot have moved so in that time, else ''.
+
+    Odometry that starts again does so, a place that is set by hand, and a teleported robot.
+    """
+    distance = math.hypot(after.x - before.x, after.y - before.y)
+    turn = abs(_wrapped(after.yaw - before.yaw))
+    if distance <= _JOLT + _FASTEST * seconds and turn <= _JOLT_TURN + _FASTEST_TURN * seconds:
+        return ""
+    return f"the vehicle's pose jumped by {distance:.1f} m, {turn:.1f} rad in {seconds:.3f} s"
 
 
 def _wrapped(angle: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from panoptic_ros.geometry.poses import Pose2D
+from panoptic_ros.geometry.poses import Pose2D, jump
 from panoptic_ros.grid.dynamic_grid import DynamicGrid, Motion
 from panoptic_ros.grid.grid_options import DynamicGridOptions, SemanticGridOptions
 from panoptic_ros.grid.layers import DynamicLayers, GridLayers
@@ -69,10 +69,12 @@ class FusedGrid:
 
         motions: of the observation's instances that have a track; None: what moves is not asked
         for. Raise ValueError where it is more than a second behind another camera, unless that one
-        has stopped: then all is forgotten and begins anew.
+        has stopped: then all is forgotten and begins anew, as where the vehicle's pose jumps.
         """
         before = self._newest.get(camera)
         if before is not None and time_ns < before.time_ns - LARGEST_STEP_BACK_NS:
+            self.reset()
+        if any(_is_jump(view, pose, time_ns) for view in self._newest.values()):
             self.reset()
         newest_ns = max((view.time_ns for view in self._newest.values()), default=time_ns)
         if time_ns < newest_ns - LARGEST_STEP_BACK_NS:
@@ -110,3 +112,9 @@ class FusedGrid:
         for view in self._newest.values():
             if now_ns - view.time_ns <= LARGEST_STEP_BACK_NS:
                 self._grid.update(view.observation, Pose2D(), now_ns / 1e9)
+
+
+def _is_jump(view: _View, pose: Pose2D | None, time_ns: int) -> bool:
+    if view.pose is None or pose is None:
+        return False
+    return bool(jump(view.pose, pose, abs(time_ns - view.time_ns) / 1e9))

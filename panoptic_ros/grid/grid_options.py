@@ -114,6 +114,11 @@ class SemanticGridOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
+        if self.min_log_odds >= self.max_log_odds:
+            raise ValueError(
+                f"min_log_odds {self.min_log_odds} must be less than max_log_odds "
+                f"{self.max_log_odds}: no cell would ever be known"
+            )
         for name, cost in self.costs.items():
             if not 0 <= cost <= 100:
                 raise ValueError(f"costs: {cost} for class {name!r}; it must be in 0..100")

@@ -38,10 +38,8 @@ class RollingMemory:
 
     def __init__(self, window: GridWindow) -> None:
         self.window = window
-        x = max(abs(window.x_min), abs(window.x_min + window.length))
-        y = max(abs(window.y_min), abs(window.y_min + window.width))
         # Two more: the car is somewhere in its cell, and the farthest cell needs all of its own.
-        self._reach = math.ceil(math.hypot(x, y) / window.resolution) + 2
+        self._reach = window.reach + 2
         self.size = 2 * self._reach + _STEP
         # Twice in each direction: what wraps around is still one piece of it.
         self._places = np.tile(

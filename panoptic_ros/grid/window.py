@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from panoptic_ros.options import check_options, number
+
+# Cells from the vehicle to the farthest corner. What is remembered around it has four times the
+# square of that, of 100 bytes each.
+_LARGEST_REACH = 2048
 
 
 @dataclass(frozen=True)
@@ -15,7 +20,7 @@ class GridWindow:
 
     x_min, y_min: the corner of cell [0, 0]. Arrays are [row, column] = [iy, ix]: row 0 holds
     the smallest y, x grows along the columns. Raise ValueError for a number out of its range
-    and unless the sides are whole cells.
+    unless the sides are whole cells, and for more cells than memory has room for.
     """
 
     x_min: float = number(0.0, -200.0, 200.0, "Smallest x of the grid, metres.")
@@ -33,6 +38,19 @@ class GridWindow:
                     f"{name} {getattr(self, name)} m is not a whole number of cells "
                     f"of {self.resolution} m; change one of them"
                 )
+        if self.reach > _LARGEST_REACH:
+            raise ValueError(
+                f"resolution {self.resolution} m: the grid's farthest corner is {self.reach} cells "
+                f"from the vehicle, at most {_LARGEST_REACH} fit in memory; take larger cells or a "
+                "smaller window"
+            )
+
+    @property
+    def reach(self) -> int:
+        """Cells from base_link's origin to the farthest corner."""
+        x = max(abs(self.x_min), abs(self.x_min + self.length))
+        y = max(abs(self.y_min), abs(self.y_min + self.width))
+        return math.ceil(math.hypot(x, y) / self.resolution)
 
     @property
     def shape(self) -> tuple[int, int]:

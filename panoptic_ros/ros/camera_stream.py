@@ -170,6 +170,7 @@ class CameraStream:
                 stall_timeout=self._settings.stall_timeout,
                 is_alive=is_alive,
                 clock_gap=self._clock_gap,
+                is_simulated=self._node.get_parameter("use_sim_time").value is True,
             ),
             ground=self._ground.status(),
         )

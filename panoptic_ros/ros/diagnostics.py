@@ -23,7 +23,8 @@ Keys of the status `<node>: panoptic`, all there at all times:
     work_s: seconds that the frame in work has been there, 0 without one
     grids_out, grids_dropped: frames that gave a grid; that gave none though one was wanted
     last_grid_drop: reason of the last one
-    left_out_odom, left_out_depth, left_out_points: messages of other sensors that were not used
+    left_out_odom, left_out_depth, left_out_points: messages of other sensors that were not used;
+        odometry that jumped, so that grid and tracks begin anew, is one
     last_left_out: which, and why
     callback_errors, last_callback_error: callbacks that failed, whatever it was; the node goes on
     latency_<stage>_p50_ms, latency_<stage>_p95_ms: over the last 10 s, nan without frames;
@@ -82,7 +83,8 @@ class FrameStatus:
     """Hold a snapshot of the way from the camera to the labels.
 
     size: WIDTHxHEIGHT; publishers: on the camera's topic; clock_gap: seconds that the last
-    stamp lies before the node's clock, where that cannot be its age, else 0.
+    stamp lies before the node's clock, where that cannot be its age, else 0; is_simulated: whether
+    that clock is /clock.
     """
 
     size: str = ""
@@ -95,6 +97,7 @@ class FrameStatus:
     stall_timeout: float = math.inf
     is_alive: bool = True
     clock_gap: float = 0.0
+    is_simulated: bool = False
 
     def count(self, kind: str) -> Count:
         """Return how often something happened."""
@@ -110,6 +113,12 @@ class FrameStatus:
         """What to do where the stamps are of another clock, else ''."""
         if not self.clock_gap:
             return ""
+        if self.is_simulated:
+            return (
+                f"stamps and /clock are {self.clock_gap:.1f} s apart: let what sends the images "
+                "send /clock too (ros2 bag play --clock, the simulator), or set use_sim_time to "
+                "false"
+            )
         return (
             f"stamps and the node's clock are {self.clock_gap:.1f} s apart: set use_sim_time for "
             "a bag, keep the machines' clocks together (chrony, PTP), or let the driver stamp "

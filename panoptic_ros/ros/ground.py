@@ -68,6 +68,7 @@ class FusedGround:
     def __init__(self, outputs: Outputs, settings: Parameters) -> None:
         self._outputs, self.settings = outputs, settings
         self._grid: FusedGrid | None = None
+        self._odom_frame = ""
         # Held until a grid is out, so that the stamps of what is published never fall.
         self._lock = threading.Lock()
 
@@ -93,6 +94,9 @@ class FusedGround:
         time_ns = nanoseconds(placed.answer.header.stamp)
         with self._lock:
             grid = self._grid
+            if grid is not None and placed.odom_frame != self._odom_frame:
+                grid.reset()
+                self._odom_frame = placed.odom_frame
             motions = None
             if enabled and not wanted.isdisjoint(DYNAMIC_OUTPUTS):
                 motions = motions_of(placed.ground.tracks)
@@ -132,6 +136,7 @@ class Ground:
         self._track_ids = track_ids
         # While active.
         self._live: tuple[GroundStage, GroundInputs] | None = None
+        self._odom_frame = ""
         self._grids = 0
         self._health = HealthMonitor(GROUND_STAGES, KINDS)
         self._worker: NewestFrameWorker[Answer] = NewestFrameWorker(
@@ -149,6 +154,7 @@ class Ground:
         stage = GroundStage(labels, options, self._track_ids)
         inputs = GroundInputs(self._node, self._camera, settings, vehicle, self._left_out)
         self._live = (stage, inputs)
+        self._odom_frame = vehicle.odom_frame
         self._health.restart()
         self._worker.resume()
         if not stage.has_tracker:
@@ -204,6 +210,10 @@ class Ground:
         start = time.monotonic()
         view = self._view(inputs, answer, has_place)
         found = time.monotonic()
+        odom_frame = inputs.vehicle.odom_frame
+        if odom_frame != self._odom_frame:
+            stage.reset()
+            self._odom_frame = odom_frame
         result = stage(
             answer.result.panoptic,
             time_ns=nanoseconds(answer.header.stamp),
@@ -214,10 +224,12 @@ class Ground:
             boxes=not wanted.isdisjoint(BOX_OUTPUTS),
         )
         done = time.monotonic()
+        if result.jump:
+            self._left_out("odom", f"{result.jump}: grid and tracks begin anew")
         if result.problem and view is not None and has_place:
             self._drop(result.problem)
         times = {"ground_wait": found - start, "ground": done - found}
-        placed = Placed(answer, result, stage.window, inputs.vehicle.odom_frame, view)
+        placed = Placed(answer, result, stage.window, odom_frame, view)
         return lambda: self._publish(placed, wanted, times)
 
     def _wanted(self) -> set[str]:

@@ -19,9 +19,10 @@ from panoptic_ros.geometry.depth_registration import register_depth, resized_dep
 from panoptic_ros.geometry.poses import Pose2D, planar_pose, rigid_transform, rotation_matrix
 from panoptic_ros.ground_stage import GroundView
 from panoptic_ros.messages import decode_depth, decode_points
+from panoptic_ros.messages.clouds import FARTHEST
 from panoptic_ros.ros.parameters import GroundParameters
 from panoptic_ros.ros.transforms import Transforms, components, is_available
-from panoptic_ros.stream.stamps import PoseHistory, StampMatch, nanoseconds
+from panoptic_ros.stream.stamps import LONGEST_GAP_NS, PoseHistory, StampMatch, nanoseconds
 
 T = TypeVar("T", bound=Any)
 
@@ -88,7 +89,10 @@ class VehicleInputs:
             return None
         pose = _wait_for(lambda: self.poses.at(stamp_ns), deadline)
         if pose is None:
-            raise ViewMissing(f"no odometry on {topic} around the image's stamp")
+            raise ViewMissing(
+                f"no odometry on {topic} around the image's stamp (messages that are more than "
+                f"{LONGEST_GAP_NS / 1e9:g} s, or a jump, apart do not count)"
+            )
         return pose
 
     def base_from(self, frame: str, stamp_ns: int, deadline: float) -> np.ndarray:
@@ -123,19 +127,37 @@ class VehicleInputs:
             place = self._vehicle_pose(message)
         except (ValueError, ViewMissing) as error:
             self._has_useless_odometry = True
-            for tell in self.left_out:
-                tell("odom", str(error))
+            self._leave_out(str(error))
             return
-        self.odom_frame = message.header.frame_id or self._settings.odom_frame
+        # RViz takes no frame with ROS 1's leading slash, and tracks are in this one.
+        frame = message.header.frame_id.lstrip("/") or self._settings.odom_frame
+        if self._has_odometry and frame != self.odom_frame:
+            # Places in two frames are no motion.
+            self.poses.forget()
+            self._leave_out(
+                f"its frame_id was {self.odom_frame!r} and is {frame!r}: what came before is "
+                "forgotten; are there two publishers?"
+            )
+        self.odom_frame = frame
         self._has_odometry = True
         self.poses.add(stamp_ns, place)
+
+    def _leave_out(self, reason: str) -> None:
+        for tell in self.left_out:
+            tell("odom", reason)
 
     def _vehicle_pose(self, message: Odometry) -> Pose2D:
         """Return where base_frame is, by odometry of that frame or of one fixed to it."""
         pose = message.pose.pose
         place = pose.position.x, pose.position.y, pose.position.z
         matrix = rigid_transform(place, rotation_matrix(components(pose.orientation)))
-        child = message.child_frame_id or self._settings.base_frame
+        frame, base = message.header.frame_id, self._settings.base_frame
+        child = message.child_frame_id or base
+        if frame and (_is_same(frame, base) or _is_same(frame, child)):
+            raise ValueError(
+                f"its frame_id is {frame!r} and its child_frame_id {child!r}: the first must be a "
+                f"frame that {base!r} moves in, such as 'odom'; are they swapped?"
+            )
         base_from_child = self.base_from(child, _NEWEST, _AT_ONCE)
         # Values that are not finite are named in the error, not by NumPy on stderr.
         with np.errstate(invalid="ignore", over="ignore"):
@@ -328,6 +350,7 @@ class GroundInputs:
                 f"publish its calibration on {self._node.resolve_topic_name(topic)}"
             )
         camera_from_depth = self.vehicle.transform(frame, own, stamp_ns, deadline)
+        _check_reach(camera_from_depth, own)
         return register_depth(depth, _calibrated(info, depth.shape), camera, camera_from_depth)
 
     def _in_base(
@@ -335,7 +358,9 @@ class GroundInputs:
     ) -> np.ndarray:
         """Return the points in base_frame as it was at the image's stamp, float32 [N, 3]."""
         points = decode_points(cloud)
-        matrix = self._base_from(cloud.header.frame_id, points_ns, deadline).astype(np.float32)
+        matrix = self._base_from(cloud.header.frame_id, points_ns, deadline)
+        _check_reach(matrix, cloud.header.frame_id)
+        matrix = matrix.astype(np.float32)
         points = points @ matrix[:3, :3].T + matrix[:3, 3]
         then, now = self.vehicle.poses.at(points_ns), self.vehicle.poses.at(image_ns)
         if then is not None and now is not None:
@@ -357,6 +382,15 @@ def _calibrated(info: CameraInfo, size: tuple[int, int]) -> CameraModel:
         return CameraModel.from_camera_info(info).of_pictures(size)
     except ValueError as error:
         raise ViewMissing(f"camera_info cannot be used: {error}") from None
+
+
+def _check_reach(matrix: np.ndarray, frame: str) -> None:
+    """Raise ViewMissing for a sensor that is farther away than any measures."""
+    place = matrix[:3, 3]
+    if np.abs(place).max() > FARTHEST:
+        raise ViewMissing(
+            f"its frame {frame!r} is at {place.tolist()}, farther than {FARTHEST:g} m; check TF"
+        )
 
 
 def _is_same(frame: str, other: str) -> bool:

@@ -333,6 +333,9 @@ class PanopticNode(LifecycleNode):
     def _on_parameters(self, changed: list[Parameter]) -> SetParametersResult:
         values = {p.name: p.value for p in changed}
         try:
+            for p in changed:
+                if p.type_ == Parameter.Type.NOT_SET:
+                    raise ValueError(f"{p.name} cannot be deleted; set it to its default instead")
             new = updated(self._settings, values, self._state)
             own = {n: updated(o, values, self._state, f"{n}.") for n, o in self._own.items()}
             chosen = _chosen(new, own)

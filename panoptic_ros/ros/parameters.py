@@ -228,8 +228,13 @@ class GroundParameters:
     def options(self) -> GroundOptions:
         """Return what the parameters say.
 
-        Raise ValueError for what needs tf2_ros where it is missing.
+        Raise ValueError for what needs tf2_ros where it is missing, and for frames that are one.
         """
+        if self.base_frame == self.odom_frame:
+            raise ValueError(
+                f"ground.base_frame and ground.odom_frame are both {self.base_frame!r}: the first "
+                "is the vehicle's, the second one that it moves in"
+            )
         needs_tf = "tf" in (self.camera.source, self.ego_motion) or self.level_frame
         if needs_tf and not is_available():
             raise ValueError(

@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections import deque
 from typing import Generic, Protocol, TypeVar
 
-from panoptic_ros.geometry.poses import Pose2D
+from panoptic_ros.geometry.poses import Pose2D, jump
 
 T = TypeVar("T")
 
@@ -18,6 +18,8 @@ MATCH_LENGTH = 30
 MOST_SENDERS = 16
 _SECOND_NS = 1_000_000_000
 _HISTORY_NS = 10 * _SECOND_NS
+# Between poses farther apart a vehicle may have been anywhere.
+LONGEST_GAP_NS = 2 * _SECOND_NS
 
 
 class Stamp(Protocol):
@@ -124,8 +126,18 @@ class PoseHistory:
                 self._times.popleft()
                 self._poses.popleft()
 
+    def forget(self) -> None:
+        """Forget all poses."""
+        with self._lock:
+            self._stamps.reset()
+            self._times.clear()
+            self._poses.clear()
+
     def at(self, time_ns: int) -> Pose2D | None:
-        """Return the pose at a time, interpolated; None outside of what was measured."""
+        """Return the pose at a time, interpolated; None outside of what was measured.
+
+        None, too, between poses that are more than two seconds apart, or a `jump`.
+        """
         with self._lock:
             after = bisect_left(self._times, time_ns)
             if after == len(self._times):
@@ -136,7 +148,10 @@ class PoseHistory:
                 return None
             times = self._times[after - 1], self._times[after]
             poses = self._poses[after - 1], self._poses[after]
-        return _between(*poses, (time_ns - times[0]) / (times[1] - times[0]))
+        gap_ns = times[1] - times[0]
+        if gap_ns > LONGEST_GAP_NS or jump(*poses, gap_ns / _SECOND_NS):
+            return None
+        return _between(*poses, (time_ns - times[0]) / gap_ns)
 
 
 class SequenceGaps:

@@ -5,6 +5,7 @@ import pytest
 
 from panoptic_ros.geometry.poses import (
     Pose2D,
+    jump,
     mounting,
     optical_pose,
     rigid_transform,
@@ -92,6 +93,22 @@ def test_composing_is_applying_one_after_the_other():
     point = np.array([0.3, 0.7])
     np.testing.assert_allclose(both.apply(point), outer.apply(inner.apply(point)), atol=1e-12)
     assert both.yaw == pytest.approx(4.0 - 2 * math.pi)
+
+
+@pytest.mark.parametrize(
+    ("pose", "seconds", "words"),
+    [
+        (Pose2D(3.0, 1.0, 3.0), 1.0, ""),
+        # A car on a motorway, seen once in a second; a robot that turns on the spot.
+        (Pose2D(61.0, 1.0, 3.0), 1.0, ""),
+        (Pose2D(1.0, 1.0, -3.0), 0.1, ""),
+        (Pose2D(1.0, 1.0, 0.0), 0.0, "jumped by 0.0 m, 3.0 rad in 0.000 s"),
+        (Pose2D(-3.0, 4.0, 3.0), 0.01, "jumped by 5.0 m, 0.0 rad in 0.010 s"),
+    ],
+)
+def test_what_a_vehicle_cannot_do_is_a_jump(pose, seconds, words):
+    found = jump(Pose2D(1.0, 1.0, 3.0), pose, seconds)
+    assert found == (words and f"the vehicle's pose {words}")
 
 
 @pytest.mark.parametrize("field", ["x", "y", "yaw"])

@@ -86,6 +86,16 @@ def test_time_that_starts_again_starts_the_grid_anew(grid):
     assert shown(grid) == "???#"
 
 
+def test_a_jump_of_the_vehicle_starts_the_grid_anew(grid):
+    grid.update("front", seen("...?"), Pose2D(), 10 * SECOND)
+    # What another camera saw half a second and three metres before is no jump.
+    grid.update("rear", seen("???#"), Pose2D(-3.0, 0.0, 0.0), 10 * SECOND - SECOND // 2)
+    grid.update("front", seen("????"), Pose2D(), 10 * SECOND + 1)
+    assert shown(grid) == "#..?"
+    grid.update("front", seen("??.?"), Pose2D(0.0, 3.0, 0.0), 10 * SECOND + 2)
+    assert shown(grid) == "??.?"
+
+
 def test_what_moves_is_of_all_cameras_too(grid):
     """The wall of one camera and the road of the other; each cell is seen as one of them does."""
     here = Pose2D()

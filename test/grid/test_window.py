@@ -27,6 +27,8 @@ def test_finds_the_cell_of_a_point():
         ({"length": 60.1}, "length 60.1 m is not a whole number"),
         ({"width": -4.0}, "width is -4.0; it must be in 0.1..200"),
         ({"resolution": 0.0}, "resolution is 0.0; it must be in 0.02..5"),
+        ({"resolution": 0.02}, "resolution 0.02 m: .* 3163 cells from the vehicle, at most 2048"),
+        ({"length": 200.0, "width": 200.0, "resolution": 0.05}, "larger cells or a smaller window"),
         ({"x_min": float("nan")}, "x_min is nan; it must be in -200..200"),
     ],
 )

@@ -59,10 +59,10 @@ class Car(Client):
                 f"a listener of {publisher.topic_name}",
             )
 
-    def drive(self, picture, x=0.0, yaw=0.0, stamp=None):
+    def drive(self, picture, x=0.0, yaw=0.0, stamp=None, frame="odom"):
         """Publish a frame from a place in odom; return its stamp."""
         stamp = time.time() if stamp is None else stamp
-        self._publisher_of_odometry().publish(odometry(stamp, x, yaw))
+        self._publisher_of_odometry().publish(odometry(stamp, x, yaw, frame))
         return self.show(picture, stamp)
 
     def show(self, picture, stamp=None):
@@ -96,11 +96,11 @@ def calibration(focal=FOCAL, shape=SHAPE):
     return CameraInfo(height=height, width=width, distortion_model="plumb_bob", d=[0.0] * 5, k=k)
 
 
-def odometry(stamp, x, yaw):
+def odometry(stamp, x, yaw, frame="odom"):
     turn = Quaternion(z=math.sin(yaw / 2), w=math.cos(yaw / 2))
     pose = Pose(position=Point(x=float(x)), orientation=turn)
     return Odometry(
-        header=header(stamp, "odom"),
+        header=header(stamp, frame),
         child_frame_id="base_link",
         pose=PoseWithCovariance(pose=pose),
     )

@@ -231,6 +231,12 @@ def test_latency_is_unknown_where_stamps_are_of_another_clock(gap):
     assert status.values()["latency_age_p50_ms"] == "nan"
 
 
+def test_a_clock_that_never_comes_is_no_reason_to_set_use_sim_time():
+    hint = active(clock_gap=-1.7e9, is_simulated=True).values()["latency_hint"]
+    assert "stamps and /clock are -1700000000.0 s apart" in hint
+    assert "or set use_sim_time to false" in hint
+
+
 def test_the_line_without_frames_says_so():
     line = Status("active").line(FrameCounts())
     assert line == "0.0 frames/s, no frame answered; in 0, out 0, dropped 0, refused 0"

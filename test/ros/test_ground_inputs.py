@@ -197,6 +197,47 @@ def test_odometry_of_a_place_that_cannot_be_is_left_out(given_without_tf, x):
     assert f"[{x}, 0.0, 0.0] is not within 1e+09 m" in reason
 
 
+@pytest.mark.parametrize(
+    ("frame", "child"),
+    [
+        ("base_link", "odom"),
+        ("/base_link", "/odom"),
+        ("base_link", "base_link"),
+        ("base_link", ""),
+        ("odom", "odom"),
+    ],
+)
+def test_odometry_of_frames_that_are_one_or_swapped_is_left_out(given, frame, child):
+    """TF would make of them that the vehicle stands, or goes twice as far."""
+    inputs = given()
+    inputs.mount("odom", "base_link", turned(0.0, x=5.0))
+    message = hostile.odom(STAMP)
+    message.pose.pose.position.x = 5.0
+    inputs.tell("odom", message, header=hostile.header(STAMP, frame), child_frame_id=child)
+    assert inputs.view().pose is None
+    [(topic, reason)] = inputs.left_out
+    assert topic == "odom"
+    assert f"its frame_id is {frame!r}" in reason
+    assert "are they swapped?" in reason
+
+
+def test_odometry_in_another_frame_begins_anew(given_without_tf):
+    """Two publishers, or one that finds its place in the map."""
+    inputs = given_without_tf()
+    for stamp_ns, frame in ((STAMP - 1, "odom"), (STAMP + 1, "/map")):
+        message = hostile.odom(stamp_ns)
+        inputs.tell("odom", message, header=hostile.header(stamp_ns, frame))
+    [(topic, reason)] = inputs.left_out
+    assert topic == "odom"
+    assert "its frame_id was 'odom' and is 'map'" in reason
+    with pytest.raises(ViewMissing, match="no odometry on /odom around"):
+        inputs.view()
+    inputs.tell("odom", hostile.odom(STAMP + 3), header=hostile.header(STAMP + 3, "map"))
+    assert inputs.view(STAMP + 2).pose is not None
+    assert inputs.vehicle.odom_frame == "map"
+    assert len(inputs.left_out) == 1
+
+
 def test_odometry_is_used_once_its_frame_is_known(given):
     inputs = given()
     inputs.drive(turned(0.0), "camera_link")
@@ -306,6 +347,21 @@ def test_points_of_a_frame_that_nobody_knows_are_left_out(given_without_tf, fram
     [(topic, reason)] = inputs.left_out
     assert topic == "points"
     assert f"no transform from {frame!r} to 'base_link'" in reason
+
+
+@pytest.mark.parametrize("x", [1e30, -1e300])
+@pytest.mark.parametrize("topic", ["points", "depth"])
+def test_a_sensor_that_is_farther_away_than_any_measures_is_left_out(given, topic, x):
+    inputs = given()
+    inputs.mount("base_link", "camera_optical", optical_pose(**CAMERA))
+    inputs.mount("base_link", "far", turned(0.0, x=x))
+    header = hostile.header(STAMP, "far")
+    inputs.tell("depth_camera_info", hostile.camera_info(STAMP), header=header)
+    inputs.tell(topic, getattr(hostile, topic)(STAMP), header=header)
+    assert getattr(inputs.view(), topic) is None
+    [(named, reason)] = inputs.left_out
+    assert named == topic
+    assert "its frame 'far' is at" in reason
 
 
 # ---- what cannot be right

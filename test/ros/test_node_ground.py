@@ -155,12 +155,27 @@ def test_a_late_subscriber_gets_the_last_grid(car):
 
 def test_the_grid_remembers_while_the_car_moves(afresh):
     afresh.grid(STREET)
+    # Faster than any car it would be a jump.
+    time.sleep(0.1)
     # 5 m on, the picture shows nothing but sky.
     moved = cells(afresh.grid(paint(SHAPE, "sky"), x=5.0))
     _, columns = np.nonzero(moved > 50)
     x = X_MIN + (columns + 0.5) * RESOLUTION
     assert len(x) > 0
     assert np.abs(x - (DISTANCE - 5)).max() < 1.0
+
+
+@pytest.mark.parametrize("jump", [{"x": 30.0}, {"frame": "map"}], ids=["place", "frame"])
+def test_nothing_is_remembered_where_odometry_begins_anew(afresh, jump):
+    now = time.time()
+    left_out = int(afresh.health()[2]["left_out_odom"])
+    afresh.grid(STREET, stamp=now)
+    # Of a place between the two nothing is known.
+    later = afresh.grid(paint(SHAPE, "sky"), stamp=now + 0.1, **jump)
+    assert (cells(later) == UNKNOWN).all()
+    words = "grid and tracks begin anew" if "x" in jump else "its frame_id was 'odom' and is 'map'"
+    _, _, values = afresh.wait_for_health(lambda *h: int(h[2]["left_out_odom"]) > left_out)
+    assert words in values["last_left_out"]
 
 
 def test_nothing_is_remembered_over_a_deactivation(car):

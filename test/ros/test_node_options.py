@@ -322,6 +322,14 @@ def call(client):
     return call
 
 
+@pytest.mark.parametrize(("name", "value"), [("cameras", []), ("score_threshold", -1.0)])
+def test_a_parameter_cannot_be_deleted(client, labels, name, value):
+    """As `ros2 param delete` asks for; it could not be set again."""
+    assert not client.set(name, None)[0]
+    assert list(np.atleast_1d(client.get(name))) == list(np.atleast_1d(value))
+    assert client.set(name, value) == (True, "")
+
+
 def test_a_paused_node_drops_frames_until_it_is_to_go_on(client, labels, call):
     values_of(client, labels)
     assert call("pause", data=True) == (True, "paused: frames are dropped")

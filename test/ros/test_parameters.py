@@ -121,6 +121,12 @@ def test_a_change_touches_only_what_it_names():
         ({"ground.grid.hit_probability": 0.5}, "ground.grid.hit_probability"),
         ({"ground.ego_motion": "gps"}, "'odometry', 'tf', 'none'"),
         ({"stall_timeout": 0.0}, "stall_timeout is 0.0; it must be in 0.5..600"),
+        ({"ground.window.resolution": 0.02}, "at most 2048 fit in memory"),
+        (
+            {"ground.grid.min_log_odds": 1.0, "ground.grid.max_log_odds": 1.0},
+            "min_log_odds 1.0 must be less than max_log_odds 1.0",
+        ),
+        ({"ground.base_frame": "odom"}, "ground.odom_frame are both 'odom'"),
         ({"ground.timeout": float("nan")}, "ground.timeout is nan"),
         ({"ground.camera.x": float("inf")}, "ground.camera.x is inf"),
     ],

@@ -179,4 +179,28 @@ def test_time_that_starts_again_begins_a_new_history(history):
 def test_what_is_older_than_ten_seconds_is_forgotten(history):
     history.add(21 * SECOND, Pose2D(5.0, 0.0, 0.0))
     assert history.at(10 * SECOND) is None
-    assert history.at(16 * SECOND).x == pytest.approx(4.0)
+    assert history.at(11 * SECOND).x == 3.0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "pose", "known"),
+    [
+        (2.0, Pose2D(5.0, 1.0, -3.0), True),
+        (2.001, Pose2D(5.0, 1.0, -3.0), False),
+        # Odometry that starts again, without and with a turn alone.
+        (0.1, Pose2D(300.0, 1.0, -3.0), False),
+        (0.1, Pose2D(3.0, 1.0, 0.0), False),
+    ],
+)
+def test_over_gaps_and_jumps_nothing_is_interpolated(history, seconds, pose, known):
+    end = 11 * SECOND + round(seconds * SECOND)
+    history.add(end, pose)
+    assert (history.at(end - SECOND // 100) is not None) == known
+    assert history.at(end) == pose
+
+
+def test_poses_can_be_forgotten(history):
+    history.forget()
+    assert history.at(11 * SECOND) is None
+    history.add(SECOND, Pose2D())
+    assert history.at(SECOND) == Pose2D()
