@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
-import cv2
 import numpy as np
+from PIL import Image
 
 from panoptic_ros.labels import UNLABELED
+from panoptic_ros.messages.images import MAX_PIXELS, check_pixels
 from panoptic_ros.prediction import PanopticPrediction, Segment, extent
+from panoptic_ros.resources import expanded
 from panoptic_ros.upsampling import Box
 
 # The mean of ImageNet's pixels, RGB: what networks take for nothing.
 _NOTHING = np.array((124, 116, 104), np.uint8)
+_MASK_FORMATS = ("PNG", "JPEG", "BMP", "PPM", "TIFF", "WEBP")
 
 
 @dataclass(frozen=True)
@@ -97,10 +99,17 @@ def read_ego_mask(file: str) -> np.ndarray:
     file: a grey or coloured PNG, not black there. Raise FileNotFoundError, or ValueError that
     names the file.
     """
-    path = Path(file).expanduser()
+    path = expanded(file)
     if not path.is_file():
         raise FileNotFoundError(f"there is no ego mask {path}")
-    pixels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if pixels is None:
-        raise ValueError(f"{path} cannot be read as a picture; an ego mask is a PNG")
-    return pixels > 0
+    try:
+        with Image.open(path, formats=_MASK_FORMATS) as picture:
+            check_pixels("ego mask", *picture.size, MAX_PIXELS)
+            is_grey = picture.mode in ("1", "L", "F") or picture.mode.startswith("I")
+            # Neither alpha nor an EXIF orientation counts: pictures are taken so, too.
+            pixels = np.asarray(picture if is_grey else picture.convert("RGB"))
+    except Exception as error:  # Pillow promises no class.
+        raise ValueError(
+            f"{path} cannot be read as a picture ({error}); an ego mask is a PNG"
+        ) from error
+    return np.atleast_3d(pixels).max(axis=2) > 0

@@ -13,6 +13,7 @@ import numpy as np
 from panoptic_ros.documents import make, named, read_yaml
 from panoptic_ros.labels import INSTANCE_DIVISOR, UNLABELED, LabelClass, LabelSet, encode
 from panoptic_ros.prediction import PanopticPrediction, Segment
+from panoptic_ros.resources import expanded
 
 # What a pixel of ~/semantic holds.
 _LARGEST_ID = 255
@@ -64,7 +65,7 @@ class LabelMap:
         Classes that it does not name are unlabeled. Raise FileNotFoundError, or ValueError that
         names the file and what is wrong in it.
         """
-        path = Path(file).expanduser()
+        path = expanded(file)
         content = make(_File, read_yaml(path), str(path))
         return named(str(path), lambda: _of_file(content, path.stem, labels))
 

@@ -1,4 +1,4 @@
-"""The package's own files: config/, sample/ and weights/."""
+"""The package's own files: config/, sample/ and weights/; and paths as people write them."""
 
 from __future__ import annotations
 
@@ -26,6 +26,16 @@ def share_dir() -> Path:
         f"panoptic_ros's data files ({_MARK}) are in none of these folders:\n  {searched}\n"
         "Install the package again (`make setup`, `colcon build` or `pip install .`)."
     )
+
+
+def expanded(path: str | Path) -> Path:
+    """Return a path, its ~ written out; raise ValueError for what can be none."""
+    if "\0" in str(path):
+        raise ValueError(f"{str(path)!r} is no path")
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{path} is of a user that is not there") from error
 
 
 def _candidates(package: Path) -> list[Path]:

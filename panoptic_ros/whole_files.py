@@ -1,4 +1,4 @@
-"""Write files atomically, or alone; errors name the file."""
+"""Write files atomically, or alone, and know strangers among them; errors name the file."""
 
 from __future__ import annotations
 
@@ -13,8 +13,29 @@ from typing import Any, BinaryIO
 
 LOCK = ".lock"
 _WORDS = "cannot be written: "
+# How files begin that are saved under another's name, and what to do about them.
+_STRANGERS = {
+    b"version https://git-lfs": "is a pointer of Git LFS; fetch the file itself: git lfs pull",
+    b"<!": "is a web page; download the file again, and look into it",
+    b"<html": "is a web page; download the file again, and look into it",
+    b"<?xml": "is XML, perhaps a server's error; download the file again, and look into it",
+    b"\x1f\x8b": "is packed by gzip; unpack it first",
+    b"BZh": "is packed by bzip2; unpack it first",
+    b"\xfd7zXZ": "is packed by xz; unpack it first",
+    b"7z\xbc\xaf": "is packed by 7-Zip; unpack it first",
+    b"Rar!": "is packed by RAR; unpack it first",
+}
 # No room, a used-up quota, a limit to the size of files, a disk that fails.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+def stranger(begin: bytes) -> str:
+    """Return what a file is that begins so, and what to do, where it came in place of another.
+
+    Empty where it is none of what is often saved under another file's name.
+    """
+    begin = begin.lstrip()
+    return next((words for first, words in _STRANGERS.items() if begin.startswith(first)), "")
 
 
 def is_full(error: BaseException | None) -> bool:

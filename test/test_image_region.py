@@ -1,8 +1,14 @@
+import struct
+import zlib
+
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from panoptic_ros.image_region import ImageRegion, read_ego_mask
+from panoptic_ros.label_map import LabelMap
+from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.prediction import PanopticPrediction, Segment
 
 IMAGE = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
@@ -68,6 +74,59 @@ def test_segments_of_a_region_in_the_whole_picture():
 def test_a_picture_that_does_not_hold_the_region(region, words):
     with pytest.raises(ValueError, match=words):
         region.crop(IMAGE)
+
+
+def png_claiming(side):
+    """Return a small PNG whose header says that it is a large square."""
+    data = cv2.imencode(".png", EGO.astype(np.uint8))[1].tobytes()
+    head = b"IHDR" + struct.pack(">II", side, side) + data[24:29]
+    return data[:12] + head + struct.pack(">I", zlib.crc32(head)) + data[33:]
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        EGO.astype(np.uint16),
+        EGO.astype(np.uint8),
+        np.dstack([np.zeros_like(EGO, np.uint8)] * 2 + [EGO.astype(np.uint8)]),
+        np.dstack([EGO.astype(np.uint8)] * 3 + [np.full(EGO.shape, 255, np.uint8)]),
+    ],
+    ids=["16 bits", "8 bits", "a colour", "alpha"],
+)
+def test_whatever_is_not_black_is_ego(tmp_path, pixels):
+    file = tmp_path / "ego.png"
+    cv2.imwrite(str(file), pixels)
+    np.testing.assert_array_equal(read_ego_mask(str(file)), EGO)
+
+
+def test_an_orientation_turns_no_ego_mask(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(EGO.astype(np.uint8)).save(tmp_path / "ego.png", exif=exif)
+    assert read_ego_mask(str(tmp_path / "ego.png")).shape == EGO.shape
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1", "cannot be read as a picture"),
+        (cv2.imencode(".jpg", np.zeros((64, 64), np.uint8))[1].tobytes()[:-40], "truncated"),
+        (png_claiming(60000), "exceeds limit|beyond the limit"),
+        (png_claiming(8192), "beyond the limit"),
+    ],
+)
+def test_an_ego_mask_that_is_none_is_named(tmp_path, content, words):
+    file = tmp_path / "ego.png"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"^{file} .*({words})"):
+        read_ego_mask(str(file))
+
+
+def test_the_home_of_nobody_is_named():
+    with pytest.raises(ValueError, match="a user that is not there"):
+        read_ego_mask("~nobody_of_that_name/ego.png")
+    with pytest.raises(ValueError, match="a user that is not there"):
+        LabelMap.read("~nobody_of_that_name/map.yaml", CITYSCAPES)
 
 
 def test_reading_an_ego_mask(tmp_path):

@@ -16,6 +16,7 @@ from panoptic_ros.bags.mcap import McapFile
 from panoptic_ros.bags.sqlite3 import Sqlite3File
 from panoptic_ros.bags.storage import Ros1Bag, Storage, Topic
 from panoptic_ros.documents import parse_yaml
+from panoptic_ros.whole_files import stranger
 
 METADATA = "metadata.yaml"
 # Of a file, on every file system.
@@ -191,9 +192,12 @@ class Recording:
 
     def _open(self, path: Path) -> Storage:
         with path.open("rb") as file:
-            magic = file.read(len(_ROS1_MAGIC))
+            begin = file.read(64)
+        magic = begin[: len(_ROS1_MAGIC)]
         if magic == _ROS1_MAGIC:
             raise Ros1Bag(path)
+        if words := stranger(begin):
+            raise ValueError(f"{path} {words}")
         suffix = _suffix(path)
         if suffix not in _STORAGES:
             raise ValueError(

@@ -25,6 +25,7 @@ from panoptic_ros.checkpoints.declared import (
     count,
 )
 from panoptic_ros.checkpoints.restricted_pickle import ALONE, RefusedError, read_pickle
+from panoptic_ros.whole_files import stranger
 
 # What torch wrote before version 1.6 begins with: the pickle of this number (torch.serialization).
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -39,17 +40,10 @@ MOST_NESTS = 4
 # What a LightningModule or a wrapper of one's own calls the network that it trains; together with
 # what else it has, such as the weights of its loss.
 HOLDERS = ("model.", "net.", "network.")
-# How files begin that are saved under a checkpoint's name, and what to do about them.
-STRANGERS = {
-    b"version https://git-lfs": "is a pointer of Git LFS; fetch the file itself: git lfs pull",
-    b"<": "is a web page or XML, no checkpoint; download the file again, and look into it",
+# What other projects' files begin with.
+OTHERS = {
     b"{": "is text (JSON), no checkpoint; of one in several parts join these into one file",
-    b"\x1f\x8b": "is packed by gzip; unpack it first",
-    b"BZh": "is packed by bzip2; unpack it first",
-    b"\xfd7zXZ": "is packed by xz; unpack it first",
     b"\x28\xb5\x2f\xfd": "is packed by zstd; unpack it first",
-    b"7z\xbc\xaf": "is packed by 7-Zip; unpack it first",
-    b"Rar!": "is packed by RAR; unpack it first",
     b"\x89HDF": "is an HDF5 file (Keras), no checkpoint of torch",
     b"\x93NUMPY": "is an array of NumPy, no checkpoint",
 }
@@ -109,10 +103,10 @@ def open_tensors(file: Path) -> Iterator[Checkpoint]:
 def _content(opened: BinaryIO, content: mmap.mmap) -> Any:
     if _zip(lambda: zipfile.is_zipfile(opened)):
         return _read_zip(opened, len(content))
-    begin = content[:64].lstrip()
-    for first_bytes, words in STRANGERS.items():
-        if begin.startswith(first_bytes):
-            raise RefusedError(words)
+    begin = content[:64]
+    words = stranger(begin) or next((w for b, w in OTHERS.items() if begin.startswith(b)), "")
+    if words:
+        raise RefusedError(words)
     if content[:2] == b"PK":
         raise RefusedError("is cut short: it begins as a zip file, and its end is missing")
     first = read_pickle(content, KNOWN)

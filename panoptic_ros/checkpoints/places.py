@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from panoptic_ros import resources
@@ -17,9 +18,13 @@ def folders() -> list[Path]:
     ($XDG_DATA_HOME/panoptic_ros/weights, see the XDG base directory specification).
     """
     own = os.environ.get(VARIABLE)
-    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    places = [Path(own)] if own else []
-    return [*places, resources.share_dir() / "weights", Path(data) / "panoptic_ros" / "weights"]
+    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    places = [resources.expanded(own)] if own else []
+    places.append(resources.share_dir() / "weights")
+    # Users of a container's own number have no home.
+    with suppress(ValueError):
+        places.append(resources.expanded(data) / "panoptic_ros" / "weights")
+    return places
 
 
 def find(name: str) -> Path | None:

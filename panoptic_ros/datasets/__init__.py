@@ -22,16 +22,25 @@ __all__ = [
     "LabeledFrame",
     "Sample",
     "Town",
+    "load_frame",
     "open_dataset",
 ]
 
 
 class LabeledFrame(Protocol):
-    """Name what every data set's samples have; image and instance_ids are their files."""
+    """Name what every data set's samples have."""
 
-    name: str
-    image: Path
-    instance_ids: Path
+    @property
+    def name(self) -> str:
+        """Name that no other frame of the data set has."""
+
+    @property
+    def image(self) -> Path:
+        """File of the image."""
+
+    @property
+    def instance_ids(self) -> Path:
+        """File of the truth."""
 
     @property
     def image_id(self) -> int | str:
@@ -56,6 +65,21 @@ DATASETS: dict[str, type[Dataset]] = {
     "coco_panoptic": CocoPanoptic,
     "town": Town,
 }
+
+
+def load_frame(frame: LabeledFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return a frame's image and truth.
+
+    Raise OSError or ValueError that names the file where one is missing or broken, or the two
+    differ in size.
+    """
+    image, truth = frame.load_image(), frame.load_instance_ids()
+    if truth.shape != image.shape[:2]:
+        raise ValueError(
+            f"{frame.instance_ids} is {list(truth.shape)} (rows, columns), "
+            f"its image {frame.image} {list(image.shape[:2])}"
+        )
+    return image, truth
 
 
 def open_dataset(

@@ -18,6 +18,7 @@ from panoptic_ros.datasets.picture_files import (
     first_file,
     read_labels,
     read_picture,
+    refuse_twins,
     unique_names,
 )
 from panoptic_ros.documents import make, named, read_json
@@ -122,6 +123,7 @@ class Cityscapes(Sequence[Sample]):
             for p in images.glob(f"{pattern}_leftImg8bit.*")
             if p.suffix.lower() in PICTURES
         )
+        refuse_twins(found)
         names = unique_names([p.relative_to(images).with_name(_name(p)) for p in found])
         self._samples = [self._sample(*pair) for pair in zip(names, found, strict=True)]
         if not self._samples:

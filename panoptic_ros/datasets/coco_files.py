@@ -147,9 +147,10 @@ class _Fields:
     def path(self, key: str) -> str:
         """Return a path, which may be written with backslashes."""
         value = self._get(key)
-        if not isinstance(value, str) or not value or "\0" in value:
+        path = value.replace("\\", "/") if isinstance(value, str) else ""
+        if not Path(path).name or "\0" in path:
             raise self._wrong(key, "a file's name")
-        return value.replace("\\", "/")
+        return path
 
     def _get(self, key: str) -> Any:
         if key not in self.content:

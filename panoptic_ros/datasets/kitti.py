@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from panoptic_ros.datasets.classes import WANTED_IDS, check_cityscapes_classes, hold_train_ids
-from panoptic_ros.datasets.picture_files import PICTURES, read_labels, read_picture
+from panoptic_ros.datasets.picture_files import PICTURES, read_labels, read_picture, refuse_twins
 from panoptic_ros.labels import CITYSCAPES, INSTANCE_DIVISOR, LabelSet
 
 LAYOUT = "ROOT/SPLIT/image_2/*.png (or .jpg) with ROOT/SPLIT/instance/*.png of the same names"
@@ -61,11 +61,9 @@ class Kitti(Sequence[KittiSample]):
         check_cityscapes_classes(labels)
         self.root, self.split = Path(root), split
         images, truth = (self._folder(kind) for kind in ("image_2", "instance"))
-        self._samples = [
-            KittiSample(p.stem, p, truth / f"{p.stem}.png")
-            for p in sorted(images.glob("[!.]*"))
-            if p.suffix.lower() in PICTURES
-        ]
+        pictures = [p for p in sorted(images.glob("[!.]*")) if p.suffix.lower() in PICTURES]
+        refuse_twins(pictures)
+        self._samples = [KittiSample(p.stem, p, truth / f"{p.stem}.png") for p in pictures]
         if not self._samples:
             raise FileNotFoundError(f"{images} holds no image; expected {LAYOUT}")
         for sample in self._samples:

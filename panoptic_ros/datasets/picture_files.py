@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from panoptic_ros.cores import usable_cores
 from panoptic_ros.messages.compressed import decode_compressed
 from panoptic_ros.messages.images import MAX_PIXELS, check_pixels
-from panoptic_ros.whole_files import write_file
+from panoptic_ros.whole_files import stranger, write_file
 
 PICTURES = (".png", ".jpg", ".jpeg")
 # Bit depth and colour type of 8-bit RGB, and where every PNG has them (its specification, IHDR).
@@ -40,9 +40,12 @@ def read_picture(path: Path) -> np.ndarray:
     Raise FileNotFoundError where there is none, ValueError for a broken one: OpenCV alone
     fills what a truncated JPEG lacks and calls it a picture.
     """
+    content = _content(path)
     try:
-        return decode_compressed(_Picture(_content(path)))
+        return decode_compressed(_Picture(content))
     except ValueError as error:
+        if words := stranger(content):
+            raise ValueError(f"{path} {words}") from error
         raise ValueError(f"{path} is not an image that can be read ({error})") from error
 
 
@@ -55,6 +58,8 @@ def read_labels(path: Path, dtype: type[np.generic]) -> np.ndarray:
     try:
         image = decoded(content)
     except ValueError as error:
+        if words := stranger(content):
+            raise ValueError(f"{path} {words}") from error
         raise ValueError(f"{path} is not an image that can be read: {error}") from error
     if image.dtype != dtype or image.ndim != 2:
         raise ValueError(
@@ -140,6 +145,15 @@ def unique_names(files: Sequence[Path]) -> list[str]:
         if taken[name] > 1:
             names[i] = f"{name}__{taken[name]}"
     return names
+
+
+def refuse_twins(files: Iterable[Path]) -> None:
+    """Raise ValueError for two pictures of one frame, which differ in their suffix alone."""
+    known: dict[Path, Path] = {}
+    for file in files:
+        other = known.setdefault(file.with_suffix(""), file)
+        if other is not file:
+            raise ValueError(f"{other} and {file.name} are two pictures of one frame; remove one")
 
 
 def first_file(candidates: Iterable[Path]) -> Path:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from panoptic_ros.datasets import LabeledFrame
+from panoptic_ros.datasets import LabeledFrame, load_frame
 from panoptic_ros.model.predictors import MIN_SIDE
 
 _AHEAD_PER_WORKER = 2
@@ -32,12 +32,7 @@ def load(frame: LabeledFrame) -> LoadedFrame:
     small for a network, or the two differ in size.
     """
     start = time.perf_counter()
-    image, truth = frame.load_image(), frame.load_instance_ids()
-    if truth.shape != image.shape[:2]:
-        raise ValueError(
-            f"{frame.instance_ids} is {list(truth.shape)} (rows, columns), "
-            f"its image {frame.image} {list(image.shape[:2])}"
-        )
+    image, truth = load_frame(frame)
     if min(truth.shape) < MIN_SIDE:
         raise ValueError(
             f"{frame.image} is {list(truth.shape)} (rows, columns); "

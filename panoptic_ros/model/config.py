@@ -152,7 +152,7 @@ def load_model_config(model: str | Path) -> ModelConfig:
 def _find(model: str | Path) -> Path:
     """Return the path of a model file."""
     if Path(model).suffix in (".yaml", ".yml"):
-        file = _expanded(Path(model)).resolve()
+        file = resources.expanded(model).resolve()
         if not file.is_file():
             raise FileNotFoundError(f"there is no model file {file}")
         return file
@@ -173,16 +173,6 @@ def _find(model: str | Path) -> Path:
     return file
 
 
-def _expanded(path: Path) -> Path:
-    """Return a path, its ~ written out; raise ValueError for what can be none."""
-    if "\0" in str(path):
-        raise ValueError(f"{str(path)!r} is no path")
-    try:
-        return path.expanduser()
-    except RuntimeError as error:
-        raise ValueError(f"{path} is of a user that is not there") from error
-
-
 def _in_a_model(description: Path) -> str:
     return (
         "name it in a copy of one of config/models, for a semantic network by\n"
@@ -196,7 +186,7 @@ def _weights_path(weights: str, folder: Path) -> Path:
     The error for missing weights names the place where they would be installed.
     Raise ValueError that says what to write for a file that is no weights of ours.
     """
-    path = folder / _expanded(Path(weights))
+    path = folder / resources.expanded(weights)
     is_ours = path.with_name(f"{path.name}.json").is_file()
     suffix = "" if is_ours else path.suffix.lower()
     if suffix in GRAPHS:

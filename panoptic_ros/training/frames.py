@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from panoptic_ros.datasets import Sample
+from panoptic_ros.datasets import Sample, load_frame
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet, class_ids
 from panoptic_ros.training.augment import Augmentation
 from panoptic_ros.training.sampling import Order
@@ -41,7 +41,7 @@ class FrameSamples(Dataset):
         """Return an image, uint8 [3, h, w], and its target."""
         frame = self._frames[self._order[sample]]
         rng = np.random.default_rng((self._seed, sample))
-        image, ids = self._augmentation(frame.load_image(), frame.load_instance_ids(), rng)
+        image, ids = self._augmentation(*load_frame(frame), rng)
         return image, self._target(ids)
 
 

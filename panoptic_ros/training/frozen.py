@@ -15,6 +15,7 @@ from panoptic_ros.checkpoints import find
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.model.build import build_networks, identities
 from panoptic_ros.model.config import ModelConfig, NetworkConfig, load_model_config
+from panoptic_ros.resources import expanded
 from panoptic_ros.training.frames import Frames
 from panoptic_ros.training.head_inputs import INDEX, prepare
 from panoptic_ros.training.settings import TrainingConfig, require
@@ -81,7 +82,7 @@ def _frozen(config: FrozenConfig, labels: LabelSet) -> ModelConfig:
             )
         return model
     semantic, instances, network = (
-        NetworkConfig(str(find(name) or Path(name).expanduser())) if name else None
+        NetworkConfig(str(find(name) or expanded(name))) if name else None
         for name in (config.semantic, config.instance, config.network)
     )
     return ModelConfig("frozen", labels, semantic, instances, network)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from panoptic_ros.datasets import load_frame
 from panoptic_ros.documents import read_json
 from panoptic_ros.fusion.conv_head import instance_mask, region, softmax_masks
 from panoptic_ros.fusion.merge import Candidates
@@ -131,10 +132,10 @@ def prepare(
         return
     rows: list[tuple[int, int, int]] = []
     for frame, sample in enumerate(tqdm(frames, f"predicting {folder.name}", unit="frame")):
-        image = sample.load_image()
+        image, truth = load_frame(sample)
         semantic, found = networks(image)
         found = found[found.scores >= least_score]
-        matched = matches(found, sample.load_instance_ids())
+        matched = matches(found, truth)
         kept = torch.tensor([m.detection for m in matched], dtype=torch.int64)
         rows += [(frame, position, m.value) for position, m in enumerate(matched)]
         stored = {

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from panoptic_ros.datasets import load_frame
 from panoptic_ros.fusion.masks import on_host, pasted
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet, label_set
 from panoptic_ros.model.predictors import InstancePredictor
@@ -100,8 +101,9 @@ class InstanceTask(Task):
         predictor = InstancePredictor(trainee.network, self.labels)
         counts = np.zeros((len(self.labels.things), 4))
         for frame in validation_frames(self._val, self.config, share):
-            found = predictor(frame.load_image())
-            counts += self._count(found[found.scores >= LEAST_SCORE], frame.load_instance_ids())
+            image, truth = load_frame(frame)
+            found = predictor(image)
+            counts += self._count(found[found.scores >= LEAST_SCORE], truth)
         return counts
 
     def _count(self, found: InstancePrediction, ids: np.ndarray) -> np.ndarray:

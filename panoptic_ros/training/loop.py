@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -224,7 +225,7 @@ class _Session:
         self.trainee.train()
         done = first
         values: dict[str, Tensor | float] = {}
-        for step, batch in enumerate(loader, first):
+        for step, batch in enumerate(_read(loader), first):
             share = self._share(step)
             if share >= 1:
                 break
@@ -369,6 +370,22 @@ def _start_trackers(accelerator: Accelerator, config: TrainingConfig, run: Path)
             "mlflow": {"run_name": run.name},
         },
     )
+
+
+def _read(loader: DataLoader) -> Iterator[Any]:
+    """Yield batches; raise what is wrong with a file in its own words, without a worker's stack."""
+    try:
+        yield from loader
+    except (OSError, ValueError) as error:
+        last = [*re.finditer(rf"^[\w.]*{type(error).__name__}: ", str(error), re.MULTILINE)][-1:]
+        raise ValueError(str(error)[last[0].end() if last else 0 :].strip()) from error
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise OSError(
+            f"a process that reads frames has died ({error}); it needs more memory, or in a "
+            "container more shared memory (--shm-size=2g); --set workers=0 reads without it"
+        ) from error
 
 
 def _loader(task: Task, first_step: int) -> DataLoader:

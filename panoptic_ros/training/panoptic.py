@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from panoptic_ros.datasets import Sample
+from panoptic_ros.datasets import Sample, load_frame
 from panoptic_ros.fusion import FusionOptions, Strategy
 from panoptic_ros.fusion.conv_head import ConvHead
 from panoptic_ros.fusion.stack import stack
@@ -192,8 +192,8 @@ class PanopticTask(Task):
         predict, merge = self._model(trainee)
         quality = PanopticQuality.of(self.labels)
         for frame in validation_frames(self._val, self.config, share):
-            merged = merge(*predict(frame.load_image()), self._options)
-            truth = frame.load_instance_ids()
+            image, truth = load_frame(frame)
+            merged = merge(*predict(image), self._options)
             quality.add(*label_image_segments(truth, merged.labels, self.labels))
         return np.stack([quality.iou, quality.tp, quality.fp, quality.fn]).astype(float)
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import default_collate
 
+from panoptic_ros.datasets import load_frame
 from panoptic_ros.labels import LabelSet, label_set
 from panoptic_ros.model.predictors import IMAGENET_MEAN, IMAGENET_STD, SemanticPredictor
 from panoptic_ros.networks import build
@@ -107,8 +108,8 @@ class SemanticTask(Task):
         predictor = SemanticPredictor(trainee.network, self.labels)
         matrix = ConfusionMatrix(self.labels)
         for frame in validation_frames(self._val, self.config, share):
-            found = predictor(frame.load_image()).channels.cpu().numpy()
-            matrix.add(frame.load_instance_ids(), self.labels.ids[found])
+            image, truth = load_frame(frame)
+            matrix.add(truth, self.labels.ids[predictor(image).channels.cpu().numpy()])
         return matrix.counts
 
     def scores(self, trainee: Trainee, counts: np.ndarray) -> Mapping[str, float]:

@@ -15,6 +15,7 @@ from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 from panoptic_ros.checkpoints import load
 from panoptic_ros.model.predictors import IMAGENET_MEAN, IMAGENET_STD
 from panoptic_ros.networks import DeepLabV3Plus, MaskRCNNDetector, SharedPanopticNetwork
+from panoptic_ros.resources import expanded
 from panoptic_ros.training.folded_mobilenet import read_folded, rescaled, unfold
 
 IMAGENET = "imagenet"
@@ -63,8 +64,8 @@ def _start(network: nn.Module, initialize: str, samples: Dataset | None) -> dict
         _check(_copy_backbone(_published(), backbone), initialize, "MobileNetV2", network)
         return dict(PUBLISHED)
     if initialize.endswith(".safetensors"):
-        return _start_folded(network, Path(initialize).expanduser(), samples)
-    return _start_own(network, initialize)
+        return _start_folded(network, expanded(initialize), samples)
+    return _start_own(network, str(expanded(initialize)))
 
 
 def find_backbone(network: nn.Module) -> nn.Module | None:

@@ -105,6 +105,22 @@ def test_a_ros_1_bag_names_the_converter(tmp_path, in_folder):
         Recording(tmp_path if in_folder else file)
 
 
+@pytest.mark.parametrize("suffix", [".mcap", ".db3", ".mcap.zstd"])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1", "pointer of Git LFS"),
+        (b"<!DOCTYPE html>", "web page"),
+        (b"\x1f\x8b\x08", "gzip; unpack it"),
+    ],
+)
+def test_what_came_in_place_of_a_bag_is_told(tmp_path, suffix, content, words):
+    file = tmp_path / f"drive{suffix}"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"^{file} .*{words}"):
+        Recording(file)
+
+
 # ---- MCAP, record by record
 
 

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,18 @@ def test_the_users_own_folder_comes_first_then_the_packages(own, tmp_path):
     assert places.find("town/head") == own / "town" / "head"
     assert places.find("town/semantic").parent.parent == places.folders()[1]
     assert places.folders()[2] == tmp_path / "data" / "panoptic_ros" / "weights"
+
+
+def test_who_has_no_home_has_the_other_folders(own, monkeypatch):
+    monkeypatch.delenv("XDG_DATA_HOME")
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    assert [folder.name for folder in places.folders()] == ["own", "weights"]
+
+
+def test_the_own_folder_may_be_below_home(own, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv(places.VARIABLE, "~/own")
+    assert places.folders()[0] == own
 
 
 def test_a_dot_in_a_name_is_no_suffix(own):

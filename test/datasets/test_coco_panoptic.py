@@ -173,6 +173,8 @@ INFO = ("annotations", 0, "segments_info", 2)
         (("annotations", 0, "image_id"), True, "image_id is True"),
         (("annotations", 0, "file_name"), 139, "file_name is 139, must be a file's name"),
         (("annotations", 0, "file_name"), "", "file_name is ''"),
+        (("annotations", 0, "file_name"), ".", "file_name is '.'"),
+        (("annotations", 0, "file_name"), "/", "file_name is '/'"),
         (("annotations",), {}, "annotations is {}, must be a list"),
         (("categories", 0, "isthing"), "0", r"categories\[0\]: isthing is '0', must be a whole"),
         (("categories", 0, "isthing"), None, "isthing is None"),

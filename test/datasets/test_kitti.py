@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from panoptic_ros.datasets import open_dataset
+from panoptic_ros.datasets import load_frame, open_dataset
 from panoptic_ros.datasets.kitti import Kitti, from_kitti
 from panoptic_ros.labels import CITYSCAPES, LabelClass, LabelSet
 
@@ -45,6 +45,20 @@ def test_a_sample_is_read_in_the_packages_encoding(root):
 )
 def test_values(value, expected):
     assert from_kitti(np.array([[value]], np.uint16)).tolist() == [[expected]]
+
+
+def test_two_pictures_of_one_frame_are_refused(root):
+    picture = root / "training" / "image_2" / "000000_10.png"
+    picture.with_suffix(".jpg").write_bytes(picture.read_bytes())
+    with pytest.raises(ValueError, match=r"10.jpg and 000000_10.png are two pictures of one"):
+        Kitti(root)
+
+
+def test_a_truth_of_another_size_is_named_with_its_image(root):
+    truth = root / "training" / "instance" / "000000_10.png"
+    assert cv2.imwrite(str(truth), np.full((3, 6), 7 * 256, np.uint16))
+    with pytest.raises(ValueError, match=rf"^{truth} is \[3, 6\].*its image .*image_2.*\[4, 6\]"):
+        load_frame(Kitti(root)[0])
 
 
 @pytest.mark.parametrize("kind", ["image_2", "instance"])

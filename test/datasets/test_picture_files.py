@@ -131,6 +131,21 @@ def test_a_png_that_kornia_rs_refuses_is_named_as_without_it(content, monkeypatc
     assert told[0] == told[1]
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1", "pointer of Git LFS; .*git lfs pull"),
+        (b"\n<html>", "web page; download"),
+    ],
+)
+def test_what_came_in_place_of_a_picture_is_told(tmp_path, content, words):
+    file = tmp_path / "a.png"
+    file.write_bytes(content)
+    for read in (read_picture, lambda path: read_labels(path, np.uint16)):
+        with pytest.raises(ValueError, match=rf"^{file} is a {words}"):
+            read(file)
+
+
 @pytest.mark.parametrize(("cores", "there"), [(1, True), (2, True), (3, False)])
 def test_kornia_rs_which_holds_pythons_lock_is_for_few_cores(cores, there, monkeypatch):
     pytest.importorskip("kornia_rs")

@@ -158,6 +158,17 @@ def test_validation_without_a_known_class_loses_no_training(tmp_path):
     assert load(tmp_path / "out")[1]["scores"] == {}
 
 
+@pytest.mark.parametrize("kind", ["leftImg8bit/train/*/*.png", "leftImg8bit/val/*/*.png"])
+def test_a_broken_picture_is_told_in_one_line(tmp_path, kind):
+    root = toy.write(tmp_path / "data", frames=1, val_frames=1)
+    (picture,) = root.glob(kind)
+    picture.write_bytes(b"version https://git-lfs.github.com/spec/v1")
+    settings = [*SMALL[:3], *SMALL[4:], "workers=1", "steps=1"]
+    with pytest.raises(ValueError, match=rf"^{picture} is not an image .*$") as error:
+        _start(root, tmp_path, settings)
+    assert "\n" not in str(error.value)
+
+
 def test_a_state_of_another_network_is_named(data, tmp_path, first_state):
     save_state(tmp_path, first_state)
     other = ["architecture.decoder_channels=16", *SMALL[1:], "steps=2"]

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from panoptic_ros.cores import usable_cores
+from panoptic_ros.whole_files import stranger
 
 _log = logging.getLogger(__name__)
 TENSORRT, CUDA = "TensorrtExecutionProvider", "CUDAExecutionProvider"
@@ -190,6 +191,10 @@ def open_graph(file: Path, device: torch.device, runtime: str = "onnx") -> Graph
 
     Raise ValueError where the runtime is missing or cannot read the file.
     """
+    with file.open("rb") as opened:
+        words = stranger(opened.read(64)) if file.suffix != ".xml" else ""
+    if words:
+        raise ValueError(f"{file} {words}")
     return RUNTIMES["openvino" if file.suffix == ".xml" else runtime](file, device)
 
 

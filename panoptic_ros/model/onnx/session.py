@@ -113,8 +113,14 @@ class OnnxSession:
         is_integer = self._type.kind in "iu"
         scale = wanted.scale if wanted.scale is not None else 1 if is_integer else 1 / 255
         factor, shift = scale / np.array(wanted.std), np.array(wanted.mean) / np.array(wanted.std)
+        ends = np.array([[0], [255]]) * factor - shift
+        if not is_integer and not np.abs(ends).max() <= np.finfo(self._type).max:
+            raise ValueError(
+                f"{self.file} takes {self._type}; scale, mean and std make pixels "
+                f"{ends.min():g}..{ends.max():g} of 0..255, more than that holds"
+            )
         if is_integer:
-            ends = np.round(np.array([[0], [255]]) * factor - shift)
+            ends = np.round(ends)
             info = np.iinfo(self._type)
             if ends.min() < info.min or ends.max() > info.max or (ends[1] - ends[0]).min() < 127:
                 advice = (

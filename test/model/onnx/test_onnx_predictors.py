@@ -324,6 +324,28 @@ def test_a_graph_of_bytes_is_not_given_fractions(tmp_path):
             _semantic(tmp_path, classes=NAMES[:3], input=wanted)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "wanted"),
+    [
+        (torch.float32, {"scale": 1e300}),
+        (torch.float16, {"scale": 1e3}),
+        (torch.float16, {"std": [1e-9] * 3}),
+    ],
+)
+def test_pixels_beyond_what_a_graph_holds_are_told(tmp_path, dtype, wanted):
+    export(Echo(), torch.zeros(1, 3, 65, 96, dtype=dtype), tmp_path, ["logits"])
+    with pytest.raises(ValueError, match=r"takes float\d\d; scale, .* more than that holds"):
+        _semantic(tmp_path, classes=NAMES[:3], input=wanted)
+
+
+def test_what_came_in_place_of_a_graph_is_told(tmp_path):
+    export(Echo(), torch.zeros(1, 3, 65, 96), tmp_path, ["logits"])
+    (file,) = tmp_path.glob("*.onnx")
+    file.write_bytes(b"version https://git-lfs.github.com/spec/v1")
+    with pytest.raises(ValueError, match=rf"^{file} is a pointer of Git LFS"):
+        _semantic(tmp_path, classes=NAMES[:3])
+
+
 def test_a_fixed_batch_is_filled(tmp_path, caplog):
     export(Echo(), torch.zeros(4, 3, 65, 96), tmp_path, ["logits"])
     found = _semantic(tmp_path, classes=NAMES[:3])(IMAGE).logits[:3]
