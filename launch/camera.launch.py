@@ -3,9 +3,10 @@
 multi_camera.launch.py includes it for several cameras.
 """
 
+from pathlib import Path
+
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
-from launch.conditions import IfCondition
 from launch.events.process import ProcessExited
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
@@ -19,6 +20,10 @@ CAMERA_INPUTS = ("image", "camera_info", "depth", "depth_camera_info", "points")
 CAMERA = "{camera}"
 CAMERA_RVIZ_TOPICS = ("color", "labels", "markers")
 RVIZ_TOPICS = ("grid", "class_grid", "cost_grid")
+
+# What people write for a boolean.
+FLAGS = dict.fromkeys(("true", "yes", "on", "1"), True)
+FLAGS |= dict.fromkeys(("false", "no", "off", "0"), False)
 
 # Argument -> parameter and type. An argument that is not given leaves the parameter to the file.
 PARAMETERS = {
@@ -83,21 +88,23 @@ def generate_launch_description() -> LaunchDescription:
 def _panoptic_node(context: LaunchContext) -> list[Node]:
     names = _cameras(context)
     given: dict[str, object] = {
-        parameter: ParameterValue(LaunchConfiguration(argument), value_type=kind)
+        parameter: _flag(context, argument)
+        if kind is bool
+        else ParameterValue(LaunchConfiguration(argument), value_type=kind)
         for argument, (parameter, kind) in PARAMETERS.items()
         if LaunchConfiguration(argument).perform(context)
     }
     if names != [""]:
         given["cameras"] = names
     # Looked at here: a group that includes this file twice has other values when the node ends.
-    respawns = IfCondition(LaunchConfiguration("respawn")).evaluate(context)
+    respawns = _flag(context, "respawn")
     return [
         Node(
             package="panoptic_ros",
             executable="panoptic_node",
             name="panoptic",
             namespace=LaunchConfiguration("namespace"),
-            parameters=[LaunchConfiguration("params_file"), given],
+            parameters=[_params_file(context), given],
             remappings=[
                 ("odom", LaunchConfiguration("odom")),
                 *(
@@ -121,7 +128,27 @@ def _panoptic_node(context: LaunchContext) -> list[Node]:
 
 def _cameras(context: LaunchContext) -> list[str]:
     """Return the cameras' names, an empty one for a single camera."""
-    return [name.strip() for name in LaunchConfiguration("cameras").perform(context).split(",")]
+    names = [name.strip() for name in LaunchConfiguration("cameras").perform(context).split(",")]
+    for topic in CAMERA_INPUTS:
+        if names == [""] and CAMERA in LaunchConfiguration(topic).perform(context):
+            raise RuntimeError(f"{topic} has {CAMERA} in it: name the cameras, cameras:=front,rear")
+    return names
+
+
+def _params_file(context: LaunchContext) -> str:
+    """Return the parameters file's path; launch itself would go on without one that is missing."""
+    given = LaunchConfiguration("params_file").perform(context)
+    path = Path(given).expanduser()
+    if not path.is_file():
+        raise RuntimeError(f"params_file:={given}: there is no such file; give its whole path")
+    return str(path)
+
+
+def _flag(context: LaunchContext, name: str) -> bool:
+    text = LaunchConfiguration(name).perform(context)
+    if text.strip().lower() not in FLAGS:
+        raise RuntimeError(f"{name}:={text}: it must be true or false")
+    return FLAGS[text.strip().lower()]
 
 
 def _on_exit(event: ProcessExited, context: LaunchContext) -> None:
@@ -131,6 +158,8 @@ def _on_exit(event: ProcessExited, context: LaunchContext) -> None:
 
 
 def _rviz(context: LaunchContext) -> list[Node]:
+    if not _flag(context, "rviz"):
+        return []
     namespace = LaunchConfiguration("namespace").perform(context).strip("/")
     prefix = f"/{namespace}/panoptic" if namespace else "/panoptic"
     # Pictures and tracks of the first camera, the grid of all.
@@ -145,6 +174,5 @@ def _rviz(context: LaunchContext) -> list[Node]:
                 *((f"/panoptic/{topic}", f"{prefix}/{topic}") for topic in RVIZ_TOPICS),
                 *((f"/{topic}", LaunchConfiguration(topic)) for topic in ("tf", "tf_static")),
             ],
-            condition=IfCondition(LaunchConfiguration("rviz")),
         )
     ]
