@@ -22,6 +22,8 @@ from panoptic_ros.messages.refusal import ImageRefused
 warnings.filterwarnings("ignore", module=r"PIL\.")
 _READERS = {"jpeg": JpegImagePlugin.JpegImageFile, "png": PngImagePlugin.PngImageFile}
 
+# Longer ones leave no room for what else there is to say.
+_LONGEST_FORMAT = 100
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"
 _JPEG_SIGNATURE = b"\xff\xd8\xff"
@@ -170,8 +172,8 @@ def _read_header(data: bytes, format_: str) -> _Header:
             f"truncated file: its header does not end in {len(data)} bytes"
         ) from None
     raise ImageRefused(
-        f"neither JPEG nor PNG: format {format_!r}, {len(data)} bytes that begin with "
-        f"{data[:4].hex() or 'nothing'}"
+        f"neither JPEG nor PNG: format {format_[:_LONGEST_FORMAT]!r}, {len(data)} bytes that begin "
+        f"with {data[:4].hex() or 'nothing'}; let the camera, or a republisher, send one of them"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -135,8 +136,12 @@ def _layout(encoding: str) -> _Layout:
     try:
         return _LAYOUTS[encoding]
     except KeyError:
+        is_type = re.fullmatch(r"\d+[USF]C\d*", encoding)
+        hint = (
+            " (a type has no order of colours: name it, as rgb8, bgr8 or mono8)" if is_type else ""
+        )
         known = ", ".join(KNOWN_ENCODINGS)
-        raise ImageRefused(f"unknown encoding {encoding!r}; known: {known}") from None
+        raise ImageRefused(f"unknown encoding {encoding!r}{hint}; known: {known}") from None
 
 
 def _check_size(encoding: str, layout: _Layout, width: int, height: int) -> None:

@@ -283,6 +283,7 @@ def jpeg_of_size(width, height):
     [
         (b"", "neither JPEG nor PNG: format 'h264', 0 bytes that begin with nothing"),
         (b"\0\0\0\1gB", "neither JPEG nor PNG: format 'h264', 6 bytes that begin with 00000001"),
+        (b"RIFF\x80\1\0\0WEBPVP8 ", "52494646; let the camera, or a republisher, send one of"),
         (b"\xff\xd8\xff", "truncated file: its header does not end in 3 bytes"),
         (PNG[:20], "truncated file: its header does not end in 20 bytes"),
         (b"\xff\xd8\xff\xda\0\0", "undecodable jpeg: no frame header"),

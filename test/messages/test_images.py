@@ -172,6 +172,8 @@ def test_messages_of_rclpy_and_of_rosbags(make, encoding):
         ("nv12", (4, 2), 4, 8, "data has 8 bytes, expected 12"),
         ("rgb9", (4, 2), 12, 24, "unknown encoding 'rgb9'; known: rgb8, bgr8"),
         ("", (4, 2), 12, 24, "unknown encoding ''"),
+        ("8UC3", (4, 2), 12, 24, "unknown encoding '8UC3' (a type has no order of colours"),
+        ("32FC1", (4, 2), 16, 32, "unknown encoding '32FC1' (a type has no order"),
         *((name, (4, 2), 16, 32, f"unknown encoding '{name}'") for name in OTHER_NAMES),
         ("rgba16", (4, 2), 32, 63, "data has 63 bytes, expected 64"),
         ("bayer_gbrg16", (2, 8), 4, 32, "bayer_gbrg16 needs at least 3x3 pixels, got 2x8"),
