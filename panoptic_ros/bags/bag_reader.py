@@ -43,7 +43,8 @@ class BagMessage:
 class BagReader:
     """Read a rosbag2: a folder, or one of its files.
 
-    kinds: message type of each topic that has messages in CDR; counts: how many; storage: "mcap"
+    kinds: message type of each topic that has messages in CDR, of several types the one with most
+    of them, the others are a problem when they are read; counts: how many; storage: "mcap"
     or "sqlite3"; start: first log time, nanoseconds; problems: what is broken and where, a line
     each, growing while messages are read. Use as a context manager.
     Raise FileNotFoundError where there is nothing, ValueError where nothing can be read.
@@ -56,11 +57,14 @@ class BagReader:
         self.problems = self._recording.problems
         self.storage, self.start = self._recording.storage, self._recording.start
         self.counts = self._recording.counts()
+        by_type = self._recording.counts_by_type()
+        # Of several types the one that has most messages: it is the last of the topic's.
         self.kinds = {
             topic.name: _kind(topic)
-            for topic in self._recording.topics
-            if self.counts[topic.name] and topic.serialization in ("cdr", "")
+            for topic in sorted(self._recording.topics, key=lambda t: by_type[t.name, t.kind])
+            if by_type[topic.name, topic.kind] and topic.serialization in ("cdr", "")
         }
+        self._others: set[tuple[str, str]] = set()
 
     def __enter__(self) -> BagReader:
         return self
@@ -91,9 +95,14 @@ class BagReader:
 
     def read(self, entry: Entry) -> BagMessage | None:
         """Return a message; None, with a problem noted, where it cannot be read."""
-        topic = entry.topic
+        topic, kind = entry.topic, _kind(entry.topic)
+        if kind != (known := self.kinds.get(topic.name, kind)):
+            if (topic.name, kind) not in self._others:
+                self._others.add((topic.name, kind))
+                self.problems.append(f"{topic.name}: its {kind} are left out, it is of {known}")
+            return None
         try:
-            data, kind = self._recording.data(entry), _kind(topic)
+            data = self._recording.data(entry)
             message = self.types.deserialize_cdr(data, kind)
         # A damaged message fails in as many ways as its type has fields.
         except Exception as error:

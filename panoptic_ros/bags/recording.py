@@ -52,6 +52,8 @@ class Recording:
     def __init__(self, path: Path) -> None:
         if not path.exists():
             raise FileNotFoundError(f"there is no bag {path}")
+        if not (path.is_dir() or path.is_file()):
+            raise ValueError(f"{path} is neither a folder nor a file")
         self.path = path
         self.problems: list[str] = []
         self._files: list[Storage] = []
@@ -101,10 +103,17 @@ class Recording:
     def counts(self) -> Counter[str]:
         """Return the number of messages of each topic."""
         counts: Counter[str] = Counter()
+        for (name, _), number in self.counts_by_type().items():
+            counts[name] += number
+        return counts
+
+    def counts_by_type(self) -> Counter[tuple[str, str]]:
+        """Return the number of messages of each topic and type."""
+        counts: Counter[tuple[str, str]] = Counter()
         for file in self._files:
             numbers = np.bincount(np.asarray(file.columns.topics, int), minlength=len(file.topics))
             for topic, number in zip(file.topics, numbers.tolist(), strict=True):
-                counts[topic.name] += number
+                counts[topic.name, topic.kind] += number
         return counts
 
     def __len__(self) -> int:
@@ -163,6 +172,8 @@ class Recording:
         names = information.get("relative_file_paths")
         names = names if isinstance(names, list) else []
         named = [Path(n).name for n in names if isinstance(n, str) and Path(n).name]
+        # A file that is named twice has its messages once.
+        named = [*dict.fromkeys(named)]
         # Not asked for by their names, which may be none that a file can have.
         there = {file.name: file for file in self.path.iterdir() if file.is_file()}
         present = [there[name] for name in named if name in there]
@@ -170,7 +181,9 @@ class Recording:
             f"{self.path / n[:_LONGEST_NAME]} is missing" for n in named if n not in there
         ]
         if not present:
-            present = [f for f in there.values() if _suffix(f) in (*_STORAGES, ".bag")]
+            # macOS puts files of its own beside others, `._NAME`.
+            shown = [f for f in there.values() if not f.name.startswith(".")]
+            present = [f for f in shown if _suffix(f) in (*_STORAGES, ".bag")]
             present.sort(key=_natural)
         return present
 

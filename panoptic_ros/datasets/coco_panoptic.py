@@ -121,6 +121,9 @@ class CocoPanoptic(Sequence[CocoSample]):
         if not content.annotations or not content.categories:
             lacking = "categories" if content.annotations else "annotations"
             raise BrokenFile(f"{self._json}: has no {lacking}")
+        counts = Counter(category.id for category in content.categories)
+        if twice := [key for key, number in counts.items() if number > 1]:
+            raise BrokenFile(f"{self._json}: category id {twice[0]} is there twice")
         mapping = map_classes(content.categories, labels)
         self.mapped_to_void = mapping.mapped_to_void
         if len(self.mapped_to_void) == len(content.categories):

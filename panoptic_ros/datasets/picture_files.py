@@ -163,6 +163,9 @@ def first_file(candidates: Iterable[Path]) -> Path:
 
 
 def _content(path: Path) -> bytes:
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        # Reading a pipe would wait without end.
+        raise ValueError(f"{path} is not a file")
     try:
         return path.read_bytes()
     except FileNotFoundError as error:

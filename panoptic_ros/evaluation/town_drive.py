@@ -73,6 +73,10 @@ def bag_drive(path: Path, limit: int | None = None) -> TownDrive:
     missing = [topic for topic, messages in topics.items() if not messages]
     if missing:
         raise ValueError(f"{path} has no messages on {', '.join(missing)}")
+    counts = {t: len(topics[t]) for t in (ODOMETRY_TOPIC, _CAMERA.labels, _CAMERA.image)}
+    if len({*counts.values()}) > 1:
+        told = ", ".join(f"{number} on {topic}" for topic, number in counts.items())
+        raise ValueError(f"{path} is no whole drive of the town: it has {told}")
     mounting = topics[STATIC_TF_TOPIC][0].transforms[0].transform
     frames = [
         DriveFrame(

@@ -11,13 +11,16 @@ from panoptic_ros.messages.images import MAX_PIXELS, check_pixels, unpadded_rows
 from panoptic_ros.messages.refusal import ImageRefused
 
 _TYPES = {"16UC1": np.uint16, "mono16": np.uint16, "32SC1": np.int32}
+# As in a COCO-panoptic PNG; scores count by id.
+LARGEST_ID = (1 << 24) - 1
 
 
 def decode_labels(msg: Any) -> np.ndarray:
     """Return a label image, uint16 or int32 [H, W].
 
     CompressedImage with a PNG of one 16-bit channel, or Image 16UC1, mono16 or 32SC1 of either
-    byte order. Raise ImageRefused for anything else, broken data and too many pixels.
+    byte order. Raise ImageRefused for anything else, broken data, too many pixels, and ids below 0
+    or beyond LARGEST_ID.
     """
     if hasattr(msg, "format"):
         return decode_label_png(msg)
@@ -28,4 +31,9 @@ def decode_labels(msg: Any) -> np.ndarray:
     dtype = np.dtype(_TYPES[msg.encoding])
     rows = unpadded_rows(msg, height, width * dtype.itemsize)
     pixels = np.ascontiguousarray(rows).view(dtype.newbyteorder(">" if msg.is_bigendian else "<"))
-    return pixels.astype(dtype)
+    labels = pixels.astype(dtype)
+    smallest, largest = int(labels.min()), int(labels.max())
+    if smallest < 0 or largest > LARGEST_ID:
+        wrong = smallest if smallest < 0 else largest
+        raise ImageRefused(f"a label image holds the id {wrong}; ids must be in 0..{LARGEST_ID}")
+    return labels

@@ -114,7 +114,7 @@ class BagSource:
         if wanted is not None:
             return self._wanted(wanted, "--topic")
         other = {self.truth, *depth_topics(self.bag)}
-        images = [t for t in self.bag.topics_of(*IMAGE_KINDS) if t not in other]
+        images = [t for t in self.bag.topics_of(*IMAGE_KINDS) if t and t not in other]
         if len(images) > 1:
             raise ValueError(
                 f"the bag has several image topics, choose by --topic: {', '.join(images)}"

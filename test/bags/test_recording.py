@@ -1,5 +1,6 @@
 """Bags as they are found: of any storage, compressed, incomplete, damaged, hostile."""
 
+import os
 import random
 import sqlite3
 import struct
@@ -119,6 +120,41 @@ def test_what_came_in_place_of_a_bag_is_told(tmp_path, suffix, content, words):
     file.write_bytes(content)
     with pytest.raises(ValueError, match=rf"^{file} .*{words}"):
         Recording(file)
+
+
+def test_a_pipe_is_no_bag(tmp_path):
+    os.mkfifo(tmp_path / "drive.mcap")
+    with pytest.raises(ValueError, match=r"drive.mcap is neither a folder nor a file"):
+        Recording(tmp_path / "drive.mcap")
+
+
+def test_a_file_that_metadata_names_twice_has_its_messages_once(tmp_path):
+    bag = words(tmp_path / "bag")
+    metadata, name = bag / "metadata.yaml", the_file(bag).name
+    metadata.write_text(metadata.read_text().replace(f"- {name}\n", f"- {name}\n  - {name}\n", 1))
+    assert metadata.read_text().count(f"- {name}") == 2
+    assert read(bag) == (list(range(COUNT)), [])
+
+
+def test_what_macos_puts_beside_files_is_no_part_of_a_bag(tmp_path):
+    bag = words(tmp_path / "bag")
+    (bag / "metadata.yaml").unlink()
+    (bag / f"._{the_file(bag).name}").write_bytes(b"\0\5\x16\7")
+    numbers, problems = read(bag)
+    assert numbers == list(range(COUNT))
+    assert len(problems) == 1
+
+
+def test_of_a_topic_of_several_types_the_usual_one_is_read_and_that_is_told(tmp_path):
+    with Writer(tmp_path / "bag", version=8, storage_plugin=MCAP) as writer:
+        for kind, count in ((STRING, 2), ("std_msgs/msg/Int8", 1)):
+            topic = writer.add_connection("/words", kind, typestore=STORE)
+            for i in range(count):
+                message = STORE.types[kind](data=str(i) if kind == STRING else i)
+                writer.write(topic, i, STORE.serialize_cdr(message, kind))
+    numbers, problems = read(tmp_path / "bag")
+    assert numbers == [0, 1]
+    assert problems == ["/words: its std_msgs/msg/Int8 are left out, it is of std_msgs/msg/String"]
 
 
 # ---- MCAP, record by record

@@ -1,4 +1,7 @@
+import copy
+import functools
 import json
+import os
 import shutil
 import struct
 import zlib
@@ -108,6 +111,83 @@ def test_the_towns_own_truth_that_is_broken_is_named(root, kind, content):
     data = open_dataset("town", root, "val")
     with pytest.raises(ValueError, match=rf"{file.name}"):
         getattr(data, kind)(data[0])
+
+
+TOWN = {
+    "camera": {
+        "extrinsic": dict.fromkeys(("x", "y", "z", "roll", "pitch", "yaw"), 0.0),
+        "intrinsic": dict.fromkeys(("fx", "fy", "u0", "v0"), 1.0),
+    },
+    "ego_pose": dict.fromkeys(("x", "y", "yaw", "time"), 0.0),
+    "ground_plan": {
+        "grid": {"resolution": 0.2, "x_range": [0, 1], "y_range": [0, 1]},
+        "boxes": [
+            {
+                **dict.fromkeys(("id", "class_id", "yaw"), 1),
+                "center": [1, 2, 3],
+                "size": [1, 2, 3],
+                "velocity": [0, 0],
+            }
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys", "value"),
+    [
+        ("camera", ("extrinsic", "yaw"), None),
+        ("camera", ("intrinsic", "fx"), "80"),
+        ("camera", ("extrinsic",), []),
+        ("ego_pose", ("x",), None),
+        ("ego_pose", ("time",), [0]),
+        ("ego_pose", ("time",), 10**400),
+        ("ground_plan", ("grid", "x_range"), [0]),
+        ("ground_plan", ("grid", "resolution"), "0.2"),
+        ("ground_plan", ("boxes",), {"a": 1}),
+        ("ground_plan", ("boxes", 0), 7),
+        ("ground_plan", ("boxes", 0, "center"), [0, 1]),
+        ("ground_plan", ("boxes", 0, "velocity"), 3),
+    ],
+)
+def test_a_value_of_the_towns_truth_that_is_none_is_named(root, kind, keys, value):
+    content = copy.deepcopy(TOWN[kind])
+    data = open_dataset("town", root, "val")
+    folder = root / kind / "val" / "aachen"
+    folder.mkdir(parents=True)
+    plan = {name: np.zeros((3, 4), np.uint8) for name in ("surface", "classes", "occupied")}
+    np.savez(folder / f"{FRAME}_ground_plan.npz", **plan)
+    file = folder / f"{FRAME}_{kind}.json"
+    file.write_text(json.dumps(content))
+    getattr(data, kind)(data[0])
+    *above, last = keys
+    functools.reduce(lambda part, key: part[key], above, content)[last] = value
+    file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=rf"^{file}.*(must be|is no list)"):
+        getattr(data, kind)(data[0])
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((3, 5), np.uint8), np.zeros(3, np.uint8), np.zeros((3, 4))]
+)
+def test_a_ground_plan_of_other_arrays_is_named(root, array):
+    folder = root / "ground_plan" / "val" / "aachen"
+    folder.mkdir(parents=True)
+    file = folder / f"{FRAME}_ground_plan.npz"
+    plan = {name: np.zeros((3, 4), np.uint8) for name in ("classes", "occupied")}
+    np.savez(file, surface=array, **plan)
+    data = open_dataset("town", root, "val")
+    with pytest.raises(ValueError, match=rf"^{file} is damaged: its arrays"):
+        data.ground_plan(data[0])
+
+
+def test_a_pipe_in_place_of_a_picture_is_named(root):
+    (picture,) = root.glob("leftImg8bit/val/aachen/*")
+    data = open_dataset("cityscapes", root, "val")
+    picture.unlink()
+    os.mkfifo(picture)
+    with pytest.raises(ValueError, match=rf"^{picture} is not a file"):
+        data[0].load_image()
 
 
 def write(root, kind, pixels):

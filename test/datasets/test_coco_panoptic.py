@@ -250,3 +250,9 @@ def test_an_image_that_is_listed_twice_is_one_frame_and_said(root, caplog):
     edit(root, lambda content: content["annotations"].append(content["annotations"][0]))
     assert len(CocoPanoptic(root)) == 1
     assert "1 entries of images that have one already" in caplog.text
+
+
+def test_two_categories_of_one_id_are_refused(root):
+    edit(root, set_in("categories", 1, "id", value=1))
+    with pytest.raises(BrokenFile, match=r"val2017.json: category id 1 is there twice"):
+        CocoPanoptic(root)

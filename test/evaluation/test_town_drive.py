@@ -78,7 +78,9 @@ def test_frames_from_files(tmp_path):
         plan = tmp_path / f"ground_plan/drives/town/{name}_ground_plan.npz"
         np.savez(plan, surface=truth, classes=truth, occupied=truth)
         box = {"id": 26001, "center": [9, 1, 0.8], "size": [4, 2, 1.6], "yaw": 0.3, "class_id": 26}
-        plan.with_suffix(".json").write_text(json.dumps({"grid": {}, "boxes": [box]}))
+        box["velocity"] = [0, 0]
+        grid = {"resolution": 0.2, "x_range": [0, 1], "y_range": [0, 1]}
+        plan.with_suffix(".json").write_text(json.dumps({"grid": grid, "boxes": [box]}))
         pose = {"x": 1.0 + k, "y": 2.0, "yaw": 0.5, "time": 0.1 * k}
         for kind, content in (("camera", camera), ("ego_pose", pose)):
             path = tmp_path / kind / "drives" / "town" / f"{name}_{kind}.json"

@@ -11,6 +11,18 @@ from panoptic_ros.messages import ImageRefused, decode_labels
 LABELS = np.uint16([[0, 7, 26001], [24000, 65535, 11]])
 
 
+@pytest.mark.parametrize("value", [-1, -(2**31), 1 << 24, 2**31 - 1])
+def test_ids_that_no_label_has_are_refused(value):
+    pixels = np.full((2, 3), 7, np.int32)
+    pixels[1, 2] = value
+    data = pixels.astype("<i4").tobytes()
+    message = SimpleNamespace(
+        width=3, height=2, encoding="32SC1", step=12, is_bigendian=0, data=data
+    )
+    with pytest.raises(ImageRefused, match=rf"holds the id {value}; ids must be in 0..16777215"):
+        decode_labels(message)
+
+
 def png(pixels):
     return SimpleNamespace(format="16UC1; png compressed ", data=cv2.imencode(".png", pixels)[1])
 
