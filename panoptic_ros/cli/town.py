@@ -13,6 +13,12 @@ HELP = "render the procedural town to disk (Cityscapes layout) or to a rosbag2"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    parser.add_argument(
+        "--setting",
+        choices=("town", "highway"),
+        default="town",
+        help="streets of a town, or motorways and country roads (default: town)",
+    )
     parser.add_argument("--split", default="train", help="train, val or test (default: train)")
     parser.add_argument("--first-seed", type=int, default=0, help="first seed (default: 0)")
     parser.add_argument("--count", type=int, default=1, help="number of seeds (default: 1)")
@@ -47,7 +53,14 @@ def run(args: argparse.Namespace) -> int:
     from panoptic_ros.synthetic.generate import Job, generate
 
     job = Job(
-        args.out, args.split, tuple(args.size), args.frames, args.stride, args.bag, args.camera
+        args.out,
+        args.split,
+        tuple(args.size),
+        args.frames,
+        args.stride,
+        args.bag,
+        args.camera,
+        args.setting,
     )
     seeds = range(args.first_seed, args.first_seed + args.count)
     with tqdm(total=args.count * args.frames, unit="frame", desc=args.split) as bar:

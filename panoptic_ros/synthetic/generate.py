@@ -19,7 +19,8 @@ from panoptic_ros.synthetic.writer import write_frame
 class Job:
     """Describe what to render: frames 0, stride, 2 * stride, ... of each seed's drive at 10 Hz.
 
-    bag: write ROOT/SPLIT/town_SEED as a rosbag2 instead of files; camera: front or rear.
+    bag: write ROOT/SPLIT/SETTING_SEED as a rosbag2 instead of files; camera: front or rear;
+    setting: town or highway.
     """
 
     root: Path
@@ -29,17 +30,18 @@ class Job:
     stride: int
     bag: bool = False
     camera: str = "front"
+    setting: str = "town"
 
 
 def render_seed(job: Job, seed: int) -> int:
     """Render one seed's frames to disk; return their number."""
-    town = World(seed, job.size, job.camera)
+    town = World(seed, job.size, job.camera, job.setting)
     frames = (town.frame(k * job.stride) for k in range(job.frames))
     if job.bag:
         # Here, so that files need no rosbags.
         from panoptic_ros.synthetic.town_bag import DriveBag
 
-        with DriveBag(job.root / job.split / f"town_{seed:06d}", town) as bag:
+        with DriveBag(job.root / job.split / f"{job.setting}_{seed:06d}", town) as bag:
             for frame in frames:
                 bag.add(frame)
     else:

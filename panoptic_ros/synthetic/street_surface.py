@@ -52,7 +52,7 @@ def add_ground(builder: SceneBuilder, street: Street, rng: np.random.Generator) 
             mesh = _patch(street, s_breaks, t_breaks, i, j, height[i, j], _TILE[class_id])
             builder.static(class_id, material, mesh)
     _add_kerbs(builder, street, s_breaks, t_breaks, height)
-    _add_far_field(builder)
+    add_far_field(builder)
     add_markings(builder, street, rng)
     if street.tram:
         _add_rails(builder, street)
@@ -113,7 +113,8 @@ def _add_kerbs(
     builder.static(SIDEWALK, "kerb", quads(np.array(faces)))
 
 
-def _add_far_field(builder: SceneBuilder) -> None:
+def add_far_field(builder: SceneBuilder) -> None:
+    """Add the plane of grass around everything, a little below it."""
     r = 650.0
     corners = np.array([[[-r, -r, -0.06], [r, -r, -0.06], [r, r, -0.06], [-r, r, -0.06]]])
     builder.static(TERRAIN, "grass", quads(corners, corners[..., :2] / 8.0))

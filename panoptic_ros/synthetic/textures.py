@@ -52,6 +52,48 @@ def asphalt(rng: np.random.Generator, color: Color, size: int = 512) -> np.ndarr
     return canvas
 
 
+def carriageway(rng: np.random.Generator, color: Color, concrete: bool) -> np.ndarray:
+    """Return one lane of a road, [256, 1024]: along it columns, which tile, across it rows.
+
+    Wheel tracks, drips of oil between them, and the joints of slabs or the seams of asphalt.
+    """
+    h, w = 256, 1024
+    grain = noise(rng, w, (8, 64, 256, w))[:h]
+    streaks = cv2.resize(noise(rng, 64, (4, 32))[:, :4], (w, h), interpolation=cv2.INTER_AREA)
+    streaks = np.broadcast_to(streaks.mean(axis=1, keepdims=True), (h, w))
+    image = _tinted(grain + 0.6 * streaks, color, rng.uniform(0.025, 0.08))
+    across = np.linspace(0, 1, h)
+    tracks = sum(np.exp(-(((across - c) / 0.08) ** 2)) for c in (0.26, 0.74))
+    oil = np.exp(-(((across - 0.5) / 0.07) ** 2))
+    # Tyres polish asphalt or darken it; they darken concrete.
+    worn = rng.uniform(0.0, 0.25) if concrete else rng.uniform(-0.15, 0.15)
+    image *= (1 - worn * tracks - rng.uniform(0, 0.15) * oil)[:, None, None]
+    if concrete:
+        slabs = 5
+        image *= np.repeat(rng.normal(1, 0.035, slabs), w // slabs + 1)[:w, None]
+        for k in range(slabs):
+            image[:, k * w // slabs : k * w // slabs + 3] *= rng.uniform(0.5, 0.85)
+    for _ in range(int(rng.integers(0, 3))):
+        x, y = rng.integers(0, w - 300), rng.integers(0, h - 100)
+        long, wide = rng.integers(60, 300), rng.integers(30, 100)
+        image[y : y + wide, x : x + long] *= rng.uniform(0.8, 1.15)
+    canvas = _finish(image)
+    for _ in range(int(rng.integers(0, 6))):
+        steps = rng.normal(scale=(26, 5), size=(14, 2)) + rng.normal(scale=(22, 3))
+        line = (rng.uniform(0, (w, h)) + np.cumsum(steps, axis=0)).astype(np.int32)
+        tar = (np.asarray(color, float) * rng.uniform(0.45, 0.75)).tolist()
+        cv2.polylines(canvas, [line], False, tar, int(rng.integers(1, 5)), cv2.LINE_AA)
+    return canvas
+
+
+def stained(rng: np.random.Generator, color: Color, size: int = 256) -> np.ndarray:
+    """Return cast concrete: streaks that run down, and a joint at its left edge."""
+    streaks = noise(rng, size, (8, 64, 128))[:1]
+    image = _tinted(0.7 * streaks + noise(rng, size, (4, 32, size)), color, 0.08)
+    image[:, :3] *= 0.6
+    return _finish(image)
+
+
 def paving(rng: np.random.Generator, color: Color, size: int = 256, stones: int = 4) -> np.ndarray:
     """Return tiling slabs with joints, each a little different."""
     step = size // stones

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import numpy as np
 
 from panoptic_ros.synthetic.ego_drive import Plan
@@ -10,16 +13,29 @@ from panoptic_ros.synthetic.paths import across, along, still
 from panoptic_ros.synthetic.pedestrians import Pedestrians
 from panoptic_ros.synthetic.street_layout import APRON, KERB, Crossing, Street
 
-# Shares of what drives in a lane. Rare classes are as frequent as a network needs to learn
-# them, not as frequent as in a real town.
-_DRIVERS = {"car": 0.56, "truck": 0.11, "bus": 0.09, "motorcycle": 0.24}
 # Room that each takes in a lane, metres.
 _LENGTHS = {"car": 5.0, "truck": 10.5, "bus": 12.6, "motorcycle": 2.4}
-_AHEAD, _BEHIND = 190.0, -25.0
+_BEHIND = -25.0
 
 
 class Traffic:
-    """Fill a fleet's builder. Every random choice comes from one generator, in one order."""
+    """Fill a fleet's builder. Every random choice comes from one generator, in one order.
+
+    shares: of what drives in a lane; headway: least and most metres to the next in the ego car's
+    lane; gap: metres between two that drive, mean beyond the least, and the least; reach: metres
+    of a lane that are filled.
+    """
+
+    # Rare classes are as frequent as a network needs to learn them, not as in a real town.
+    shares: ClassVar[Mapping[str, float]] = {
+        "car": 0.56,
+        "truck": 0.11,
+        "bus": 0.09,
+        "motorcycle": 0.24,
+    }
+    headway = (9.0, 28.0)
+    gap = (14.0, 5.0)
+    reach = 190.0
 
     def __init__(self, fleet: Fleet, street: Street, plan: Plan, rng: np.random.Generator) -> None:
         self.fleet, self.street, self.plan, self.rng = fleet, street, plan, rng
@@ -27,9 +43,7 @@ class Traffic:
 
     def populate(self) -> None:
         """Add everybody."""
-        for lane in range(self.street.lanes):
-            self._lane(-1, lane)
-            self._lane(1, lane)
+        self.lanes()
         if self.street.tram:
             self._tram_pair()
         for crossing in self.street.crossings:
@@ -40,6 +54,15 @@ class Traffic:
         self._bike_racks()
         self._pedestrians.pavements()
 
+    def lanes(self) -> None:
+        """Fill every lane."""
+        for lane in range(self.street.lanes):
+            self._lane(-1, lane)
+            self._lane(1, lane)
+
+    def _pick(self) -> str:
+        return str(self.rng.choice(list(self.shares), p=list(self.shares.values())))
+
     def _lane(self, side: int, lane: int) -> None:
         """Fill one lane; all in it keep the same speed, so that nobody runs into another."""
         rng, street, plan = self.rng, self.street, self.plan
@@ -47,17 +70,17 @@ class Traffic:
         speed = 0.0
         if plan.green:
             speed = plan.ego_speed if own else street.speed * rng.uniform(0.75, 1.25)
-        s = plan.ego_start + (rng.uniform(9, 28) if own else _BEHIND + rng.uniform(0, 30))
-        reach = plan.ego_start + _AHEAD
+        s = plan.ego_start + (rng.uniform(*self.headway) if own else _BEHIND + rng.uniform(0, 30))
+        reach = plan.ego_start + self.reach
         while s < reach:
-            kind = str(rng.choice(list(_DRIVERS), p=list(_DRIVERS.values())))
+            kind = self._pick()
             length = _LENGTHS[kind]
             middle = s + length / 2
             if plan.green or not self._in_junction(middle, length / 2):
                 t = side * street.lane(lane) + rng.uniform(-0.2, 0.2)
                 self.fleet.vehicle(kind, along(street, middle, -side * speed, t))
-            gap = rng.uniform(1.5, 6) if not plan.green else rng.exponential(14) + 5
-            s += length + gap
+            mean, least = self.gap
+            s += length + (rng.exponential(mean) + least if plan.green else rng.uniform(1.5, 6))
 
     def _in_junction(self, s: float, margin: float) -> bool:
         return any(abs(s - c.s) < c.half_width + APRON + margin for c in self.street.crossings)
@@ -86,7 +109,7 @@ class Traffic:
             s = c.s - side * c.half_width / 2
             t = side * (street.kerb + 5.0)
             for _ in range(int(rng.integers(1, 5))):
-                kind = str(rng.choice(list(_DRIVERS), p=list(_DRIVERS.values())))
+                kind = self._pick()
                 length = _LENGTHS[kind]
                 t += side * length / 2
                 self.fleet.vehicle(kind, across(street, s, t, 6.0 if moves else 0.0, -side))

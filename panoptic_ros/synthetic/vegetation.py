@@ -71,20 +71,24 @@ def _conifer(rng: np.random.Generator) -> tuple[Mesh, Mesh]:
     return merge(layers), tube(np.array([[0, 0, -0.1], [0, 0, height * 0.9]]), 0.14, 6)
 
 
-def add_tree(builder: SceneBuilder, rng: np.random.Generator, xy: np.ndarray) -> None:
-    """Place one tree."""
+def add_tree(
+    builder: SceneBuilder, rng: np.random.Generator, xy: np.ndarray, z: float = 0.05
+) -> None:
+    """Place one tree; z: height of the ground, metres."""
     kind, yaw = int(rng.integers(TREES)), float(rng.uniform(0, 2 * np.pi))
-    builder.place(f"crown{kind}", f"leaves{kind % 2}", VEGETATION, (*xy, 0.05), yaw)
-    builder.place(f"trunk{kind}", "bark", VEGETATION, (*xy, 0.05), yaw)
+    builder.place(f"crown{kind}", f"leaves{kind % 2}", VEGETATION, (*xy, z), yaw)
+    builder.place(f"trunk{kind}", "bark", VEGETATION, (*xy, z), yaw)
     r = 0.25
     builder.obstacle(VEGETATION, xy + np.array([[-r, -r], [r, -r], [r, r], [-r, r]]), 5.0)
 
 
-def add_bush(builder: SceneBuilder, rng: np.random.Generator, xy: np.ndarray) -> None:
-    """Place one bush."""
+def add_bush(
+    builder: SceneBuilder, rng: np.random.Generator, xy: np.ndarray, z: float = 0.0
+) -> None:
+    """Place one bush; z: height of the ground, metres."""
     kind = int(rng.integers(BUSHES))
     yaw = float(rng.uniform(0, 2 * np.pi))
-    builder.place(f"bush{kind}", f"leaves{kind % 2}", VEGETATION, (*xy, 0.0), yaw)
+    builder.place(f"bush{kind}", f"leaves{kind % 2}", VEGETATION, (*xy, z), yaw)
     r = 0.7
     builder.obstacle(VEGETATION, xy + np.array([[-r, -r], [r, -r], [r, r], [-r, r]]), 1.2)
 

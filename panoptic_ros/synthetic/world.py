@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,18 +19,21 @@ from panoptic_ros.synthetic import (
     street_surface as ground,
 )
 from panoptic_ros.synthetic.compiler import compile_scene
-from panoptic_ros.synthetic.ego_drive import EgoPose, make_plan
+from panoptic_ros.synthetic.dashcam import UNLABELED, Dashcam, make_dashcam
+from panoptic_ros.synthetic.ego_drive import EgoPose, Plan, make_plan
 from panoptic_ros.synthetic.fleet import Fleet
 from panoptic_ros.synthetic.ground_plan import GroundPlan, survey
+from panoptic_ros.synthetic.highway import build_highway, make_light
 from panoptic_ros.synthetic.mesh import rotation_z
 from panoptic_ros.synthetic.plots import Plots
 from panoptic_ros.synthetic.render import SHADOW_SIZE, Renderer
 from panoptic_ros.synthetic.scene import SceneBuilder
-from panoptic_ros.synthetic.street_layout import make_street
+from panoptic_ros.synthetic.street_layout import Street, make_street
 from panoptic_ros.synthetic.town_camera import develop, make_camera
 from panoptic_ros.synthetic.traffic import Traffic
 from panoptic_ros.synthetic.weather import make_weather
 
+SETTINGS = ("town", "highway")
 RATE = 10.0
 """Frames per second of a sequence."""
 # 40 pixels of 512 x 1024. Cityscapes' instance benchmark leaves out what is under 100 pixels
@@ -55,34 +59,41 @@ class TownFrame:
 
 
 class World:
-    """Build the town of a seed once; draw it at any time of its drive.
+    """Build the town, or the highway, of a seed once; draw it at any time of its drive.
 
-    The same seed, size and camera give the same labels, to the byte. camera: front or rear, of
-    `datasets.town.CAMERAS`. Raise ValueError for a negative seed or an image of less than
-    32 x 32 pixels.
+    The same seed, size, camera and setting give the same labels, to the byte. camera: front or
+    rear, of `datasets.town.CAMERAS`; setting: one of SETTINGS. Raise ValueError for a negative
+    seed, an image of less than 32 x 32 pixels or another setting.
     """
 
     def __init__(
-        self, seed: int, size: tuple[int, int] = (512, 1024), camera: str = "front"
+        self,
+        seed: int,
+        size: tuple[int, int] = (512, 1024),
+        camera: str = "front",
+        setting: str = "town",
     ) -> None:
         if seed < 0 or min(size) < 32:
             raise ValueError(f"seed {seed} must be >= 0 and size {size} at least 32 x 32")
-        self.seed, self.camera_name = seed, camera
+        if setting not in SETTINGS:
+            raise ValueError(f"setting {setting!r} must be one of {', '.join(SETTINGS)}")
+        self.seed, self.camera_name, self.setting = seed, camera, setting
         # One generator per concern: a change in one leaves the others' draws as they are.
         streams = np.random.SeedSequence(seed).spawn(6)
         rngs = [np.random.default_rng(s) for s in streams]
         builder = SceneBuilder()
-        self.street = make_street(rngs[0])
-        self._drive = make_plan(self.street, rngs[0])
-        for module in (ground, buildings, vegetation, street_furniture, vehicles):
-            module.add_materials(builder, rngs[1])
+        self.street: Street
+        self._dashcam: Dashcam | None = None
+        looks_back = camera == "rear"
         people.add_materials(builder)
-        ground.add_ground(builder, self.street, rngs[2])
-        Plots(builder, self.street, rngs[2]).fill("green" if self._drive.green else "red")
-        fleet = Fleet(builder, rngs[3])
-        Traffic(fleet, self.street, self._drive, rngs[3]).populate()
-        self.weather = make_weather(rngs[4])
-        self.camera = make_camera(rngs[5], size, looks_back=camera == "rear")
+        if setting == "highway":
+            self.street, self._drive = build_highway(builder, rngs)
+            self.weather = make_light(rngs[4])
+            self.camera, self._dashcam = make_dashcam(rngs[5], size, looks_back=looks_back)
+        else:
+            self.street, self._drive = _build_town(builder, rngs)
+            self.weather = make_weather(rngs[4])
+            self.camera = make_camera(rngs[5], size, looks_back=looks_back)
         self.scene = compile_scene(builder, SHADOW_SIZE)
         self._renderer = Renderer(self.scene, self.camera, self.weather)
         self._rays = self.camera.rays()
@@ -109,7 +120,12 @@ class World:
         color, labels, depth = self._renderer.draw(position, rotation)
         rays = self._rays @ turn.T.astype(np.float32)
         grain = np.random.default_rng([self.seed, index])
+        if self._dashcam:
+            self._dashcam.cover(color, labels, depth)
         image = develop(color, depth, rays, self.weather, self.camera, grain)
+        if self._dashcam:
+            image = self._dashcam.compress(image)
+            depth[labels == UNLABELED] = 0.0
         plan = survey(self.scene, self.street, ego, time)
         labels = group_small_instances(labels)
         return TownFrame(index, time, image, labels, depth, ego, plan)
@@ -117,6 +133,18 @@ class World:
     def close(self) -> None:
         """Free the renderer's memory."""
         self._renderer.close()
+
+
+def _build_town(builder: SceneBuilder, rngs: Sequence[np.random.Generator]) -> tuple[Street, Plan]:
+    """Fill a builder with a town; return its street and the ego car's drive."""
+    street = make_street(rngs[0])
+    drive = make_plan(street, rngs[0])
+    for module in (ground, buildings, vegetation, street_furniture, vehicles):
+        module.add_materials(builder, rngs[1])
+    ground.add_ground(builder, street, rngs[2])
+    Plots(builder, street, rngs[2]).fill("green" if drive.green else "red")
+    Traffic(Fleet(builder, rngs[3]), street, drive, rngs[3]).populate()
+    return street, drive
 
 
 def group_small_instances(labels: np.ndarray) -> np.ndarray:

@@ -15,14 +15,13 @@ from panoptic_ros.synthetic.ground_plan import RESOLUTION, X_RANGE, Y_RANGE, Gro
 from panoptic_ros.synthetic.world import RATE, TownFrame, World
 from panoptic_ros.whole_files import replacing, write_file
 
-CITY = "town"
 # The fastest: zlib's higher levels cost more time than drawing the frame does.
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 
 
-def frame_name(seed: int, index: int) -> str:
+def frame_name(setting: str, seed: int, index: int) -> str:
     """Return the common part of a frame's file names: CITY_SEQUENCE_FRAME."""
-    return f"{CITY}_{seed:06d}_{index:06d}"
+    return f"{setting}_{seed:06d}_{index:06d}"
 
 
 def write_frame(root: Path, split: str, town: World, frame: TownFrame) -> Path:
@@ -31,10 +30,10 @@ def write_frame(root: Path, split: str, town: World, frame: TownFrame) -> Path:
     The image comes last and under its name only when complete: a listing of images finds
     everything else beside them. Raise OSError where a file cannot be written.
     """
-    name = frame_name(town.seed, frame.index)
+    name = frame_name(town.setting, town.seed, frame.index)
 
     def path(kind: str, suffix: str) -> Path:
-        folder = root / kind / split / CITY
+        folder = root / kind / split / town.setting
         folder.mkdir(parents=True, exist_ok=True)
         return folder / f"{name}_{suffix}"
 

@@ -7,7 +7,7 @@ SIZE = (128, 256)
 
 @pytest.fixture(scope="session")
 def make_town():
-    """Return a function that builds the town of a seed, once per session."""
+    """Return a function that builds the town of a seed (and setting), once per session."""
     try:
         check_rendering()
     except OSError as error:
@@ -16,10 +16,11 @@ def make_town():
 
     towns = {}
 
-    def make(seed):
-        if seed not in towns:
-            towns[seed] = World(seed, SIZE)
-        return towns[seed]
+    def make(seed, setting="town"):
+        key = seed, setting
+        if key not in towns:
+            towns[key] = World(seed, SIZE, setting=setting)
+        return towns[key]
 
     yield make
     for town in towns.values():
