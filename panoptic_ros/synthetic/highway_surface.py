@@ -25,7 +25,7 @@ def add_materials(builder: SceneBuilder, rng: np.random.Generator) -> None:
     """Add every material of the setting, its colours drawn from a generator."""
     for module in (buildings, vegetation, street_furniture, vehicles):
         module.add_materials(builder, rng)
-    # Trees grow taller here than in a street.
+    # Beside a highway trees grow taller than in a street.
     for k in range(vegetation.TREES):
         scale = float(rng.uniform(0.8, 2.0))
         for part in ("crown", "trunk"):
@@ -68,10 +68,10 @@ def _pavement_color(rng: np.random.Generator) -> tuple[bool, np.ndarray]:
 def sheet(
     road: Street, s: np.ndarray, t: np.ndarray, z: np.ndarray | float, uv: np.ndarray | float
 ) -> Mesh:
-    """Return a surface over street coordinates s [S] and t [T], heights z [S, T].
+    """Return a surface over street coordinates s [S] and t [T], with heights z [S, T], metres.
 
-    Seen from the side on which z faces up where t grows; uv: metres per repeat of a texture along
-    s and t, one value or two, or texture coordinates [S, T, 2].
+    Its front is above where t grows. uv: metres that one repeat of a texture covers, or texture
+    coordinates [S, T, 2].
     """
     grid_s, grid_t = np.meshgrid(s, t, indexing="ij")
     xy = road.to_world(grid_s, grid_t)

@@ -30,7 +30,7 @@ def test_files_of_the_rear_camera_are_refused(tmp_path):
         run("--out", str(tmp_path), "--camera", "rear")
 
 
-@pytest.mark.parametrize("options", [[], ["--bag", "--camera", "rear"]])
+@pytest.mark.parametrize("options", [[], ["--bag", "--camera", "rear", "--setting", "highway"]])
 def test_frames_or_a_bag_are_written(tmp_path, options):
     try:
         check_rendering()
@@ -39,7 +39,7 @@ def test_frames_or_a_bag_are_written(tmp_path, options):
     words = ["--out", str(tmp_path), "--split", "val", "--frames", "2", "--size", "64", "128"]
     assert run(*words, *options) == 0
     if options:
-        with BagReader(tmp_path / "val" / "town_000000") as bag:
+        with BagReader(tmp_path / "val" / "highway_000000") as bag:
             messages = [
                 message.message
                 for message in bag.messages({"/tf_static", "/rear/image/compressed"})

@@ -24,6 +24,20 @@ def test_same_seed_same_labels_in_another_process(make_town):
     assert there == here
 
 
+def test_a_seed_draws_what_it_always_drew(make_town):
+    """Results and weights name seeds: what a setting adds must not move the town's draws."""
+    town = make_town(5)
+    scene = town.scene
+    # The last thing that each generator decides: layout, materials, plots, traffic, light, camera.
+    assert town.ego(0.0).speed == pytest.approx(8.94396454081453)
+    assert scene.model.tex_data[::1000].sum(dtype=int) == pytest.approx(1148978, rel=1e-4)
+    np.testing.assert_allclose(scene.obstacles[-1].corners[0], [-79.0, 48.5], atol=0.1)
+    np.testing.assert_allclose(scene.actors[-1].path(1.0), [30.478, 12.37, 0.13, 0.0], atol=1e-3)
+    assert (len(scene.actors), len(scene.obstacles), len(scene.labels)) == (99, 267, 1600)
+    assert town.weather.haze == pytest.approx(1 / 900)
+    assert town.camera.vignette == pytest.approx(0.015136047153358789)
+
+
 def test_another_seed_is_another_town(make_town):
     assert (make_town(5).frame(0).labels != make_town(6).frame(0).labels).mean() > 0.2
 
@@ -145,13 +159,16 @@ def test_image_and_labels_show_the_same_scene(make_town):
     assert sky.mean() > road.mean()
 
 
-@pytest.mark.parametrize(("seed", "size"), [(-1, (128, 256)), (0, (16, 256))])
-def test_bad_arguments_are_refused(seed, size):
+@pytest.mark.parametrize(
+    ("seed", "size", "setting"),
+    [(-1, (128, 256), "town"), (0, (16, 256), "town"), (0, (128, 256), "canal")],
+)
+def test_bad_arguments_are_refused(seed, size, setting):
     pytest.importorskip("mujoco")
     from panoptic_ros.synthetic.world import World
 
-    with pytest.raises(ValueError, match=str(seed)):
-        World(seed, size)
+    with pytest.raises(ValueError, match=setting if setting == "canal" else str(seed)):
+        World(seed, size, setting=setting)
 
 
 @pytest.mark.parametrize(("visible", "value"), [(39, 26), (40, 26003)])
