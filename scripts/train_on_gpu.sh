@@ -1,5 +1,5 @@
 #!/bin/bash
-# Renders a town, trains a model's networks and head from ImageNet, scores them. Works offline.
+# Renders a town and highways, trains a model's networks and head from ImageNet, scores them. Works offline.
 #
 #   scripts/train_on_gpu.sh --minutes 7 --out DIR [--model NAME] [--initialize FILE] [--work DIR]
 #
@@ -48,10 +48,12 @@ once() {
     echo "$name: $((SECONDS - began)) s"
 }
 
-# render SHARE SPLIT FIRST_SEED COUNT FRAMES STRIDE: two seeds, and more while the time allows.
+# render SHARE SPLIT FIRST_SEED COUNT FRAMES STRIDE: two seeds, and more while the time allows;
+# $setting: highway for those, else a town
 render() (
     local part=$1 first=$3 status=0
-    local town=(-m panoptic_ros town --out "$work/town" --split "$2" --frames "$5" --stride "$6")
+    local town=(-m panoptic_ros town --setting "${setting:-town}" --out "$work/town" --split "$2")
+    town+=(--frames "$5" --stride "$6")
     export OMP_NUM_THREADS=1
     python3 "${town[@]}" --first-seed "$first" --count 2 || exit 1
     timeout -s INT -k 20 "$(share "60 * $part")" python3 "${town[@]}" --workers "$cores" \
@@ -115,7 +117,8 @@ evaluate() {
 
 once render_val render 0.04 val 900000 100 2 40
 once render_head render 0.04 head 600 100 3 25
-once render_train render 0.17 train 0 600 3 25
+once render_train render 0.13 train 0 600 3 25
+setting=highway once render_highway render 0.04 train 5000 150 2 40
 networks
 [ "$model" = town_fast ] || once "$model/head" train_head
 once "$model/model" write_model

@@ -59,11 +59,12 @@ def test_it_renders_trains_and_scores_once(script, tmp_path):
     done, calls = script(*command)
     assert done.returncode == 0, done.stderr
     verbs = [" ".join(c.split()[2:4]) for c in calls]
-    # Of each split two seeds, then as many as the time allows.
-    assert verbs[:6] == ["town --out"] * 6
-    assert sorted(verbs[6:8]) == ["train instance", "train semantic"]
-    assert verbs[8:] == ["train head", "evaluate --dataset"]
-    for call in calls[6:8]:
+    # Of each split and setting two seeds, then as many as the time allows.
+    assert verbs[:8] == ["town --setting"] * 8
+    assert [c.split()[4] for c in calls[:8]] == [*["town"] * 6, *["highway"] * 2]
+    assert sorted(verbs[8:10]) == ["train instance", "train semantic"]
+    assert verbs[10:] == ["train head", "evaluate --dataset"]
+    for call in calls[8:10]:
         assert "--minutes 4.2 " in call
         assert "--set initialize=net.safetensors --set optimizer.backbone_lr=0.25" in call
     assert "weights: ./instance" in (tmp_path / "out" / "town.yaml").read_text()
