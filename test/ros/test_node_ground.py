@@ -101,8 +101,7 @@ def test_classes_costs_and_probabilities_of_the_cells(car):
     messages = {name: car.subscribe(f"~/{name}", kind, LATCHED) for name, kind in topics.items()}
 
     def found():
-        stamp = car.drive(STREET, x=200.0)
-        car.answer_to(car.grids, stamp)
+        stamp = seconds(car.grid(STREET, x=200.0).header.stamp)
         same = {
             n: [m for m in ms if seconds(m.header.stamp) == stamp] for n, ms in messages.items()
         }

@@ -198,7 +198,7 @@ def test_other_classes_in_grid_and_markers(client, labels, set_inactive, tmp_pat
     markers = client.subscribe("~/markers", MarkerArray)
 
     def named():
-        client.answer_to(client.grids, client.drive(PICTURE))
+        client.grid(PICTURE)
         texts = [m.text for array in markers for m in array.markers if m.action == Marker.ADD]
         return [text for text in texts if text] and grids and layers
 
