@@ -162,7 +162,7 @@ def test_validation_without_a_known_class_loses_no_training(tmp_path):
 def test_a_broken_picture_is_told_in_one_line(tmp_path, kind):
     root = toy.write(tmp_path / "data", frames=1, val_frames=1)
     (picture,) = root.glob(kind)
-    picture.write_bytes(b"version https://git-lfs.github.com/spec/v1")
+    picture.write_bytes(b"no picture")
     settings = [*SMALL[:3], *SMALL[4:], "workers=1", "steps=1"]
     with pytest.raises(ValueError, match=rf"^{picture} is not an image .*$") as error:
         _start(root, tmp_path, settings)
