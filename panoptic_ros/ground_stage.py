@@ -76,9 +76,8 @@ class GroundStage:
     """Place frame after frame on the ground and follow their instances.
 
     Where time goes back by more than a second, or the vehicle's pose jumps, all memory is dropped.
-    ids: where the tracks'
-    ids come from, for more than one stage in a program. Where the library `trackers` cannot be
-    imported there are no tracks, see `has_tracker`.
+    ids: where the tracks' ids come from, for more than one stage in a program. Where the library
+    `trackers` cannot be imported there are no tracks, see `has_tracker`.
     """
 
     def __init__(

@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from panoptic_ros.labels import UNLABELED
 from panoptic_ros.synthetic import textures
 from panoptic_ros.synthetic.town_camera import TownCamera, make_camera
 
-# What no class and no depth is given to: the own car.
-UNLABELED = 0
 # Depth of the bonnet while the picture is developed, metres: no haze, no sky.
 _NEAR = 1.0
 

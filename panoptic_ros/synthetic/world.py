@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from panoptic_ros.labels import INSTANCE_DIVISOR, class_ids
+from panoptic_ros.labels import INSTANCE_DIVISOR, UNLABELED, class_ids
 from panoptic_ros.synthetic import (
     buildings,
     people,
@@ -19,7 +19,7 @@ from panoptic_ros.synthetic import (
     street_surface as ground,
 )
 from panoptic_ros.synthetic.compiler import compile_scene
-from panoptic_ros.synthetic.dashcam import UNLABELED, Dashcam, make_dashcam
+from panoptic_ros.synthetic.dashcam import Dashcam, make_dashcam
 from panoptic_ros.synthetic.ego_drive import EgoPose, Plan, make_plan
 from panoptic_ros.synthetic.fleet import Fleet
 from panoptic_ros.synthetic.ground_plan import GroundPlan, survey
