@@ -93,6 +93,17 @@ class CameraModel:
             binning=(max(int(info.binning_x), 1), max(int(info.binning_y), 1)),
         )
 
+    @classmethod
+    def calibrated(cls, info: Any, size: tuple[int, int]) -> CameraModel:
+        """Return the camera of pictures of a size (H, W) by its sensor_msgs/CameraInfo.
+
+        Raise ValueError where the calibration cannot be used, or is not of such pictures.
+        """
+        try:
+            return cls.from_camera_info(info).of_pictures(size)
+        except ValueError as error:
+            raise ValueError(f"camera_info cannot be used: {error}") from None
+
     @property
     def size(self) -> tuple[int, int]:
         """Rows and columns of the picture, after region of interest and binning."""

@@ -73,6 +73,11 @@ def jump(before: Pose2D, after: Pose2D, seconds: float) -> str:
     return f"the vehicle's pose jumped by {distance:.1f} m, {turn:.1f} rad in {seconds:.3f} s"
 
 
+def is_same_frame(frame: str, other: str) -> bool:
+    """Return whether names of frames differ by a leading slash at most, as ROS 1 wrote it."""
+    return frame.lstrip("/") == other.lstrip("/")
+
+
 def _wrapped(angle: float) -> float:
     return math.remainder(angle, math.tau)
 

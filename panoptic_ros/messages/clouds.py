@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from panoptic_ros.geometry.poses import Pose2D
 from panoptic_ros.labels import class_ids, shifted
 from panoptic_ros.messages.panoptic import AUTO, SHIFTED
 from panoptic_ros.messages.refusal import ImageRefused
@@ -53,6 +54,7 @@ class PointCloud(Protocol):
     point_step: int
     row_step: int
     data: Any
+    header: Any
 
 
 def decode_points(msg: PointCloud) -> np.ndarray:
@@ -86,6 +88,32 @@ def decode_points(msg: PointCloud) -> np.ndarray:
             )
             points[:, axis] = values.ravel()
     return points[(np.abs(points) <= FARTHEST).all(axis=1)]
+
+
+def points_in_base(
+    msg: PointCloud, base_from_cloud: np.ndarray, then: Pose2D | None, now: Pose2D | None
+) -> np.ndarray:
+    """Return a cloud's points in the vehicle's frame as that is now, float32 [N, 3], metres.
+
+    base_from_cloud: float [4, 4]; then, now: the vehicle's poses at the cloud's stamp and now; with
+    one that is None it has not moved. Raise ValueError where `decode_points` or `check_reach` does.
+    """
+    points = decode_points(msg)
+    check_reach(base_from_cloud, msg.header.frame_id)
+    matrix = base_from_cloud.astype(np.float32)
+    points = points @ matrix[:3, :3].T + matrix[:3, 3]
+    if then is not None and now is not None:
+        points[:, :2] = now.inverse().compose(then).apply(points[:, :2])
+    return points
+
+
+def check_reach(base_from_sensor: np.ndarray, frame: str) -> None:
+    """Raise ValueError for a sensor that is farther away than any measures."""
+    place = base_from_sensor[:3, 3]
+    if not np.abs(place).max() <= FARTHEST:
+        raise ValueError(
+            f"its frame {frame!r} is at {place.tolist()}, farther than {FARTHEST:g} m; check TF"
+        )
 
 
 def _place(msg: PointCloud, name: str) -> tuple[int, int]:

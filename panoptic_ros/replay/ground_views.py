@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -22,12 +23,14 @@ from panoptic_ros.bags import (
     stamp_ns,
 )
 from panoptic_ros.geometry.camera_model import CameraModel
-from panoptic_ros.geometry.depth_registration import register_depth, resized_depth
 from panoptic_ros.geometry.ground_plane import GroundView
 from panoptic_ros.geometry.mounting import Mounting
-from panoptic_ros.geometry.poses import Pose2D, planar_pose
-from panoptic_ros.messages import decode_depth, decode_points
+from panoptic_ros.geometry.poses import Pose2D, is_same_frame, planar_pose
+from panoptic_ros.messages.clouds import points_in_base
+from panoptic_ros.messages.depth import depth_of_picture
 from panoptic_ros.replay.transform_tree import TransformTree
+from panoptic_ros.stream.ego_motion import EgoMotion, no_odometry
+from panoptic_ros.stream.stamps import LONGEST_GAP_NS
 
 BASE_FRAME, ODOM_FRAME = "base_link", "odom"
 STATIC_TF_TOPIC = "/tf_static"
@@ -42,24 +45,30 @@ class GroundViews:
 
     Topics: the camera's CameraInfo, TF, the only Odometry (else TF from `odom` to `base_link`),
     the only depth image or PointCloud2. Where no TF leads to the camera it is mounted as the
-    node's parameters say by default. odom_frame: of the ego motion.
+    node's parameters say by default. Frames are asked for in the bag's order.
     """
 
     def __init__(self, bag: BagReader, camera: str) -> None:
         self._bag = bag
-        self.odom_frame = ODOM_FRAME
         self._counts: Counter[str] = Counter()
         self._first: dict[str, str] = {}
-        self._transforms, self._motion = TransformTree(), TransformTree()
-        self._moving_frame = ""
+        self._transforms = TransformTree()
         self._calibrations: list[tuple[int, Any]] = []
         self._depth_info: Any = None
         info, odometry = node_inputs(bag, camera)
+        self._odometry_topic = odometry
+        self._odometry = deque(bag.entries({odometry}) if odometry else ())
+        self._motion = EgoMotion(BASE_FRAME, ODOM_FRAME)
         depth, clouds = depth_topics(bag), bag.topics_of(CLOUD)
         beside_depth = _calibration_topics(bag, depth[0]) if len(depth) == 1 else []
-        self._read_all(info, odometry, beside_depth[0] if len(beside_depth) == 1 else None)
+        self._read_all(info, beside_depth[0] if len(beside_depth) == 1 else None)
         self._depth = _Nearest(bag, depth[0]) if len(depth) == 1 else None
         self._points = _Nearest(bag, clouds[0]) if len(clouds) == 1 else None
+
+    @property
+    def odom_frame(self) -> str:
+        """The frame that the ego motion is in."""
+        return self._motion.frame
 
     def at(self, frame: BagMessage, size: tuple[int, int]) -> GroundView | None:
         """Return what is known about a frame, of size (H, W); None, counted, for too little."""
@@ -68,59 +77,54 @@ class GroundViews:
             info = self._calibration(frame.time)
             name = frame.message.header.frame_id or info.header.frame_id
             view = GroundView(
-                CameraModel.from_camera_info(info).of_pictures(size),
+                CameraModel.calibrated(info, size),
                 self._base_from(name, name, stamp),
-                self._pose(name, stamp),
+                self._pose(name, stamp, frame.time),
             )
         except (LookupError, ValueError) as error:
-            self.miss(f"cannot be placed on the ground: {_reason(error)}")
+            self.miss(f"cannot be placed on the ground: {error}")
             return None
         if not self._transforms.connects(BASE_FRAME, name):
             self.miss(
                 f"are placed by the default of the node's parameters, {Mounting()}: no TF leads "
                 f"from {name!r} to {BASE_FRAME!r}"
             )
-        try:
-            return replace(view, **self._measured(frame, view.camera, name, stamp))
-        except (LookupError, ValueError) as error:
-            self.miss(f"are placed without depth or points: {_reason(error)}")
-            return view
+        depth = points = None
+        if self._depth is not None:
+            depth = self._measured("depth", self._depth_at, self._depth, frame, name, view.camera)
+        if depth is None and self._points is not None:
+            points = self._measured("points", self._points_at, self._points, frame, name)
+        return replace(view, depth=depth, points=points)
 
     def miss(self, what: str) -> None:
-        """Count a frame that lacks something; reasons that differ in numbers are one."""
+        """Count a frame that lacks something."""
+        self._count(f"frames {what}")
+
+    def missing(self) -> list[str]:
+        """Return a line for each reason: how many frames lack what, and why the first does.
+
+        And for messages that are left out.
+        """
+        return [f"{number} {self._first[kind]}" for kind, number in self._counts.items()]
+
+    def _count(self, what: str) -> None:
+        """Count a reason; those that differ in numbers are one."""
         kind = re.sub(r"[\d.]+", "", what)
         self._counts[kind] += 1
         self._first.setdefault(kind, what)
 
-    def missing(self) -> list[str]:
-        """Return a line for each reason: how many frames lack what, and why the first does."""
-        return [f"{number} frames {self._first[kind]}" for kind, number in self._counts.items()]
-
-    def _read_all(self, info: str | None, odometry: str | None, depth_info: str | None) -> None:
-        """Read what is small: calibrations, transforms, odometry."""
-        topics = {topic for topic in (info, odometry, depth_info) if topic}
+    def _read_all(self, info: str | None, depth_info: str | None) -> None:
+        """Read what is small: calibrations and transforms."""
+        topics = {topic for topic in (info, depth_info) if topic}
         for message in self._bag.messages(topics | {*self._bag.topics_of(TF)}):
             if message.topic == depth_info:
                 self._depth_info = message.message
             elif message.topic == info:
                 self._calibrations.append((message.time, message.message))
-            elif message.topic == odometry:
-                self._add_odometry(message.message)
             else:
                 is_static = message.topic == STATIC_TF_TOPIC
                 for transform in message.message.transforms:
                     self._add_transform(transform, is_static=is_static)
-
-    def _add_odometry(self, message: Any) -> None:
-        self.odom_frame = message.header.frame_id or ODOM_FRAME
-        self._moving_frame = message.child_frame_id or BASE_FRAME
-        pose, stamp = message.pose.pose, stamp_ns(message.header)
-        try:
-            self._motion.add(
-                self.odom_frame, self._moving_frame, stamp, pose.position, pose.orientation
-            )
-        except ValueError as error:
-            self._bag.problems.append(f"odometry at {stamp / 1e9:.6f} s is passed over: {error}")
 
     def _add_transform(self, message: Any, *, is_static: bool) -> None:
         parent, child = message.header.frame_id, message.child_frame_id
@@ -129,7 +133,7 @@ class GroundViews:
         try:
             self._transforms.add(parent, child, stamp, transform.translation, transform.rotation)
         except ValueError as error:
-            self._bag.problems.append(f"a transform is passed over: {error}")
+            self._count(f"transforms are left out: {error}")
 
     def _calibration(self, time: int) -> Any:
         """Return the CameraInfo of a log time: the last before, else the first after it."""
@@ -141,57 +145,77 @@ class GroundViews:
     def _base_from(self, frame: str, camera: str, stamp: int) -> np.ndarray:
         """Return base_link from a frame, float64 [4, 4]; camera: the image's frame."""
         tree = self._transforms
-        is_cameras = frame.lstrip("/") == camera.lstrip("/")
-        if is_cameras and not tree.connects(BASE_FRAME, frame):
+        if is_same_frame(frame, camera) and not tree.connects(BASE_FRAME, frame):
             return Mounting().base_from_optical()
         return tree.lookup(BASE_FRAME, frame, stamp)
 
-    def _pose(self, camera: str, stamp: int) -> Pose2D | None:
-        """Return base_link in odom; None if the bag has no ego motion."""
-        if self._moving_frame:
-            moved = self._motion.lookup(self.odom_frame, self._moving_frame, stamp)
-            if self._moving_frame != BASE_FRAME:
-                moved = moved @ np.linalg.inv(self._base_from(self._moving_frame, camera, stamp))
-        else:
+    def _pose(self, camera: str, stamp: int, time: int) -> Pose2D | None:
+        """Return base_link in odom; None if the bag has no ego motion that can be used."""
+        if self._odometry_topic is None:
             try:
-                moved = self._transforms.lookup(ODOM_FRAME, BASE_FRAME, stamp)
+                return planar_pose(self._transforms.lookup(ODOM_FRAME, BASE_FRAME, stamp))
             except LookupError:
                 return None
-        return planar_pose(moved)
+        pose = self._heard_until(camera, stamp, time)
+        if pose is None and (self._motion.is_known or not self._motion.is_refused):
+            raise LookupError(no_odometry(self._odometry_topic))
+        return pose
+
+    def _heard_until(self, camera: str, stamp: int, time: int) -> Pose2D | None:
+        """Hear odometry in the bag's order, and return the pose at a stamp where there is one.
+
+        time: of the log. What comes later is heard as far as the pose needs it, as the node waits.
+        """
+        while self._odometry:
+            later = self._odometry[0].time - time
+            if later > LONGEST_GAP_NS or (later > 0 and self._motion.at(stamp) is not None):
+                break
+            message = self._bag.read(self._odometry.popleft())
+            reason = message and self._motion.add(
+                message.message, lambda frame: self._base_from(frame, camera, stamp)
+            )
+            if reason:
+                self._count(f"messages on {self._odometry_topic} are left out: {reason}")
+        return self._motion.at(stamp)
 
     def _measured(
-        self, frame: BagMessage, camera: CameraModel, name: str, stamp: int
-    ) -> dict[str, Any]:
-        """Return depth, or points in base_link as it was at the stamp, where there are some."""
-        if self._depth is not None:
-            image = self._depth.of(stamp, frame.time).message
-            return {"depth": self._registered(image, camera, name, stamp)}
-        if self._points is None:
-            return {}
-        cloud = self._points.of(stamp, frame.time).message
-        measured = stamp_ns(cloud.header)
-        # From the cloud's frame then to base_link now.
-        matrix = self._base_from(cloud.header.frame_id, name, measured)
-        then, now = self._pose(name, measured), self._pose(name, stamp)
-        points = decode_points(cloud) @ matrix[:3, :3].T + matrix[:3, 3]
-        if then is not None and now is not None:
-            points[:, :2] = now.inverse().compose(then).apply(points[:, :2])
-        return {"points": points.astype(np.float32)}
+        self, what: str, convert: Callable[..., np.ndarray], *frame: Any
+    ) -> np.ndarray | None:
+        """Return what is made of the measurement of a frame's stamp; None, counted, of none."""
+        try:
+            return convert(*frame)
+        except (LookupError, ValueError) as error:
+            self.miss(f"are placed without {what}: {error}")
+            return None
 
-    def _registered(self, message: Any, camera: CameraModel, name: str, stamp: int) -> np.ndarray:
-        """Return a depth image as the camera sees it, float32 [H, W], metres."""
-        depth, own = decode_depth(message), message.header.frame_id
-        if own.lstrip("/") in ("", name.lstrip("/")):
-            return resized_depth(depth, camera.size)
-        if self._depth_info is None:
-            raise LookupError(
-                f"depth is in frame {own!r}, the image in {name!r}, and there is no CameraInfo "
-                "beside it"
-            )
-        depth_camera = CameraModel.from_camera_info(self._depth_info)
-        camera_from_depth = self._transforms.lookup(name, own, stamp)
-        fitting = depth_camera.of_pictures((depth.shape[0], depth.shape[1]))
-        return register_depth(depth, fitting, camera, camera_from_depth)
+    def _depth_at(
+        self, images: _Nearest, frame: BagMessage, name: str, camera: CameraModel
+    ) -> np.ndarray:
+        """Return depth as the camera sees it, float32 [H, W], metres."""
+        stamp = stamp_ns(frame.message.header)
+        return depth_of_picture(
+            images.of(stamp, frame.time).message,
+            camera,
+            name,
+            lambda own: self._transforms.lookup(name, own, stamp),
+            self._depth_info,
+            "camera_info beside the depth images",
+        )
+
+    def _points_at(self, clouds: _Nearest, frame: BagMessage, name: str) -> np.ndarray:
+        """Return the points in base_link as it was at the frame's stamp, float32 [N, 3]."""
+        stamp = stamp_ns(frame.message.header)
+        cloud = clouds.of(stamp, frame.time).message
+        measured = stamp_ns(cloud.header)
+        matrix = self._base_from(cloud.header.frame_id, name, measured)
+        then, now = (self._known_pose(name, t, frame.time) for t in (measured, stamp))
+        return points_in_base(cloud, matrix, then, now)
+
+    def _known_pose(self, camera: str, stamp: int, time: int) -> Pose2D | None:
+        try:
+            return self._pose(camera, stamp, time)
+        except LookupError:
+            return None
 
 
 class _Nearest:
@@ -238,8 +262,3 @@ def _calibration_topics(bag: BagReader, images: str) -> list[str]:
 def depth_topics(bag: BagReader) -> list[str]:
     """Return the topics of raw images that are called depth."""
     return [topic for topic in bag.topics_of(IMAGE) if "depth" in topic]
-
-
-def _reason(error: Exception) -> str:
-    # A KeyError would show itself quoted.
-    return str(error.args[0]) if error.args else type(error).__name__

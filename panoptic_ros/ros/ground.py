@@ -154,7 +154,7 @@ class Ground:
         stage = GroundStage(labels, options, self._track_ids)
         inputs = GroundInputs(self._node, self._camera, settings, vehicle, self._left_out)
         self._live = (stage, inputs)
-        self._odom_frame = vehicle.odom_frame
+        self._odom_frame = vehicle.motion.frame
         self._health.restart()
         self._worker.resume()
         if not stage.has_tracker:
@@ -210,7 +210,7 @@ class Ground:
         start = time.monotonic()
         view = self._view(inputs, answer, has_place)
         found = time.monotonic()
-        odom_frame = inputs.vehicle.odom_frame
+        odom_frame = inputs.vehicle.motion.frame
         if odom_frame != self._odom_frame:
             stage.reset()
             self._odom_frame = odom_frame

@@ -15,14 +15,14 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from panoptic_ros.geometry.camera_model import CameraModel
-from panoptic_ros.geometry.depth_registration import register_depth, resized_depth
-from panoptic_ros.geometry.poses import Pose2D, planar_pose, rigid_transform, rotation_matrix
+from panoptic_ros.geometry.poses import Pose2D, is_same_frame, planar_pose
 from panoptic_ros.ground_stage import GroundView
-from panoptic_ros.messages import decode_depth, decode_points
-from panoptic_ros.messages.clouds import FARTHEST
+from panoptic_ros.messages.clouds import points_in_base
+from panoptic_ros.messages.depth import depth_of_picture
 from panoptic_ros.ros.parameters import GroundParameters
-from panoptic_ros.ros.transforms import Transforms, components, is_available
-from panoptic_ros.stream.stamps import LONGEST_GAP_NS, PoseHistory, StampMatch, nanoseconds
+from panoptic_ros.ros.transforms import Transforms, is_available
+from panoptic_ros.stream.ego_motion import EgoMotion, no_odometry
+from panoptic_ros.stream.stamps import StampMatch, nanoseconds
 
 T = TypeVar("T", bound=Any)
 
@@ -36,7 +36,7 @@ _NEWEST = 0
 _AT_ONCE = 0.0
 
 
-class ViewMissing(RuntimeError):  # noqa: N818 - a normal state of affairs while sensors start
+class ViewMissing(LookupError):  # noqa: N818 - a normal state of affairs while sensors start
     """Say in one short line why a frame cannot be placed on the ground."""
 
 
@@ -44,19 +44,17 @@ class VehicleInputs:
     """Subscribe to odometry and TF, once for all cameras, and look up by stamp.
 
     Messages come in on the executor's thread, the other methods are called on others and may wait
-    there. settings: the node's. Attributes: poses, by odometry; odom_frame, which they are in;
-    mountings, base_frame from what the parameters place in it, by frame; left_out: who is told
-    of messages that are not used, the topic and why.
+    there. settings: the node's. Attributes: motion, by odometry; mountings, base_frame from what
+    the parameters place in it, by frame; left_out: who is told of messages that are not used, the
+    topic and why.
     """
 
     def __init__(self, node: Node, settings: GroundParameters) -> None:
         self._node, self._settings = node, settings
         self._transforms = Transforms(node) if is_available() else None
-        self.poses = PoseHistory()
-        self.odom_frame = settings.odom_frame
+        self.motion = EgoMotion(settings.base_frame, settings.odom_frame)
         self.mountings: dict[str, np.ndarray] = {}
         self.left_out: list[Callable[[str, str], None]] = []
-        self._has_odometry = self._has_useless_odometry = False
         self._subscription = node.create_subscription(
             Odometry, "odom", self._on_odometry, qos_profile_sensor_data
         )
@@ -83,21 +81,18 @@ class VehicleInputs:
                 return planar_pose(matrix)
             except ValueError as error:
                 raise ViewMissing(str(error)) from None
-        topic = self._node.resolve_topic_name("odom")
-        may_come = not self._has_useless_odometry and self._node.count_publishers(topic) > 0
-        if not self._has_odometry and not may_come:
+        topic, motion = self._node.resolve_topic_name("odom"), self.motion
+        may_come = not motion.is_refused and self._node.count_publishers(topic) > 0
+        if not motion.is_known and not may_come:
             return None
-        pose = _wait_for(lambda: self.poses.at(stamp_ns), deadline)
+        pose = _wait_for(lambda: motion.at(stamp_ns), deadline)
         if pose is None:
-            raise ViewMissing(
-                f"no odometry on {topic} around the image's stamp (messages that are more than "
-                f"{LONGEST_GAP_NS / 1e9:g} s, or a jump, apart do not count)"
-            )
+            raise ViewMissing(no_odometry(topic))
         return pose
 
     def base_from(self, frame: str, stamp_ns: int, deadline: float) -> np.ndarray:
         """Return base_frame from a frame on the vehicle, float64 [4, 4]; raise ViewMissing."""
-        if _is_same(frame, self._settings.base_frame):
+        if is_same_frame(frame, self._settings.base_frame):
             return np.eye(4)
         mounting = self.mountings.get(frame.lstrip("/"))
         if mounting is not None:
@@ -122,46 +117,10 @@ class VehicleInputs:
         return found
 
     def _on_odometry(self, message: Odometry) -> None:
-        try:
-            stamp_ns = nanoseconds(message.header.stamp)
-            place = self._vehicle_pose(message)
-        except (ValueError, ViewMissing) as error:
-            self._has_useless_odometry = True
-            self._leave_out(str(error))
-            return
-        # RViz takes no frame with ROS 1's leading slash, and tracks are in this one.
-        frame = message.header.frame_id.lstrip("/") or self._settings.odom_frame
-        if self._has_odometry and frame != self.odom_frame:
-            # Places in two frames are no motion.
-            self.poses.forget()
-            self._leave_out(
-                f"its frame_id was {self.odom_frame!r} and is {frame!r}: what came before is "
-                "forgotten; are there two publishers?"
-            )
-        self.odom_frame = frame
-        self._has_odometry = True
-        self.poses.add(stamp_ns, place)
-
-    def _leave_out(self, reason: str) -> None:
-        for tell in self.left_out:
-            tell("odom", reason)
-
-    def _vehicle_pose(self, message: Odometry) -> Pose2D:
-        """Return where base_frame is, by odometry of that frame or of one fixed to it."""
-        pose = message.pose.pose
-        place = pose.position.x, pose.position.y, pose.position.z
-        matrix = rigid_transform(place, rotation_matrix(components(pose.orientation)))
-        frame, base = message.header.frame_id, self._settings.base_frame
-        child = message.child_frame_id or base
-        if frame and (_is_same(frame, base) or _is_same(frame, child)):
-            raise ValueError(
-                f"its frame_id is {frame!r} and its child_frame_id {child!r}: the first must be a "
-                f"frame that {base!r} moves in, such as 'odom'; are they swapped?"
-            )
-        base_from_child = self.base_from(child, _NEWEST, _AT_ONCE)
-        # Values that are not finite are named in the error, not by NumPy on stderr.
-        with np.errstate(invalid="ignore", over="ignore"):
-            return planar_pose(matrix @ np.linalg.inv(base_from_child))
+        reason = self.motion.add(message, lambda frame: self.base_from(frame, _NEWEST, _AT_ONCE))
+        if reason:
+            for tell in self.left_out:
+                tell("odom", reason)
 
 
 class GroundInputs:
@@ -300,7 +259,10 @@ class GroundInputs:
                 "publish it with each image, or once as transient local (latched)"
             )
         if self._camera is None or self._camera[0] is not info or self._camera[1] != size:
-            self._camera = (info, size, _calibrated(info, size))
+            try:
+                self._camera = (info, size, CameraModel.calibrated(info, size))
+            except ValueError as error:
+                raise ViewMissing(str(error)) from None
         return self._camera[2]
 
     def _mounting(self, stamp_ns: int, deadline: float) -> np.ndarray:
@@ -338,64 +300,34 @@ class GroundInputs:
         self, message: Image, camera: CameraModel, stamp_ns: int, deadline: float
     ) -> np.ndarray:
         """Return a depth image as the camera sees it, float32 [H, W], metres."""
-        depth = decode_depth(message)
-        # One that names no frame is taken for what the documentation asks for.
-        own, frame = message.header.frame_id, self._optical_frame
-        if not own or not frame or _is_same(own, frame):
-            return resized_depth(depth, camera.size)
-        info, topic = self._depth_info, f"{self._prefix}depth_camera_info"
-        if info is None:
-            raise ViewMissing(
-                f"it is in frame {own!r}, the image in {frame!r}; register it to the image, or "
-                f"publish its calibration on {self._node.resolve_topic_name(topic)}"
-            )
-        camera_from_depth = self.vehicle.transform(frame, own, stamp_ns, deadline)
-        _check_reach(camera_from_depth, own)
-        return register_depth(depth, _calibrated(info, depth.shape), camera, camera_from_depth)
+        frame = self._optical_frame
+        return depth_of_picture(
+            message,
+            camera,
+            frame,
+            lambda own: self.vehicle.transform(frame, own, stamp_ns, deadline),
+            self._depth_info,
+            self._node.resolve_topic_name(f"{self._prefix}depth_camera_info"),
+        )
 
     def _in_base(
         self, points_ns: int, cloud: PointCloud2, image_ns: int, deadline: float
     ) -> np.ndarray:
         """Return the points in base_frame as it was at the image's stamp, float32 [N, 3]."""
-        points = decode_points(cloud)
-        matrix = self._base_from(cloud.header.frame_id, points_ns, deadline)
-        _check_reach(matrix, cloud.header.frame_id)
-        matrix = matrix.astype(np.float32)
-        points = points @ matrix[:3, :3].T + matrix[:3, 3]
-        then, now = self.vehicle.poses.at(points_ns), self.vehicle.poses.at(image_ns)
-        if then is not None and now is not None:
-            points[:, :2] = now.inverse().compose(then).apply(points[:, :2])
-        return points
+        matrix, motion = (
+            self._base_from(cloud.header.frame_id, points_ns, deadline),
+            self.vehicle.motion,
+        )
+        return points_in_base(cloud, matrix, motion.at(points_ns), motion.at(image_ns))
 
     def _base_from(self, frame: str, stamp_ns: int, deadline: float) -> np.ndarray:
         """Return base_frame from a frame on the vehicle, float64 [4, 4]; raise ViewMissing."""
         settings = self._settings
-        is_own = _is_same(frame, self._optical_frame) and not _is_same(frame, settings.base_frame)
+        is_own = is_same_frame(frame, self._optical_frame)
+        is_own = is_own and not is_same_frame(frame, settings.base_frame)
         if is_own and settings.camera_pose_source != "tf":
             return settings.camera.base_from_optical()
         return self.vehicle.base_from(frame, stamp_ns, deadline)
-
-
-def _calibrated(info: CameraInfo, size: tuple[int, int]) -> CameraModel:
-    """Return the camera of pictures of a size; raise ViewMissing where they are not its own."""
-    try:
-        return CameraModel.from_camera_info(info).of_pictures(size)
-    except ValueError as error:
-        raise ViewMissing(f"camera_info cannot be used: {error}") from None
-
-
-def _check_reach(matrix: np.ndarray, frame: str) -> None:
-    """Raise ViewMissing for a sensor that is farther away than any measures."""
-    place = matrix[:3, 3]
-    if np.abs(place).max() > FARTHEST:
-        raise ViewMissing(
-            f"its frame {frame!r} is at {place.tolist()}, farther than {FARTHEST:g} m; check TF"
-        )
-
-
-def _is_same(frame: str, other: str) -> bool:
-    # ROS 1 wrote frames with a leading slash, and what was recorded or bridged still has it.
-    return frame.lstrip("/") == other.lstrip("/")
 
 
 def _wait_for(find: Callable[[], T | None], deadline: float) -> T | None:

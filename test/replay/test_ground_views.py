@@ -1,4 +1,3 @@
-import math
 import re
 from types import SimpleNamespace
 
@@ -20,10 +19,10 @@ from made_bags import (
     static_tf,
     write,
 )
+from opened_bag import OpenedBag
 from rosbags.rosbag2 import StoragePlugin
 
-from panoptic_ros.bags import BagMessage, BagReader, Entry, stamp_ns
-from panoptic_ros.bags.storage import Topic
+from panoptic_ros.bags import BagReader
 from panoptic_ros.geometry.poses import optical_pose
 from panoptic_ros.replay.ground_views import GroundViews
 
@@ -31,10 +30,11 @@ MIDDLE = START + STEP // 2
 FRAME = (CAMERA, MIDDLE, raw(MIDDLE, picture(0)))
 CALIBRATION = (INFO, MIDDLE, info(MIDDLE))
 PLACE = ("/tf_static", START, static_tf())
-# Drives 2 m and turns left by 90 degrees.
+# Drives 2 m and turns left.
+TURN = 0.8
 DRIVE = [
     ("/odom", START, odometry(START, 0.0)),
-    ("/odom", START + STEP, odometry(START + STEP, 2.0, math.pi / 2)),
+    ("/odom", START + STEP, odometry(START + STEP, 2.0, TURN)),
 ]
 
 
@@ -59,7 +59,7 @@ def test_camera_mounting_and_pose_of_a_frames_stamp(view):
     np.testing.assert_allclose(
         found.base_from_optical, optical_pose(1.5, 0, 1.2, 0, 0, 0), atol=1e-9
     )
-    assert (found.pose.x, found.pose.yaw) == pytest.approx((1.0, math.pi / 4))
+    assert (found.pose.x, found.pose.yaw) == pytest.approx((1.0, TURN / 2))
     assert found.depth is found.points is None
 
 
@@ -80,7 +80,7 @@ def test_odometry_of_another_frame_is_moved_to_base_link(view):
     ("messages", "reason"),
     [
         ([FRAME, PLACE], "the bag has no CameraInfo of the camera"),
-        ([FRAME, CALIBRATION, PLACE, DRIVE[0]], "no transform from 'base_link': .* is outside"),
+        ([FRAME, CALIBRATION, PLACE, DRIVE[0]], "no odometry on /odom around the image's stamp"),
         ([FRAME, (INFO, MIDDLE, info(MIDDLE, 0.0)), PLACE], "no positive focal lengths"),
     ],
 )
@@ -88,6 +88,92 @@ def test_what_keeps_a_frame_from_its_place_is_told(view, messages, reason):
     found, (line,), _ = view(*messages)
     assert found is None
     assert re.match(f"1 frames cannot be placed on the ground: .*{reason}", line)
+
+
+def odometries(*poses, frame="odom", child="base_link"):
+    """Return odometry at (stamp in steps from START, x)."""
+    found = []
+    for steps, x in poses:
+        message = odometry(START + round(steps * STEP), x, 0.0, child)
+        message.header.frame_id = frame
+        found.append(("/odom", START + round(steps * STEP), message))
+    return found
+
+
+def seen(*messages):
+    """Return what is known about each frame among some messages, and what is missing."""
+    kinds = [
+        (topic, m.__msgtype__, time, m) for topic, time, m in sorted(messages, key=lambda m: m[1])
+    ]
+    bag = OpenedBag(kinds)
+    views = GroundViews(bag, CAMERA)
+    found = [views.at(frame, SIZE) for frame in bag.messages({CAMERA})]
+    assert bag.problems == []
+    return found, views.missing(), views.odom_frame
+
+
+@pytest.mark.parametrize(
+    ("frame", "child"), [("base_link", "odom"), ("/base_link", "odom"), ("imu", "imu")]
+)
+def test_odometry_of_swapped_frames_is_left_out(frame, child):
+    moved = odometries((0, 0.0), (1, 1.0), frame=frame, child=child)
+    (view,), lines, _ = seen(FRAME, CALIBRATION, PLACE, *moved)
+    assert view.pose is None
+    (line,) = lines
+    assert line.startswith(f"2 messages on /odom are left out: its frame_id is {frame!r}")
+    assert "are they swapped?" in line
+
+
+def test_odometry_that_is_no_pose_is_left_out_and_the_rest_counts():
+    bad = odometries((0.5, 1.0), (0.6, 1.0))
+    for _, _, message in bad:
+        message.pose.pose.orientation.w = message.pose.pose.orientation.z = 0.0
+    (view,), (line,), _ = seen(FRAME, CALIBRATION, PLACE, *odometries((0, 0.0), (1, 2.0)), *bad)
+    assert view.pose.x == pytest.approx(1.0)
+    assert line.startswith("2 messages on /odom are left out: quaternion [0.0, 0.0, 0.0, 0.0]")
+
+
+@pytest.mark.parametrize(
+    "poses",
+    [
+        pytest.param([(0, 0.0), (1, 50.0)], id="jump"),
+        pytest.param([(-20, 0.0), (2, 1.0)], id="gap"),
+        pytest.param([(1, 0.0), (2, 1.0)], id="later"),
+    ],
+)
+def test_odometry_of_which_no_pose_can_be_made_is_no_place(poses):
+    (view,), (line,), _ = seen(FRAME, CALIBRATION, PLACE, *odometries(*poses))
+    assert view is None
+    assert line.startswith("1 frames cannot be placed on the ground: no odometry on /odom around")
+
+
+def test_odometry_that_changes_its_frame_begins_anew():
+    times = [START + STEP // 2, START + 5 * STEP // 2]
+    frames = [(CAMERA, time, raw(time, picture(0))) for time in times]
+    moved = [*odometries((0, 0.0), (1, 1.0)), *odometries((2, 70.0), (3, 71.0), frame="/map")]
+    views, (line,), odom = seen(*frames, CALIBRATION, PLACE, *moved)
+    assert [view.pose.x for view in views] == pytest.approx([0.5, 70.5])
+    assert (line.split(":")[0], odom) == ("1 messages on /odom are left out", "map")
+    assert "its frame_id was 'odom' and is 'map'" in line
+
+
+def test_time_that_starts_again_is_followed():
+    """A simulator that is reset: stamps go back, the log goes on."""
+    moved, frames = [], []
+    for run, log in enumerate((START, START + 100 * STEP)):
+        for _, stamp, message in odometries((0, 10.0 * run), (15, 10.0 * run + 15.0)):
+            moved.append(("/odom", log + stamp - START, message))
+        frames.append((CAMERA, log + STEP // 2, FRAME[2]))
+    views, missing, _ = seen(*frames, CALIBRATION, PLACE, *moved)
+    assert [view.pose.x for view in views] == pytest.approx([0.5, 10.5])
+    assert missing == []
+
+
+def test_a_transform_that_is_none_is_told():
+    none = static_tf(turn=(0.0, 0.0, 0.0, 0.0))
+    (view,), lines, _ = seen(FRAME, CALIBRATION, ("/tf_static", START, none))
+    assert view is not None
+    assert lines[0].startswith("1 transforms are left out: quaternion [0.0, 0.0, 0.0, 0.0]")
 
 
 @pytest.mark.parametrize("other", [[], [("/tf_static", START, static_tf(child="lidar"))]])
@@ -136,7 +222,7 @@ def test_depth_of_another_camera_is_registered(view):
 @pytest.mark.parametrize(
     ("message", "reason"),
     [
-        (("/depth", MIDDLE, depth(MIDDLE, frame="depth")), "depth is in frame 'depth', the image"),
+        (("/depth", MIDDLE, depth(MIDDLE, frame="depth")), "it is in frame 'depth', the image"),
         (("/depth", MIDDLE, depth(MIDDLE + STEP)), "nothing on /depth within 0.05 s"),
         (("/points", MIDDLE, cloud(MIDDLE, [[1, 2, 3]], "lidar")), "no transform from 'lidar'"),
     ],
@@ -144,7 +230,17 @@ def test_depth_of_another_camera_is_registered(view):
 def test_what_cannot_be_used_is_left_out_and_told(view, message, reason):
     found, (line,), _ = view(FRAME, CALIBRATION, PLACE, message)
     assert found.depth is found.points is None
-    assert line.startswith(f"1 frames are placed without depth or points: {reason}")
+    what = "points" if message[0] == "/points" else "depth"
+    assert line.startswith(f"1 frames are placed without {what}: {reason}")
+
+
+def test_points_stand_in_for_depth_that_cannot_be_used(view):
+    wrong = ("/depth", MIDDLE, depth(MIDDLE, frame="depth"))
+    points = ("/points", MIDDLE, cloud(MIDDLE, [[3.0, 0.0, 1.0]]))
+    found, (line,), _ = view(FRAME, CALIBRATION, PLACE, wrong, points)
+    assert found.depth is None
+    assert found.points.tolist() == [[3.0, 0.0, 1.0]]
+    assert line.startswith("1 frames are placed without depth: it is in frame 'depth'")
 
 
 def test_points_are_of_base_link_at_the_frames_stamp(view):
@@ -158,33 +254,6 @@ def test_points_are_of_base_link_at_the_frames_stamp(view):
 
 
 # ---- what cannot be right
-
-
-class OpenedBag:
-    """Stand in for BagReader: messages (topic, type, log time, message) that are decoded."""
-
-    def __init__(self, messages):
-        self.problems = []
-        self.kinds = {topic: kind for topic, kind, _, _ in messages}
-        self._messages = {
-            Entry(Topic(topic, kind), time, 0, number): message
-            for number, (topic, kind, time, message) in enumerate(messages)
-        }
-
-    def topics_of(self, *kinds):
-        return sorted(topic for topic, kind in self.kinds.items() if kind in kinds)
-
-    def entries(self, topics):
-        return [entry for entry in self._messages if entry.topic.name in topics]
-
-    def messages(self, topics):
-        return [self.read(entry) for entry in self.entries(topics)]
-
-    def read(self, entry):
-        return BagMessage(entry, entry.topic.kind, b"", self._messages[entry])
-
-    def stamp(self, entry):
-        return stamp_ns(self._messages[entry].header)
 
 
 TOPICS = {

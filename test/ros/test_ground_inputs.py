@@ -11,8 +11,10 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 import hostile
 from geometry_msgs.msg import TransformStamped
 from hostile import KINDS, SHAPE, Draw, damaged, ros_message
+from opened_bag import OpenedBag
 
 from panoptic_ros.geometry.poses import optical_pose, quaternion
+from panoptic_ros.replay.ground_views import GroundViews
 from panoptic_ros.ros import ground_inputs
 from panoptic_ros.ros.ground_inputs import GroundInputs, VehicleInputs, ViewMissing
 from panoptic_ros.ros.parameters import CameraParameters, GroundParameters
@@ -234,7 +236,7 @@ def test_odometry_in_another_frame_begins_anew(given_without_tf):
         inputs.view()
     inputs.tell("odom", hostile.odom(STAMP + 3), header=hostile.header(STAMP + 3, "map"))
     assert inputs.view(STAMP + 2).pose is not None
-    assert inputs.vehicle.odom_frame == "map"
+    assert inputs.vehicle.motion.frame == "map"
     assert len(inputs.left_out) == 1
 
 
@@ -410,3 +412,66 @@ def test_any_damage_leaves_a_view_or_a_reason(given, topic, kind, capfd):
         assert np.isfinite(view.base_from_optical).all(), number
         assert all(reason for _, reason in inputs.left_out), number
     assert capfd.readouterr().err == ""
+
+
+# ---- what a replay of the same messages makes of them
+
+
+IMAGE = "/camera/image"
+BAG_TOPICS = {
+    "camera_info": "/camera/camera_info",
+    "odom": "/odom",
+    "depth": "/depth/image",
+    "points": "/points",
+}
+
+
+def same(found, expected):
+    if found is None or expected is None:
+        return found is expected
+    return found.shape == expected.shape and np.allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("topic", "kind"),
+    [k for k in GROUND_KINDS if k[0] in ("camera_info", "odom", "points", "depth")],
+)
+def test_a_replay_makes_the_same_of_any_damage(given, topic, kind):
+    """What is evaluated is what is deployed, also where inputs are wrong."""
+    for number in range(20):
+        topics = {"camera_info", "odom", topic}
+        told = {name: getattr(hostile, name)(STAMP) for name in topics}
+        told[topic] = damaged(topic, kind, Draw(SEED, number), STAMP)
+        inputs = given(camera={"source": "tf"})
+        mounting = hostile.tf(STAMP)
+        inputs.node.callbacks["/tf_static"](ros_message("tf", mounting))
+        for name in sorted(topics):
+            inputs.tell(name, told[name])
+        try:
+            view = inputs.view()
+        except ViewMissing as missing:
+            view = None
+            reason = str(missing)
+        bag = OpenedBag(
+            [
+                (topic, kind, STAMP, message)
+                for topic, kind, message in (
+                    (
+                        "/tf_static",
+                        "tf2_msgs/msg/TFMessage",
+                        SimpleNamespace(transforms=[mounting]),
+                    ),
+                    *((BAG_TOPICS[n], hostile.TYPES[n], told[n]) for n in sorted(topics)),
+                    (IMAGE, hostile.TYPES["image"], hostile.image(STAMP)),
+                )
+            ]
+        )
+        replayed = GroundViews(bag, IMAGE)
+        (frame,) = bag.messages({IMAGE})
+        found = replayed.at(frame, SHAPE)
+        if view is None or found is None:
+            assert view is found, (number, view is None and reason, replayed.missing())
+            continue
+        assert found.pose == view.pose, number
+        assert same(found.depth, view.depth), (number, inputs.left_out, replayed.missing())
+        assert same(found.points, view.points), (number, inputs.left_out, replayed.missing())
