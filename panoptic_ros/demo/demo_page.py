@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from panoptic_ros.demo.record import Record
+from panoptic_ros.evaluation.report.page import template
 
 
 def render(summary: dict[str, Any], record: Record, pictures: str, film: str | None) -> str:
@@ -15,14 +14,7 @@ def render(summary: dict[str, Any], record: Record, pictures: str, film: str | N
 
     pictures, film: folder and file that the page refers to, as seen from it.
     """
-    templates = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return templates.get_template("page.html.j2").render(
+    return template(Path(__file__).parent / "page.html.j2").render(
         summary=summary,
         classes=record.classes,
         shown={p: [f for f in record.frames if f.picture == p] for p in record.pictures},

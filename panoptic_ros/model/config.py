@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from panoptic_ros.messages.images import MAX_PIXELS
 RANDOM = "random"
 # What can run the networks (model/engines/).
 ENGINES = ("eager", "onnx", "openvino", "tensorrt", "cuda_graph", "compile", "auto")
+_NETWORKS = ("semantic", "instances", "network", "head", "expert")
 # Files of networks as a graph: ONNX's, OpenVINO's.
 GRAPHS = (".onnx", ".xml")
 # Files of other projects' checkpoints.
@@ -55,8 +56,24 @@ class NetworkConfig:
                 raise ValueError(f"{name} is {value}; it must be a number of pixels, 0 for none")
 
 
-@dataclass(frozen=True)
-class ModelConfig:
+@dataclass(frozen=True, kw_only=True)
+class _Settings:
+    """Hold what a model file says as it stands there, but for its networks' paths."""
+
+    semantic: NetworkConfig | None = None
+    instances: NetworkConfig | None = None
+    network: NetworkConfig | None = None
+    head: NetworkConfig | None = None
+    expert: NetworkConfig | None = None
+    fusion: str = "stack"
+    seed: int = 0
+    max_pixels: int = MAX_PIXELS
+    engine: str = "eager"
+    half: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig(_Settings):
     """Hold a model file: its networks, perhaps a head, and how to merge.
 
     Two networks of their own, semantic and instances, or one with a shared backbone, network;
@@ -68,35 +85,15 @@ class ModelConfig:
 
     name: str
     labels: LabelSet
-    semantic: NetworkConfig | None = None
-    instances: NetworkConfig | None = None
-    network: NetworkConfig | None = None
-    head: NetworkConfig | None = None
-    expert: NetworkConfig | None = None
-    fusion: str = "stack"
     options: FusionOptions = field(default_factory=FusionOptions)
-    seed: int = 0
-    max_pixels: int = MAX_PIXELS
-    engine: str = "eager"
-    half: bool = True
 
 
-@dataclass(frozen=True)
-class _File:
+@dataclass(frozen=True, kw_only=True)
+class _File(_Settings):
     """Hold the keys of a model file; those without a default must be there."""
 
     label_set: str
-    semantic: NetworkConfig | None = None
-    instances: NetworkConfig | None = None
-    network: NetworkConfig | None = None
-    head: NetworkConfig | None = None
-    expert: NetworkConfig | None = None
-    fusion: str = "stack"
     options: FusionOptions | None = None
-    seed: int = 0
-    max_pixels: int = MAX_PIXELS
-    engine: str = "eager"
-    half: bool = True
 
     def __post_init__(self) -> None:
         halves = [part for part in (self.semantic, self.instances) if part is not None]
@@ -132,20 +129,12 @@ def load_model_config(model: str | Path) -> ModelConfig:
         raise ValueError(f"{file}: engine is {raw.engine!r}; known: {', '.join(ENGINES)}")
     if raw.max_pixels < 1:
         raise ValueError(f"{file}: max_pixels is {raw.max_pixels}; it must be at least 1")
+    settings = {setting.name: getattr(raw, setting.name) for setting in fields(_Settings)}
     return ModelConfig(
         name=file.stem,
         labels=named(f"{file}: label_set", lambda: label_set(raw.label_set)),
-        semantic=placed("semantic"),
-        instances=placed("instances"),
-        network=placed("network"),
-        head=placed("head"),
-        expert=placed("expert"),
-        fusion=raw.fusion,
         options=raw.options or FusionOptions(),
-        seed=raw.seed,
-        max_pixels=raw.max_pixels,
-        engine=raw.engine,
-        half=raw.half,
+        **settings | {part: placed(part) for part in _NETWORKS},
     )
 
 

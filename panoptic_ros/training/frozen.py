@@ -85,4 +85,6 @@ def _frozen(config: FrozenConfig, labels: LabelSet) -> ModelConfig:
         NetworkConfig(str(find(name) or expanded(name))) if name else None
         for name in (config.semantic, config.instance, config.network)
     )
-    return ModelConfig("frozen", labels, semantic, instances, network)
+    return ModelConfig(
+        name="frozen", labels=labels, semantic=semantic, instances=instances, network=network
+    )

@@ -16,7 +16,7 @@ def test_packaged_models_are_valid(file):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"colour": 1}, "small.yaml: unknown key 'colour'; known: label_set, semantic"),
+        ({"colour": 1}, "small.yaml: unknown key 'colour'; known: semantic, instances"),
         ({"semantic": {}}, "small.yaml: semantic: weights is missing"),
         ({"semantic": "town"}, "small.yaml: semantic must be a mapping"),
         ({"semantic": {"weights": "random"}}, "semantic: architecture is needed"),

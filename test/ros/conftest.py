@@ -69,9 +69,10 @@ def start_node(domain, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def client(domain):
+def client(domain, request):
+    """Return a client; a module whose messages all have to arrive sets RELIABLE."""
     from node_process import Client
 
-    client = Client()
+    client = Client(reliable=getattr(request.module, "RELIABLE", False))
     yield client
     client.close()

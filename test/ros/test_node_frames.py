@@ -17,16 +17,10 @@ from sensor_msgs.msg import CompressedImage, Image
 from panoptic_ros.labels import CITYSCAPES, class_ids
 from panoptic_ros.pipeline import PanopticPipeline
 
+# What is published once has to arrive.
+RELIABLE = True
 PIXELS = random_pixels()
 IMAGES = {"labels": "16UC1", "semantic": "mono8", "confidence": "mono8", "color": "rgb8"}
-
-
-@pytest.fixture(scope="module")
-def client(domain):
-    """Replace the best-effort client: what is published once has to arrive."""
-    client = Client(reliable=True)
-    yield client
-    client.close()
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,11 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
-from node_process import Client, counts, random_pixels, seconds, values, wait_for
+from node_process import counts, random_pixels, seconds, values, wait_for
 from sensor_msgs.msg import Image
 
+# What is counted has to arrive.
+RELIABLE = True
 SECONDS = 20
 # Frames of 0.7 MB: a queue of those that are not answered would grow by 1.5 MB and more in
 # the time of an inference. Larger ones can wait for the middleware to repeat lost parts.
@@ -23,14 +25,6 @@ SLACK_SECONDS = 0.5
 # The statistics' window still holds what was measured before the overload.
 OLD_SNAPSHOTS = 10
 GROWTH_BYTES = 20 << 20
-
-
-@pytest.fixture(scope="module")
-def client(domain):
-    """Replace the best-effort client: what is counted has to arrive."""
-    client = Client(reliable=True)
-    yield client
-    client.close()
 
 
 @pytest.fixture(scope="module")

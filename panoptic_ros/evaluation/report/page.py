@@ -7,7 +7,7 @@ from itertools import compress
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from panoptic_ros.evaluation.report import figures, frame_views, pictures, tables
@@ -27,17 +27,22 @@ def write_report(results: Mapping[str, Any], frames: Iterable[ReportFrame], path
     write_file(path, render(results, frames))
 
 
-def render(results: Mapping[str, Any], frames: Iterable[ReportFrame]) -> str:
-    """Return the report as HTML; see `write_report`."""
+def template(path: Path) -> Template:
+    """Return a page's template, which escapes what it shows and misses no value in silence."""
     templates = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader(path.parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    return templates.get_template(path.name)
+
+
+def render(results: Mapping[str, Any], frames: Iterable[ReportFrame]) -> str:
+    """Return the report as HTML; see `write_report`."""
     script = frame_views.SCRIPT if results.get("frames") else ""
-    return templates.get_template("report.html.j2").render(
+    return template(Path(__file__).parent / "report.html.j2").render(
         title=_title(results),
         script=Markup(script),
         script_hash=frame_views.script_hash(script),
