@@ -116,6 +116,10 @@ class _KnownInstructions(dict):
 class _RestrictedUnpickler(pickle._Unpickler):
     # In Python, since the C implementation has no table of instructions to replace. It also takes
     # memory only for what it has read.
+    read: Callable[[int], bytes]
+    append: Callable[[Any], None]
+    pop_mark: Callable[[], list]
+    stack: list
     dispatch: ClassVar[dict[int, Callable]] = _KnownInstructions(
         {code[0]: pickle._Unpickler.dispatch[code[0]] for code in SAFE_INSTRUCTIONS}
     )

@@ -6,13 +6,13 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from panoptic_ros.datasets import Dataset, LabeledFrame, Town, open_dataset
+from panoptic_ros.datasets import Dataset, LabeledFrame, Sample, Town, open_dataset
 from panoptic_ros.datasets.coco_panoptic_writer import PanopticWriter
 from panoptic_ros.datasets.exports import Export, make_export
 from panoptic_ros.distributed import Report, Workers, run_jobs
@@ -260,7 +260,7 @@ class DatasetRun:
         if not isinstance(self.dataset, Town):
             return None
         try:
-            depth = self.dataset.depth(frame)
+            depth = self.dataset.depth(cast(Sample, frame))
         except FileNotFoundError:
             return None
         if depth.shape != size:

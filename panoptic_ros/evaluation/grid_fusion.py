@@ -28,12 +28,17 @@ class ShownFrame:
 
     def on(self, stage: GroundStage) -> GroundFrame:
         """Show the frame to a stage; raise ValueError where it cannot be placed."""
-        return self.moving_on(stage, dynamic=False)[0]
+        return self._placed(stage, dynamic=False)[0]
 
-    def moving_on(
-        self, stage: GroundStage, *, dynamic: bool = True
+    def moving_on(self, stage: GroundStage) -> tuple[GroundFrame, DynamicLayers]:
+        """Show the frame, as `on`, and return what moves, too; the stage's options follow it."""
+        frame, dynamic = self._placed(stage, dynamic=True)
+        assert dynamic is not None, "the default options follow what moves"
+        return frame, dynamic
+
+    def _placed(
+        self, stage: GroundStage, *, dynamic: bool
     ) -> tuple[GroundFrame, DynamicLayers | None]:
-        """Show the frame, as `on`, and return what moves, too."""
         result = stage(self.prediction, time_ns=self.time_ns, view=self.view, dynamic=dynamic)
         if result.frame is None:
             raise ValueError(f"a frame cannot be placed on the ground: {result.problem}")

@@ -168,7 +168,6 @@ def _score(
             placed, dynamic = shown.moving_on(stage)
             seconds.append(time.process_time() - begin)
             score.add(placed.observation, truth, shown.prediction.labels, frame.truth, foot)
-            assert dynamic is not None, "the default options follow what moves"
             moving.append(MovingCells.of(dynamic, truth, window.centers()))
         _score_motion(motion, frames, moving)
         truth, frame, _ = frames[-1]

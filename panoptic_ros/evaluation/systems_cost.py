@@ -50,7 +50,7 @@ def time_in_turns(
     warm it is, meets all of them alike.
     """
     milliseconds: dict[str, list[float]] = {name: [] for name in pipelines}
-    rounds = [*images[:1] * WARMUP_ROUNDS, *images]
+    rounds = [*(image for image in images[:1] for _ in range(WARMUP_ROUNDS)), *images]
     for image in rounds:
         for name, pipeline in pipelines.items():
             fusion = pipeline.fusion_name
@@ -60,8 +60,9 @@ def time_in_turns(
 
 def _networks(pipeline: PanopticPipeline) -> list[Any]:
     networks = pipeline.networks
-    separate = isinstance(networks, SeparatePredictors)
-    parts = [networks.semantic, networks.instances] if separate else [networks]
+    parts: list[Any] = [networks]
+    if isinstance(networks, SeparatePredictors):
+        parts = [networks.semantic, networks.instances]
     head = [] if pipeline.head is None else [pipeline.head]
     # An ONNX predictor has no network of torch.
     return [*(getattr(part, "network", None) for part in parts), *head]

@@ -124,7 +124,8 @@ def _suits(config: ModelConfig) -> bool:
         return True
     known = checkpoints.read_side_file(config.head.weights).get("trained_for") or {}
     for part, found in identities(config).items():
-        weights = (getattr(config, part) or config.network).weights
+        entry: Any = getattr(config, part) or config.network
+        weights = entry.weights
         foreign = is_onnx(weights) and getattr(config, part) is not None
         if known.get(part, found) != found or (part not in known and foreign):
             _log.warning(
@@ -207,9 +208,13 @@ def _with_expert(
 
 
 def _onnx(
-    config: ModelConfig, part: str, task: str, make: Callable[..., T], device: torch.device | str
-) -> T:
-    """Build an ONNX network from its description."""
+    config: ModelConfig,
+    part: str,
+    task: str,
+    make: Callable[..., Any],
+    device: torch.device | str,
+) -> Any:
+    """Build an ONNX network from its description, which stands in for torch's predictor."""
     # Imported here and above: onnxruntime is for those who bring such a network.
     from panoptic_ros.model.onnx import load_description
 

@@ -110,6 +110,8 @@ class SemanticPredictor(Predictor):
     Raise ValueError where the network's classes are not the label set's.
     """
 
+    network: DeepLabV3Plus
+
     def __init__(self, network: DeepLabV3Plus, labels: LabelSet, limits: Limits = OWN_SIZE) -> None:
         super().__init__(network, labels, limits)
         if network.num_classes != len(labels):

@@ -10,7 +10,7 @@ for a number, so that a CUDA graph can hold it all. Whether that was final is th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -59,6 +59,9 @@ class StaticInstances(NamedTuple):
 
 class StaticSemantic(nn.Module):
     """Score the pixels of one image, uint8 [1, 3, h, w], RGB: logits, float [1, C, h', w']."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, network: DeepLabV3Plus) -> None:
         super().__init__()
@@ -161,7 +164,7 @@ class _Regions(nn.Module):
 
     def __init__(
         self,
-        backbone: nn.Module,
+        backbone: Callable[[Tensor], dict[str, Tensor]],
         rpn: RegionProposalNetwork,
         roi_heads: RoIHeads,
         size: Size,
@@ -257,7 +260,7 @@ class _Regions(nn.Module):
         if not self.unasked:
             return _suppress(boxes, scores, groups, valid, rule)
         boxes = boxes.float()
-        kept, good, final = best_of(boxes, scores, groups, valid, rule.threshold, rule.count)
+        kept, good, final = best_of(boxes, scores, groups, valid, rule.threshold, rule.most)
         self.is_final = self.is_final & final
         return kept, good
 
@@ -281,8 +284,10 @@ class _Packed:
 
     def pool(self, boxes: Tensor, pooler: nn.Module) -> Tensor:
         """Return what a pooler of the plain network gives for boxes [N, 4]: [N, C, S, S]."""
-        aligned = isinstance(pooler, AlignedRoIAlign)
-        levels = pooler._levels(boxes) if aligned else LevelMapper(2, 5)([boxes])
+        if aligned := isinstance(pooler, AlignedRoIAlign):
+            levels = pooler._levels(boxes)
+        else:
+            levels = LevelMapper(2, 5)([boxes])
         placed = boxes * self._scales[levels][:, None] + self._corners[levels]
         rois = torch.cat([placed.new_zeros(len(boxes), 1), placed], dim=1)
         sampling = 0 if aligned else pooler.sampling_ratio
@@ -306,11 +311,11 @@ def _device(module: nn.Module) -> torch.device:
 
 
 class _Rule(NamedTuple):
-    """Say how boxes are suppressed: how many groups, IoU, boxes that stay; the longest side."""
+    """Say how boxes are suppressed: how many groups, IoU, boxes that stay, the longest side."""
 
     group_count: int
     threshold: float
-    count: int
+    most: int
     longest: int
 
 

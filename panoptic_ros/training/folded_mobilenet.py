@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -75,7 +76,7 @@ class _Measure:
     def __init__(self, bias: Tensor) -> None:
         self._bias = bias
 
-    def __call__(self, norm: nn.Module, inputs: tuple[Tensor]) -> None:
+    def __call__(self, norm: Any, inputs: tuple[Tensor]) -> None:
         var, mean = torch.var_mean(inputs[0], dim=(0, 2, 3), correction=0)
         norm.running_mean.copy_(mean)
         norm.running_var.copy_(var)
@@ -83,7 +84,7 @@ class _Measure:
         norm.bias.copy_(self._bias + mean)
 
 
-def _convolutions(backbone: nn.Module) -> list[tuple[nn.Conv2d, nn.Module]]:
+def _convolutions(backbone: nn.Module) -> list[tuple[nn.Conv2d, Any]]:
     """Return each convolution with the norm behind it, in the network's order."""
     layers = [m for m in backbone.modules() if not list(m.children())]
     convolutions = [m for m in layers if isinstance(m, nn.Conv2d)]

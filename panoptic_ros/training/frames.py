@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from panoptic_ros.datasets import Sample, load_frame
+from panoptic_ros.datasets import LabeledFrame, load_frame
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet, class_ids
 from panoptic_ros.training.augment import Augmentation
 from panoptic_ros.training.sampling import Order
 
-Frames = Sequence[Sample]
+Frames = Sequence[LabeledFrame]
 READERS = 4
 
 
@@ -68,7 +68,7 @@ def _pixels(ids: np.ndarray, labels: LabelSet) -> np.ndarray:
 def _scan(frames: Frames, count: Callable[[np.ndarray], np.ndarray]) -> list[np.ndarray]:
     """Return what a function says of every frame's labels; PNGs decode in threads."""
 
-    def one(frame: Sample) -> np.ndarray:
+    def one(frame: LabeledFrame) -> np.ndarray:
         return count(frame.load_instance_ids())
 
     with ThreadPoolExecutor(READERS) as pool:

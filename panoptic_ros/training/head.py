@@ -18,14 +18,14 @@ from panoptic_ros.fusion.conv_head import ConvHead
 from panoptic_ros.fusion.masks import on_host
 from panoptic_ros.fusion.stack import detector_masks
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet, label_set
-from panoptic_ros.networks import PanopticHead, build
+from panoptic_ros.networks import PanopticHead
 from panoptic_ros.scores.instance_iou import mask_iou
 from panoptic_ros.training.frames import Frames
 from panoptic_ros.training.frozen import FrozenConfig, predict_once
 from panoptic_ros.training.head_inputs import Entry, HeadInputs, HeadSample
 from panoptic_ros.training.sampling import Order
 from panoptic_ros.training.settings import require
-from panoptic_ros.training.task import Task, Trainee
+from panoptic_ros.training.task import Task, Trainee, new_network
 from panoptic_ros.training.warm_start import warm_start
 
 
@@ -53,6 +53,10 @@ class HeadTrainee(Trainee):
     best: the head with, per class, the CNN of the highest IoU on the selection frames so
     far; it begins as the identity, so no class falls behind the heuristic there.
     """
+
+    network: PanopticHead
+    best_iou: Tensor
+    val_iou: Tensor
 
     def __init__(self, head: PanopticHead) -> None:
         super().__init__()
@@ -97,7 +101,7 @@ class HeadSamples(Dataset):
         return self._inputs.sample(self._entries[self._order[sample]], self._window, rng)
 
 
-class HeadTask(Task):
+class HeadTask(Task[HeadTrainee]):
     """Hold everything that training a head needs.
 
     run: the folder under which the frozen networks' predictions are kept.
@@ -110,7 +114,7 @@ class HeadTask(Task):
         self.config = config
         self.labels: LabelSet = label_set(config.label_set)
         torch.manual_seed(config.seed)
-        head = build(config.architecture)
+        head = new_network(config.architecture, PanopticHead, "head")
         self.notes = warm_start(head, config.initialize)
         self.trainee = HeadTrainee(head)
         splits = {"train": train, "val": val}
@@ -129,7 +133,7 @@ class HeadTask(Task):
         """Return stacked masks, target and class of each sample: sizes differ."""
         return [(s.stacked, s.target, s.class_id) for s in samples]
 
-    def validate(self, trainee: Trainee, share: tuple[int, int]) -> np.ndarray:
+    def validate(self, trainee: HeadTrainee, share: tuple[int, int]) -> np.ndarray:
         """Return sums of IoU, float64 [2, K, 3]: heuristic's, head's, number of instances.
 
         First of the selection frames, then of the validation split.
@@ -153,7 +157,7 @@ class HeadTask(Task):
             ious = [mask_iou(mask, truth == value) for mask in masks]
             counts[head.class_ids.index(value // INSTANCE_DIVISOR)] += (*ious, 1)
 
-    def scores(self, trainee: Trainee, counts: np.ndarray) -> Mapping[str, float]:
+    def scores(self, trainee: HeadTrainee, counts: np.ndarray) -> Mapping[str, float]:
         """Keep the CNNs that are the best so far; return mean IoUs on the validation split.
 
         Per class in percent: the heuristic's, the head's (its best CNNs) and the number of

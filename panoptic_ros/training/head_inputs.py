@@ -69,13 +69,13 @@ class HeadInputs:
     ) -> HeadSample:
         """Return an instance's sample over its region.
 
-        window: longest side in pixels; of a larger region `rng` picks a part (0: no limit).
+        window: longest side in pixels; of a larger region `rng` picks a part (0, no rng: no limit).
         """
         stored = _read(self._folder, entry.frame)
         truth = self._frames[entry.frame].load_instance_ids() == entry.value
         box = stored["boxes"][entry.position].double().numpy()
         x0, y0, x1, y1 = region(box, truth.shape)
-        if window:
+        if window and rng is not None:
             x0, x1 = _part(x0, x1, window, rng)
             y0, y1 = _part(y0, y1, window, rng)
         crop = (x0, y0, x1, y1)

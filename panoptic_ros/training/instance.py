@@ -14,7 +14,7 @@ from panoptic_ros.datasets import load_frame
 from panoptic_ros.fusion.masks import on_host, pasted
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet, label_set
 from panoptic_ros.model.predictors import InstancePredictor
-from panoptic_ros.networks import MaskRCNNDetector, build
+from panoptic_ros.networks import MaskRCNNDetector
 from panoptic_ros.prediction import InstancePrediction
 from panoptic_ros.scores.matching import Match, match
 from panoptic_ros.training.augment import Augmentation
@@ -23,7 +23,7 @@ from panoptic_ros.training.sampling import Order, repeat_factors
 from panoptic_ros.training.semantic import validation_frames
 from panoptic_ros.training.settings import AugmentationConfig, TrainingConfig, require
 from panoptic_ros.training.targets import instance_target
-from panoptic_ros.training.task import Task, Trainee
+from panoptic_ros.training.task import Task, Trainee, new_network
 from panoptic_ros.training.warm_start import warm_start
 
 Target = dict[str, Tensor]
@@ -60,6 +60,8 @@ def check_sampling(config: TrainingConfig) -> None:
 class InstanceTrainee(Trainee):
     """Give torchvision's five losses of a detector on images and targets."""
 
+    network: MaskRCNNDetector
+
     def __init__(self, network: MaskRCNNDetector, regions: int) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
@@ -71,7 +73,7 @@ class InstanceTrainee(Trainee):
         return self.network(list(images.float() / 255), targets)
 
 
-class InstanceTask(Task):
+class InstanceTask(Task[InstanceTrainee]):
     """Hold everything that training a detector needs."""
 
     def __init__(self, config: InstanceConfig, train: Frames, val: Frames) -> None:
@@ -79,7 +81,7 @@ class InstanceTask(Task):
         self.labels: LabelSet = label_set(config.label_set)
         weights = repeat_factors(thing_presence(train, self.labels), config.repeat_threshold)
         torch.manual_seed(config.seed)
-        network = build(config.architecture)
+        network = new_network(config.architecture, MaskRCNNDetector, "instance")
         self.samples = FrameSamples(
             train,
             Order(weights, config.seed),
@@ -96,7 +98,7 @@ class InstanceTask(Task):
         images, targets = zip(*samples, strict=True)
         return torch.stack(images), list(targets)
 
-    def validate(self, trainee: Trainee, share: tuple[int, int]) -> np.ndarray:
+    def validate(self, trainee: InstanceTrainee, share: tuple[int, int]) -> np.ndarray:
         """Return per thing class found, spurious, missed and summed IoU, float64 [K, 4]."""
         predictor = InstancePredictor(trainee.network, self.labels)
         counts = np.zeros((len(self.labels.things), 4))
@@ -119,7 +121,7 @@ class InstanceTask(Task):
         counts[:, 1:3] -= counts[:, :1]
         return counts
 
-    def scores(self, trainee: Trainee, counts: np.ndarray) -> Mapping[str, float]:
+    def scores(self, trainee: InstanceTrainee, counts: np.ndarray) -> Mapping[str, float]:
         """Return the quality of the thing classes, in percent.
 
         PQ = summed IoU of the found / (found + spurious / 2 + missed / 2), detections of a

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from panoptic_ros.datasets import Sample, load_frame
+from panoptic_ros.datasets import LabeledFrame, load_frame
 from panoptic_ros.fusion import FusionOptions, Strategy
 from panoptic_ros.fusion.conv_head import ConvHead
 from panoptic_ros.fusion.stack import stack
 from panoptic_ros.labels import LabelSet, label_set
 from panoptic_ros.model.shared_predictor import SharedPredictor
-from panoptic_ros.networks import PanopticHead, SharedPanopticNetwork, build
+from panoptic_ros.networks import PanopticHead, SharedPanopticNetwork
 from panoptic_ros.networks.panoptic.shared import RegionHead, SharedOutput
 from panoptic_ros.prediction import PanopticPrediction, SemanticPrediction
 from panoptic_ros.scores.panoptic_quality import PanopticQuality
@@ -30,7 +30,7 @@ from panoptic_ros.training.sampling import Order, repeat_factors
 from panoptic_ros.training.semantic import check_loss, validation_frames
 from panoptic_ros.training.settings import AugmentationConfig, TrainingConfig, require
 from panoptic_ros.training.targets import instance_target, semantic_target
-from panoptic_ros.training.task import Task, Trainee
+from panoptic_ros.training.task import Task, Trainee, new_network
 from panoptic_ros.training.upsnet_loss import DROPPED, panoptic_loss
 from panoptic_ros.training.warm_start import warm_start
 from panoptic_ros.visualization import colorize
@@ -78,6 +78,8 @@ class PanopticTrainee(Trainee):
     """
 
     network: SharedPanopticNetwork
+    class_weight: Tensor
+    is_thing: Tensor
 
     def __init__(
         self,
@@ -137,9 +139,10 @@ class PanopticTrainee(Trainee):
         return {name: torch.stack(values).mean() for name, values in losses.items()}
 
 
-class PanopticTask(Task):
+class PanopticTask(Task[PanopticTrainee]):
     """Hold everything that training a shared network needs."""
 
+    config: PanopticConfig
     chosen_by = "PQ"
 
     def __init__(self, config: PanopticConfig, train: Frames, val: Frames) -> None:
@@ -148,12 +151,7 @@ class PanopticTask(Task):
         pixels = torch.from_numpy(class_pixels(train, self.labels).sum(axis=0))
         weights = repeat_factors(thing_presence(train, self.labels), config.repeat_threshold)
         torch.manual_seed(config.seed)
-        network = build(config.architecture)
-        if not isinstance(network, SharedPanopticNetwork):
-            raise ValueError(
-                f"architecture.name is {config.architecture.get('name')!r}; "
-                "train panoptic needs shared_panoptic"
-            )
+        network = new_network(config.architecture, SharedPanopticNetwork, "panoptic")
         self.samples = FrameSamples(
             train,
             Order(weights, config.seed),
@@ -187,7 +185,7 @@ class PanopticTask(Task):
         channels, instances = zip(*targets, strict=True)
         return torch.stack(images), torch.stack(channels), list(instances)
 
-    def validate(self, trainee: Trainee, share: tuple[int, int]) -> np.ndarray:
+    def validate(self, trainee: PanopticTrainee, share: tuple[int, int]) -> np.ndarray:
         """Return per class the summed IoU, found, spurious and missed, float64 [4, C]."""
         predict, merge = self._model(trainee)
         quality = PanopticQuality.of(self.labels)
@@ -197,7 +195,7 @@ class PanopticTask(Task):
             quality.add(*label_image_segments(truth, merged.labels, self.labels))
         return np.stack([quality.iou, quality.tp, quality.fp, quality.fn]).astype(float)
 
-    def scores(self, trainee: Trainee, counts: np.ndarray) -> Mapping[str, float]:
+    def scores(self, trainee: PanopticTrainee, counts: np.ndarray) -> Mapping[str, float]:
         """Return PQ, SQ and RQ, of things and stuff too, and each class's PQ, in percent."""
         quality = PanopticQuality.of(self.labels)
         quality.iou += counts[0]
@@ -214,19 +212,18 @@ class PanopticTask(Task):
             **{f"PQ {self.labels[i].name}": 100 * c["pq"] for i, c in occurring.items()},
         }
 
-    def pictures(self, trainee: Trainee) -> Mapping[str, np.ndarray]:
+    def pictures(self, trainee: PanopticTrainee) -> Mapping[str, np.ndarray]:
         """Return two validation frames: camera, semantic classes and merged labels of each."""
         frames = validation_frames(self._val, self.config, (0, 1))
         shown = frames[:: max(1, len(frames) - 1)][:SHOWN_FRAMES]
         return {frame.name: self._picture(trainee, frame) for frame in shown}
 
-    def _model(self, trainee: Trainee) -> tuple[SharedPredictor, Strategy]:
+    def _model(self, trainee: PanopticTrainee) -> tuple[SharedPredictor, Strategy]:
         """Return what predicts and what merges, with the head where there is one."""
-        assert isinstance(trainee, PanopticTrainee)
         merge = stack if trainee.head is None else ConvHead(trainee.head)
         return SharedPredictor(trainee.network, self.labels), merge
 
-    def _picture(self, trainee: Trainee, frame: Sample) -> np.ndarray:
+    def _picture(self, trainee: PanopticTrainee, frame: LabeledFrame) -> np.ndarray:
         predict, merge = self._model(trainee)
         image = frame.load_image()
         semantic, instances = predict(image)

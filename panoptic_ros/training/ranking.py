@@ -16,13 +16,13 @@ from panoptic_ros.fusion.masks import on_host
 from panoptic_ros.fusion.spatial_ranking import falling_ranks, occupied
 from panoptic_ros.fusion.stack import detector_masks
 from panoptic_ros.labels import LabelSet, class_ids, label_set
-from panoptic_ros.networks import SpatialRanking, build
+from panoptic_ros.networks import SpatialRanking
 from panoptic_ros.training.frames import Frames
 from panoptic_ros.training.frozen import FrozenConfig, predict_once
 from panoptic_ros.training.head_inputs import HeadInputs
 from panoptic_ros.training.sampling import Order
 from panoptic_ros.training.targets import IGNORE
-from panoptic_ros.training.task import Task, Trainee
+from panoptic_ros.training.task import Task, Trainee, new_network
 from panoptic_ros.training.warm_start import warm_start
 from panoptic_ros.upsampling import Box
 
@@ -80,7 +80,7 @@ class RankingSamples(Dataset):
         return seen, target.masked_fill_(~seen.any(0), IGNORE)
 
 
-class RankingTask(Task):
+class RankingTask(Task[RankingTrainee]):
     """Hold everything that training a ranking module needs.
 
     run: the folder under which the frozen networks' predictions are kept. Raise ValueError
@@ -93,12 +93,7 @@ class RankingTask(Task):
         self.config = config
         self.labels: LabelSet = label_set(config.label_set)
         torch.manual_seed(config.seed)
-        ranking = build(config.architecture)
-        if not isinstance(ranking, SpatialRanking):
-            raise ValueError(
-                f"architecture.name is {config.architecture.get('name')!r}; "
-                "train ranking needs spatial_ranking"
-            )
+        ranking = new_network(config.architecture, SpatialRanking, "ranking")
         self.notes = warm_start(ranking, config.initialize)
         self.trainee = RankingTrainee(ranking)
         splits = {"train": train, "val": val}
@@ -111,7 +106,7 @@ class RankingTask(Task):
         """Return the samples: sizes may differ."""
         return samples
 
-    def validate(self, trainee: Trainee, share: tuple[int, int]) -> np.ndarray:
+    def validate(self, trainee: RankingTrainee, share: tuple[int, int]) -> np.ndarray:
         """Return contested pixels that go to the right instance by score and by rank, and all.
 
         int64 [3]. Contested: two masks or more, one of them of the true instance.
@@ -131,7 +126,7 @@ class RankingTask(Task):
             counts[2] += contested.sum()
         return counts
 
-    def scores(self, trainee: Trainee, counts: np.ndarray) -> Mapping[str, float]:
+    def scores(self, trainee: RankingTrainee, counts: np.ndarray) -> Mapping[str, float]:
         """Return the share of contested pixels that are right by score and by rank, in percent."""
         by_score, by_rank, contested = counts.tolist()
         return {

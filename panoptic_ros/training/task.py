@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from panoptic_ros.networks import NETWORKS, build
 from panoptic_ros.training.settings import TrainingConfig
 from panoptic_ros.training.warm_start import find_backbone
 
@@ -30,7 +31,25 @@ class Trainee(nn.Module, ABC):
         """Return the losses of a collated batch, scalars; their sum is minimised."""
 
 
-class Task(ABC):
+T = TypeVar("T", bound=Trainee)
+N = TypeVar("N", bound=nn.Module)
+
+
+def new_network(architecture: Mapping[str, Any], kind: type[N], training: str) -> N:
+    """Return a network with random weights; raise ValueError where it is not of the kind.
+
+    training: what `train` calls the task.
+    """
+    network = build(architecture)
+    if not isinstance(network, kind):
+        (name,) = (name for name, known in NETWORKS.items() if known is kind)
+        raise ValueError(
+            f"architecture.name is {architecture.get('name')!r}; train {training} needs {name}"
+        )
+    return network
+
+
+class Task(ABC, Generic[T]):
     """Hold the data, the network and the scores of one kind of training.
 
     config: its settings; trainee: the module that is trained; samples: the data set of
@@ -41,7 +60,7 @@ class Task(ABC):
     """
 
     config: TrainingConfig
-    trainee: Trainee
+    trainee: T
     samples: Dataset
     unused_parameters = False
     chosen_by = ""
@@ -52,16 +71,16 @@ class Task(ABC):
         """Return a batch from samples."""
 
     @abstractmethod
-    def validate(self, trainee: Trainee, share: tuple[int, int]) -> np.ndarray:
+    def validate(self, trainee: T, share: tuple[int, int]) -> np.ndarray:
         """Return counts over frames i, i + n, ... of the validation set, for share (i, n).
 
         The counts of all processes are added up.
         """
 
     @abstractmethod
-    def scores(self, trainee: Trainee, counts: np.ndarray) -> Mapping[str, float]:
+    def scores(self, trainee: T, counts: np.ndarray) -> Mapping[str, float]:
         """Return scores in percent from the counts of the whole validation set."""
 
-    def pictures(self, trainee: Trainee) -> Mapping[str, np.ndarray]:
+    def pictures(self, trainee: T) -> Mapping[str, np.ndarray]:
         """Return pictures of what is learned, uint8 [H, W, 3], RGB, by name; here none."""
         return {}

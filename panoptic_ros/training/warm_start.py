@@ -91,6 +91,7 @@ def _start_own(network: nn.Module, path: str) -> dict[str, Any]:
 def _start_folded(network: nn.Module, path: Path, samples: Dataset | None) -> dict[str, Any]:
     folded = read_folded(path)
     backbone = _backbone(network, str(path))
+    assert samples is not None  # what has a backbone learns on images
     pixels = torch.stack([samples[i][0] for i in range(MEASURED_SAMPLES)]).float() / 255
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
     unfold(backbone, rescaled(folded), (pixels - mean) / std)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from importlib.util import find_spec
-from typing import cast
+from typing import Literal, TypeVar, cast
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from panoptic_ros.model.predictors import (
 from panoptic_ros.model.shared_predictor import SharedPredictor
 
 _log = logging.getLogger(__name__)
+M = TypeVar("M", bound=nn.Module)
 
 
 def is_there(device: torch.device) -> bool:
@@ -71,11 +72,11 @@ def prepare(networks: PanopticPredictor, key: str, half: bool) -> PanopticPredic
     return networks
 
 
-def _set_stance(stance: str) -> None:
+def _set_stance(stance: Literal["default", "eager_on_recompile"]) -> None:
     # Newer than the oldest torch that we run on, whose first frames of a size may wait.
     if hasattr(torch.compiler, "set_stance"):
         torch.compiler.set_stance(stance)
 
 
-def _compiled(module: nn.Module) -> nn.Module:
-    return cast(nn.Module, torch.compile(module, dynamic=False))
+def _compiled(module: M) -> M:
+    return cast(M, torch.compile(module, dynamic=False))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -102,6 +103,7 @@ class Captured:
 
     def __init__(self, networks: PanopticPredictor, size: Size, half: bool) -> None:
         # Kept, as are the constants below: the graph reads their memory whenever it runs.
+        self._module: Any
         self._module, _ = static(networks, size, unasked=True)
         device = networks.device
         self._image = torch.zeros(1, 3, *size, dtype=torch.uint8, device=device)
@@ -117,10 +119,10 @@ class Captured:
                     self._module(self._image)
             torch.cuda.current_stream(device).wait_stream(stream)
             with torch.cuda.graph(self._graph):
-                self._outputs = tuple(
+                self._outputs: tuple[Tensor, ...] = tuple(
                     t.float() if t.is_floating_point() else t for t in self._module(self._image)
                 )
-        self._is_final = self._module.is_final
+        self._is_final: Tensor = self._module.is_final
 
     def __call__(self, pixels: Tensor) -> tuple[Tensor, StaticInstances, Tensor]:
         """Return logits, instances and whether they are final, valid until the next call."""
@@ -161,7 +163,7 @@ def read_instances(
 
     size: (height, width) that the network saw, frame: of the image. The device is asked once.
     """
-    halves = networks.instances if isinstance(networks, SeparatePredictors) else networks
+    halves: Any = networks.instances if isinstance(networks, SeparatePredictors) else networks
     class_ids = halves.class_ids[found.labels]
     wanted = torch.cat([found.valid & (class_ids > 0), is_final.to(found.valid.device)[None]]).cpu()
     if not wanted[-1]:

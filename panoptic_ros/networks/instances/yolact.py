@@ -293,7 +293,7 @@ def _mask_loss(
         return (prototypes.sum() + raw.coefficients[index].sum()) * 0
     chosen = chosen[torch.randperm(len(chosen), device=chosen.device)[:MASKS_TO_TRAIN]]
     own = matched[chosen]
-    size = tuple(prototypes.shape[1:])
+    size = (int(prototypes.shape[1]), int(prototypes.shape[2]))
     truth = F.interpolate(target["masks"][:, None].float(), size, mode="bilinear")[:, 0]
     logits = mask_logits(raw.coefficients[index][chosen], prototypes)
     loss = F.binary_cross_entropy_with_logits(logits, (truth[own] > 0.5).float(), reduction="none")
@@ -335,6 +335,7 @@ def _start_as_background(layer: nn.Conv2d, num_classes: int) -> None:
     with torch.no_grad():
         bias = torch.zeros(num_classes + 1)
         bias[0] = math.log(0.99 / (0.01 / num_classes))
+        assert layer.bias is not None  # a convolution's has one by default
         layer.bias.copy_(bias.repeat(len(ASPECT_RATIOS)))
 
 

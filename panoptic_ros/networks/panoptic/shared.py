@@ -182,6 +182,9 @@ class SharedPanopticNetwork(nn.Module):
     Raise ValueError for an unknown name.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self,
         num_classes: int,

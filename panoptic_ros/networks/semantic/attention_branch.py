@@ -82,7 +82,7 @@ class AttentionBranch(nn.Module):
         rpn_features: [B, rpn_channels, h, w] per level; masks: [R, mask_channels, M, M] of the
         regions boxes, [R, 5]: index in the batch and xyxy in pixels of the image.
         """
-        size = tuple(pyramid[0].shape[2:])
+        size = (pyramid[0].shape[2], pyramid[0].shape[3])
         total: Tensor | float = 0.0
         for features, stage, attention, rpn in zip(
             pyramid, self.stages, self.proposal_attention, rpn_features, strict=True

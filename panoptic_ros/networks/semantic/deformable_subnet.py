@@ -30,8 +30,8 @@ class DeformableStage(nn.Module):
         super().__init__()
         padding = KERNEL // 2
         self.offset = nn.Conv2d(in_channels, 2 * KERNEL**2, KERNEL, padding=padding)
-        nn.init.zeros_(self.offset.weight)
-        nn.init.zeros_(self.offset.bias)
+        for values in self.offset.parameters():
+            nn.init.zeros_(values)
         self.convolution = DeformConv2d(
             in_channels, out_channels, KERNEL, padding=padding, bias=False
         )

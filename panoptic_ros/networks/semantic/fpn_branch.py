@@ -39,7 +39,7 @@ class FpnBranch(nn.Module):
         sizes = [tuple(level.shape[2:]) for level in pyramid]
         total = None
         for level, (features, stages) in enumerate(zip(pyramid, self.levels, strict=True)):
-            for step, stage in enumerate(stages):
+            for step, stage in enumerate(stages.children()):
                 features = stage(features)
                 if level:
                     features = upsample(features, sizes[level - step - 1])
