@@ -11,6 +11,7 @@ with what moves, for which all 50 things have a track.
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -154,12 +155,14 @@ class Ground:
     def __init__(self, window: GridWindow) -> None:
         self.dynamic = DynamicGrid(window, CITYSCAPES)
         self._mapper, self._frames = GroundMapper(CITYSCAPES, window), itertools.count()
+        # The node, too, reads a camera's calibration once.
+        self._view = GroundView(camera(), mounting())
 
     def fuse(self, prediction: PanopticPrediction) -> tuple[GroundObservation, Pose2D, float]:
         """Take in a frame; return what it shows, the pose and the time, seconds."""
         frame = next(self._frames)
         pose, time = Pose2D(frame * STEP, 0.0, 0.01 * frame), 0.1 * frame
-        view = GroundView(camera(), mounting(), pose)
+        view = replace(self._view, pose=pose)
         return self._mapper(prediction, view, time=time).observation, pose, time
 
 
