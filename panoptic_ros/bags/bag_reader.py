@@ -60,9 +60,9 @@ class BagReader:
         by_type = self._recording.counts_by_type()
         # Of several types the one that has most messages: it is the last of the topic's.
         self.kinds = {
-            topic.name: _kind(topic)
+            topic.name: topic.kind
             for topic in sorted(self._recording.topics, key=lambda t: by_type[t.name, t.kind])
-            if by_type[topic.name, topic.kind] and topic.serialization in ("cdr", "")
+            if by_type[topic.name, topic.kind] and topic.is_cdr
         }
         self._others: set[tuple[str, str]] = set()
 
@@ -95,7 +95,7 @@ class BagReader:
 
     def read(self, entry: Entry) -> BagMessage | None:
         """Return a message; None, with a problem noted, where it cannot be read."""
-        topic, kind = entry.topic, _kind(entry.topic)
+        topic, kind = entry.topic, entry.topic.kind
         if kind != (known := self.kinds.get(topic.name, kind)):
             if (topic.name, kind) not in self._others:
                 self._others.add((topic.name, kind))
@@ -114,7 +114,7 @@ class BagReader:
     def stamp(self, entry: Entry) -> int | None:
         """Return the stamp of a message that begins with a header, nanoseconds, or None.
 
-        Of large messages this is much quicker than to read them.
+        None, too, for what is no time. Of large messages this is much quicker than to read them.
         """
         try:
             data = self._recording.data(entry)
@@ -123,7 +123,8 @@ class BagReader:
             seconds, nanoseconds = struct.unpack_from(f"{order}iI", data, 4)
         except (ValueError, IndexError, struct.error):
             return None
-        return seconds * 10**9 + nanoseconds
+        is_time = seconds >= 0 and nanoseconds < 10**9
+        return seconds * 10**9 + nanoseconds if is_time else None
 
     def raw(self, entry: Entry) -> bytes | None:
         """Return a message's bytes; None, with a problem noted, where they cannot be had."""
@@ -137,9 +138,3 @@ class BagReader:
 def stamp_ns(header: Any) -> int:
     """Return a header's stamp in nanoseconds."""
     return header.stamp.sec * 10**9 + header.stamp.nanosec
-
-
-def _kind(topic: Topic) -> str:
-    """Return a topic's type in ROS 2's spelling; some writers leave out the `msg`."""
-    package, _, name = topic.kind.partition("/")
-    return topic.kind if "/" in name or not name else f"{package}/msg/{name}"

@@ -27,8 +27,8 @@ PIECE_BYTES = 1 << 16
 _RESERVE_BYTES = 1 << 28
 
 
-def decompress_message(data: bytes, path: Path) -> bytes:
-    """Return a message's bytes; path: its file, for the error. Raise UnreadableMessage."""
+def decompress_message(data: bytes, name: str) -> bytes:
+    """Return a message's bytes; name: its file's, for the error. Raise UnreadableMessage."""
     try:
         declared = zstd.get_frame_info(data).decompressed_size
         limit = MOST_BYTES if declared is None else declared
@@ -40,7 +40,7 @@ def decompress_message(data: bytes, path: Path) -> bytes:
             raise EOFError("it is cut off")
         return content
     except (ZstdError, ValueError, EOFError) as error:
-        raise UnreadableMessage(f"{path}: a message cannot be decompressed: {error}") from error
+        raise UnreadableMessage(f"{name}: a message cannot be decompressed: {error}") from error
 
 
 def decompress_file(path: Path) -> tuple[TemporaryDirectory, Path, str]:

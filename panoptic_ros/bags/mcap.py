@@ -9,6 +9,7 @@ import struct
 from binascii import crc32
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import lz4.frame
@@ -26,6 +27,7 @@ from panoptic_ros.bags.storage import (
     Ros1Bag,
     Topic,
     UnreadableMessage,
+    ros2_kind,
 )
 
 MAGIC = b"\x89MCAP0\r\n"
@@ -55,14 +57,16 @@ class McapFile:
     Raise ValueError for a file of another kind, Ros1Bag for one with ROS 1's messages.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, name: str) -> None:
+        self.name = name
         self.topics: list[Topic] = []
         self.columns = Columns()
         self.problems: list[str] = []
         self._schemas: dict[int, tuple[str, str, str]] = {}
         self._channels: dict[int, int] = {}
-        self._orphans = self._timeless = 0
+        # Messages whose channel is not known yet: their topic is the channel's number.
+        self._early = Columns()
+        self._timeless = 0
         # Message counts by channel; None: all of them, where the file has no statistics.
         self._stated: dict[int | None, int] = {}
         self._chunks: OrderedDict[int, bytes] = OrderedDict()
@@ -90,16 +94,16 @@ class McapFile:
             else:
                 data = self._chunk(chunk)[start : start + size]
         except OSError as error:
-            raise UnreadableMessage(f"{self.path} at byte {max(chunk, start)}: {error}") from error
+            raise UnreadableMessage(f"{self.name} at byte {max(chunk, start)}: {error}") from error
         if len(data) < size:
-            raise UnreadableMessage(f"{self.path} at byte {max(chunk, start)}: shorter than before")
+            raise UnreadableMessage(f"{self.name} at byte {max(chunk, start)}: shorter than before")
         return data
 
     def _scan(self) -> None:
         """Note all messages; stop where the records end or break."""
         magic = self._file.read(len(MAGIC))
         if not MAGIC.startswith(magic):
-            raise ValueError(f"{self.path} is no MCAP file: it begins with {magic!r}")
+            raise ValueError(f"{self.name} is no MCAP file: it begins with {magic!r}")
         if len(magic) < len(MAGIC):
             self._problem(f"is cut off after {len(magic)} bytes")
             return
@@ -125,8 +129,9 @@ class McapFile:
                 )
                 break
             self._file.seek(end)
-        if self._orphans:
-            self._problem(f"has {self._orphans} messages of channels that it does not describe")
+        orphans = self._take_early()
+        if orphans:
+            self._problem(f"has {orphans} messages of channels that it does not describe")
         if self._timeless:
             self._problem(f"has {self._timeless} messages with a log time beyond {LARGEST_TIME} ns")
 
@@ -141,7 +146,7 @@ class McapFile:
     def _check_counts(self) -> None:
         """Compare what was read with what the statistics record says was written."""
         if self.topics and all(topic.serialization == "ros1" for topic in self.topics):
-            raise Ros1Bag(self.path)
+            raise Ros1Bag(self.name)
         found: Counter[int | None] = Counter(self.columns.topics)
         found[None] = len(self.columns.topics)
         for channel, stated in self._stated.items():
@@ -161,7 +166,7 @@ class McapFile:
             try:
                 records = self._chunk(offset)
             except UnreadableMessage as error:
-                self._problem(str(error).removeprefix(f"{self.path} "))
+                self._problem(str(error).removeprefix(f"{self.name} "))
                 return
             self._take_chunk(records, offset, is_cut=start + length > self._size)
         elif start + length <= self._size:
@@ -198,13 +203,28 @@ class McapFile:
             self._problem(f"is damaged at byte {max(chunk, start)}: a message without its head")
             return
         channel, _, log_time, _ = _MESSAGE_HEAD.unpack(head)
-        if channel not in self._channels:
-            self._orphans += 1
-        elif log_time > LARGEST_TIME:
+        place = chunk, start + _MESSAGE_HEAD.size, length - _MESSAGE_HEAD.size
+        if log_time > LARGEST_TIME:
             self._timeless += 1
-        else:
-            place = chunk, start + _MESSAGE_HEAD.size, length - _MESSAGE_HEAD.size
+        elif channel in self._channels:
             self.columns.add(self._channels[channel], log_time, *place)
+        else:
+            self._early.add(channel, log_time, *place)
+
+    def _take_early(self) -> int:
+        """Note the messages whose channel is known by now; return how many are left.
+
+        Where the chunk that describes a channel is damaged, the summary describes it, too.
+        """
+        early, orphans = self._early, 0
+        for index, channel in enumerate(early.topics):
+            if channel in self._channels:
+                topic, time = self._channels[channel], early.times[index]
+                self.columns.add(topic, time, *early.place(index))
+            else:
+                orphans += 1
+        self._early = Columns()
+        return orphans
 
     def _describe(self, opcode: int, body: bytes, offset: int) -> None:
         """Take in what tells about the file, its messages' types or channels."""
@@ -222,7 +242,7 @@ class McapFile:
     def _take_header(self, body: bytes) -> None:
         (profile,), _ = _strings(body, 0, 1)
         if profile == "ros1":
-            raise Ros1Bag(self.path)
+            raise Ros1Bag(self.name)
 
     def _take_statistics(self, body: bytes) -> None:
         total, *_, size = _STATISTICS_HEAD.unpack_from(body)
@@ -233,12 +253,10 @@ class McapFile:
     def _take_schema(self, body: bytes) -> None:
         (key,) = struct.unpack_from("<H", body)
         (name, encoding, text), _ = _strings(body, 2, 3)
-        self._schemas[key] = (name, encoding, text)
+        self._schemas[key] = (ros2_kind(name), encoding, text)
 
     def _take_channel(self, body: bytes) -> None:
         key, schema = struct.unpack_from("<HH", body)
-        if key in self._channels:
-            return
         (topic, serialization), position = _strings(body, 4, 2)
         end = position + 4 + struct.unpack_from("<I", body, position)[0]
         position += 4
@@ -247,17 +265,23 @@ class McapFile:
             (name, value), position = _strings(body, position, 2)
             metadata[name] = value
         kind, encoding, text = self._schemas.get(schema, ("", "", ""))
-        self._channels[key] = len(self.topics)
-        self.topics.append(
-            Topic(
-                topic,
-                kind,
-                text,
-                encoding,
-                qos=metadata.get("offered_qos_profiles", ""),
-                serialization=serialization,
+        qos = metadata.get("offered_qos_profiles", "")
+        described = Topic(topic, kind, text, encoding, qos=qos, serialization=serialization)
+        if key not in self._channels:
+            self._channels[key] = len(self.topics)
+            self.topics.append(described)
+            return
+        # The summary describes it again.
+        known = self.topics[self._channels[key]]
+        if kind and not known.kind:
+            self.topics[self._channels[key]] = replace(
+                known, kind=kind, definition=text, definition_format=encoding
             )
-        )
+        elif (topic, kind, serialization) != (known.name, known.kind, known.serialization):
+            self._problem(
+                f"describes channel {key} in two ways: {known.name} ({known.kind}, "
+                f"{known.serialization}), which is taken, and {topic} ({kind}, {serialization})"
+            )
 
     def _chunk(self, offset: int) -> bytes:
         """Return the records of the chunk at an offset, decompressed, as far as they are there."""
@@ -278,7 +302,7 @@ class McapFile:
         _, length = _RECORD.unpack(self._file.read(_RECORD.size))
         rest = self._size - offset - _RECORD.size
         is_cut, length = length > rest, min(length, rest)
-        where = f"{self.path} at byte {offset}: a chunk of {length} bytes was left out"
+        where = f"{self.name} at byte {offset}: a chunk of {length} bytes was left out"
         try:
             _, _, size, checksum, letters = _CHUNK_HEAD.unpack(self._file.read(_CHUNK_HEAD.size))
             compression = self._file.read(min(letters, length)).decode()
@@ -323,9 +347,9 @@ class McapFile:
 
     def _problem(self, words: str) -> None:
         if len(self.problems) < _MOST_PROBLEMS:
-            self.problems.append(f"{self.path} {words}")
+            self.problems.append(f"{self.name} {words}")
         elif len(self.problems) == _MOST_PROBLEMS:
-            self.problems.append(f"{self.path} is broken in more places than can be listed")
+            self.problems.append(f"{self.name} is broken in more places than can be listed")
 
 
 def _strings(body: bytes, position: int, count: int) -> tuple[list[str], int]:

@@ -24,7 +24,7 @@ _LONGEST_NAME = 255
 # PyYAML reads about 100 kB a second; a topic takes less than one.
 _MOST_METADATA_BYTES = 1 << 20
 _ROS1_MAGIC = b"#ROSBAG V"
-_STORAGES: dict[str, Callable[[Path], Storage]] = {".mcap": McapFile, ".db3": Sqlite3File}
+_STORAGES: dict[str, Callable[[Path, str], Storage]] = {".mcap": McapFile, ".db3": Sqlite3File}
 STORAGE_NAMES = {".mcap": "mcap", ".db3": "sqlite3"}
 
 
@@ -73,7 +73,7 @@ class Recording:
             )
         self.problems += refusals + [p for file in self._files for p in file.problems]
         self.problems += self._missing(information)
-        self.storage = STORAGE_NAMES[_suffix(self._files[0].path)]
+        self.storage = STORAGE_NAMES[_suffix(Path(self._files[0].name))]
         self._order()
 
     def __enter__(self) -> Recording:
@@ -135,7 +135,7 @@ class Recording:
         """Return a message's bytes, decompressed; raise UnreadableMessage."""
         storage = self._files[entry.file]
         data = storage.data(entry.index)
-        return decompress_message(data, storage.path) if data.startswith(ZSTD_MAGIC) else data
+        return decompress_message(data, storage.name) if data.startswith(ZSTD_MAGIC) else data
 
     def _order(self) -> None:
         counts = [len(file.columns.times) for file in self._files]
@@ -180,11 +180,19 @@ class Recording:
         self.problems += [
             f"{self.path / n[:_LONGEST_NAME]} is missing" for n in named if n not in there
         ]
+        # macOS puts files of its own beside others, `._NAME`.
+        shown = [f for f in there.values() if not f.name.startswith(".")]
+        files = sorted((f for f in shown if _suffix(f) in (*_STORAGES, ".bag")), key=_natural)
         if not present:
-            # macOS puts files of its own beside others, `._NAME`.
-            shown = [f for f in there.values() if not f.name.startswith(".")]
-            present = [f for f in shown if _suffix(f) in (*_STORAGES, ".bag")]
-            present.sort(key=_natural)
+            return files
+        # A recorder that was killed has not named its last file. One that was unpacked is none.
+        taken = {_unpacked_name(file) for file in present}
+        self.problems += [
+            f"{file} is left out, as {self.path / METADATA} does not name it; to read it, too, "
+            f"remove {METADATA}, or write it anew (ros2 bag reindex)"
+            for file in files
+            if _suffix(file) == _suffix(present[0]) and _unpacked_name(file) not in taken
+        ]
         return present
 
     def _missing(self, information: dict[str, Any]) -> list[str]:
@@ -198,6 +206,9 @@ class Recording:
                     lost.append(f"{found[name]} of {stated} on {name}")
             except (TypeError, KeyError):
                 continue
+        total = information.get("message_count")
+        if not lost and isinstance(total, int) and found.total() < total:
+            lost.append(f"{found.total()} of {total}")
         if not lost:
             return []
         file = self.path / METADATA
@@ -218,18 +229,22 @@ class Recording:
                 f"{' or '.join(_STORAGES)}"
             )
         if not magic.startswith(ZSTD_MAGIC):
-            return _STORAGES[suffix](path)
+            return _STORAGES[suffix](path, str(path))
         folder, unpacked, problem = decompress_file(path)
         self._unpacked.append(folder)
         if problem:
             self.problems.append(problem)
-        return _STORAGES[suffix](unpacked)
+        # Nobody knows the place that it is unpacked to; it is gone afterwards.
+        return _STORAGES[suffix](unpacked, str(path))
 
 
 def _suffix(path: Path) -> str:
     """Return the suffix that names the storage, of a compressed file too."""
-    name = path.name.lower().removesuffix(".zstd")
-    return Path(name).suffix
+    return Path(_unpacked_name(path)).suffix
+
+
+def _unpacked_name(path: Path) -> str:
+    return path.name.lower().removesuffix(".zstd")
 
 
 def _natural(path: Path) -> list[int | str]:

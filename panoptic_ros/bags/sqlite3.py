@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from panoptic_ros.bags.storage import Columns, Topic, UnreadableMessage
+from panoptic_ros.bags.storage import Columns, Topic, UnreadableMessage, ros2_kind
 
 _MAGIC = b"SQLite format 3\x00"
 # Without looking for a journal, which needs the right to write.
@@ -23,16 +23,16 @@ class Sqlite3File:
     Raise ValueError for a file of another kind, or one whose list of topics is broken.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, name: str) -> None:
+        self.name = name
         self.topics: list[Topic] = []
         self.columns = Columns()
         self.problems: list[str] = []
         with path.open("rb") as file:
             head = file.read(100)
         if not _MAGIC.startswith(head[: len(_MAGIC)]):
-            raise ValueError(f"{path} is no sqlite3 file: it begins with {head[:16]!r}")
-        self._check_size(head)
+            raise ValueError(f"{self.name} is no sqlite3 file: it begins with {head[:16]!r}")
+        self._check_size(head, path.stat().st_size)
         if len(head) < 100:
             return
         self._database = _connect(path)
@@ -44,7 +44,7 @@ class Sqlite3File:
             self._scan()
         except sqlite3.Error as error:
             self.close()
-            raise ValueError(f"{path} is not a bag that can be read: {error}") from error
+            raise ValueError(f"{self.name} is not a bag that can be read: {error}") from error
 
     def close(self) -> None:
         """Close the file."""
@@ -58,24 +58,23 @@ class Sqlite3File:
             found = self._database.execute("SELECT data FROM messages WHERE id=?", (row,))
             data = (found.fetchone() or (None,))[0]
         except sqlite3.Error as error:
-            raise UnreadableMessage(f"{self.path}, message {row}: {error}") from error
+            raise UnreadableMessage(f"{self.name}, message {row}: {error}") from error
         if not isinstance(data, bytes):
             raise UnreadableMessage(
-                f"{self.path}, message {row}: {type(data).__name__} where bytes should be"
+                f"{self.name}, message {row}: {type(data).__name__} where bytes should be"
             )
         return data
 
-    def _check_size(self, head: bytes) -> None:
+    def _check_size(self, head: bytes, size: int) -> None:
         """Compare the size that the header states (SQLite file format, section 1.3)."""
-        size = self.path.stat().st_size
         if len(head) < 100:
-            self.problems.append(f"{self.path} is cut off after {size} bytes")
+            self.problems.append(f"{self.name} is cut off after {size} bytes")
             return
         (page,) = struct.unpack_from(">H", head, 16)
         (pages,) = struct.unpack_from(">I", head, 28)
         stated = pages * (65536 if page == 1 else page)
         if size < stated:
-            self.problems.append(f"{self.path} is cut off: {size} of {stated} bytes are there")
+            self.problems.append(f"{self.name} is cut off: {size} of {stated} bytes are there")
 
     def _scan(self) -> None:
         # A view can run without end.
@@ -93,7 +92,7 @@ class Sqlite3File:
             last = max(rows, default=0)
             behind, _ = self._rows("DESC", last)
             rows |= behind
-            self.problems.append(f"{self.path} is damaged behind message {last}: {error}")
+            self.problems.append(f"{self.name} is damaged behind message {last}: {error}")
         unreadable: list[int] = []
         for row, (topic, time) in sorted(rows.items()):
             if topic in position and isinstance(time, int):
@@ -102,7 +101,7 @@ class Sqlite3File:
                 unreadable.append(row)
         if unreadable:
             self.problems.append(
-                f"{self.path} has {len(unreadable)} messages without a topic that it lists or "
+                f"{self.name} has {len(unreadable)} messages without a topic that it lists or "
                 f"without a whole number as time, the first is message {unreadable[0]}"
             )
 
@@ -120,13 +119,13 @@ class Sqlite3File:
         ):
             if not (isinstance(name, str) and isinstance(kind, str)):
                 self.problems.append(
-                    f"{self.path}: topic {key} has the name {name!r:.80} and the type {kind!r:.80}"
+                    f"{self.name}: topic {key} has the name {name!r:.80} and the type {kind!r:.80}"
                 )
                 continue
             serialization, qos, digest = (v if isinstance(v, str) else "" for v in rest)
             text, form = definitions.get(kind, ("", ""))
             position[key] = len(self.topics)
-            self.topics.append(Topic(name, kind, text, form, digest, qos, serialization))
+            self.topics.append(Topic(name, ros2_kind(kind), text, form, digest, qos, serialization))
         return position
 
     def _columns_of(self, table: str) -> set[str]:

@@ -18,9 +18,9 @@ class UnreadableMessage(ValueError):  # noqa: N818 - what happened to the messag
 class Ros1Bag(ValueError):  # noqa: N818 - what the file is
     """Say that a file is of ROS 1, and what to do."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, name: Path | str) -> None:
         super().__init__(
-            f"{path} holds messages of ROS 1; convert the ROS 1 bag first (pip install rosbags): "
+            f"{name} holds messages of ROS 1; convert the ROS 1 bag first (pip install rosbags): "
             "rosbags-convert --src NAME.bag --dst FOLDER"
         )
 
@@ -31,7 +31,7 @@ class Topic:
 
     kind: message type ("sensor_msgs/msg/Image"); definition, its format ("ros2msg",
     "ros2idl"): text, "" where the bag does not carry it; digest: RIHS01 hash or "";
-    qos: the publishers' profiles as YAML, "" where unknown; serialization: "cdr".
+    qos: the publishers' profiles as YAML, "" where unknown; serialization: "cdr", "" says the same.
     """
 
     name: str
@@ -41,6 +41,17 @@ class Topic:
     digest: str = ""
     qos: str = ""
     serialization: str = "cdr"
+
+    @property
+    def is_cdr(self) -> bool:
+        """Whether its messages are in CDR."""
+        return self.serialization in ("cdr", "")
+
+
+def ros2_kind(kind: str) -> str:
+    """Return a message type in ROS 2's spelling; some writers leave out the `msg`."""
+    package, _, name = kind.partition("/")
+    return kind if "/" in name or not name else f"{package}/msg/{name}"
 
 
 @dataclass
@@ -73,11 +84,11 @@ class Columns:
 class Storage(Protocol):
     """Read a bag's file as far as it can be read.
 
-    topics: of the file; columns: its messages, in the order of the file; problems: what is
-    broken and where, a line each.
+    name: what its errors call it; topics: of the file; columns: its messages, in the order of the
+    file as far as that says at once what they are; problems: what is broken and where, a line each.
     """
 
-    path: Path
+    name: str
     topics: list[Topic]
     columns: Columns
     problems: list[str]

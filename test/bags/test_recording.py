@@ -10,7 +10,7 @@ import zlib
 
 import lz4.frame
 import pytest
-from made_bags import CAMERA, INFO, drive, info, write
+from made_bags import CAMERA, INFO, START, drive, info, write
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
@@ -104,6 +104,16 @@ def test_a_ros_1_bag_names_the_converter(tmp_path, in_folder):
     file.write_bytes(b"#ROSBAG V2.0\n" + bytes(5000))
     with pytest.raises(ValueError, match=r"drive\.bag holds messages of ROS 1.*rosbags-convert"):
         Recording(tmp_path if in_folder else file)
+
+
+@pytest.mark.parametrize("plugin", [MCAP, SQLITE3])
+def test_damage_of_a_compressed_file_is_told_by_its_own_name(tmp_path, plugin):
+    file = the_file(words(tmp_path / "bag", plugin))
+    packed = tmp_path / f"{file.name}.zstd"
+    packed.write_bytes(zstd.compress(file.read_bytes()[:-3000]))
+    _, problems = read(packed)
+    assert problems
+    assert all(problem.startswith(str(packed)) for problem in problems)
 
 
 @pytest.mark.parametrize("suffix", [".mcap", ".db3", ".mcap.zstd"])
@@ -236,6 +246,41 @@ def test_a_topic_of_another_serialization_is_no_harm(file):
 
 def test_the_types_of_writers_that_leave_out_msg_are_known(file):
     assert read(mcap(file, schema("std_msgs/String"), channel(), three())) == ([0, 1, 2], [])
+    with BagReader(file) as bag:
+        assert [topic.kind for topic in bag.topics] == [STRING]
+
+
+def test_a_channel_that_only_the_summary_still_describes_is_known(file):
+    damaged = bytearray(chunk(schema() + channel() + message(0)))
+    damaged[-5] ^= 0xFF
+    summary = schema(), channel(), statistics(3)
+    mcap(file, bytes(damaged), chunk(message(1)), message(2), *summary)
+    numbers, (left_out, stated) = read(file)
+    assert numbers == [1, 2]
+    assert "was left out" in left_out
+    assert stated.endswith("states 3 messages on /words in its statistics, 2 can be read")
+
+
+def test_a_damaged_schema_is_taken_from_the_summary(file):
+    damaged = record(3, struct.pack("<HI", 1, 9999))
+    numbers, (problem,) = read(mcap(file, damaged, channel(), three(), schema(), channel()))
+    assert numbers == [0, 1, 2]
+    assert problem.endswith("a record (schema) that cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("damaged", "words"),
+    [
+        (schema() + channel(topic="/worts"), f"/worts ({STRING}, cdr), which is taken, and /words"),
+        (schema("std_msgs/msg/Strinf") + channel(), "/words (std_msgs/msg/Strinf, cdr), which is"),
+        (schema() + channel(serialization="cds"), f"/words ({STRING}, cds), which is taken"),
+    ],
+    ids=["topic", "type", "serialization"],
+)
+def test_a_summary_that_describes_a_channel_otherwise_is_told(file, damaged, words):
+    with BagReader(mcap(file, damaged, three(), schema(), channel(), statistics(3))) as bag:
+        (problem,) = bag.problems
+        assert problem.startswith(f"{file} describes channel 1 in two ways: {words}")
 
 
 @pytest.mark.parametrize("opcode", [0x03, 0x07, 0x0A, 0x0C, 0x00, 0x4F, 0x90])
@@ -273,6 +318,29 @@ def test_what_metadata_counts_is_compared(tmp_path, plugin):
     assert len(numbers) == COUNT
     lost = f"{COUNT} of {COUNT + 2} on /words"
     assert problems == [f"of the messages that {metadata} counts these can be read: {lost}"]
+
+
+def test_of_metadata_that_is_cut_off_the_total_is_compared(tmp_path):
+    bag = words(tmp_path / "bag")
+    stated = f"{{message_count: {COUNT + 1}, relative_file_paths: [{the_file(bag).name}]}}"
+    (bag / "metadata.yaml").write_text(f"rosbag2_bagfile_information: {stated}")
+    numbers, (problem,) = read(bag)
+    assert len(numbers) == COUNT
+    assert problem.endswith(f"counts these can be read: {COUNT} of {COUNT + 1}")
+
+
+def test_a_file_that_metadata_does_not_name_is_told(tmp_path):
+    """A recorder that was killed has named all but its last file."""
+    bag = words(tmp_path / "bag")
+    file = the_file(bag)
+    last = mcap(bag / "bag_1.mcap", schema(), channel(), three())
+    for other in ("bag_1.db3", "._bag_1.mcap", "notes.txt"):
+        (bag / other).write_bytes(b"SQLite format 3\0")
+    # Unpacked or packed by hand it is the same.
+    (bag / f"{file.name}.zstd").write_bytes(zstd.compress(file.read_bytes()))
+    numbers, (problem,) = read(bag)
+    assert len(numbers) == COUNT
+    assert problem.startswith(f"{last} is left out, as {bag}/metadata.yaml does not name it")
 
 
 @pytest.mark.parametrize(
@@ -521,6 +589,14 @@ def test_images_and_what_lies_beside_them(tmp_path):
         assert stamps == [entry.time for entry in bag.entries({CAMERA})]
         kinds = {m.topic: m.kind for m in bag.messages(bag.kinds)}
         assert kinds == bag.kinds
+
+
+@pytest.mark.parametrize(("seconds", "nanoseconds"), [(-1, 0), (1, 10**9)])
+def test_what_is_no_time_is_no_stamp(tmp_path, seconds, nanoseconds):
+    message = info(START)
+    message.header.stamp.sec, message.header.stamp.nanosec = seconds, nanoseconds
+    with BagReader(write(tmp_path / "bag", [(INFO, START, message)], MCAP)) as bag:
+        assert [bag.stamp(entry) for entry in bag.entries({INFO})] == [None]
 
 
 def test_a_message_that_cannot_be_decoded_is_named_and_the_rest_read(tmp_path):
