@@ -30,10 +30,10 @@ from panoptic_ros.messages.clouds import points_in_base
 from panoptic_ros.messages.depth import depth_of_picture
 from panoptic_ros.replay.transform_tree import TransformTree
 from panoptic_ros.stream.ego_motion import EgoMotion, no_odometry
-from panoptic_ros.stream.stamps import LONGEST_GAP_NS
+from panoptic_ros.stream.stamps import LONGEST_GAP_NS, nanoseconds
 
 BASE_FRAME, ODOM_FRAME = "base_link", "odom"
-STATIC_TF_TOPIC = "/tf_static"
+_STATIC_TF = "tf_static"
 # As the node does by default.
 _MATCH_NS = 50_000_000
 # How much later or earlier than its picture a measurement may have been logged.
@@ -49,9 +49,10 @@ class GroundViews:
     """
 
     def __init__(self, bag: BagReader, camera: str) -> None:
-        self._bag = bag
+        self._bag, self._camera = bag, camera
         self._counts: Counter[str] = Counter()
         self._first: dict[str, str] = {}
+        self._ambiguous: list[str] = []
         self._transforms = TransformTree()
         self._calibrations: list[tuple[int, Any]] = []
         self._depth_info: Any = None
@@ -59,11 +60,12 @@ class GroundViews:
         self._odometry_topic = odometry
         self._odometry = deque(bag.entries({odometry}) if odometry else ())
         self._motion = EgoMotion(BASE_FRAME, ODOM_FRAME)
-        depth, clouds = depth_topics(bag), bag.topics_of(CLOUD)
-        beside_depth = _calibration_topics(bag, depth[0]) if len(depth) == 1 else []
-        self._read_all(info, beside_depth[0] if len(beside_depth) == 1 else None)
-        self._depth = _Nearest(bag, depth[0]) if len(depth) == 1 else None
-        self._points = _Nearest(bag, clouds[0]) if len(clouds) == 1 else None
+        depth = self._only("depth", depth_topics(bag))
+        points = self._only("points", bag.topics_of(CLOUD))
+        self._only("odometry", bag.topics_of(ODOMETRY))
+        self._read_all(info, _only(_calibration_topics(bag, depth)) if depth else None)
+        self._depth = _Nearest(bag, depth) if depth else None
+        self._points = _Nearest(bag, points) if points else None
 
     @property
     def odom_frame(self) -> str:
@@ -78,7 +80,7 @@ class GroundViews:
             name = frame.message.header.frame_id or info.header.frame_id
             view = GroundView(
                 CameraModel.calibrated(info, size),
-                self._base_from(name, name, stamp),
+                self._base_from(name, name, stamp, frame.time),
                 self._pose(name, stamp, frame.time),
             )
         except (LookupError, ValueError) as error:
@@ -105,7 +107,18 @@ class GroundViews:
 
         And for messages that are left out.
         """
-        return [f"{number} {self._first[kind]}" for kind, number in self._counts.items()]
+        counted = [f"{number} {self._first[kind]}" for kind, number in self._counts.items()]
+        return [*self._ambiguous, *counted]
+
+    def _only(self, what: str, topics: list[str]) -> str | None:
+        """Return the only one of some topics; None, told, of several."""
+        if len(topics) > 1:
+            # Not counted by frames, and names of topics may have digits.
+            self._ambiguous.append(
+                f"no {what} is taken, as the bag has several topics of it: {', '.join(topics)}; "
+                "keep one (ros2 bag convert)"
+            )
+        return _only(topics)
 
     def _count(self, what: str) -> None:
         """Count a reason; those that differ in numbers are one."""
@@ -122,40 +135,41 @@ class GroundViews:
             elif message.topic == info:
                 self._calibrations.append((message.time, message.message))
             else:
-                is_static = message.topic == STATIC_TF_TOPIC
+                # Of a robot with a namespace, too.
+                is_static = message.topic.rpartition("/")[2] == _STATIC_TF
                 for transform in message.message.transforms:
-                    self._add_transform(transform, is_static=is_static)
+                    self._add_transform(transform, message.time, is_static=is_static)
 
-    def _add_transform(self, message: Any, *, is_static: bool) -> None:
-        parent, child = message.header.frame_id, message.child_frame_id
-        stamp = None if is_static else stamp_ns(message.header)
-        transform = message.transform
+    def _add_transform(self, message: Any, time: int, *, is_static: bool) -> None:
+        parent, child, pose = message.header.frame_id, message.child_frame_id, message.transform
         try:
-            self._transforms.add(parent, child, stamp, transform.translation, transform.rotation)
+            stamp = None if is_static else nanoseconds(message.header.stamp)
+            self._transforms.add(parent, child, stamp, pose.translation, pose.rotation, time)
         except ValueError as error:
             self._count(f"transforms are left out: {error}")
 
     def _calibration(self, time: int) -> Any:
         """Return the CameraInfo of a log time: the last before, else the first after it."""
         if not self._calibrations:
-            raise LookupError("the bag has no CameraInfo of the camera")
+            others = ", ".join(self._bag.topics_of(CAMERA_INFO))
+            of_others = f": of {others} none is in the folder of {self._camera}"
+            raise LookupError(f"the bag has no CameraInfo of the camera{others and of_others}")
         behind = bisect_right(self._calibrations, time, key=lambda entry: entry[0])
         return self._calibrations[max(behind - 1, 0)][1]
 
-    def _base_from(self, frame: str, camera: str, stamp: int) -> np.ndarray:
-        """Return base_link from a frame, float64 [4, 4]; camera: the image's frame."""
+    def _base_from(self, frame: str, camera: str, stamp: int, time: int) -> np.ndarray:
+        """Return base_link from a frame, float64 [4, 4]; camera: the image's; time: of the log."""
         tree = self._transforms
         if is_same_frame(frame, camera) and not tree.connects(BASE_FRAME, frame):
             return Mounting().base_from_optical()
-        return tree.lookup(BASE_FRAME, frame, stamp)
+        return tree.lookup(BASE_FRAME, frame, stamp, time)
 
     def _pose(self, camera: str, stamp: int, time: int) -> Pose2D | None:
         """Return base_link in odom; None if the bag has no ego motion that can be used."""
         if self._odometry_topic is None:
-            try:
-                return planar_pose(self._transforms.lookup(ODOM_FRAME, BASE_FRAME, stamp))
-            except LookupError:
+            if not self._transforms.connects(ODOM_FRAME, BASE_FRAME):
                 return None
+            return planar_pose(self._transforms.lookup(ODOM_FRAME, BASE_FRAME, stamp, time))
         pose = self._heard_until(camera, stamp, time)
         if pose is None and (self._motion.is_known or not self._motion.is_refused):
             raise LookupError(no_odometry(self._odometry_topic))
@@ -172,7 +186,7 @@ class GroundViews:
                 break
             message = self._bag.read(self._odometry.popleft())
             reason = message and self._motion.add(
-                message.message, lambda frame: self._base_from(frame, camera, stamp)
+                message.message, lambda frame: self._base_from(frame, camera, stamp, time)
             )
             if reason:
                 self._count(f"messages on {self._odometry_topic} are left out: {reason}")
@@ -197,7 +211,7 @@ class GroundViews:
             images.of(stamp, frame.time).message,
             camera,
             name,
-            lambda own: self._transforms.lookup(name, own, stamp),
+            lambda own: self._transforms.lookup(name, own, stamp, frame.time),
             self._depth_info,
             "camera_info beside the depth images",
         )
@@ -207,7 +221,7 @@ class GroundViews:
         stamp = stamp_ns(frame.message.header)
         cloud = clouds.of(stamp, frame.time).message
         measured = stamp_ns(cloud.header)
-        matrix = self._base_from(cloud.header.frame_id, name, measured)
+        matrix = self._base_from(cloud.header.frame_id, name, measured, frame.time)
         then, now = (self._known_pose(name, t, frame.time) for t in (measured, stamp))
         return points_in_base(cloud, matrix, then, now)
 
@@ -230,7 +244,8 @@ class _Nearest:
         """Return the message; raise LookupError."""
         first = bisect_left(self._entries, time - _LOGGED_WITHIN_NS, key=lambda e: e.time)
         behind = bisect_right(self._entries, time + _LOGGED_WITHIN_NS, key=lambda e: e.time)
-        near = [(abs(s - stamp), e) for e in self._entries[first:behind] if (s := self._stamp(e))]
+        entries = [(self._stamp(entry), entry) for entry in self._entries[first:behind]]
+        near = [(abs(s - stamp), entry) for s, entry in entries if s is not None]
         distance, entry = min(near, key=lambda pair: pair[0], default=(_MATCH_NS + 1, None))
         message = self._bag.read(entry) if entry and distance <= _MATCH_NS else None
         if message is None:
@@ -248,8 +263,11 @@ def node_inputs(bag: BagReader, camera: str) -> tuple[str | None, str | None]:
     depth_infos = {t for depth in depth_topics(bag) for t in _calibration_topics(bag, depth)}
     infos = [topic for topic in bag.topics_of(CAMERA_INFO) if topic not in depth_infos]
     beside = _calibration_topics(bag, camera) or infos
-    odometry = bag.topics_of(ODOMETRY)
-    return (beside[0] if len(beside) == 1 else None, odometry[0] if len(odometry) == 1 else None)
+    return _only(beside), _only(bag.topics_of(ODOMETRY))
+
+
+def _only(topics: list[str]) -> str | None:
+    return topics[0] if len(topics) == 1 else None
 
 
 def _calibration_topics(bag: BagReader, images: str) -> list[str]:
@@ -259,6 +277,11 @@ def _calibration_topics(bag: BagReader, images: str) -> list[str]:
     return [t for t in bag.topics_of(CAMERA_INFO) if t.rsplit("/", 1)[0] == folder]
 
 
+def is_depth(topic: str) -> bool:
+    """Return whether a topic of images is called depth."""
+    return "depth" in topic
+
+
 def depth_topics(bag: BagReader) -> list[str]:
     """Return the topics of raw images that are called depth."""
-    return [topic for topic in bag.topics_of(IMAGE) if "depth" in topic]
+    return [topic for topic in bag.topics_of(IMAGE) if is_depth(topic)]

@@ -78,6 +78,8 @@ class Replay:
         keep: bool = False,
         report: Report | None = None,
     ) -> None:
+        if out.exists() and not out.is_dir():
+            raise ValueError(f"{out} is no folder: choose another --out")
         if out.exists() and any(out.iterdir()):
             raise ValueError(f"{out} is not empty: choose another --out, nothing is overwritten")
         self._pipeline, self._out, self._keep = pipeline, out, keep
@@ -162,7 +164,8 @@ class Replay:
                 output.copy(topic, entry.time, data)
                 return
             except KeyError:
-                reason = f"its type {topic.kind} is unknown and not defined in the bag"
+                kind = topic.kind if topic.is_cdr else f"{topic.kind} in {topic.serialization}"
+                reason = f"its type {kind} is unknown and not defined in the bag"
         self._not_copied[topic.name] = f"{topic.name} is not copied: {reason}"
 
     def _frame(

@@ -95,7 +95,7 @@ class PanopticBag:
             self._writer.write(self._connections[key], time, data)
 
     def _connect_copy(self, topic: Topic) -> None:
-        if topic.kind in self._types.types:
+        if topic.is_cdr and topic.kind in self._types.types:
             self._connect(topic.name, topic.kind)
             return
         if not topic.definition or not topic.digest:

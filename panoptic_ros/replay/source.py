@@ -19,8 +19,9 @@ from panoptic_ros.bags import (
     Entry,
 )
 from panoptic_ros.datasets.bag_labels import IMAGE_KINDS, TRUTH_TOPICS
-from panoptic_ros.messages import decode_compressed, decode_image
-from panoptic_ros.replay.ground_views import depth_topics
+from panoptic_ros.messages import ImageRefused, decode_compressed, decode_image
+from panoptic_ros.replay.ground_views import is_depth
+from panoptic_ros.stream.stamps import nanoseconds
 
 # What a viewer needs to show the output beside the drive, and the node to place it on the ground;
 # the camera's pictures stay where they are, ~/color has them.
@@ -49,8 +50,12 @@ class BagSource:
             raise
         self.frames = self.bag.counts[self.camera] if self.camera else 0
         if self.camera is None:
-            known = ", ".join(f"{name} ({kind})" for name, kind in sorted(self.bag.kinds.items()))
-            self.problems.append(f"{path} has no images; its topics: {known or 'none'}")
+            kinds = [(t.name, t.kind, t.serialization) for t in self.bag.topics]
+            known = ", ".join(f"{name} ({kind}, {form})" for name, kind, form in kinds)
+            self.problems.append(
+                f"{path} has no images; its topics: {known or 'none'}; images are "
+                f"{' or '.join(IMAGE_KINDS)} in cdr, called depth only by --topic"
+            )
         self._calibrations: dict[str, bytes] = {}
 
     def __enter__(self) -> BagSource:
@@ -113,8 +118,8 @@ class BagSource:
         """Return the camera's topic, None where the bag has no images."""
         if wanted is not None:
             return self._wanted(wanted, "--topic")
-        other = {self.truth, *depth_topics(self.bag)}
-        images = [t for t in self.bag.topics_of(*IMAGE_KINDS) if t and t not in other]
+        topics = self.bag.topics_of(*IMAGE_KINDS)
+        images = [t for t in topics if t and t != self.truth and not is_depth(t)]
         if len(images) > 1:
             raise ValueError(
                 f"the bag has several image topics, choose by --topic: {', '.join(images)}"
@@ -176,5 +181,9 @@ def stamps_text(stamps: Sequence[int]) -> str:
 
 def camera_image(message: BagMessage) -> np.ndarray:
     """Return a camera message's picture as the node sees it; raise ImageRefused."""
+    try:
+        nanoseconds(message.message.header.stamp)
+    except ValueError as error:
+        raise ImageRefused(str(error)) from None
     decode = decode_compressed if message.kind == COMPRESSED else decode_image
     return decode(message.message)

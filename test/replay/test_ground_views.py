@@ -169,6 +169,63 @@ def test_time_that_starts_again_is_followed():
     assert missing == []
 
 
+def moving_tf(*stamps, topic="/tf"):
+    """Return TF from odom to base_link, a metre per step, at stamps in steps from START."""
+    found = []
+    for steps in stamps:
+        time = START + round(steps * STEP)
+        message = static_tf(float(steps), 0.0, "base_link", (0.0, 0.0, 0.0, 1.0))
+        message.transforms[0].header.frame_id = "odom"
+        message.transforms[0].header.stamp = info(time).header.stamp
+        found.append((topic, time, message))
+    return found
+
+
+def test_tf_from_odom_stands_in_for_odometry_where_it_was_recorded():
+    (view,), missing, _ = seen(FRAME, CALIBRATION, PLACE, *moving_tf(0, 1))
+    assert (view.pose.x, missing) == (pytest.approx(0.5), [])
+    (view,), (line,), _ = seen(FRAME, CALIBRATION, PLACE, *moving_tf(1, 2))
+    assert view is None
+    assert "no transform from 'base_link': 1700000000.050 s is outside of what was" in line
+
+
+def test_tf_of_a_robot_with_a_namespace():
+    place = ("/robot/tf_static", START, PLACE[2])
+    (view,), missing, _ = seen(FRAME, CALIBRATION, place, *moving_tf(0, 1, topic="/robot/tf"))
+    assert (view.base_from_optical[0, 3], view.pose.x) == pytest.approx((1.5, 0.5))
+    assert missing == []
+
+
+@pytest.mark.parametrize(
+    ("what", "topics", "message"),
+    [
+        ("odometry", ["/odom", "/odom2"], DRIVE[0][2]),
+        ("depth", ["/depth", "/rear/depth"], depth(MIDDLE)),
+        ("points", ["/front", "/rear"], cloud(MIDDLE, [[3.0, 0.0, 1.0]])),
+    ],
+)
+def test_of_several_topics_none_is_taken_and_that_is_told(what, topics, message):
+    several = [(topic, MIDDLE, message) for topic in topics]
+    (view,), (line,), _ = seen(FRAME, CALIBRATION, PLACE, *several)
+    assert view.pose is view.depth is view.points is None
+    topics = ", ".join(topics)
+    assert line.startswith(f"no {what} is taken, as the bag has several topics of it: {topics};")
+
+
+def test_calibrations_of_other_folders_are_named():
+    others = [(f"/{side}/camera_info", MIDDLE, CALIBRATION[2]) for side in ("left", "right")]
+    _, (line,), _ = seen(FRAME, PLACE, *others)
+    assert line.endswith(
+        "of /left/camera_info, /right/camera_info none is in the folder of " + CAMERA
+    )
+
+
+def test_zero_is_a_stamp():
+    frame, measured = (CAMERA, START, raw(0, picture(0))), ("/depth", START, depth(0, 4.0))
+    (view,), missing, _ = seen(frame, CALIBRATION, PLACE, measured)
+    assert (view.depth.max(), missing) == (4.0, [])
+
+
 def test_a_transform_that_is_none_is_told():
     none = static_tf(turn=(0.0, 0.0, 0.0, 0.0))
     (view,), lines, _ = seen(FRAME, CALIBRATION, ("/tf_static", START, none))

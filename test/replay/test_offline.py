@@ -29,13 +29,16 @@ from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin
 
 from panoptic_ros.__main__ import main
-from panoptic_ros.bags import BagReader
+from panoptic_ros.bags import BagReader, Topic
+from panoptic_ros.bags.message_types import own_types
 from panoptic_ros.geometry.camera_model import CameraModel
 from panoptic_ros.geometry.ground_plane import GroundView
 from panoptic_ros.geometry.poses import Pose2D, rigid_transform, rotation_matrix
 from panoptic_ros.ground_stage import GroundStage
+from panoptic_ros.labels import label_set
 from panoptic_ros.output_messages import GRID_OUTPUTS, OUTPUT_KINDS, POINTS
 from panoptic_ros.pipeline import PanopticPipeline
+from panoptic_ros.replay.output import PanopticBag
 
 MCAP, SQLITE3 = StoragePlugin.MCAP, StoragePlugin.SQLITE3
 # rosbags does not know these packages.
@@ -168,6 +171,23 @@ def test_nothing_is_overwritten(replay, tmp_path):
     assert "is not empty" in said.err
 
 
+def test_a_file_is_no_output_folder(replay, tmp_path):
+    (tmp_path / "out").touch()
+    code, out, said = replay(drive(tmp_path / "bag", 1))
+    assert code == 2
+    assert f"{out} is no folder: choose another --out" in said.err
+
+
+def test_messages_that_are_not_in_cdr_are_not_copied_as_if_they_were(tmp_path):
+    topic = Topic("/odom", "nav_msgs/msg/Odometry", serialization="json")
+    types, labels = own_types(), label_set("cityscapes")
+    with (
+        PanopticBag(tmp_path / "bag", "mcap", types, labels) as output,
+        pytest.raises(KeyError, match="Odometry"),
+    ):
+        output.copy(topic, START, b"{}")
+
+
 def test_a_path_that_the_writer_of_sqlite3_loses_is_refused(replay, tmp_path):
     code, _, said = replay(drive(tmp_path / "bag", 1, SQLITE3), out="drive #1")
     assert (code, list(tmp_path.iterdir())) == (2, [tmp_path / "bag"])
@@ -202,7 +222,11 @@ def test_a_bag_without_images_says_what_it_has(replay, tmp_path, name):
     other = [] if name == "empty" else [(INFO, START, info(START))]
     code, out, said = replay(write(tmp_path / "bag", other, MCAP))
     assert code == 1
-    assert "has no images; its topics: " + ("none" if name == "empty" else INFO) in said.err
+    assert (
+        "has no images; its topics: "
+        + ("none;" if name == "empty" else f"{INFO} (sensor_msgs/msg/CameraInfo, cdr);")
+        in said.err
+    )
     assert "/panoptic/labels" not in read(out / "bag")
 
 

@@ -3,7 +3,8 @@ import pytest
 from made_bags import CAMERA, START, STEP, TRUTH, compressed, info, picture, raw, write
 from rosbags.rosbag2 import StoragePlugin
 
-from panoptic_ros.replay.source import BagSource, paired_by_time
+from panoptic_ros.messages import ImageRefused
+from panoptic_ros.replay.source import BagSource, camera_image, paired_by_time
 
 MCAP = StoragePlugin.MCAP
 REAR, DEPTH = "/rear/image", "/camera/depth/image"
@@ -81,6 +82,26 @@ def cameras(path, *topics):
 def test_the_only_image_topic_beside_truth_and_depth_is_the_camera(tmp_path):
     with BagSource(cameras(tmp_path / "bag", CAMERA, DEPTH)) as source:
         assert (source.camera, source.truth, source.frames) == (CAMERA, TRUTH, 1)
+
+
+@pytest.mark.parametrize("topic", [f"{DEPTH}/compressedDepth", f"{DEPTH}/compressed"])
+def test_compressed_depth_is_no_camera(tmp_path, topic):
+    images = [(CAMERA, raw(START, picture(0))), (topic, compressed(START, LABELS))]
+    messages = [(name, START, message) for name, message in images]
+    with BagSource(write(tmp_path / "bag", messages, MCAP)) as source:
+        assert source.camera == CAMERA
+    with BagSource(write(tmp_path / "depth", messages[1:], MCAP)) as source:
+        (problem,) = source.problems
+        assert "called depth only by --topic" in problem
+
+
+def test_a_stamp_that_is_no_time_is_refused_as_in_the_node(tmp_path):
+    message = raw(START, picture(0))
+    message.header.stamp.sec = -1
+    with BagSource(write(tmp_path / "bag", [(CAMERA, START, message)], MCAP)) as source:
+        (frame,) = source.bag.messages({CAMERA})
+        with pytest.raises(ImageRefused, match="stamp sec -1, nanosec 0 is no time"):
+            camera_image(frame)
 
 
 def test_several_cameras_need_a_choice(tmp_path):

@@ -9,10 +9,10 @@ STILL = (0.0, 0.0, 0.0, 1.0)
 LEFT = (0.0, 0.0, np.sqrt(0.5), np.sqrt(0.5))
 
 
-def add(tree, parent, child, time, place, turn=STILL):
+def add(tree, parent, child, time, place, turn=STILL, log=0):
     place = SimpleNamespace(**dict(zip("xyz", place, strict=True)))
     turn = SimpleNamespace(**dict(zip("xyzw", turn, strict=True)))
-    tree.add(parent, child, time, place, turn)
+    tree.add(parent, child, time, place, turn, log)
 
 
 @pytest.fixture
@@ -69,6 +69,30 @@ def test_frames_in_a_circle_end():
     add(tree, "b", "a", None, (1.0, 0.0, 0.0))
     with pytest.raises(LookupError):
         tree.lookup("c", "a", 0)
+    # As tf2: on the way up from the source.
+    assert tree.lookup("a", "b", 0)[0, 3] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("parent", "child"), [("camera", "camera"), ("/camera", "camera"), ("", "camera"), ("a", "/")]
+)
+def test_frames_that_tf2_does_not_take_are_refused_and_harm_nothing(tree, parent, child):
+    with pytest.raises(ValueError, match=f"pose of .* in {parent.strip('/')!r}: two frames must"):
+        add(tree, parent, child, None, (9.0, 0.0, 0.0))
+    assert tree.lookup("base_link", "camera", 0)[0, 3] == 1.0
+
+
+def test_stamps_that_start_again_are_of_the_log_time():
+    tree, second = TransformTree(), 10**9
+    for run, log in enumerate((0, 100 * second)):
+        for i in range(4):
+            place = (10.0 * run + i, 0.0, 0.0)
+            add(tree, "odom", "base_link", i * second, place, log=log + i * second)
+
+    def x(time, log):
+        return tree.lookup("odom", "base_link", time, log)[0, 3]
+
+    assert [x(second // 2, log * second) for log in (0, 4, 100, 120)] == [0.5, 0.5, 10.5, 10.5]
 
 
 @pytest.mark.parametrize(
