@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rosbags.rosbag2 import StoragePlugin
@@ -46,6 +47,18 @@ def test_a_bag_is_played_answered_and_scored(tmp_path, tiny_model):
     assert results["latency_ms"]["mean"] > 0
     assert 0 <= results["panoptic"]["all"]["pq"] <= 1
     assert "Latency" in done.stdout
+
+
+def test_decades_in_the_log_are_not_waited_for():
+    from panoptic_ros.ros.replay.player import timeline
+
+    # The clock was set after the second message.
+    times = [5 * 10**9, 6 * 10**9, START, START + STEP, START + 599 * 10**9]
+    problems = []
+    messages = [SimpleNamespace(topic=CAMERA, time=time) for time in times]
+    assert [at for at, _ in timeline(messages, problems)] == [0, 1, 1, 1.1, 600]
+    (problem,) = problems
+    assert problem.startswith(f"{CAMERA} at 1700000000.000000 s: nothing was logged in the 16999")
 
 
 def test_a_model_that_is_not_there_ends_it_with_the_reason(tmp_path):

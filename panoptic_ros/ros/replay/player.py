@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import rclpy
@@ -15,7 +16,7 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
-from panoptic_ros.bags import stamp_ns
+from panoptic_ros.bags import BagMessage, stamp_ns
 from panoptic_ros.replay.source import COPIED_KINDS, BagSource
 from panoptic_ros.ros.conversions import message_type
 from panoptic_ros.ros.program import report, running
@@ -24,6 +25,8 @@ from panoptic_ros.ros.program import report, running
 _CONNECT_SECONDS = 2.0
 _DEPTH = 10
 _LATCHED_TOPIC = "/tf_static"
+# Nobody waits longer; a clock that is set in between leaves decades.
+_LONGEST_PAUSE_NS = 600 * 10**9
 
 
 class Player(Node):
@@ -50,13 +53,11 @@ class Player(Node):
 
     def play(self, rate: float) -> None:
         """Publish everything at the pace of its log times; rate: how much faster."""
-        first, start = None, time.monotonic()
-        for entry in self._source.bag.entries(self._publishers_of):
-            message = self._source.read(entry)
-            if message is None:
-                continue
-            first = message.time if first is None else first
-            self._rest(start + (message.time - first) / 1e9 / rate - time.monotonic())
+        source, start = self._source, time.monotonic()
+        entries = source.bag.entries(self._publishers_of)
+        messages = (found for entry in entries if (found := source.read(entry)))
+        for seconds, message in timeline(messages, source.problems):
+            self._rest(start + seconds / rate - time.monotonic())
             self._publishers_of[message.topic].publish(message.data)
             if message.topic == self._source.camera:
                 report("published", stamp_ns=stamp_ns(message.message.header))
@@ -79,6 +80,27 @@ class Player(Node):
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             rclpy.spin_once(self, timeout_sec=left)
+
+
+def timeline(
+    messages: Iterable[BagMessage], problems: list[str]
+) -> Iterator[tuple[float, BagMessage]]:
+    """Yield when each message is to be played, seconds, and the message; too long a pause is told.
+
+    problems: grows.
+    """
+    before, played_ns = None, 0
+    for message in messages:
+        pause_ns = 0 if before is None else message.time - before
+        before = message.time
+        if pause_ns <= _LONGEST_PAUSE_NS:
+            played_ns += pause_ns
+        else:
+            problems.append(
+                f"{message.topic} at {message.time / 1e9:.6f} s: nothing was logged in the "
+                f"{pause_ns / 1e9:.0f} s before, which are left out; was the clock set?"
+            )
+        yield played_ns / 1e9, message
 
 
 def main() -> None:
