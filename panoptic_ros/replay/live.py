@@ -150,7 +150,7 @@ def _play(
         }
         children.start("node", "panoptic_ros.ros.node", *_ros(node, played.remaps))
         _wait_until_ready(children, progress, stopped)
-        play = [str(args.bag), "--topic", played.camera, "--rate", str(args.rate)]
+        play = [str(args.bag.resolve()), "--topic", played.camera, "--rate", str(args.rate)]
         play += ["--wait-for", "panoptic", "replay_evaluator"]
         if not stopped:
             children.start("player", "panoptic_ros.ros.replay.player", *play, reports=True)

@@ -22,6 +22,7 @@ from panoptic_ros.evaluation.tracked_video import TrackedVideo
 from panoptic_ros.geometry.ground_plane import GroundView
 from panoptic_ros.grid.velocity_blocks import velocity_blocks
 from panoptic_ros.ground_stage import GroundStage
+from panoptic_ros.labels import class_ids
 from panoptic_ros.messages import ImageRefused, decode_labels
 from panoptic_ros.messages.refusal import one_line
 from panoptic_ros.output_messages import Answer, Placed
@@ -283,12 +284,23 @@ class Replay:
             labels = decode_labels(message.message)
             if image is not None and labels.shape != image.shape[:2]:
                 raise ImageRefused(f"size {labels.shape}, the image has {image.shape[:2]}")
+            self._check_classes(labels)
         except ImageRefused as refusal:
             self.source.problems.append(
                 f"{message.topic} at {message.time / 1e9:.6f} s: not scored ({refusal})"
             )
             return None
         return labels
+
+    def _check_classes(self, labels: np.ndarray) -> None:
+        """Raise ImageRefused where a truth has values, and all of them are of no class."""
+        values = np.unique(labels[labels > 0])
+        known = self._pipeline.labels
+        if len(values) and not np.isin(class_ids(values), known.ids).any():
+            raise ImageRefused(
+                f"its values {values[:5].tolist()} are of no class of {known.name}; it must have "
+                "class_id, or class_id * 1000 + n for things"
+            )
 
     def _score(
         self,

@@ -405,6 +405,18 @@ def test_frames_whose_truth_is_not_known_are_named_and_not_scored(replay, tmp_pa
     assert (results["answered"], results["scored"]) == (3, 0)
 
 
+def test_a_truth_of_no_class_that_is_known_is_not_scored(replay, tmp_path):
+    values = {0: 99, 1: 7, 2: 0}
+    messages = []
+    for i, value in values.items():
+        time, labels = START + i * STEP, np.full(SIZE, value, np.uint16)
+        messages += [(CAMERA, time, raw(time, picture(i))), (TRUTH, time, compressed(time, labels))]
+    code, out, said = replay(write(tmp_path / "bag", messages, MCAP))
+    assert code == 1
+    assert json.loads((out / "results.json").read_text())["replay"]["scored"] == 2
+    assert "not scored (its values [99] are of no class of cityscapes; it must have" in said.err
+
+
 def test_a_truth_that_claims_billions_of_pixels_is_not_scored(replay, tmp_path):
     claim = compressed(START, np.full(SIZE, 7, np.uint16))
     claim.data[16:24] = np.frombuffer(struct.pack(">II", 60000, 60000), np.uint8)
