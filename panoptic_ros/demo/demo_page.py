@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from panoptic_ros.demo.record import Record
-from panoptic_ros.evaluation.report.page import template
+from panoptic_ros.evaluation.report.template import template
 
 
 def render(summary: dict[str, Any], record: Record, pictures: str, film: str | None) -> str:

@@ -40,11 +40,12 @@ class TrainingLog:
         self._board_folder = run / "tensorboard"
         with naming(self._board_folder):
             self._board = SummaryWriter(self._board_folder, purge_step=first_step or None)
+        self._full: BaseException | None = None
         self._bar = tqdm(total=steps, initial=first_step, unit="step", dynamic_ncols=True)
 
     def __enter__(self) -> TrainingLog:
-        # TensorBoard's thread keeps its error for the next call, which names the folder.
-        threading.excepthook = _unless_full
+        # TensorBoard's thread keeps its error for the next call. After its last one there is none.
+        threading.excepthook = self._on_thread_end
         return self
 
     def __exit__(
@@ -57,6 +58,8 @@ class TrainingLog:
         try:
             with naming(self._board_folder):
                 self._board.close()
+                if self._full is not None:
+                    raise self._full
         finally:
             threading.excepthook = threading.__excepthook__
 
@@ -82,6 +85,12 @@ class TrainingLog:
             with naming(self._board_folder):
                 self._board.add_image(f"samples/{name}", picture, step, dataformats="HWC")
 
+    def _on_thread_end(self, error: threading.ExceptHookArgs) -> None:
+        if is_full(error.exc_value):
+            self._full = error.exc_value
+        else:
+            threading.__excepthook__(error)
+
     def _write(self, name: str, step: int, values: Mapping[str, float]) -> None:
         self._track({f"{name}/{key}": value for key, value in values.items()}, step)
         for key, value in values.items():
@@ -89,11 +98,6 @@ class TrainingLog:
                 self._board.add_scalar(f"{name}/{key}", value, step)
         row = {key: f"{value:.6g}" for key, value in values.items()}
         self._tables[name].add({"step": str(step), **row})
-
-
-def _unless_full(error: threading.ExceptHookArgs) -> None:
-    if not is_full(error.exc_value):
-        threading.__excepthook__(error)
 
 
 class _Table:

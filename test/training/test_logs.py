@@ -1,6 +1,8 @@
+import errno
 from pathlib import Path
 
 import pytest
+from tensorboard.summary.writer import event_file_writer
 
 from panoptic_ros.training.logs import TrainingLog
 
@@ -84,3 +86,17 @@ def test_a_table_that_cannot_be_read_is_named(tmp_path, row):
     (tmp_path / "losses.csv").write_text(f"step,loss\n{row}\n")
     with pytest.raises(ValueError, match=r"losses\.csv is no table of a training .*; remove it"):
         TrainingLog(tmp_path, 0, 10)
+
+
+def test_what_the_writing_thread_fails_at_last_is_told(tmp_path, monkeypatch):
+    """TensorBoard looks at its thread before the last write ends, never after."""
+
+    def full(writer, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    log = TrainingLog(tmp_path, 0, 10).__enter__()
+    monkeypatch.setattr(event_file_writer._AsyncWriter, "_check_worker_status", bool)
+    monkeypatch.setattr(event_file_writer.RecordWriter, "write", full)
+    log.scores(1, {"mIoU": 10.0})
+    with pytest.raises(OSError, match=r"cannot be written.*tensorboard'"):
+        log.__exit__(None, None, None)

@@ -7,11 +7,11 @@ from itertools import compress
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from panoptic_ros.evaluation.report import figures, frame_views, pictures, tables
 from panoptic_ros.evaluation.report.pictures import ReportFrame
+from panoptic_ros.evaluation.report.template import template
 from panoptic_ros.labels import LabelClass, LabelSet
 from panoptic_ros.whole_files import write_file
 
@@ -25,18 +25,6 @@ def write_report(results: Mapping[str, Any], frames: Iterable[ReportFrame], path
     that is none, OSError where a file cannot be read or written.
     """
     write_file(path, render(results, frames))
-
-
-def template(path: Path) -> Template:
-    """Return a page's template, which escapes what it shows and misses no value in silence."""
-    templates = Environment(
-        loader=FileSystemLoader(path.parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return templates.get_template(path.name)
 
 
 def render(results: Mapping[str, Any], frames: Iterable[ReportFrame]) -> str:
