@@ -59,6 +59,10 @@ def test_it_ends_as_a_user_with_few_rights():
     assert words.index("USER") > max(i for i, word in enumerate(words) if word == "RUN")
 
 
+def test_it_is_stopped_by_the_signal_that_ros2_launch_passes_on():
+    assert of_kind(MAIN, "STOPSIGNAL") == ["SIGINT"]
+
+
 def test_what_is_copied_is_there_and_sent_to_the_daemon():
     sent = (ROOT / "docker" / "Dockerfile.dockerignore").read_text().splitlines()
     assert sent[1] == "*"
