@@ -9,10 +9,12 @@ import torch
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from node_process import Client, random_pixels, wait_for
+from node_process import Client, NodeProcess, random_pixels, wait_for
 from sensor_msgs.msg import Image
 
 PIXELS = random_pixels()
+# Of `ros2 launch`, from SIGINT on.
+SECONDS_TO_SIGKILL = 10
 
 
 def assert_clean_end(node, number):
@@ -144,3 +146,24 @@ def test_a_bad_parameter_at_start_ends_in_one_line(start_node, parameter, reason
     [line] = node.output().splitlines()
     assert "cannot start" in line
     assert reason in line
+
+
+# As Fast DDS does while it closes TCP to a participant that was killed: with Python's lock held.
+NEVER_LEAVES = """
+import ctypes, rclpy
+from panoptic_ros.ros import node
+rclpy.try_shutdown = lambda: ctypes.PyDLL(None).sleep(600)
+node.main()
+"""
+
+
+def test_a_node_that_cannot_leave_ends_before_a_launch_kills_it(client, tmp_path):
+    node = NodeProcess(tmp_path, program=("-c", NEVER_LEAVES), autostart="false")
+    try:
+        client.health()
+        start = time.monotonic()
+        assert node.end(signal.SIGINT) == 1
+        assert time.monotonic() - start < SECONDS_TO_SIGKILL
+        assert node.lines("Timeout")
+    finally:
+        node.kill()
