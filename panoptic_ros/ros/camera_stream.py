@@ -170,10 +170,16 @@ class CameraStream:
                 stall_timeout=self._settings.stall_timeout,
                 is_alive=is_alive,
                 clock_gap=self._clock_gap,
-                is_simulated=self._node.get_parameter("use_sim_time").value is True,
+                clocks=self._clocks(),
             ),
             ground=self._ground.status(),
         )
+
+    def _clocks(self) -> int | None:
+        """Return the number of publishers of /clock, None where the time is the system's."""
+        if self._node.get_parameter("use_sim_time").value is not True:
+            return None
+        return int(self._node.count_publishers(self._node.resolve_topic_name("/clock")))
 
     # ---- in the executor's thread
 

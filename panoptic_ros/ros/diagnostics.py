@@ -83,8 +83,8 @@ class FrameStatus:
     """Hold a snapshot of the way from the camera to the labels.
 
     size: WIDTHxHEIGHT; publishers: on the camera's topic; clock_gap: seconds that the last
-    stamp lies before the node's clock, where that cannot be its age, else 0; is_simulated: whether
-    that clock is /clock.
+    stamp lies before the node's clock, where that cannot be its age, else 0; clocks: publishers of
+    /clock where it is that clock, else None.
     """
 
     size: str = ""
@@ -97,7 +97,7 @@ class FrameStatus:
     stall_timeout: float = math.inf
     is_alive: bool = True
     clock_gap: float = 0.0
-    is_simulated: bool = False
+    clocks: int | None = None
 
     def count(self, kind: str) -> Count:
         """Return how often something happened."""
@@ -113,11 +113,11 @@ class FrameStatus:
         """What to do where the stamps are of another clock, else ''."""
         if not self.clock_gap:
             return ""
-        if self.is_simulated:
+        if self.clocks is not None:
             return (
-                f"stamps and /clock are {self.clock_gap:.1f} s apart: let what sends the images "
-                "send /clock too (ros2 bag play --clock, the simulator), or set use_sim_time to "
-                "false"
+                f"stamps and /clock ({self.clocks} publishers) are {self.clock_gap:.1f} s apart: "
+                "let what sends the images send /clock too (ros2 bag play --clock, the "
+                "simulator), and nothing else, or set use_sim_time to false"
             )
         return (
             f"stamps and the node's clock are {self.clock_gap:.1f} s apart: set use_sim_time for "
@@ -219,10 +219,12 @@ class Status:
         last = self.frames.health.newest(STAMP_KINDS)
         if last.seconds_ago >= WARN_SECONDS:
             return ""
-        return (
+        words = (
             f"{last.reason} ({last.number} frames): such frames have no grid, tracks or "
             "positions; let the camera's driver stamp each image with the time of its exposure"
         )
+        # A simulation that is paused may go on to send pictures.
+        return words if self.frames.clocks is None else f"{words}, and /clock go on"
 
     def values(self) -> dict[str, str]:
         """Return the keys of the module's docstring with their values."""
