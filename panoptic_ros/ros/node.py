@@ -22,7 +22,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 EXECUTOR_TIMEOUT_SECONDS = 0.5
 SPIN_SECONDS = 0.1
 # Before `ros2 launch` sends SIGKILL, 10 s after SIGINT; the others see the node leave before.
-LEAVING_SECONDS = 6.0
+LEAVING_SECONDS = 8.0
 
 
 def main(args: list[str] | None = None) -> None:
