@@ -15,9 +15,9 @@ from PIL import Image, ImageDraw
 from panoptic_ros.datasets.classes import WANTED_IDS, check_cityscapes_classes, hold_train_ids
 from panoptic_ros.datasets.picture_files import (
     PICTURES,
+    PictureFrame,
     first_file,
     read_labels,
-    read_picture,
     refuse_twins,
     unique_names,
 )
@@ -36,26 +36,14 @@ LARGEST_DIFFERENCE = 1e-3
 
 
 @dataclass(frozen=True)
-class Sample:
+class Sample(PictureFrame):
     """Hold the files of one frame: name CITY_SEQUENCE_FRAME, image, label ids, instance ids.
 
     Frames of one name in two folders have their folder's before it. Both files of ids are that
     of the polygons where there are polygons alone.
     """
 
-    name: str
-    image: Path
     label_ids: Path
-    instance_ids: Path
-
-    @property
-    def image_id(self) -> str:
-        """Id of the frame in COCO-panoptic files, as Cityscapes' own conversion gives it."""
-        return self.name
-
-    def load_image(self) -> np.ndarray:
-        """Return the image, uint8 [H, W, 3], RGB. Raise ValueError for a broken file."""
-        return read_picture(self.image)
 
     def load_label_ids(self) -> np.ndarray:
         """Return Cityscapes label ids, uint8 [H, W] (not train ids; 0 and others: ignored)."""
@@ -150,7 +138,7 @@ class Cityscapes(Sequence[Sample]):
         def beside(kind: str) -> Path:
             return first_file(folder / f"{_name(image)}_gtFine_{kind}.png" for folder in folders)
 
-        sample = Sample(name, image, beside("labelIds"), beside("instanceIds"))
+        sample = Sample(name, image, beside("instanceIds"), beside("labelIds"))
         polygons = beside("polygons").with_suffix(".json")
         if polygons.is_file() and not sample.instance_ids.is_file():
             return Sample(name, image, polygons, polygons)

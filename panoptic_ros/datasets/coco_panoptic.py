@@ -25,8 +25,8 @@ from panoptic_ros.datasets.coco_files import (
 )
 from panoptic_ros.datasets.picture_files import (
     PICTURES,
+    PictureFrame,
     first_file,
-    read_picture,
     unique_names,
 )
 from panoptic_ros.labels import CITYSCAPES, UNLABELED, LabelSet, encode
@@ -40,15 +40,12 @@ LAYOUT = (
 
 
 @dataclass(frozen=True)
-class CocoSample:
+class CocoSample(PictureFrame):
     """Hold one frame: the picture, the PNG of segment ids, and what the JSON says of them.
 
     label_ids: category id -> label id, 0 for void.
     """
 
-    name: str
-    image: Path
-    instance_ids: Path
     annotation: Annotation
     labels: LabelSet
     label_ids: Mapping[int, int] = field(repr=False)
@@ -57,10 +54,6 @@ class CocoSample:
     def image_id(self) -> int | str:
         """Id of the frame in COCO-panoptic files."""
         return self.annotation.image_id
-
-    def load_image(self) -> np.ndarray:
-        """Return the image, uint8 [H, W, 3], RGB. Raise ValueError for a broken file."""
-        return read_picture(self.image)
 
     def load_instance_ids(self) -> np.ndarray:
         """Return label ids, integer [H, W]: class_id, or class_id * 1000 + n for things.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from panoptic_ros.datasets.classes import WANTED_IDS, check_cityscapes_classes, hold_train_ids
-from panoptic_ros.datasets.picture_files import PICTURES, read_labels, read_picture, refuse_twins
+from panoptic_ros.datasets.picture_files import PICTURES, PictureFrame, read_labels, refuse_twins
 from panoptic_ros.labels import CITYSCAPES, INSTANCE_DIVISOR, LabelSet
 
 LAYOUT = "ROOT/SPLIT/image_2/*.png (or .jpg) with ROOT/SPLIT/instance/*.png of the same names"
@@ -18,21 +18,8 @@ KITTI_DIVISOR = 256
 
 
 @dataclass(frozen=True)
-class KittiSample:
+class KittiSample(PictureFrame):
     """Hold the files of one frame: name (000000_10), image, instance ids."""
-
-    name: str
-    image: Path
-    instance_ids: Path
-
-    @property
-    def image_id(self) -> str:
-        """Id of the frame in COCO-panoptic files."""
-        return self.name
-
-    def load_image(self) -> np.ndarray:
-        """Return the image, uint8 [H, W, 3], RGB. Raise ValueError for a broken file."""
-        return read_picture(self.image)
 
     def load_instance_ids(self) -> np.ndarray:
         """Return label ids, uint16 [H, W]: class_id, or class_id * 1000 + n for things.

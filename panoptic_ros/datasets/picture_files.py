@@ -49,6 +49,24 @@ def read_picture(path: Path) -> np.ndarray:
         raise ValueError(f"{path} is not an image that can be read ({error})") from error
 
 
+@dataclass(frozen=True)
+class PictureFrame:
+    """Hold a frame's name, its picture and the file of its truth."""
+
+    name: str
+    image: Path
+    instance_ids: Path
+
+    @property
+    def image_id(self) -> int | str:
+        """Id of the frame in COCO-panoptic files; Cityscapes' own conversion gives the name."""
+        return self.name
+
+    def load_image(self) -> np.ndarray:
+        """Return the image, uint8 [H, W, 3], RGB. Raise ValueError for a broken file."""
+        return read_picture(self.image)
+
+
 def read_labels(path: Path, dtype: type[np.generic]) -> np.ndarray:
     """Return a PNG of one number per pixel, [H, W] of dtype.
 

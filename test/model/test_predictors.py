@@ -1,3 +1,4 @@
+import model_file
 import numpy as np
 import pytest
 import torch
@@ -27,19 +28,8 @@ def deeplab():
 @pytest.fixture(scope="module")
 def mask_rcnn():
     torch.manual_seed(0)
-    return build(
-        {
-            "name": "mask_rcnn",
-            "backbone": "mobilenet_v2_fpn",
-            "num_classes": 8,
-            "fpn_channels": 16,
-            "box_channels": 32,
-            "mask_channels": [16],
-            "anchor_sizes": [16, 32, 64, 128, 256],
-            "proposals": 40,
-            "detections": 10,
-        }
-    ).eval()
+    small = model_file.SMALL["instances"]["architecture"]
+    return build(small | {"anchor_sizes": [16, 32, 64, 128, 256]}).eval()
 
 
 @pytest.mark.parametrize(

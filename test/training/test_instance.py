@@ -1,5 +1,6 @@
 from types import SimpleNamespace
 
+import folded_file
 import numpy as np
 import pytest
 import torch
@@ -10,15 +11,7 @@ from panoptic_ros.prediction import InstancePrediction
 from panoptic_ros.training.instance import InstanceConfig, InstanceTask
 from panoptic_ros.training.settings import AugmentationConfig
 
-ARCHITECTURE = {
-    "name": "mask_rcnn",
-    "backbone": "mobilenet_v2_fpn",
-    "num_classes": 8,
-    "fpn_channels": 8,
-    "box_channels": 8,
-    "mask_channels": [8],
-    "proposals": 20,
-}
+ARCHITECTURE = folded_file.DETECTOR | {"proposals": 20}
 PERSON, CAR = 0, 2
 
 
