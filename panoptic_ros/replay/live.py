@@ -19,7 +19,7 @@ from panoptic_ros.demo.processes import Children, DemoError
 from panoptic_ros.demo.surroundings import private_environment, require_ros
 from panoptic_ros.replay.ground_views import node_inputs
 from panoptic_ros.replay.live_score import report_text
-from panoptic_ros.replay.source import BagSource
+from panoptic_ros.replay.source import BagSource, is_ros_name
 from panoptic_ros.whole_files import write_json
 
 REPORT = "live.json"
@@ -93,12 +93,20 @@ def run_live(args: argparse.Namespace) -> int:
         camera = source.camera
         if camera is None:
             raise ValueError(source.problems[-1])
+        if not is_ros_name(camera):
+            raise ValueError(
+                f"{camera!r} cannot be played, as ROS 2 has no topics of such names; replay the "
+                "bag without --live"
+            )
         inputs = zip(("camera_info", "odom"), node_inputs(source.bag, camera), strict=True)
         played = _Played(
             camera,
             source.truth,
             "compressed" if source.bag.kinds[camera] == COMPRESSED else "raw",
-            {"image": camera, **{name: topic for name, topic in inputs if topic}},
+            {
+                "image": camera,
+                **{name: topic for name, topic in inputs if topic and is_ros_name(topic)},
+            },
         )
     args.out.mkdir(parents=True, exist_ok=True)
     report = args.out / REPORT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ COPIED_KINDS = (CAMERA_INFO, TF, ODOMETRY)
 # Of the shortest time between two frames: by so much their truth may be logged apart from them.
 _LOGGED_APART = 0.1
 _SHOWN_STAMPS = 3
+_ROS_NAME = re.compile(r"(/[A-Za-z_]\w*)+", re.ASCII)
 
 
 class BagSource:
@@ -165,6 +167,11 @@ def paired_by_time(frames: Sequence[int], truths: Sequence[int]) -> list[tuple[i
     ]
     is_sure = min(steps) > 0 and len(pairs) == min(len(frames), len(truths))
     return pairs if is_sure else []
+
+
+def is_ros_name(topic: str) -> bool:
+    """Return whether ROS 2 takes the name of a topic; other recorders write any."""
+    return _ROS_NAME.fullmatch(topic) is not None
 
 
 def stamp_text(header: Any) -> str:

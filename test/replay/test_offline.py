@@ -178,6 +178,14 @@ def test_a_file_is_no_output_folder(replay, tmp_path):
     assert f"{out} is no folder: choose another --out" in said.err
 
 
+def test_a_topic_that_ros_cannot_name_is_played_offline_only(replay, tmp_path):
+    bag = write(tmp_path / "bag", [("/came ra", START, raw(START, picture(0)))], MCAP)
+    assert replay(bag)[0] == 0
+    code, _, said = replay(bag, "--live", out="live")
+    assert code == 2
+    assert "'/came ra' cannot be played" in said.err
+
+
 def test_messages_that_are_not_in_cdr_are_not_copied_as_if_they_were(tmp_path):
     topic = Topic("/odom", "nav_msgs/msg/Odometry", serialization="json")
     types, labels = own_types(), label_set("cityscapes")

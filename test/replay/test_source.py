@@ -4,7 +4,7 @@ from made_bags import CAMERA, START, STEP, TRUTH, compressed, info, picture, raw
 from rosbags.rosbag2 import StoragePlugin
 
 from panoptic_ros.messages import ImageRefused
-from panoptic_ros.replay.source import BagSource, camera_image, paired_by_time
+from panoptic_ros.replay.source import BagSource, camera_image, is_ros_name, paired_by_time
 
 MCAP = StoragePlugin.MCAP
 REAR, DEPTH = "/rear/image", "/camera/depth/image"
@@ -102,6 +102,14 @@ def test_a_stamp_that_is_no_time_is_refused_as_in_the_node(tmp_path):
         (frame,) = source.bag.messages({CAMERA})
         with pytest.raises(ImageRefused, match="stamp sec -1, nanosec 0 is no time"):
             camera_image(frame)
+
+
+@pytest.mark.parametrize(
+    ("topic", "is_name"),
+    [("/a/b_2", True), ("/_a", True), ("a", False), ("/a/", False), ("/2a", False), ("/ü", False)],
+)
+def test_names_of_topics_that_ros_takes(topic, is_name):
+    assert is_ros_name(topic) == is_name
 
 
 def test_several_cameras_need_a_choice(tmp_path):

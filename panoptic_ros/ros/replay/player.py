@@ -17,7 +17,7 @@ from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from panoptic_ros.bags import BagMessage, stamp_ns
-from panoptic_ros.replay.source import COPIED_KINDS, BagSource
+from panoptic_ros.replay.source import COPIED_KINDS, BagSource, is_ros_name
 from panoptic_ros.ros.conversions import message_type
 from panoptic_ros.ros.program import report, running
 
@@ -63,6 +63,10 @@ class Player(Node):
                 report("published", stamp_ns=stamp_ns(message.message.header))
 
     def _publisher(self, topic: str, kind: str) -> Publisher | None:
+        if not is_ros_name(topic):
+            words = "is not played, as ROS 2 has no topics of such names"
+            self._source.problems.append(f"{topic!r} {words}")
+            return None
         try:
             of_kind = message_type(kind)
         except ModuleNotFoundError:
