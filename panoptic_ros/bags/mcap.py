@@ -32,13 +32,15 @@ from panoptic_ros.bags.storage import (
 
 MAGIC = b"\x89MCAP0\r\n"
 _HEADER, _FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK = 1, 2, 3, 4, 5, 6
-_STATISTICS, _DATA_END = 0x0B, 0x0F
+_MESSAGE_INDEX, _STATISTICS, _DATA_END = 0x07, 0x0B, 0x0F
 _IN_CHUNKS = (_SCHEMA, _CHANNEL, _MESSAGE)
 _RECORD = struct.Struct("<BQ")
 _MESSAGE_HEAD = struct.Struct("<HIQQ")
 _CHUNK_HEAD = struct.Struct("<QQQII")
 _FOOTER_BODY = struct.Struct("<QQI")
 _STATISTICS_HEAD = struct.Struct("<QHIIIIQQI")
+_INDEX_HEAD = struct.Struct("<HI")
+_INDEX_ENTRY_BYTES = 16
 _LARGEST_OPCODE = _DATA_END
 # Opcodes from here on are for private use.
 _FIRST_PRIVATE_OPCODE = 0x80
@@ -69,6 +71,8 @@ class McapFile:
         self._timeless = 0
         # Message counts by channel; None: all of them, where the file has no statistics.
         self._stated: dict[int | None, int] = {}
+        # The same by the indexes of the chunks, which a recorder that is killed has written, too.
+        self._indexed: Counter[int | None] = Counter()
         self._chunks: OrderedDict[int, bytes] = OrderedDict()
         self._file = path.open("rb")
         try:
@@ -144,18 +148,19 @@ class McapFile:
             self._problem(f"is damaged or cut off behind its footer at byte {offset}")
 
     def _check_counts(self) -> None:
-        """Compare what was read with what the statistics record says was written."""
+        """Compare what was read with what statistics, or else the chunks' indexes, say."""
         if self.topics and all(topic.serialization == "ros1" for topic in self.topics):
             raise Ros1Bag(self.name)
         found: Counter[int | None] = Counter(self.columns.topics)
         found[None] = len(self.columns.topics)
-        for channel, stated in self._stated.items():
+        source = "statistics" if self._stated else "chunks' indexes"
+        for channel, stated in (self._stated or self._indexed).items():
             position = None if channel is None else self._channels.get(channel, -1)
             if found[position] < stated:
                 named = position is not None and position >= 0
                 topic = f" on {self.topics[position or 0].name}" if named else ""
                 self._problem(
-                    f"states {stated} messages{topic} in its statistics, "
+                    f"states {stated} messages{topic} in its {source}, "
                     f"{found[position]} can be read"
                 )
 
@@ -173,6 +178,9 @@ class McapFile:
             if opcode == _MESSAGE:
                 head = self._file.read(min(length, _MESSAGE_HEAD.size))
                 self._take_message(head, length, _OUTSIDE_CHUNKS, start)
+            elif opcode == _MESSAGE_INDEX and length >= _INDEX_HEAD.size:
+                channel, size = _INDEX_HEAD.unpack(self._file.read(_INDEX_HEAD.size))
+                self._indexed[channel] += size // _INDEX_ENTRY_BYTES
             elif opcode in (_HEADER, _SCHEMA, _CHANNEL, _STATISTICS):
                 self._describe(opcode, self._file.read(length), offset)
 

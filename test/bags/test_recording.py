@@ -296,6 +296,19 @@ def test_a_changed_opcode_of_a_chunk_is_told(file, opcode):
         assert problems == [stated]
 
 
+def test_without_statistics_the_indexes_of_chunks_are_compared(file):
+    """As a recorder leaves it that is killed."""
+    index = record(7, struct.pack("<HI", 1, 3 * 16) + bytes(3 * 16))
+    assert read(mcap(file, schema(), channel(), chunk(three()), index)) == ([0, 1, 2], [])
+    lost = bytearray(chunk(three(3)))
+    lost[0] = 0x0E
+    numbers, problems = read(
+        mcap(file, schema(), channel(), chunk(three()), index, bytes(lost), index)
+    )
+    assert numbers == [0, 1, 2]
+    assert problems == [f"{file} states 6 messages on /words in its chunks' indexes, 3 can be read"]
+
+
 @pytest.mark.parametrize("length", [0, 5, 31, 1000, 1 << 40, (1 << 64) - 1])
 def test_a_changed_length_within_a_chunk_is_told(file, length):
     records = bytearray(three())
