@@ -225,8 +225,19 @@ class Client:
         return future.result()
 
     def transition(self, name):
-        """Return whether a lifecycle transition succeeded."""
-        return self.call("change_state", change_to(name)).success
+        """Return whether a lifecycle transition succeeded.
+
+        After `deactivate` nobody subscribes to the cameras: a subscription that is gone, and not
+        yet known to be, would be taken for the next one.
+        """
+        done = self.call("change_state", change_to(name)).success
+        if done and name == "deactivate":
+            cameras = self._cameras.values()
+            wait_for(
+                lambda: not any(camera.get_subscription_count() for camera in cameras),
+                "the node to unsubscribe",
+            )
+        return done
 
     def begin_transition(self, name):
         self.begin("change_state", change_to(name))
