@@ -50,7 +50,7 @@ def time_in_turns(
     warm it is, meets all of them alike.
     """
     milliseconds: dict[str, list[float]] = {name: [] for name in pipelines}
-    rounds = [*(image for image in images[:1] for _ in range(WARMUP_ROUNDS)), *images]
+    rounds = [*list(images[:1]) * WARMUP_ROUNDS, *images]
     for image in rounds:
         for name, pipeline in pipelines.items():
             fusion = pipeline.fusion_name

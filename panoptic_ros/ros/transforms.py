@@ -18,11 +18,6 @@ def is_available() -> bool:
     return importlib.util.find_spec("tf2_ros") is not None
 
 
-def components(quaternion: Quaternion) -> tuple[float, float, float, float]:
-    """Return x, y, z, w of a message."""
-    return quaternion.x, quaternion.y, quaternion.z, quaternion.w
-
-
 def broadcast_mounting(node: Node, frame: str, mounting: Mapping[str, float]) -> object:
     """Publish the optical frame of a camera in `base_link` on /tf_static.
 
@@ -66,10 +61,10 @@ class Transforms:
             found = self._buffer.lookup_transform(*frames, Time(nanoseconds=time_ns))
         except self._error as error:
             raise LookupError(str(error)) from None
-        position = found.transform.translation
+        position, turn = found.transform.translation, found.transform.rotation
         matrix = rigid_transform(
             (position.x, position.y, position.z),
-            rotation_matrix(components(found.transform.rotation)),
+            rotation_matrix((turn.x, turn.y, turn.z, turn.w)),
         )
         if not np.isfinite(matrix).all():
             raise ValueError(f"TF has a place that is not finite: {matrix[:3, 3].tolist()}")
