@@ -30,8 +30,11 @@ def pytest_pycollect_makemodule(module_path, parent):
 # The files that take longest, from the longest on: what comes last is to be short, since the other
 # workers wait for it.
 LONG = (
+    "ros/test_replay_live.py",
     "ros/test_node_faults.py",
+    "ros/test_node_process.py",
     "replay/test_offline.py",
+    "replay/test_archive.py",
     "demo/test_demo.py",
     "ros/test_node_overload.py",
     "checkpoints/test_convert.py",
@@ -44,6 +47,11 @@ LONG = (
     "training/test_runs.py",
     "training/test_loop.py",
     "checkpoints/test_foreign.py",
+    "ros/test_node_frames.py",
+    "ros/test_node_cameras.py",
+    "test_kill_points.py",
+    "test_extras.py",
+    "synthetic/test_world.py",
 )
 
 
