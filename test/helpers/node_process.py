@@ -77,6 +77,12 @@ class NodeProcess:
     def lines(self, pattern):
         return [line for line in self.output().splitlines() if re.search(pattern, line)]
 
+    def only_line(self, pattern):
+        """Wait for a line and return it; there may be no second one."""
+        self.wait_for_line(pattern)
+        [line] = self.lines(pattern)
+        return line
+
     def wait_for_line(self, pattern):
         def found():
             assert self._process.poll() is None, self.output()

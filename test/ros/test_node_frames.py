@@ -49,10 +49,10 @@ def array_of(message, dtype=np.uint8):
 
 
 def test_start_and_the_first_frame_are_told(node, labels, tiny_model):
-    [start] = node.lines("weights")
+    start = node.only_line("weights")
     for word in ("device cpu", "weights random_64", "input /image"):
         assert word in start
-    assert len(node.lines("first frame: 128x64")) == 1
+    assert node.only_line("first frame: 128x64")
 
 
 @pytest.mark.parametrize(("output", "encoding"), IMAGES.items())
@@ -149,7 +149,7 @@ def test_time_that_starts_again_is_refused_once(node, client, labels):
         client.answer_to(labels, client.publish(PIXELS, stamp=now + step))
     _, _, after = client.health()
     assert int(after["refused_stamp"]) == int(before["refused_stamp"]) + 1
-    assert len(node.lines(r"went back by 100\.0 s.*reset")) == 1
+    assert node.only_line(r"went back by 100\.0 s.*reset")
 
 
 def test_every_frame_is_accounted_for(client, labels):

@@ -450,7 +450,7 @@ def test_markers_show_tracks_and_take_them_away(afresh):
 
 
 def test_what_the_node_says_of_the_ground(node, car):
-    assert len(node.lines("camera pose from parameters")) > 0
+    assert node.wait_for_line("camera pose from parameters")
     _, _, values = car.health()
     assert int(values["grids_out"]) > 0
     car.grid(STREET)

@@ -297,8 +297,8 @@ def test_a_label_map_that_cannot_be_is_refused(client, labels, set_inactive, tmp
 
 @pytest.mark.skipif(find_spec("vision_msgs") is not None, reason="vision_msgs is installed")
 def test_outputs_whose_messages_are_not_installed_are_absent_and_said_to_be(node, client, labels):
-    assert node.lines("grid_map_msgs is not installed: there is no ~/grid_map")
-    [line] = node.lines("vision_msgs is not installed")
+    assert node.wait_for_line("grid_map_msgs is not installed: there is no ~/grid_map")
+    line = node.only_line("vision_msgs is not installed")
     assert "there is no ~/detections, ~/detections_3d, ~/vision_info" in line
     topics = {name for name, _ in client.node.get_topic_names_and_types()}
     assert "/panoptic/labels" in topics
