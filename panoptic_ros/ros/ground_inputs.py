@@ -55,13 +55,17 @@ class VehicleInputs:
         self.motion = EgoMotion(settings.base_frame, settings.odom_frame)
         self.mountings: dict[str, np.ndarray] = {}
         self.left_out: list[Callable[[str, str], None]] = []
-        self._subscription = node.create_subscription(
-            Odometry, "odom", self._on_odometry, qos_profile_sensor_data
-        )
+        self._subscription: Subscription | None = None
+        # Poses from TF are in odom_frame, whatever odometry that is there besides calls its own.
+        if settings.ego_motion == "odometry":
+            self._subscription = node.create_subscription(
+                Odometry, "odom", self._on_odometry, qos_profile_sensor_data
+            )
 
     def close(self) -> None:
         """Stop subscribing."""
-        self._node.destroy_subscription(self._subscription)
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
         if self._transforms is not None:
             self._transforms.close()
 
@@ -314,11 +318,15 @@ class GroundInputs:
         self, points_ns: int, cloud: PointCloud2, image_ns: int, deadline: float
     ) -> np.ndarray:
         """Return the points in base_frame as it was at the image's stamp, float32 [N, 3]."""
-        matrix, motion = (
-            self._base_from(cloud.header.frame_id, points_ns, deadline),
-            self.vehicle.motion,
-        )
-        return points_in_base(cloud, matrix, motion.at(points_ns), motion.at(image_ns))
+        matrix = self._base_from(cloud.header.frame_id, points_ns, deadline)
+        then, now = (self._known_pose(stamp_ns, deadline) for stamp_ns in (points_ns, image_ns))
+        return points_in_base(cloud, matrix, then, now)
+
+    def _known_pose(self, stamp_ns: int, deadline: float) -> Pose2D | None:
+        try:
+            return self.vehicle.pose(stamp_ns, deadline)
+        except ViewMissing:
+            return None
 
     def _base_from(self, frame: str, stamp_ns: int, deadline: float) -> np.ndarray:
         """Return base_frame from a frame on the vehicle, float64 [4, 4]; raise ViewMissing."""

@@ -85,14 +85,16 @@ class Given:
         self.node.silent.discard(topic)
         self.node.callbacks[topic](ros_message(topic.removeprefix("rear/"), message))
 
-    def mount(self, parent, child, pose):
-        """Tell TF of a static frame, float [4, 4] in its parent."""
+    def mount(self, parent, child, pose, stamp_ns=None):
+        """Tell TF of a frame, float [4, 4] in its parent; without a stamp it is static."""
         message = TransformStamped(child_frame_id=child)
         message.header.frame_id = parent
+        if stamp_ns is not None:
+            message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 10**9)
         at, turn = message.transform.translation, message.transform.rotation
         at.x, at.y, at.z = pose[:3, 3].tolist()
         turn.x, turn.y, turn.z, turn.w = quaternion(pose[:3, :3])
-        self.node.callbacks["/tf_static"](message)
+        self.node.callbacks["/tf_static" if stamp_ns is None else "/tf"](message)
 
     def drive(self, pose, child, stamp_ns=STAMP):
         """Tell odometry of a frame, float [4, 4]."""
@@ -255,7 +257,25 @@ def test_no_frame_is_placed_where_good_odometry_stays_out(given_without_tf):
         inputs.view(STAMP + 10**9)
 
 
+def test_poses_of_tf_stay_in_its_frame_whatever_odometry_says(given):
+    inputs = given(ego_motion="tf", odom_frame="map")
+    for stamp_ns, x in ((STAMP, 5.0), (STAMP + 10**7, 6.0)):
+        inputs.mount("map", "base_link", turned(0.0, x=x), stamp_ns)
+    assert "odom" not in inputs.node.callbacks
+    assert_pose(inputs.view().pose, 5, 0, 0)
+    assert inputs.vehicle.motion.frame == "map"
+    # A metre nearer when the picture was taken, 10 ms before.
+    inputs.tell("points", hostile.points(STAMP + 10**7), **one_point(10.0, 0.0, 1.0))
+    np.testing.assert_allclose(inputs.view().points, [[11.0, 0.0, 1.0]], atol=1e-6)
+
+
 # ---- depth and points
+
+
+def one_point(*xyz):
+    """Return the fields of a cloud of one point."""
+    data = np.array([xyz], "<f4").tobytes()
+    return {"height": 1, "width": 1, "row_step": 12, "data": data}
 
 
 def depth_values(column):
@@ -333,10 +353,8 @@ def test_what_drivers_send_and_is_unambiguous_is_used(given_without_tf, topic, c
 
 def test_points_of_the_optical_frame_are_placed_by_the_parameters(given_without_tf):
     inputs = given_without_tf()
-    one = np.array([[0.0, 1.0, 5.0]], "<f4")
-    size = {"height": 1, "width": 1, "row_step": 12, "data": one.tobytes()}
     header = hostile.header(STAMP, "camera_optical")
-    inputs.tell("points", hostile.points(STAMP), header=header, **size)
+    inputs.tell("points", hostile.points(STAMP), header=header, **one_point(0.0, 1.0, 5.0))
     # 5 m ahead of the camera, 1 m below it.
     np.testing.assert_allclose(inputs.view().points, [[6.7, 0.0, 0.2]], atol=1e-6)
 
