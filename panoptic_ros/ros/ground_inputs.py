@@ -317,7 +317,7 @@ class GroundInputs:
     def _in_base(
         self, points_ns: int, cloud: PointCloud2, image_ns: int, deadline: float
     ) -> np.ndarray:
-        """Return the points in base_frame as it was at the image's stamp, float32 [N, 3]."""
+        """Return the points in the frame of `_base_from` at the image's stamp, float32 [N, 3]."""
         matrix = self._base_from(cloud.header.frame_id, points_ns, deadline)
         then, now = (self._known_pose(stamp_ns, deadline) for stamp_ns in (points_ns, image_ns))
         return points_in_base(cloud, matrix, then, now)
@@ -329,8 +329,14 @@ class GroundInputs:
             return None
 
     def _base_from(self, frame: str, stamp_ns: int, deadline: float) -> np.ndarray:
-        """Return base_frame from a frame on the vehicle, float64 [4, 4]; raise ViewMissing."""
+        """Return base_frame, or level_frame, from a frame on the vehicle, float64 [4, 4].
+
+        Raise ViewMissing.
+        """
         settings = self._settings
+        if settings.level_frame and settings.camera_pose_source == "tf":
+            # As the camera's pose: else a pitching vehicle's points lie aslant to its picture.
+            return self.vehicle.transform(settings.level_frame, frame, stamp_ns, deadline)
         is_own = is_same_frame(frame, self._optical_frame)
         is_own = is_own and not is_same_frame(frame, settings.base_frame)
         if is_own and settings.camera_pose_source != "tf":

@@ -359,6 +359,23 @@ def test_points_of_the_optical_frame_are_placed_by_the_parameters(given_without_
     np.testing.assert_allclose(inputs.view().points, [[6.7, 0.0, 0.2]], atol=1e-6)
 
 
+@pytest.mark.parametrize("frame", ["base_link", "lidar"])
+def test_points_are_levelled_as_the_camera_is(given, frame):
+    """The vehicle pitches by 0.1: what its own axes show 10 m ahead lies 1 m lower."""
+    inputs = given(camera={"source": "tf"}, level_frame="base_level")
+    pitch = optical_pose(0, 0, 0, 0, 0.1, 0) @ np.linalg.inv(optical_pose(0, 0, 0, 0, 0, 0))
+    inputs.mount("base_level", "base_link", pitch)
+    inputs.mount("base_link", "camera_optical", optical_pose(**CAMERA))
+    inputs.mount("base_link", "lidar", turned(0.0, z=2.0))
+    header = hostile.header(STAMP, frame)
+    z = 0.0 if frame == "base_link" else -2.0
+    inputs.tell("points", hostile.points(STAMP), header=header, **one_point(10.0, 0.0, z))
+    view = inputs.view()
+    expected = [[10 * math.cos(0.1), 0.0, -10 * math.sin(0.1)]]
+    np.testing.assert_allclose(view.points, expected, atol=1e-5)
+    np.testing.assert_allclose(view.base_from_optical, pitch @ optical_pose(**CAMERA), atol=1e-6)
+
+
 @pytest.mark.parametrize("frame", ["lidar", ""])
 def test_points_of_a_frame_that_nobody_knows_are_left_out(given_without_tf, frame):
     inputs = given_without_tf()
