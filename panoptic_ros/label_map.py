@@ -100,7 +100,8 @@ class LabelMap:
         Instances of a class are numbered in the order of their segments, those beyond 1000 are
         unlabeled; things whose class is stuff now are one segment.
         """
-        if all(self.ids[s.class_id] == s.class_id for s in panoptic.segments):
+        is_same = panoptic.labels.dtype == self.labels.dtype
+        if is_same and all(map(self._keeps, panoptic.segments)):
             return panoptic, {s.id: s.id for s in panoptic.segments}
         counts: Counter[int] = Counter()
         values: dict[int, int] = {}
@@ -124,6 +125,13 @@ class LabelMap:
         table = np.zeros(256, np.uint8)
         table[: len(self.ids)] = self.ids[:256]
         return table
+
+    def _keeps(self, segment: Segment) -> bool:
+        """Return whether a segment has its class and kind in the outputs, too."""
+        class_id = segment.class_id
+        if self.ids[class_id] != class_id:
+            return False
+        return self.labels[class_id].is_thing or not segment.is_thing
 
     def _value(self, class_id: int, counts: Counter[int]) -> int:
         """Return the next value of a class, 0 where there is none."""

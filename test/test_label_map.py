@@ -71,6 +71,24 @@ def test_instances_are_numbered_together_and_what_is_stuff_now_is_one_segment(re
     assert found.segments[0].score == 0.5
 
 
+@pytest.mark.parametrize(
+    ("other", "dtype", "pixels"),
+    [
+        ({"id": 26, "name": "car", "of": ["car"], "is_thing": False}, np.uint16, [7, 26, 26]),
+        # ~/labels has one encoding, whatever a picture shows.
+        ({"id": 200, "name": "sky", "of": ["sky"]}, np.int32, [7, 0, 0]),
+    ],
+)
+def test_classes_that_keep_their_ids_follow_the_map_too(read, other, dtype, pixels):
+    labels = read([{"id": 7, "name": "road", "of": ["road"]}, other])
+    road, cars = segment(7, 7, (0, 0, 1, 1), 1), PREDICTION.segments[0]
+    image = np.array([[7, 26000, 26000]], np.uint16)
+    for segments in ([road], [road, cars]):
+        found, _ = labels.prediction(PanopticPrediction(image[:, : len(segments)], segments))
+        assert found.labels.dtype == dtype
+        assert found.labels.tolist() == [pixels[: len(segments)]]
+
+
 def test_instances_beyond_a_thousand_are_unlabeled(read):
     cars = [segment(26000 + n, 26, (n, 0, n + 1, 1), 1) for n in range(700)]
     trucks = [segment(27000 + n, 27, (700 + n, 0, 701 + n, 1), 1) for n in range(700)]
