@@ -20,15 +20,17 @@ class RateCap:
     """
 
     def __init__(self) -> None:
-        self._due = -math.inf
+        # When the last one passed, or was due to. Not when the next one is: the rate may rise.
+        self._last = -math.inf
 
     def admits(self, now: float, rate: float) -> bool:
         """Return whether a frame passes; now: seconds, never falling; rate: Hz, 0: no limit."""
         if rate <= 0:
             return True
-        if now < self._due:
+        due = self._last + 1 / rate
+        if now < due:
             return False
-        self._due = max(self._due + 1 / rate, now)
+        self._last = max(due, now - 1 / rate)
         return True
 
 

@@ -351,3 +351,9 @@ def test_after_a_gap_the_rate_is_kept():
     times = (0.0, 0.01, 0.05, 0.11, 5.0, 5.01, 5.02, 5.1, 5.11, 5.2)
     admitted = [t for t in times if cap.admits(t, 10)]
     assert admitted == [0.0, 0.01, 0.11, 5.0, 5.01, 5.1, 5.2]
+
+
+def test_another_rate_counts_at_once():
+    cap = RateCap()
+    rates = {0.0: 0.01, 1.0: 0.01, 1.1: 0.01, 1.2: 10, 1.25: 10, 1.26: 10, 1.31: 10}
+    assert [t for t, rate in rates.items() if cap.admits(t, rate)] == [0.0, 1.0, 1.2, 1.25, 1.31]
