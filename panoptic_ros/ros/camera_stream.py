@@ -23,7 +23,7 @@ from panoptic_ros.ros.ground import FusedGround, Ground
 from panoptic_ros.ros.ground_inputs import VehicleInputs
 from panoptic_ros.ros.outputs import Outputs
 from panoptic_ros.ros.parameters import Parameters
-from panoptic_ros.stream.health import HealthMonitor
+from panoptic_ros.stream.health import HealthMonitor, LogPause
 from panoptic_ros.stream.stamps import SequenceGaps, StampMonitor, nanoseconds
 from panoptic_ros.stream.worker import FrameSlot, RateCap
 
@@ -39,6 +39,7 @@ MEMORY_RETRY_SECONDS = 5.0
 # Images are this old at most, or of another clock. One that is of the future is, too; what two
 # clocks that are kept together differ by aside.
 _OLDEST_SECONDS, _FUTURE_SECONDS = 60.0, -0.1
+_LOG_SECONDS = 1.0
 _RELIABILITY = {
     "best_effort": ReliabilityPolicy.BEST_EFFORT,
     "reliable": ReliabilityPolicy.RELIABLE,
@@ -86,6 +87,7 @@ class CameraStream:
         self.region = region
         self._ground = Ground(node, name, outputs, settings, track_ids, fused)
         self.health = HealthMonitor(STAGES, (*KINDS, *STAMP_KINDS, "lost"), _FAULTS)
+        self._log_pause = LogPause(_LOG_SECONDS)
         self._stamps = StampMonitor()
         self._rate = RateCap()
         self.is_resting = False
@@ -284,23 +286,24 @@ class CameraStream:
     def _note_size(self, size: str) -> None:
         if size != self._size:
             what = "frames are now" if self._size else "first frame:"
-            self._node.get_logger().info(f"{self._prefix}{what} {size} pixels")
+            # Two cameras on one topic take turns.
+            if not self._size or self._log_pause.is_due("size"):
+                self._node.get_logger().info(f"{self._prefix}{what} {size} pixels")
             self._size = size
 
     def refuse(self, kind: str, reason: str) -> None:
         """Count and log a frame that has no answer; kind: one of KINDS."""
         is_new = self.health.count(kind, reason)
-        # rclpy's throttle counts per line of code, so each kind has a line.
         log, words = self._node.get_logger(), f"{self._prefix}frame refused: {one_line(reason)}"
-        if kind == "image":  # noqa: SIM114
-            log.warning(words, throttle_duration_sec=1.0)
-        elif kind == "stamp":
-            log.warning(words, throttle_duration_sec=1.0)
-        elif kind == "inference":
-            log.error(words, throttle_duration_sec=1.0)
-        elif is_new:
-            pause = f"a frame is tried every {MEMORY_RETRY_SECONDS:.0f} s"
-            log.error(f"{words}; {MEMORY_ADVICE}; {pause}")
+        if kind == "memory":
+            if is_new:
+                pause = f"a frame is tried every {MEMORY_RETRY_SECONDS:.0f} s"
+                log.error(f"{words}; {MEMORY_ADVICE}; {pause}")
+        elif self._log_pause.is_due(kind):
+            if kind == "inference":
+                log.error(words)
+            else:
+                log.warning(words)
 
     @property
     def _prefix(self) -> str:

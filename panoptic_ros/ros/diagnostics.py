@@ -48,7 +48,7 @@ from rclpy.utilities import get_rmw_implementation_identifier
 
 from panoptic_ros.messages.refusal import one_line
 from panoptic_ros.ros.ground import INPUTS, GroundStatus
-from panoptic_ros.stream.health import Count, Health, Latency, added
+from panoptic_ros.stream.health import Count, Health, Latency, LogPause, added
 from panoptic_ros.stream.worker import FrameCounts
 
 # Stages of a frame's latency, in milliseconds. wait: arrival to the worker's hands;
@@ -356,7 +356,7 @@ class Reporter:
 
     def _run(self) -> None:
         logged: dict[str, FrameCounts] = {}
-        active_beats = 0
+        active_beats, pause = 0, LogPause(LOG_EVERY * PERIOD_SECONDS)
         while not self._closing.wait(PERIOD_SECONDS):
             try:
                 status = self._status()
@@ -371,10 +371,9 @@ class Reporter:
                         logged[camera.camera] = counts
             # The reporter must survive every error.
             except Exception as error:
-                self._node.get_logger().error(
-                    one_line(f"no diagnostics this second: {type(error).__name__}: {error}"),
-                    throttle_duration_sec=10.0,
-                )
+                if pause.is_due("status"):
+                    words = f"no diagnostics this second: {type(error).__name__}: {error}"
+                    self._node.get_logger().error(one_line(words))
 
     def _publish(self, status: Status) -> None:
         entries = [self._entry(each) for each in (status, *status.cameras)]

@@ -27,7 +27,7 @@ from panoptic_ros.output_messages import (
 from panoptic_ros.ros.ground_inputs import GroundInputs, VehicleInputs, ViewMissing
 from panoptic_ros.ros.outputs import Outputs
 from panoptic_ros.ros.parameters import Parameters
-from panoptic_ros.stream.health import Health, HealthMonitor, Latency
+from panoptic_ros.stream.health import Health, HealthMonitor, Latency, LogPause
 from panoptic_ros.stream.stamps import nanoseconds
 from panoptic_ros.stream.worker import NewestFrameWorker
 
@@ -139,6 +139,7 @@ class Ground:
         self._odom_frame = ""
         self._grids = 0
         self._health = HealthMonitor(GROUND_STAGES, KINDS)
+        self._log_pause = LogPause(_WARN_SECONDS)
         self._worker: NewestFrameWorker[Answer] = NewestFrameWorker(
             "ground", self._work, self._on_error
         )
@@ -264,19 +265,17 @@ class Ground:
         self._drop(f"{type(error).__name__}: {error}")
 
     def _left_out(self, topic: str, reason: str) -> None:
-        self._health.count(topic, f"{topic} left out: {reason}")
-        self._node.get_logger().warning(
-            f"{topic}{self._of} left out: {one_line(reason)}",
-            throttle_duration_sec=_WARN_SECONDS,
-        )
+        self._warn(topic, f"{topic} left out: {reason}", f"{topic}{self._of} left out: {reason}")
 
     @property
     def _of(self) -> str:
         return f" of {self._camera}" if self._camera else ""
 
     def _drop(self, reason: str) -> None:
-        self._health.count("grid", reason)
-        self._node.get_logger().warning(
-            f"no grid for a frame{self._of}: {one_line(reason)}",
-            throttle_duration_sec=_WARN_SECONDS,
-        )
+        self._warn("grid", reason, f"no grid for a frame{self._of}: {reason}")
+
+    def _warn(self, kind: str, reason: str, words: str) -> None:
+        """Count what went wrong, and log it in words."""
+        self._health.count(kind, reason)
+        if self._log_pause.is_due(kind):
+            self._node.get_logger().warning(one_line(words))

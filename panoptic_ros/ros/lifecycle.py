@@ -31,7 +31,7 @@ from panoptic_ros.ros.parameters import CameraOwnParameters, Parameters
 from panoptic_ros.ros.served_model import ServedModel
 from panoptic_ros.ros.session import Session
 from panoptic_ros.srv import Segment
-from panoptic_ros.stream.health import HealthMonitor
+from panoptic_ros.stream.health import HealthMonitor, LogPause
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 # `cleanup` waits this long for the current frame; a hanging network may never return.
@@ -84,6 +84,7 @@ class PanopticNode(LifecycleNode):
         self._ending: list[Session] = []
         self._track_ids = itertools.count(1)
         self._callback_errors = HealthMonitor((), ("callback",))
+        self._callback_pause = LogPause(1.0)
         self.add_on_set_parameters_callback(self._on_parameters)
         self._is_loading = False
         self.create_service(SetBool, "~/pause", self._on_pause)
@@ -112,7 +113,8 @@ class PanopticNode(LifecycleNode):
         """
         words = one_line(f"a callback of {where} failed: {type(error).__name__}: {error}")
         self._callback_errors.count("callback", words)
-        self.get_logger().error(words, throttle_duration_sec=1.0)
+        if self._callback_pause.is_due(where):
+            self.get_logger().error(words)
 
     # ---- lifecycle
 

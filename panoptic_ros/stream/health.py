@@ -66,6 +66,28 @@ def added(healths: Sequence[Health]) -> Health:
     return Health(sum(h.rate for h in healths), latency, counts)
 
 
+class LogPause:
+    """Say which lines of a log are due: of each kind one in so many seconds. Safe across threads.
+
+    Not rclpy's throttle: that counts by line of code, so that one camera's or sensor's words keep
+    back another's, and by the system's clock, which silences it for as long as it is put back.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._next: dict[str, float] = {}
+
+    def is_due(self, kind: str) -> bool:
+        """Return whether a line is to be written, which begins the pause of its kind."""
+        now = time.monotonic()
+        with self._lock:
+            if now < self._next.get(kind, now):
+                return False
+            self._next[kind] = now + self._seconds
+            return True
+
+
 class HealthMonitor:
     """Keep the stage times of the last seconds' frames, and count by kind what went wrong.
 

@@ -129,14 +129,24 @@ def test_a_bad_message_is_refused_named_and_forgotten(node, client, labels, chan
     client.answer(labels, PIXELS)
 
 
-def test_refusals_are_logged_at_most_once_a_second(node, client, labels):
-    logged, started = len(node.lines("frame refused")), time.monotonic()
-    for _ in range(40):
-        client.publish_message(spoiled({"encoding": "rgb7"}))
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("frame refused", lambda k: spoiled({"encoding": "rgb7"})),
+        # Two cameras on one topic.
+        ("frames are now", lambda k: image_message(random_pixels(64, 128 + k % 2))),
+    ],
+)
+def test_what_comes_with_each_frame_is_logged_at_most_once_a_second(
+    node, client, labels, line, message
+):
+    logged, started = len(node.lines(line)), time.monotonic()
+    for k in range(40):
+        client.publish_message(message(k))
         time.sleep(0.05)
     client.answer(labels, PIXELS)
     elapsed = time.monotonic() - started
-    assert 1 <= len(node.lines("frame refused")) - logged <= elapsed + 1
+    assert 1 <= len(node.lines(line)) - logged <= elapsed + 1
 
 
 def test_time_that_starts_again_is_refused_once(node, client, labels):

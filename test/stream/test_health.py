@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from panoptic_ros.stream.health import WINDOW_SECONDS, Count, HealthMonitor, Latency
+from panoptic_ros.stream.health import WINDOW_SECONDS, Count, HealthMonitor, Latency, LogPause
 
 STAGES = ("decode", "total")
 
@@ -93,3 +93,11 @@ def test_the_nodes_own_failures_stay_until_a_frame_goes_through(monitor, kind, f
     assert monitor.snapshot().fault == ""
     assert monitor.snapshot().number(kind) == 2
     assert monitor.count(kind, "x")
+
+
+def test_each_kind_of_line_has_its_own_pause(clock):
+    pause, due = LogPause(5.0), []
+    for now, kind in ((0, "depth"), (1, "depth"), (1, "odom"), (5, "depth"), (5.5, "odom")):
+        clock[0] = now
+        due.append(pause.is_due(kind))
+    assert due == [True, False, True, True, False]
