@@ -111,6 +111,8 @@ class CameraStream:
         """Subscribe to the camera and the ground's inputs, without a memory of earlier frames."""
         self._ground.start(labels, self.region, vehicle)
         self._stamps.reset()
+        # Nobody has lost what was sent while there was no subscription.
+        self._gaps = SequenceGaps()
         self.health.restart()
         self._size = ""
         self.is_resting = False
