@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -25,6 +26,8 @@ from panoptic_ros.tracking.instance_points import InstancePoints
 from panoptic_ros.tracking.track import Track, TrackHistory
 from panoptic_ros.tracking.tracking_options import TrackingOptions
 
+# The library warns of each picture with too few corners, at night of each there is.
+logging.getLogger("trackers").setLevel(logging.ERROR)
 # The library wants time to go on between two pictures of one instant.
 _SAME_INSTANT = 1e-6
 # Optical flow on pictures of about this height takes milliseconds and is exact enough.

@@ -261,6 +261,16 @@ def test_without_a_pose_the_image_tells_the_cameras_motion():
     assert len(set(ids[False])) > 1
 
 
+def test_pictures_that_tell_no_motion_are_not_logged(caplog):
+    image = np.zeros((*SIZE, 3), np.uint8)
+    # Four corners.
+    image[100:140, 100:140] = 255
+    tracker = InstanceTracker(CITYSCAPES)
+    for step in range(3):
+        tracker.update(NOTHING, time=0.1 * step, image=image)
+    assert not caplog.records
+
+
 def test_groups_and_stuff_are_not_tracked():
     labels = np.zeros(SIZE, np.uint16)
     segments = [
