@@ -164,9 +164,12 @@ class Session:
 
         chosen: by camera, and the node's own for "".
         """
-        regions = self._read_regions(chosen)
+        regions, threshold = self._read_regions(chosen), self.pipeline.options.score_threshold
         self._model.use(chosen[""])
         self._regions, self._settings = regions, chosen[""]
+        if self.pipeline.options.score_threshold != threshold:
+            # ~/vision_info tells it.
+            self._publish_infos()
         if self._fused is not None:
             self._fused.settings = self._settings
         for camera in self.cameras:

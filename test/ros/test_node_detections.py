@@ -95,6 +95,9 @@ def test_vision_info_names_the_classes_to_late_subscribers(car, vision_msgs):
     names = {c["class_id"]: c["class_name"] for c in info["class_map"]}
     assert names == {c.id: c.name for c in CITYSCAPES.classes}
     assert info["threshold"] == 0.25
+    for threshold in (0.5, 0.25):
+        assert car.set("score_threshold", threshold) == (True, "")
+        wait_for(lambda told=threshold: plain(late[-1])["threshold"] == told, "the new threshold")
 
 
 def test_detections_are_the_instances(answer):
