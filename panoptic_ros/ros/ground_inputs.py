@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, TypeVar
 
 import numpy as np
@@ -56,11 +57,14 @@ class VehicleInputs:
         self.mountings: dict[str, np.ndarray] = {}
         self.left_out: list[Callable[[str, str], None]] = []
         self._subscription: Subscription | None = None
-        # Poses from TF are in odom_frame, whatever odometry that is there besides calls its own.
-        if settings.ego_motion == "odometry":
-            self._subscription = node.create_subscription(
-                Odometry, "odom", self._on_odometry, qos_profile_sensor_data
-            )
+        with ExitStack() as undo:
+            undo.callback(self.close)
+            # Poses from TF are in odom_frame, whatever odometry calls its own.
+            if settings.ego_motion == "odometry":
+                self._subscription = node.create_subscription(
+                    Odometry, "odom", self._on_odometry, qos_profile_sensor_data
+                )
+            undo.pop_all()
 
     def close(self) -> None:
         """Stop subscribing."""
@@ -148,7 +152,6 @@ class GroundInputs:
         self._prefix = f"{camera}/" if camera else ""
         self._settings = settings
         self._left_out = left_out
-        vehicle.left_out.append(left_out)
         self._info: CameraInfo | None = None
         self._depth_info: CameraInfo | None = None
         self._camera: tuple[CameraInfo, tuple[int, int], CameraModel] | None = None
@@ -160,31 +163,36 @@ class GroundInputs:
             f"{self._prefix}camera_info": self._on_info,
             f"{self._prefix}depth_camera_info": self._on_depth_info,
         }
-        self._subscriptions = {
-            topic: node.create_subscription(kind, topic, callback, qos_profile_sensor_data)
-            for topic, kind, callback in (
-                *((topic, CameraInfo, callback) for topic, callback in self._infos.items()),
-                (f"{self._prefix}depth", Image, lambda m: self._keep(self._depth, "depth", m)),
-                (
-                    f"{self._prefix}points",
-                    PointCloud2,
-                    lambda m: self._keep(self._points, "points", m),
-                ),
-            )
-        }
-        self._latched: dict[str, Subscription] = {}
-        self._hear_latched()
-        # On a steady clock: simulated time may stand still.
-        self._timer = node.create_timer(
-            _LOOK_SECONDS, self._hear_latched, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        topics = (
+            *((topic, CameraInfo, callback) for topic, callback in self._infos.items()),
+            (f"{self._prefix}depth", Image, lambda m: self._keep(self._depth, "depth", m)),
+            (f"{self._prefix}points", PointCloud2, lambda m: self._keep(self._points, "points", m)),
         )
+        self._subscriptions: list[Subscription] = []
+        self._latched: dict[str, Subscription] = {}
+        with ExitStack() as undo:
+            undo.callback(self._unsubscribe)
+            for topic, kind, callback in topics:
+                self._subscriptions.append(
+                    node.create_subscription(kind, topic, callback, qos_profile_sensor_data)
+                )
+            self._hear_latched()
+            # On a steady clock: simulated time may stand still.
+            self._timer = node.create_timer(
+                _LOOK_SECONDS, self._hear_latched, clock=Clock(clock_type=ClockType.STEADY_TIME)
+            )
+            undo.pop_all()
+        vehicle.left_out.append(left_out)
 
     def close(self) -> None:
         """Stop subscribing."""
         self._node.destroy_timer(self._timer)
-        for subscription in (*self._subscriptions.values(), *self._latched.values()):
-            self._node.destroy_subscription(subscription)
+        self._unsubscribe()
         self.vehicle.left_out.remove(self._left_out)
+
+    def _unsubscribe(self) -> None:
+        for subscription in (*self._subscriptions, *self._latched.values()):
+            self._node.destroy_subscription(subscription)
 
     def view(self, stamp_ns: int, frame: str, size: tuple[int, int]) -> GroundView:
         """Return what is known about an image, waiting for it up to the parameter's time.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
@@ -46,12 +47,15 @@ class Outputs:
     ) -> None:
         self._node = node
         self._publishers: dict[str, LifecyclePublisher] = {}
-        for name in set(names) - absent_outputs().keys():
-            qos = LATCHED_QOS if name in LATCHED_OUTPUTS else OUTPUT_QOS
-            topic = "/".join(filter(None, ("~", camera, name)))
-            self._publishers[name] = node.create_lifecycle_publisher(
-                message_type(OUTPUT_KINDS[name]), topic, qos
-            )
+        with ExitStack() as undo:
+            undo.callback(self.close)
+            for name in set(names) - absent_outputs().keys():
+                qos = LATCHED_QOS if name in LATCHED_OUTPUTS else OUTPUT_QOS
+                topic = "/".join(filter(None, ("~", camera, name)))
+                self._publishers[name] = node.create_lifecycle_publisher(
+                    message_type(OUTPUT_KINDS[name]), topic, qos
+                )
+            undo.pop_all()
         self._messages = OutputMessages(message_type, packed)
 
     def publish_infos(self, labels: LabelSet, options: FusionOptions, labels_encoding: str) -> None:

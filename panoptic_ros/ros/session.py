@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,33 +76,42 @@ class Session:
         names = [name for name in chosen if name] or [""]
         self._regions: _Regions = {}
         self._regions = self._read_regions(chosen)
-        self._outputs = Outputs(node, OUTPUT_KINDS if "" in names else _SHARED_OUTPUTS)
-        self._fused = None if "" in names else FusedGround(self._outputs, self._settings)
-        self.worker: NewestFrameWorker[Frame | _Request] = NewestFrameWorker(
-            "inference",
-            self._work,
-            self._on_error,
-            len(names) + 1,
-            self._joins,
-            self._infer_together,
-        )
-        *slots, self._requests = self.worker.slots
         # While active.
         self._vehicle: VehicleInputs | None = None
         self._answered: Future[dict[str, Any]] | None = None
-        self.cameras = [
-            CameraStream(
-                node,
-                name,
-                slot,
-                chosen[name],
-                self._regions[name][1],
-                Outputs(node, OUTPUT_KINDS.keys() - _INFOS, name) if name else self._outputs,
-                track_ids,
-                self._fused,
+        self.cameras: list[CameraStream] = []
+        # What fails half way, as topics that are remapped to one do, leaves nothing behind.
+        with ExitStack() as undo:
+            self._outputs = Outputs(node, OUTPUT_KINDS if "" in names else _SHARED_OUTPUTS)
+            undo.callback(self._outputs.close)
+            self._fused = None if "" in names else FusedGround(self._outputs, self._settings)
+            self.worker: NewestFrameWorker[Frame | _Request] = NewestFrameWorker(
+                "inference",
+                self._work,
+                self._on_error,
+                len(names) + 1,
+                self._joins,
+                self._infer_together,
             )
-            for name, slot in zip(names, slots, strict=True)
-        ]
+            undo.callback(self.worker.stop, 0.0)
+            *slots, self._requests = self.worker.slots
+            for name, slot in zip(names, slots, strict=True):
+                own = OUTPUT_KINDS.keys() - _INFOS
+                outputs = Outputs(node, own, name) if name else self._outputs
+                undo.callback(outputs.close)
+                camera = CameraStream(
+                    node,
+                    name,
+                    slot,
+                    chosen[name],
+                    self._regions[name][1],
+                    outputs,
+                    track_ids,
+                    self._fused,
+                )
+                undo.callback(camera.end, 0.0)
+                self.cameras.append(camera)
+            undo.pop_all()
         self._tell_of_absent_outputs()
 
     @property

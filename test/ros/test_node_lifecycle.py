@@ -119,6 +119,44 @@ def test_ten_lives_leave_nothing_behind(host, client, monkeypatch):
     assert resident[-1] - resident[2] < GROWTH_BYTES
 
 
+@pytest.mark.parametrize(
+    ("function", "calls"),
+    [
+        ("create_lifecycle_publisher", 3),
+        # The second camera's, when the threads of the first one run.
+        ("create_lifecycle_publisher", 20),
+        ("create_subscription", 1),
+        ("create_subscription", 4),
+        ("create_subscription", 9),
+    ],
+)
+def test_what_fails_half_way_leaves_nothing_behind(host, monkeypatch, function, calls):
+    """As where two topics of different types are remapped to one."""
+    node, pipelines, made = host.node, weakref.WeakSet(), []
+    load, create = session.PanopticPipeline.load, getattr(node, function)
+
+    def watched(*args, **kwargs):
+        pipeline = load(*args, **kwargs)
+        pipelines.add(pipeline)
+        return pipeline
+
+    def failing(*args, **kwargs):
+        made.append(args)
+        if len(made) == calls:
+            raise RuntimeError("incompatible type")
+        return create(*args, **kwargs)
+
+    monkeypatch.setattr(session.PanopticPipeline, "load", watched)
+    node.set_parameters([Parameter("cameras", value=["front", "rear"])])
+    before = entities(node)
+    monkeypatch.setattr(node, function, failing)
+    if node.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+        assert node.trigger_activate() == TransitionCallbackReturn.ERROR
+    assert len(made) == calls
+    wait_for(lambda: gc.collect() >= 0 and not pipelines, "the pipeline's end")
+    wait_for(lambda: entities(node) == before, "nothing left behind")
+
+
 def test_what_an_engine_does_to_get_ready_is_told_while_it_does(host, client, monkeypatch):
     load, go_on = session.PanopticPipeline.load, threading.Event()
     log = logging.getLogger(f"{engines.__name__}.artefacts")
