@@ -257,10 +257,14 @@ class GroundInputs:
 
     def _place(self, frame: str) -> None:
         """Take the name of the camera's frame, of which odometry may be, too."""
-        self._optical_frame = frame or self._optical_frame
+        before, self._optical_frame = self._optical_frame, frame or self._optical_frame
+        mountings = self.vehicle.mountings
+        if self._optical_frame != before:
+            # Some driver may name it anew with each image.
+            mountings.pop(before.lstrip("/"), None)
         if self._optical_frame and self._settings.camera_pose_source != "tf":
             mounting = self._settings.camera.base_from_optical()
-            self.vehicle.mountings[self._optical_frame.lstrip("/")] = mounting
+            mountings[self._optical_frame.lstrip("/")] = mounting
 
     def _camera_model(self, size: tuple[int, int]) -> CameraModel:
         info = self._info

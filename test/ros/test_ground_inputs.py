@@ -170,6 +170,13 @@ def test_odometry_of_one_of_several_cameras_is_the_vehicles(given_without_tf):
     assert [topic for topic, _ in inputs.left_out] == ["odom"] * 2
 
 
+def test_a_camera_has_one_mounting_however_often_its_frame_is_named_anew(given_without_tf):
+    inputs = given_without_tf()
+    for number in range(3):
+        inputs.inputs.view(STAMP, f"camera_{number}", SHAPE)
+    assert list(inputs.vehicle.mountings) == ["camera_2"]
+
+
 @pytest.mark.parametrize("child", ["base_link", "/base_link", ""])
 def test_odometry_of_the_vehicle_is_taken_as_it_is(given_without_tf, child):
     inputs = given_without_tf()
