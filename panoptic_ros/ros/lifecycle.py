@@ -272,8 +272,12 @@ class PanopticNode(LifecycleNode):
                 response.success = True
             except Exception as error:
                 response.message = one_line(f"cannot load {chosen.weights!r}: {error}")
-                self.get_logger().error(f"{response.message}; {session.weights} stays in use")
-                self.set_parameters([Parameter("weights", value=session.weights)])
+                is_kept = self.session is session
+                kept = f"; {session.weights} stays in use" if is_kept else ""
+                self.get_logger().error(response.message + kept)
+                # Not what was asked for meanwhile, and perhaps is loaded.
+                if is_kept and self._settings.weights == chosen.weights:
+                    self.set_parameters([Parameter("weights", value=session.weights)])
             finally:
                 self._is_loading = False
         return response

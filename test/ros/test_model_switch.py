@@ -117,8 +117,11 @@ def test_a_model_that_comes_after_cleanup_is_let_go(node, client, held, load_mod
     wait_for(held.begun.is_set, "a model that loads")
     assert client.transition("deactivate")
     assert client.transition("cleanup")
+    assert client.set("weights", "coco") == (True, "")
     held.go_on.set()
     wait_for(answer.done, "the answer")
     assert "cleaned up meanwhile" in answer.result().message
+    # What the next configuration is to load.
+    assert node.get_parameter("weights").value == "coco"
     assert node.session is None
     wait_for(lambda: gc.collect() >= 0 and not held.pipelines, "the new model's end")
