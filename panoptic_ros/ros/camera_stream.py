@@ -251,6 +251,7 @@ class CameraStream:
         if self.is_resting or not self._rate.admits(self._last_arrival, self._settings.max_rate):
             self.slot.drop_arrival()
             return
+        self._ground.expect(stamp_ns, is_in_work=False)
         self.slot.put(Frame(self, message, stamp_ns, self._last_arrival))
 
     def _note_order(self, stamp_ns: int, newest: int) -> None:
@@ -263,6 +264,10 @@ class CameraStream:
             self.health.count("overtaken", f"an image on {topic} is {late:.3f} s behind a newer")
 
     # ---- in the worker's thread
+
+    def begin(self, frame: Frame) -> None:
+        """Note that the networks take a frame."""
+        self._ground.expect(frame.stamp_ns, is_in_work=True)
 
     def publish(self, frame: Frame, answer: Answer, times: dict[str, float]) -> None:
         """Publish a frame's answer; times: seconds of the stages so far, wait to inference."""

@@ -184,6 +184,12 @@ class Ground:
         if self._live is not None:
             self._live[1].vehicle.forget_transforms()
 
+    def expect(self, stamp_ns: int, is_in_work: bool) -> None:
+        """Keep what belongs to a frame until its answer is offered."""
+        live = self._live
+        if live is not None:
+            live[1].expect(stamp_ns, is_in_work)
+
     def offer(self, answer: Answer) -> None:
         """Leave an answer for the thread, if somebody subscribes."""
         if self._wanted() or self._is_fused():

@@ -194,6 +194,11 @@ class GroundInputs:
         for subscription in (*self._subscriptions, *self._latched.values()):
             self._node.destroy_subscription(subscription)
 
+    def expect(self, stamp_ns: int, is_in_work: bool) -> None:
+        """Keep depth and points of a frame that waits for the networks, or that they take."""
+        for messages in (self._depth, self._points):
+            messages.expect(stamp_ns, is_in_work)
+
     def view(self, stamp_ns: int, frame: str, size: tuple[int, int]) -> GroundView:
         """Return what is known about an image, waiting for it up to the parameter's time.
 

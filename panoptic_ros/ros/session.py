@@ -271,6 +271,8 @@ class Session:
     def _infer_together(self, frames: list[Any]) -> None:
         """Infer frames that wait together in one pass; raise where each has to be by itself."""
         start, model = time.monotonic(), self._model
+        for frame in frames:
+            frame.camera.begin(frame)
         images = [picture(frame.message, model.pipeline.max_pixels) for frame in frames]
         decoded = time.monotonic()
         found = model.pipeline.infer_together(images, [frame.camera.region for frame in frames])
@@ -292,6 +294,7 @@ class Session:
             times["inference"] = shared.seconds + time.monotonic() - start
         else:
             model = self._model
+            frame.camera.begin(frame)
             image = picture(frame.message, model.pipeline.max_pixels)
             decoded = time.monotonic()
             result = self._infer(image, frame.camera.region, model)

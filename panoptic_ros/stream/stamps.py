@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 from bisect import bisect_left
@@ -15,6 +16,8 @@ T = TypeVar("T")
 LARGEST_STEP_BACK_NS = 1_000_000_000
 # What a sensor at 30 Hz sends in a second.
 MATCH_LENGTH = 30
+# Of one camera: in the networks, before the ground's thread, and in it.
+_FRAMES_IN_WORK = 3
 MOST_SENDERS = 16
 _SECOND_NS = 1_000_000_000
 _HISTORY_NS = 10 * _SECOND_NS
@@ -73,12 +76,17 @@ class StampMonitor:
 
 
 class StampMatch(Generic[T]):
-    """Keep the last messages of a sensor, to find the one of an image. Safe across threads."""
+    """Keep the last messages of a sensor, to find the one of an image. Safe across threads.
+
+    Networks on a CPU may take longer than these last: what a frame in work will ask for stays.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._stamps = StampMonitor()
-        self._messages: deque[tuple[int, T]] = deque(maxlen=MATCH_LENGTH)
+        self._messages: list[tuple[int, T]] = []
+        self._waiting: list[int] = []
+        self._in_work: deque[int] = deque(maxlen=_FRAMES_IN_WORK)
 
     def add(self, stamp_ns: int, message: T) -> None:
         """Keep a message; where time has started again, forget the older ones."""
@@ -86,6 +94,20 @@ class StampMatch(Generic[T]):
             if self._stamps.step_back(stamp_ns) is not None:
                 self._messages.clear()
             self._messages.append((stamp_ns, message))
+            if len(self._messages) > MATCH_LENGTH:
+                wanted = {self._nearest(stamp) for stamp in (*self._waiting, *self._in_work)}
+                del self._messages[next(i for i in itertools.count() if i not in wanted)]
+
+    def expect(self, stamp_ns: int, is_in_work: bool) -> None:
+        """Keep what is nearest to a frame that waits for the networks, or that they take.
+
+        Of those that wait, the next one takes its place.
+        """
+        with self._lock:
+            if is_in_work:
+                self._in_work.append(stamp_ns)
+            else:
+                self._waiting = [stamp_ns]
 
     def reaches(self, stamp_ns: int) -> bool:
         """Return whether a message of this stamp or a later one is there."""
@@ -95,8 +117,14 @@ class StampMatch(Generic[T]):
     def nearest(self, stamp_ns: int, tolerance_ns: int) -> tuple[int, T] | None:
         """Return stamp and message nearest in time, None where that is beyond the tolerance."""
         with self._lock:
-            found = min(self._messages, key=lambda m: abs(m[0] - stamp_ns), default=None)
-        return found if found and abs(found[0] - stamp_ns) <= tolerance_ns else None
+            if not self._messages:
+                return None
+            found = self._messages[self._nearest(stamp_ns)]
+        return found if abs(found[0] - stamp_ns) <= tolerance_ns else None
+
+    def _nearest(self, stamp_ns: int) -> int:
+        places = range(len(self._messages))
+        return min(places, key=lambda i: abs(self._messages[i][0] - stamp_ns))
 
 
 class PoseHistory:

@@ -1,6 +1,7 @@
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from panoptic_ros.geometry.poses import Pose2D
@@ -117,6 +118,20 @@ def test_only_the_last_messages_are_kept():
         messages.add(stamp, stamp)
     assert messages.nearest(0, 0) is None
     assert messages.nearest(1, 0) == (1, 1)
+
+
+def test_what_belongs_to_frames_in_work_outlasts_the_others():
+    messages = StampMatch()
+    # Some wait, of which the next takes the place; five are in work, of which three still are.
+    for stamp in (1, 2, 9):
+        messages.expect(stamp, is_in_work=False)
+    for stamp in (3, 4, 5, 6, 7):
+        messages.expect(stamp, is_in_work=True)
+    for stamp in range(10 * MATCH_LENGTH):
+        messages.add(stamp, np.array([stamp, stamp]))
+    kept = [stamp for stamp in range(10 * MATCH_LENGTH) if messages.nearest(stamp, 0)]
+    assert kept[:4] == [5, 6, 7, 9]
+    assert kept[4:] == list(range(9 * MATCH_LENGTH + 4, 10 * MATCH_LENGTH))
 
 
 def test_messages_that_are_missing_are_counted_by_sender():
