@@ -9,10 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pycocotools import mask as coco_mask
-
 from panoptic_ros.messages.images import MAX_PIXELS
-from panoptic_ros.scores.mask_codes import as_coco
+from panoptic_ros.scores.mask_codes import area_of_code, as_coco
 
 CLASSES = {1: "car", 2: "pedestrian"}
 IGNORE = 10
@@ -80,14 +78,9 @@ def _entry(fields: list[str]) -> tuple[int, MotsMask]:
         raise ValueError(f"class {class_id}; it must be 1 (car), 2 (pedestrian) or 10 (ignore)")
     if not 0 < height * width <= MAX_PIXELS:
         raise ValueError(f"{height} x {width} is no size of an image")
-    mask = as_coco(fields[5], (height, width))
-    try:
-        decoded = coco_mask.decode(mask)
-    except Exception as error:  # pycocotools promises no class.
-        raise ValueError(f"the mask {fields[5][:40]!r} cannot be decoded") from error
-    if not decoded.any():
+    if not area_of_code(fields[5], (height, width)):
         raise ValueError(f"the mask {fields[5][:40]!r} is empty")
-    return frame, MotsMask(object_id, class_id, mask)
+    return frame, MotsMask(object_id, class_id, as_coco(fields[5], (height, width)))
 
 
 def _whole(text: str) -> int:

@@ -9,6 +9,9 @@ from pycocotools import mask as coco_mask
 
 from panoptic_ros.upsampling import Box
 
+# Of a run's length, in a code.
+_MOST_BITS = 30
+
 
 def codes_of_labels(labels: np.ndarray, values: Iterable[int]) -> dict[int, str]:
     """Return the code of the mask of each value that occurs in a label image, integer [H, W].
@@ -43,6 +46,30 @@ def code_of_crop(mask: np.ndarray, box: Box, size: tuple[int, int]) -> str:
 def as_coco(code: str, size: Sequence[int]) -> dict:
     """Return what pycocotools takes for a mask."""
     return {"size": list(size), "counts": code}
+
+
+def area_of_code(code: str, size: Sequence[int]) -> int:
+    """Return the pixels of a mask whose code comes from a stranger.
+
+    Raise ValueError where the code is none, or not of an image of that size: pycocotools reads
+    and writes beyond its memory then.
+    """
+    runs: list[int] = []
+    value = shift = 0
+    for letter in code.encode():
+        part = letter - 48
+        if not 0 <= part < 64 or shift > _MOST_BITS:
+            raise ValueError(f"the mask {code[:40]!r} cannot be decoded")
+        value |= (part & 31) << shift
+        shift += 5
+        if not part & 32:  # the number's last letter; its highest bit is the sign
+            value -= (part & 16) << (shift - 4)
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value = shift = 0
+    height, width = size
+    if shift or min(runs, default=0) < 0 or sum(runs) != height * width:
+        raise ValueError(f"the mask {code[:40]!r} is not of {height} x {width} pixels")
+    return sum(runs[1::2])
 
 
 def _code(edges: np.ndarray, size: tuple[int, int]) -> str:

@@ -67,6 +67,13 @@ def test_what_lies_on_ignored_regions_is_left_out(tmp_path):
         ("0 1 3 20 40 abc\n", "line 1: class 3; it must be 1"),
         ("0 1 1 99999 99999 abc\n", "line 1: 99999 x 99999 is no size"),
         (2 * line(0, 1, 1, mask(0)), "line 2: object 1 is in frame 0 already"),
+        ("0 1 1 20 40 o\n", "line 1: the mask 'o' is not of 20 x 40 pixels"),
+        ("0 1 1 20 40 `i0P\n", "line 1: the mask '`i0P' is not of 20 x 40 pixels"),
+        (f"0 1 1 20 40 {99 * 'o'}\n", "line 1: the mask 'ooo"),
+        ("0 1 1 20 40 !\n", "line 1: the mask '!' cannot be decoded"),
+        ("0 1 1 20 40 PI\n", "line 1: the mask 'PI' is not of"),
+        (line(0, 1, 1, mask(0)).replace("20 40", "20 39"), "is not of 20 x 39 pixels"),
+        ("0 1 1 20 40 Pi0\n", "line 1: the mask 'Pi0' is empty"),
     ],
 )
 def test_a_broken_line_is_named(text, words, tmp_path, capsys):

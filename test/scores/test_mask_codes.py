@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from panoptic_ros.scores.mask_codes import as_coco, code_of_crop, codes_of_labels
+from panoptic_ros.scores.mask_codes import area_of_code, as_coco, code_of_crop, codes_of_labels
 
 
 def decoded(code, size):
@@ -16,6 +16,7 @@ def test_codes_of_labels_decode_to_the_masks(shape):
     assert set(codes) == set(np.unique(labels).tolist())
     for value, code in codes.items():
         assert np.array_equal(decoded(code, shape), labels == value)
+        assert area_of_code(code, shape) == np.count_nonzero(labels == value)
 
 
 def test_an_image_of_one_value_is_one_run():
