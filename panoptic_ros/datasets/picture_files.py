@@ -89,15 +89,18 @@ def read_labels(path: Path, dtype: type[np.generic]) -> np.ndarray:
 def decoded(content: bytes, flags: int = cv2.IMREAD_UNCHANGED) -> np.ndarray:
     """Return a picture file's content as OpenCV decodes it; flags: cv2.IMREAD_*.
 
-    Raise ValueError for a broken one, and for one that claims more than MAX_PIXELS: a few
-    hundred bytes can claim 60000 x 60000.
+    Raise ValueError for a broken one, for one that claims more than MAX_PIXELS (a few hundred
+    bytes can claim 60000 x 60000), and, unchanged, for anything but a PNG: of labels, JPEG and
+    GIF make others, whatever the file's name.
     """
     try:
         # Reads the header alone.
         with Image.open(io.BytesIO(content)) as header:
             check_pixels("image", *header.size, MAX_PIXELS)
-            opaque = header.format == "PNG" and "transparency" not in header.info
+            kind, opaque = header.format, "transparency" not in header.info
         image = None
+        if flags == cv2.IMREAD_UNCHANGED and kind != "PNG":
+            raise ValueError(f"it is {kind} inside; write the labels as PNG")
         if opaque and content[_RGB8_AT] == _RGB8 and flags == cv2.IMREAD_UNCHANGED:
             image = _rgb_png(content, header.size)
         if image is None:

@@ -39,12 +39,25 @@ def test_a_header_that_claims_too_much_is_a_broken_file_of_that_name(read, size,
         read(file)
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n"])
-def test_what_is_no_picture_is_a_broken_file_of_that_name(content, tmp_path):
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", ""),
+        (b"no picture", ""),
+        (b"\x89PNG\r\n\x1a\n", ""),
+        *(
+            (cv2.imencode(suffix, np.zeros((4, 4, 3), np.uint8))[1].tobytes(), "write .* as PNG")
+            for suffix in (".tiff", ".jpg", ".gif")
+        ),
+    ],
+)
+def test_what_is_no_picture_of_labels_is_a_broken_file_of_that_name(content, words, tmp_path):
     file = tmp_path / "broken.png"
     file.write_bytes(content)
-    with pytest.raises(ValueError, match=r"broken\.png"):
+    with pytest.raises(ValueError, match=rf"broken\.png.*{words}"):
         read_labels(file, np.uint16)
+    with pytest.raises(BrokenFile, match=rf"broken\.png.*{words}"):
+        read_colors(file)
 
 
 @pytest.mark.parametrize(
