@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -141,7 +142,8 @@ def load_model_config(model: str | Path) -> ModelConfig:
 def _find(model: str | Path) -> Path:
     """Return the path of a model file."""
     if Path(model).suffix in (".yaml", ".yml"):
-        file = resources.expanded(model).resolve()
+        # Not resolve(), which has an error of its own for a link to itself.
+        file = Path(os.path.realpath(resources.expanded(model)))
         if not file.is_file():
             raise FileNotFoundError(f"there is no model file {file}")
         return file

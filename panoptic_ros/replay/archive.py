@@ -97,7 +97,7 @@ class Archive:
         taken = {folder.name for folder, _ in known.values()}
         model = fingerprint(load_model_config(options.weights))
         settings = {**asdict(options), "model": model}
-        for bag in dict.fromkeys(path.resolve() for path in bags):
+        for bag in dict.fromkeys(Path(os.path.realpath(path)) for path in bags):
             own = {**settings, "bytes": _size(bag)}
             folder, brief = known.get(str(bag), (None, None))
             if folder is None:

@@ -101,6 +101,12 @@ def test_what_can_be_no_path_is_named(tmp_path, path, words):
         load_model_config(f"{path}.yaml")
 
 
+def test_a_link_to_itself_is_no_model_file(tmp_path):
+    (tmp_path / "net.yaml").symlink_to("net.yaml")
+    with pytest.raises(FileNotFoundError, match=r"there is no model file .*net\.yaml"):
+        load_model_config(tmp_path / "net.yaml")
+
+
 @pytest.mark.parametrize("model", ["net.yaml", "net.onnx", "net.xml"])
 def test_a_network_in_place_of_a_model_file_is_answered_with_what_to_write(tmp_path, model):
     (tmp_path / "net.yaml").write_text("{file: net.onnx, task: semantic, classes: [road]}")
