@@ -95,7 +95,7 @@ def append(file: Path, content: str) -> None:
         size = file.stat().st_size if file.exists() else 0
         try:
             with file.open("ab") as opened:
-                opened.write(content.encode())
+                opened.write(_encoded(content))
         except OSError:
             with suppress(OSError):
                 os.truncate(file, size)
@@ -105,7 +105,7 @@ def append(file: Path, content: str) -> None:
 def write_file(file: Path, content: bytes | str) -> None:
     """Write bytes, or text as UTF-8; raise as `replacing` does."""
     with replacing(file) as opened:
-        opened.write(content.encode() if isinstance(content, str) else content)
+        opened.write(_encoded(content) if isinstance(content, str) else content)
 
 
 def write_json(file: Path, content: Any, indent: int | None = 1) -> None:
@@ -144,6 +144,11 @@ def hold(opened: int, file: Path) -> None:
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise ValueError(f"{file} is in use by another run; choose another --out") from error
+
+
+def _encoded(content: str) -> bytes:
+    # Names of files may be no Unicode.
+    return content.encode(errors="backslashreplace")
 
 
 def _sync(folder: Path) -> None:

@@ -10,6 +10,9 @@ from panoptic_ros.whole_files import replacing, write_file, write_json
 def test_a_file_and_its_folders_appear(tmp_path):
     write_file(tmp_path / "a" / "b" / "text", "ä")
     assert (tmp_path / "a" / "b" / "text").read_bytes() == "ä".encode()
+    # The name of a file, which need not be Unicode.
+    write_file(tmp_path / "name", os.fsdecode(b"\xff"))
+    assert (tmp_path / "name").read_bytes() == b"\\udcff"
     write_json(tmp_path / "c.json", {"a": [1]})
     assert (tmp_path / "c.json").read_text() == '{\n "a": [\n  1\n ]\n}\n'
 
