@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -100,6 +101,7 @@ def fingerprint(config: ModelConfig) -> str:
         weights = Path(network.weights)
         described = weights.suffix in (".yaml", ".yml")  # an ONNX file beside its description
         stem = weights.stem if described else weights.name
-        for part in sorted(weights.parent.glob(f"{stem}.*")):
-            digest.update(part.name.encode() + part.read_bytes())
+        for part in sorted(weights.parent.glob(f"{glob.escape(stem)}.*")):
+            if part.is_file():
+                digest.update(os.fsencode(part.name) + part.read_bytes())
     return digest.hexdigest()[:16]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -361,7 +362,7 @@ def _trackers(config: TrainingConfig) -> list[str]:
 
 def _start_trackers(accelerator: Accelerator, config: TrainingConfig, run: Path) -> None:
     """Begin a run of the folder's name with every tracker; one that is resumed goes on in W&B."""
-    same = hashlib.sha256(str(run.resolve()).encode()).hexdigest()[:16]
+    same = hashlib.sha256(os.fsencode(run.resolve())).hexdigest()[:16]
     accelerator.init_trackers(
         "panoptic_ros",
         flat(config),

@@ -1,3 +1,6 @@
+import json
+import os
+
 import pytest
 
 from panoptic_ros.evaluation.run_state import RunState, fingerprint
@@ -67,14 +70,15 @@ def test_another_file_is_refused_and_left_alone(tmp_path, content):
     assert (tmp_path / "frames.jsonl").read_bytes() == content
 
 
-def test_weights_trained_anew_are_another_model(tmp_path):
-    for name in ("semantic", "instance"):
+@pytest.mark.parametrize("instance", ["instance", "best[1]", os.fsdecode(b"\xff")])
+def test_weights_trained_anew_are_another_model(tmp_path, instance):
+    (tmp_path / f"{instance}.old").mkdir()
+    for name in ("semantic", instance):
         (tmp_path / f"{name}.safetensors").write_bytes(b"1")
     model = tmp_path / "model.yaml"
-    model.write_text(
-        "label_set: cityscapes\nsemantic: {weights: ./semantic}\ninstances: {weights: ./instance}\n"
-    )
+    parts = {"semantic": {"weights": "./semantic"}, "instances": {"weights": f"./{instance}"}}
+    model.write_text(json.dumps({"label_set": "cityscapes", **parts}))
     before = fingerprint(load_model_config(model))
     assert fingerprint(load_model_config(model)) == before
-    (tmp_path / "instance.safetensors").write_bytes(b"2")
+    (tmp_path / f"{instance}.safetensors").write_bytes(b"2")
     assert fingerprint(load_model_config(model)) != before
