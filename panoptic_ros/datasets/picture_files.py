@@ -152,12 +152,15 @@ def write_png(path: Path, image: np.ndarray) -> None:
 def unique_names(files: Sequence[Path]) -> list[str]:
     """Return a name for each of some files: its stem, with its folders where others share it.
 
-    >>> unique_names([Path("a/1.png"), Path("b/1.png"), Path("b/2.png")])
+    >>> unique_names([Path("a/1.png"), Path("/b/1.png"), Path("b/2.png")])
     ['a__1', 'b__1', '2']
     """
     stems = Counter(file.stem for file in files)
+    # Without the / of an absolute path: a name becomes a path below the folder of the results.
     names = [
-        file.stem if stems[file.stem] == 1 else "__".join(file.with_suffix("").parts)
+        file.stem
+        if stems[file.stem] == 1
+        else "__".join(file.relative_to(file.anchor).with_suffix("").parts)
         for file in files
     ]
     taken: Counter[str] = Counter()
