@@ -128,7 +128,7 @@ class FilePainter:
     def _image(self, name: str) -> np.ndarray | None:
         try:
             return read_picture(self._camera[name]) if name in self._camera else None
-        except ValueError:
+        except (OSError, ValueError):
             return None  # a report can do without
 
 

@@ -95,6 +95,7 @@ def test_files_takes_folders_and_writes_a_report(tmp_path, capsys):
         cv2.imwrite(str(tmp_path / side / "b_gtFine_instanceIds.png"), labels)
     (tmp_path / "images").mkdir()
     cv2.imwrite(str(tmp_path / "images" / "a.jpg"), np.zeros((16, 24, 3), np.uint8))
+    (tmp_path / "images" / "b.jpg").mkdir()
     words = ["--truth", tmp_path / "truth", "--prediction", tmp_path / "found"]
     words += ["--out", tmp_path / "out", "--images", tmp_path / "images"]
     assert main(["evaluate", "files", *map(str, words)]) == 0
