@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,11 +36,17 @@ def label_pictures(
     """Write OUT/labels/NAME.png, OUT/overlay/NAME.png, OUT/exports/FORMAT and OUT/results.json.
 
     images: folder with pictures at any depth; labels are class_id, or class_id * 1000 + n.
-    Raise FileNotFoundError where there is no picture, ValueError for an unknown format.
+    Raise FileNotFoundError where there is no picture, ValueError for an unknown format and for
+    OUT in the folder of pictures.
     """
     files = sorted(p for p in images.rglob("[!.]*") if p.suffix.lower() in PICTURES)[:limit]
     if not files:
         raise FileNotFoundError(f"{images}: no picture ({', '.join(PICTURES)}) below it")
+    if Path(os.path.realpath(out)).is_relative_to(os.path.realpath(images)):
+        raise ValueError(
+            f"{out} lies in {images}, where the next run would take the labels for pictures; "
+            "choose another --out"
+        )
     names = unique_names([p.relative_to(images).with_stem(frame_name(p.stem)) for p in files])
     labels, fusion = pipeline.labels, pipeline.fusion_name
     exports = [make_export(f, out / "exports", fusion, labels) for f in formats]

@@ -212,6 +212,9 @@ def test_predict_labels_pictures_that_have_no_truth(folder, tmp_path, capsys):
     (entry,) = json.loads((tmp_path / "out/exports/coco/stack.json").read_text())["annotations"]
     assert entry["image_id"] == "a"
     assert json.loads((tmp_path / "out/results.json").read_text())["labeled"] == 1
+    places[-1] = str(tmp_path / "images" / "out")
+    assert main(["evaluate", "predict", *places, *model]) == 2
+    assert "choose another --out" in capsys.readouterr().err
 
 
 def test_predict_without_a_picture_says_so(folder, tmp_path, capsys):
