@@ -51,6 +51,9 @@ def run(args: argparse.Namespace) -> int:
     if args.int8 != (args.calibrate is not None):
         raise ValueError("--int8 and --calibrate DIR go together")
     config = load_model_config(args.weights)
+    file = args.out / f"{config.name}.yaml"
+    if file.is_file() and Path(args.weights).is_file() and file.samefile(args.weights):
+        raise ValueError(f"{file} is the model file itself; choose another --out")
     pictures = [read_picture(file) for file in _pictures(args.calibrate)] if args.int8 else []
     print(export(config, args.out, args.format, args.size, pictures))
     return 0

@@ -95,12 +95,14 @@ def test_a_shared_network_needs_whole_strides(tmp_path):
 
 
 def test_the_command_names_the_model_file(tmp_path, capsys):
-    command = ["export", "--weights", str(model(tmp_path, YOLACT)), "--size", "64x32"]
-    assert main([*command, "--out", str(tmp_path / "out")]) == 0
+    command = ["export", "--size", "64x32", "--out", str(tmp_path / "out"), "--weights"]
+    assert main([*command, str(model(tmp_path, YOLACT))]) == 0
     file = capsys.readouterr().out.strip()
     assert file == str(tmp_path / "out" / "small.yaml")
     network = yaml.safe_load(Path(file).read_text())["network"]
     assert network["weights"] == "./small_network.yaml"
+    assert main([*command, file]) == 2
+    assert f"{file} is the model file itself; choose" in capsys.readouterr().err
 
 
 def test_what_is_exported_already_is_refused(two, tmp_path, capsys):
