@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 WARMUP_FRAMES = 2
 TRUTH = "truth"
 # Counts the changes of what a frame's record holds.
-RECORDS = 5
+RECORDS = 6
 # A shard's frames are lost where its worker dies, and the last shards keep few workers busy.
 _MOST_OF_SHARD = 50
 _SHARDS_PER_WORKER = 8
@@ -150,10 +150,7 @@ class DatasetRun:
             scored = self._on_workers(missing, workers, count) if workers else self._here(missing)
             broken = self._keep(frames, scored, state)
             records = [state.records[f.name] for f in frames if f.name in state.records]
-        try:
-            scores = [FrameScores.from_json(r["scores"]) for r in records]
-        except (KeyError, TypeError, ValueError) as error:
-            raise state.broken(error) from error
+        scores = [FrameScores.from_json(r["scores"]) for r in records]
         for name, writer in self._writers.items():
             writer.finish([r["annotations"][name] for r in records])
         for place, (_, export) in self._exports.items():

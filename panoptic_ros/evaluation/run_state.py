@@ -6,6 +6,7 @@ import glob
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,9 @@ class RunState:
     """Keep one record per finished frame in FOLDER/frames.jsonl; its first line: the settings.
 
     records: frame name -> record, what the file held and what was added since. A line is
-    written at once and whole; a last line that a kill cut off is dropped.
-    Raise ValueError where the file belongs to other settings, to a process that still runs, or
-    is no such file; OSError that names it where the disk is full.
+    written at once and whole, with a checksum; a last line that a kill cut off is dropped.
+    Raise ValueError where the file belongs to other settings, to a process that still runs, is
+    no such file or has a damaged line; OSError that names it where the disk is full.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
@@ -35,7 +36,7 @@ class RunState:
 
     def add(self, name: str, record: Mapping[str, Any]) -> None:
         """Keep a frame's record, what JSON can hold."""
-        self._append({"name": name, "record": record})
+        self._append({"name": name, "record": record, "crc32": _checksum(name, record)})
         self.records[name] = dict(record)
 
     def close(self) -> None:
@@ -58,19 +59,28 @@ class RunState:
             self._append({"settings": settings})
             return {}
         try:
-            first, *others = map(json.loads, lines)
-            before = dict(first["settings"])
-            records = {entry["name"]: dict(entry["record"]) for entry in others}
+            before = dict(json.loads(lines[0])["settings"])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise self.broken(error) from error
+            raise ValueError(
+                f"{self.path} is not an evaluation's state ({error}); choose another --out or "
+                "delete it"
+            ) from error
         self._check(before, settings)
-        return records
+        return dict(self._record(i, line) for i, line in enumerate(lines[1:], start=2))
 
-    def broken(self, error: Exception) -> ValueError:
-        """Return the error to raise where the file's content is not what an evaluation writes."""
-        return ValueError(
-            f"{self.path} is not an evaluation's state ({error}); choose another --out or delete it"
-        )
+    def _record(self, number: int, line: bytes) -> tuple[str, dict[str, Any]]:
+        """Return what a line holds of a frame."""
+        try:
+            entry = json.loads(line)
+            name, record = entry["name"], entry["record"]
+            if entry["crc32"] != _checksum(name, record):
+                raise ValueError("its checksum is another")
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise ValueError(
+                f"{self.path}: line {number} is damaged ({error}); remove this line, and its frame "
+                "is scored anew"
+            ) from error
+        return name, record
 
     def _check(self, before: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
         changed = [
@@ -86,6 +96,10 @@ class RunState:
 
     def _append(self, entry: Mapping[str, Any]) -> None:
         append(self.path, json.dumps(entry, separators=(",", ":")) + "\n")
+
+
+def _checksum(name: str, record: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps([name, record]).encode())
 
 
 def fingerprint(config: ModelConfig) -> str:

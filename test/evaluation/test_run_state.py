@@ -60,7 +60,6 @@ def test_two_at_once_are_refused(tmp_path):
         b'{"other": 1}\n',
         b'{"settings": 5}\n',
         b"[" * 100_000 + b"\n",
-        b'{"settings": {}}\n{"name": "a", "record": 1}\n',
     ],
 )
 def test_another_file_is_refused_and_left_alone(tmp_path, content):
@@ -68,6 +67,23 @@ def test_another_file_is_refused_and_left_alone(tmp_path, content):
     with pytest.raises(ValueError, match=r"frames\.jsonl is not an evaluation's state"):
         RunState(tmp_path, SETTINGS)
     assert (tmp_path / "frames.jsonl").read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(b"2.5", b"3.5"), (b'"a"', b'"c"'), (b"scores", b"scorez"), (b"{", b"[")]
+)
+def test_a_damaged_line_is_named_and_its_frame_scored_anew_without_it(tmp_path, old, new):
+    with RunState(tmp_path, SETTINGS) as state:
+        state.add("a", {"scores": [1, 2.5]})
+        state.add("b", {"scores": []})
+    first, damaged, last = state.path.read_bytes().splitlines(keepends=True)
+    content = first + damaged.replace(old, new, 1) + last
+    state.path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"frames\.jsonl: line 2 is damaged .*remove this line"):
+        RunState(tmp_path, SETTINGS)
+    assert state.path.read_bytes() == content
+    state.path.write_bytes(first + last)
+    assert list(records(tmp_path)) == ["b"]
 
 
 @pytest.mark.parametrize("instance", ["instance", "best[1]", os.fsdecode(b"\xff")])
