@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from panoptic_ros.datasets.coco_files import LARGEST
 from panoptic_ros.documents import read_json
 from panoptic_ros.evaluation.frame_classes import COUNTS
 from panoptic_ros.evaluation.intervals import class_table
@@ -189,6 +191,9 @@ def _content(folder: Path) -> dict[str, Any]:
             _check_frame(frame, content["fusion"], ids)
         if not content["frames"] or not content["fusion"]:
             raise ValueError("it has no frame")
+        names = Counter(frame["name"] for frame in frames)
+        if twice := [name for name, count in names.items() if count > 1]:
+            raise ValueError(f"frame {twice[0]} is there twice")
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         words = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise ValueError(
@@ -205,12 +210,16 @@ def _check_frame(frame: Mapping[str, Any], methods: Iterable[str], ids: Collecti
         raise ValueError(f"a frame's name is {name!r}, no text")
     for method in methods:
         quality = frame["pq"].get(method)
-        if quality is not None and not isinstance(quality, int | float):
-            raise ValueError(f"frame {name}: its pq is {quality!r}, no number")
+        if quality is not None and not _is_figure(quality):
+            raise ValueError(f"frame {name}: its pq is {str(quality)[:40]!r}, no number")
         for class_id, row in frame["classes"][method].items():
             is_known = class_id in ids and len(row) == len(COUNTS)
-            if not is_known or not all(isinstance(value, int | float) for value in row):
+            if not is_known or not all(_is_figure(value) for value in row):
                 raise ValueError(f"frame {name}: class {class_id} has the figures {row!r}")
+
+
+def _is_figure(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= LARGEST
 
 
 def _check_classes(runs: Sequence[Run]) -> None:

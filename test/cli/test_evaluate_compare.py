@@ -1,4 +1,5 @@
 import json
+import math
 
 import cv2
 import numpy as np
@@ -156,6 +157,15 @@ def test_a_limit_must_be_a_number(text, runs, tmp_path):
             lambda f: f["classes"]["prediction"].update({"26": [None] * 6}),
             "frame f0: class 26 has the",
         ),
+        *(
+            (
+                lambda f, value=value: f["classes"]["prediction"].update({"26": [value] * 6}),
+                "frame f0: class 26 has the",
+            )
+            for value in (-1, 10**400, math.inf)
+        ),
+        (lambda f: f["pq"].update(prediction=-1), "frame f0: its pq is '-1', no number"),
+        (lambda f: f.update(name="f1"), "frame f1 is there twice"),
         (lambda f: f["classes"]["prediction"].update({"26": None}), "has no len"),
         (lambda f: f.update(classes=None), "not subscriptable"),
     ],
@@ -163,7 +173,8 @@ def test_a_limit_must_be_a_number(text, runs, tmp_path):
 def test_a_value_that_no_run_has_is_named(change, words, runs, tmp_path, capsys):
     content = json.loads((runs[0] / "results.json").read_text())
     change(content["frames"][0])
-    (tmp_path / "results.json").write_text(json.dumps(content))
+    text = json.dumps(content).replace("Infinity", "1e999")
+    (tmp_path / "results.json").write_text(text)
     assert compare([runs[1], tmp_path], tmp_path / "out")[0] == 2
     err = capsys.readouterr().err
     assert f"{tmp_path / 'results.json'}: " in err
