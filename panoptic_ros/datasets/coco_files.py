@@ -108,7 +108,9 @@ def _annotation(entry: _Fields) -> Annotation:
 def _category(entry: _Fields) -> Category:
     category_id = entry.whole("id")
     name = entry.name("name") if "name" in entry.content else category_id
-    return Category(category_id, str(name), bool(entry.whole("isthing", 1)))
+    # JSON can hold text that is no Unicode, which a report's charts cannot show.
+    words = str(name).encode(errors="backslashreplace").decode()
+    return Category(category_id, words, bool(entry.whole("isthing", 1)))
 
 
 class _Fields:

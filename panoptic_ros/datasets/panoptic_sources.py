@@ -23,7 +23,7 @@ from panoptic_ros.datasets.coco_files import (
     read_colors,
 )
 from panoptic_ros.datasets.kitti import read_kitti
-from panoptic_ros.datasets.picture_files import decoded
+from panoptic_ros.datasets.picture_files import decoded, refuse_twins
 from panoptic_ros.labels import CITYSCAPES, INSTANCE_DIVISOR, LabelClass, LabelSet, class_ids
 from panoptic_ros.scores.overlaps import ids_of_colors
 from panoptic_ros.scores.segments import VOID
@@ -181,14 +181,11 @@ def _open_coco(path: Path, folder: Path) -> PanopticSource:
     def read(annotation: Annotation) -> PanopticImage:
         return PanopticImage(read_colors(folder / annotation.file_name), annotation)
 
+    places = [Path(a.file_name) for a in listed]
+    names = _frame_names([place.relative_to(place.anchor) for place in places])
     entries = [
-        SourceEntry(
-            a.image_id,
-            frame_name(Path(a.file_name).stem),
-            folder / a.file_name,
-            partial(read, a),
-        )
-        for a in listed
+        SourceEntry(a.image_id, name, folder / place, partial(read, a))
+        for a, name, place in zip(listed, names, places, strict=True)
     ]
     return PanopticSource(path, COCO, entries, categories, labels_of(categories), listed)
 
@@ -294,20 +291,23 @@ def _pngs(folder: Path) -> list[Path]:
 
 
 def _named(files: Sequence[Path], folder: Path, least: int = 1) -> dict[str, Path]:
-    """Return files by the frames' names, with as many of their folders' as tell them apart.
+    """Return files by their frames' names, see `_frame_names`; raise ValueError for twins."""
+    refuse_twins(files)
+    names = _frame_names([file.relative_to(folder) for file in files], least)
+    return dict(zip(names, files, strict=True))
+
+
+def _frame_names(places: Sequence[Path], least: int = 1) -> list[str]:
+    """Return the frames' names, with as many of their files' folders as tell them apart.
 
     least: how many parts a name has, at least.
     """
-    places = [file.relative_to(folder).parts for file in files]
-    for count in range(least, max(map(len, places), default=least) + 1):
-        names = {
-            "/".join((*place[-count:-1], frame_name(file.stem))): file
-            for place, file in zip(places, files, strict=True)
-        }
-        if len(names) == len(files):
+    for count in range(least, max((len(place.parts) for place in places), default=least) + 1):
+        names = ["/".join((*place.parts[-count:-1], frame_name(place.stem))) for place in places]
+        if len(set(names)) == len(set(places)):
             return names
     # Two files of one frame, as tools name them.
-    return {file.relative_to(folder).with_suffix("").as_posix(): file for file in files}
+    return [place.with_suffix("").as_posix() for place in places]
 
 
 def _cityscapes_names(folder: Path) -> dict[str, Path]:

@@ -93,7 +93,7 @@ class FilePainter:
         self._entries: dict[str, list[dict[str, Any]]] = {}
         self._thing_ids = {c.id for c in labels.things}
         # A table of colours grows with the largest id.
-        self._writes = max(labels.by_id) <= _LARGEST_SHOWN_CLASS
+        self._writes = max(labels.by_id, default=0) <= _LARGEST_SHOWN_CLASS
         self._labels, self._pictures = labels, PictureFolder(folder, labels)
         self._camera = _pictures(images) if images else {}
 

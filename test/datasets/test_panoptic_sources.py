@@ -184,6 +184,24 @@ def test_frames_of_one_name_have_as_many_folders_as_tell_them_apart(tmp_path, su
     assert [entry.name for entry in open_source(tmp_path).entries] == names
 
 
+def test_frames_of_a_coco_file_are_told_apart_as_those_of_a_folder(tmp_path):
+    def names(*files):
+        entries = [{"image_id": f, "file_name": f, "segments_info": []} for f in files]
+        (tmp_path / "files.json").write_text(json.dumps({"annotations": entries}))
+        return [entry.name for entry in open_source(tmp_path / "files.json").entries]
+
+    (tmp_path / "files").mkdir()
+    assert names("A/1.png", "B/1.png") == ["A/1", "B/1"]
+    assert names("/A/1.png", "/B/2_pred.png", "/A/1.png") == ["1", "2", "1"]
+
+
+def test_two_files_of_one_frame_are_refused(tmp_path):
+    for suffix in ("png", "PNG"):
+        png(tmp_path / f"1.{suffix}", scene(0))
+    with pytest.raises(ValueError, match=r"1\.png are two pictures of one frame; remove one"):
+        open_source(tmp_path)
+
+
 def test_splits_of_step_are_told_apart(tmp_path):
     for split in ("train", "val"):
         png(tmp_path / split / "0002" / "000000.png", np.zeros((4, 4, 3), np.uint8))

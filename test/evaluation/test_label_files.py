@@ -7,7 +7,10 @@ from coco_example import segment, write_side
 from PIL import Image
 
 from panoptic_ros.datasets.coco_files import BrokenFile, read_annotations, read_colors
-from panoptic_ros.evaluation.label_files import score_files
+from panoptic_ros.datasets.panoptic_sources import open_source
+from panoptic_ros.evaluation.file_results import FilePainter
+from panoptic_ros.evaluation.label_files import score_files, score_sources
+from panoptic_ros.labels import LabelSet
 from panoptic_ros.scores.overlaps import ids_of_colors
 
 CAR = (np.ones((4, 4)), [segment(1, 26)])
@@ -116,8 +119,10 @@ def test_folders_and_categories_must_be_there(sides):
     with pytest.raises(NotADirectoryError, match="nowhere"):
         score_files(truth.json, truth.folder / "nowhere", prediction.json, prediction.folder)
     edit(truth, lambda content: content.pop("categories"))
-    with pytest.raises(BrokenFile, match=f"{truth.json}: has no categories"):
-        score(truth, prediction)
+    for painter in (None, FilePainter(truth.folder, LabelSet("none", ()), None)):
+        sources = open_source(truth.json), open_source(prediction.json)
+        with pytest.raises(BrokenFile, match=f"{truth.json}: has no categories"):
+            score_sources(*sources, paint=painter)
 
 
 @pytest.mark.parametrize(
@@ -143,6 +148,11 @@ def test_json_that_is_no_annotation_file(content, words, tmp_path):
     path.write_text(content)
     with pytest.raises(BrokenFile, match=f"{path}: .*{words}"):
         read_annotations(path)
+
+
+def test_a_category_may_be_named_by_what_is_no_unicode(sides):
+    edit(sides[0], lambda content: content["categories"][0].update(name="\ud800"))
+    assert read_annotations(sides[0].json)[1][0].name == "\\ud800"
 
 
 def test_ids_are_read_from_three_or_four_channels(tmp_path):
