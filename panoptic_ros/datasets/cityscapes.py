@@ -33,6 +33,8 @@ LAYOUT = (
 _PLATE = 255
 # Share of pixels in which both files may be of two minds.
 LARGEST_DIFFERENCE = 1e-3
+# Pixels that a corner of a polygon may lie from the origin: Pillow draws others anywhere.
+_FARTHEST = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,8 @@ def draw_polygons(path: Path) -> np.ndarray:
         if known and known.is_thing and shape.label == known.name:
             value = named(f"{path}: objects[{i}]", partial(encode, known.id, seen[shape.label]))
             seen[shape.label] += 1
+        if any(abs(corner) > _FARTHEST for point in shape.polygon for corner in point):
+            raise ValueError(f"{path}: objects[{i}]: polygon has a corner beyond +-{_FARTHEST}")
         pen.polygon(shape.polygon, fill=value)
     return np.array(canvas).astype(np.uint16)
 

@@ -332,6 +332,10 @@ def test_polygons_alone_are_drawn(root):
         (lambda c: c["objects"].extend(c["objects"][1:2] * 999), r"objects\[\d+\]: .* 1000 is not"),
         (lambda c: c["objects"][1].update(label=3), r"objects\[1\]: label is 3; it must be text"),
         (lambda c: c["objects"][1].update(polygon=[[1]]), r"objects\[1\]: polygon is \[1\]; it"),
+        (
+            lambda c: c["objects"][1].update(polygon=[[0, 0], [1e300, 0], [9, 9]]),
+            r"objects\[1\]: polygon has a corner beyond",
+        ),
         (lambda c: c["objects"].append(3), r"objects\[5\] must be a mapping"),
     ],
 )
