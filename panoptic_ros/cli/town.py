@@ -29,7 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), default=(512, 1024)
     )
-    parser.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
+    parser.add_argument(
+        "--workers", type=int, default=1, help="processes, one per core at most (default: 1)"
+    )
     parser.add_argument(
         "--bag", action="store_true", help="write each seed as a rosbag2 (mcap) instead of files"
     )
@@ -70,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
+    from panoptic_ros.messages.images import MAX_PIXELS
+
     for name in ("count", "frames", "stride", "workers"):
         if getattr(args, name) < 1:
             raise ValueError(f"--{name} is {getattr(args, name)}, it must be at least 1")
@@ -81,3 +85,5 @@ def _check(args: argparse.Namespace) -> None:
         )
     if min(args.size) < 32:
         raise ValueError(f"--size is {args.size}, both must be at least 32 pixels")
+    if args.size[0] * args.size[1] > MAX_PIXELS:
+        raise ValueError(f"--size is {args.size}, more than {MAX_PIXELS} pixels")

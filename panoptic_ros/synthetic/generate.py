@@ -59,7 +59,9 @@ def generate(job: Job, seeds: Sequence[int], workers: int) -> Iterator[int]:
         return
     # OpenGL contexts do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with context.Pool(workers, initializer=_one_thread) as pool:
+    # More than there are cores gain nothing, and thousands would take the machine.
+    processes = min(workers, os.cpu_count() or 1)
+    with context.Pool(processes, initializer=_one_thread) as pool:
         yield from pool.imap_unordered(functools.partial(render_seed, job), seeds)
 
 

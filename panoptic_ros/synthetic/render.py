@@ -40,7 +40,10 @@ class Renderer:
         model.cam_fovy[0] = np.rad2deg(2 * np.arctan(h / 2 / camera.focal))
         self._light()
         _activate()
-        self._gpu = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        try:
+            self._gpu = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        except mujoco.FatalError as error:
+            raise OSError(f"{w} x {h} pixels cannot be rendered here ({error})") from error
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._gpu)
         # Zero at the far plane: float32 then keeps its precision at a distance.
         self._gpu.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR

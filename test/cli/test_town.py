@@ -18,11 +18,18 @@ def run(*words):
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("--count", "0"), ("--workers", "0"), ("--first-seed", "-1")]
+    ("option", "value", "words"),
+    [
+        ("--count", "0", "0"),
+        ("--workers", "0", "0"),
+        ("--first-seed", "-1", "-1"),
+        ("--size", "31 64", r"\[31, 64\], both"),
+        ("--size", "9999 9999", r"\[9999, 9999\], more than"),
+    ],
 )
-def test_bad_options_are_named(tmp_path, option, value):
-    with pytest.raises(ValueError, match=f"{option} is {value}"):
-        run("--out", str(tmp_path), option, value)
+def test_bad_options_are_named(tmp_path, option, value, words):
+    with pytest.raises(ValueError, match=f"{option} is {words}"):
+        run("--out", str(tmp_path), option, *value.split())
 
 
 def test_files_of_the_rear_camera_are_refused(tmp_path):
