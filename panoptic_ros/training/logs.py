@@ -115,7 +115,10 @@ class _Table:
             return
         whole, _, _ = path.read_text(encoding="utf-8", errors="replace").rpartition("\n")
         try:
-            for row in csv.DictReader(io.StringIO(whole)):
+            table = csv.DictReader(io.StringIO(whole))
+            if (first := next(iter(table.fieldnames or ["step"]))) != "step":
+                raise ValueError(f"its first column is {first[:40]!r}, not step")
+            for row in table:
                 self._columns = [key for key in row if key]
                 if (row.get("step") or "").isdigit() and int(row["step"]) <= last_step:
                     self._rows.append({key: row[key] or "" for key in self._columns})

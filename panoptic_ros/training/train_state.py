@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,10 @@ def load_state(run: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
+        # torch does not compare the checksums that it writes.
+        with zipfile.ZipFile(path) as archive:
+            if part := archive.testzip():
+                raise ValueError(f"{part} is damaged")
         return torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, MemoryError):
         raise

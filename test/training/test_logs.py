@@ -81,9 +81,15 @@ def test_a_kill_while_a_log_is_cut_leaves_the_old_one(tmp_path, monkeypatch):
     assert not list(tmp_path.glob("*.partial"))
 
 
-@pytest.mark.parametrize("row", ["1," + "a" * 200_000, "²,1", "9" * 5000 + ",1"])
-def test_a_table_that_cannot_be_read_is_named(tmp_path, row):
-    (tmp_path / "losses.csv").write_text(f"step,loss\n{row}\n")
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(f"step,loss\n{row}\n" for row in ("1," + "a" * 200_000, "²,1", "9" * 5000 + ",1")),
+        "name,loss\nmine,1\n",
+    ],
+)
+def test_a_table_that_cannot_be_read_is_named(tmp_path, content):
+    (tmp_path / "losses.csv").write_text(content)
     with pytest.raises(ValueError, match=r"losses\.csv is no table of a training .*; remove it"):
         TrainingLog(tmp_path, 0, 10)
 

@@ -36,9 +36,15 @@ def _foreign(path):
     torch.save({"step": _Foreign()}, path)
 
 
+def _flipped(path):
+    torch.save({"w": torch.full((4,), 0.5)}, path)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"\0\0\0\x3f", b"\0\0\0\x3e", 1))
+
+
 @pytest.mark.parametrize(
     "write",
-    [*(lambda p, c=c: p.write_bytes(c) for c in (b"no archive", b"abc", b"")), _foreign],
+    [*(lambda p, c=c: p.write_bytes(c) for c in (b"no archive", b"abc", b"")), _foreign, _flipped],
 )
 def test_what_is_no_state_is_named_and_not_executed(tmp_path, write):
     write(tmp_path / LAST)
