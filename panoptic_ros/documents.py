@@ -150,7 +150,7 @@ def _parsed(parse: Callable[[], T], where: str, language: str) -> T:
     try:
         return parse()
     except _UNREADABLE as error:
-        words = str(error) or type(error).__name__
+        words = " ".join(str(error).split()) or type(error).__name__
         if isinstance(error, RecursionError):
             words = "it is nested too deeply"
         elif isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:

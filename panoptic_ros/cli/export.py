@@ -73,5 +73,9 @@ def _pictures(folder: Path) -> list[Path]:
 def _size(text: str) -> tuple[int, int]:
     if not re.fullmatch(r"[1-9]\d{1,4}x[1-9]\d{1,4}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is no size; write WIDTHxHEIGHT, as 1024x512")
+    from panoptic_ros.messages.images import MAX_PIXELS
+
     width, height = map(int, text.split("x"))
+    if width * height > MAX_PIXELS:
+        raise argparse.ArgumentTypeError(f"{text} is more than {MAX_PIXELS} pixels")
     return height, width

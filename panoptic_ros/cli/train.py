@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     from panoptic_ros.training.runs import start
 
     config = args.config or share_dir() / "config" / "training" / f"{args.kind}.yaml"
-    overrides = [*args.overrides, *([f"minutes={args.minutes}"] if args.minutes else [])]
+    overrides = [*args.overrides, *([] if args.minutes is None else [f"minutes={args.minutes}"])]
     output = args.output or args.folder / args.kind
     command = shlex.join(["python", "-m", "panoptic_ros", *sys.argv[1:]])
     began = time.monotonic()

@@ -116,7 +116,7 @@ def _info(args: argparse.Namespace) -> int:
             print(f"not here; run `python -m panoptic_ros weights fetch {args.name}`, or,")
             print(entry.by_hand())
     if path is not None and path.suffix == ".yaml":
-        print(f"{path}:\n{path.read_text()}")
+        print(f"{path}:\n{path.read_text(encoding='utf-8', errors='backslashreplace')}")
     elif path is not None:
         print(f"{path}.json:\n{describe(path)}")
     return 0

@@ -94,6 +94,7 @@ def write_step(folder, shift, number):
 
 def test_step_gives_vpq_stq_and_hota(tmp_path, capsys):
     write_step(tmp_path / "truth", 0, 3)
+    (tmp_path / "truth" / "readme.txt").write_text("no track")
     write_step(tmp_path / "found", 0, 7)
     out = tmp_path / "out.json"
     words = ["--truth", tmp_path / "truth", "--prediction", tmp_path / "found", "--json", out]

@@ -109,6 +109,14 @@ def test_offline_says_which_file_from_where_and_how_to_import_it(own, capsys):
     assert f"weights import model_final_af9cb5.pkl --as {MASK_RCNN}" in said
 
 
+def test_info_shows_a_description_whatever_it_holds(own, capsys):
+    own.mkdir()
+    for suffix in ("yaml", "xml"):
+        (own / f"net.{suffix}").write_bytes(b"# \xff")
+    assert main(["weights", "info", "net"]) == 0
+    assert "net.yaml:\n# \\xff" in capsys.readouterr().out
+
+
 def test_info_of_what_is_not_here_says_how_to_get_it(own, capsys):
     assert main(["weights", "info", MASK_RCNN]) == 0
     said = capsys.readouterr().out

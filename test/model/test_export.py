@@ -178,8 +178,14 @@ def test_int8_needs_pictures(tmp_path, options, words, capsys):
     assert words in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("size", ["512", "x64", "0x64", "64x64x3"])
-def test_a_size_is_width_and_height(tmp_path, size, capsys):
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        *((size, "write WIDTHxHEIGHT") for size in ("512", "x64", "0x64", "64x64x3")),
+        ("99999x99999", "99999x99999 is more than"),
+    ],
+)
+def test_a_size_is_width_and_height(tmp_path, size, words, capsys):
     with pytest.raises(SystemExit):
         main(["export", "--size", size, "--out", str(tmp_path)])
-    assert "write WIDTHxHEIGHT" in capsys.readouterr().err
+    assert words in capsys.readouterr().err

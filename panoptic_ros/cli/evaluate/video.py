@@ -51,4 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _holds_text(path: Path) -> bool:
-    return path.suffix == ".txt" or (path.is_dir() and any(path.glob("*.txt")))
+    if path.is_dir():
+        # Among label images it is a readme.
+        return any(path.glob("*.txt")) and not any(path.rglob("*.png"))
+    return path.suffix == ".txt"
