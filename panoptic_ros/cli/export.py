@@ -61,9 +61,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _pictures(folder: Path) -> list[Path]:
     """Return up to MOST_PICTURES of the pictures below a folder, evenly spread."""
-    from panoptic_ros.datasets.picture_files import PICTURES
+    from panoptic_ros.datasets.picture_files import PICTURES, files_below
 
-    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in PICTURES)
+    files = files_below(folder, *PICTURES)
     if not files:
         raise FileNotFoundError(f"there are no pictures in {folder} ({', '.join(PICTURES)})")
     step = -(-len(files) // MOST_PICTURES)

@@ -107,11 +107,12 @@ class Cityscapes(Sequence[Sample]):
         check_cityscapes_classes(labels)
         self.root, self.split = Path(root), split
         images = self._folder("leftImg8bit")
+        # Not glob, which leaves out the folders that cannot be read.
         found = sorted(
             p
-            for pattern in ("[!.]*", "*/[!.]*")
-            for p in images.glob(f"{pattern}_leftImg8bit.*")
-            if p.suffix.lower() in PICTURES
+            for folder in (images, *filter(Path.is_dir, images.iterdir()))
+            for p in folder.iterdir()
+            if p.stem.endswith("_leftImg8bit") and p.suffix.lower() in PICTURES and p.name[0] != "."
         )
         refuse_twins(found)
         names = unique_names([p.relative_to(images).with_name(_name(p)) for p in found])

@@ -23,7 +23,7 @@ from panoptic_ros.datasets.coco_files import (
     read_colors,
 )
 from panoptic_ros.datasets.kitti import read_kitti
-from panoptic_ros.datasets.picture_files import decoded, refuse_twins
+from panoptic_ros.datasets.picture_files import decoded, files_below, refuse_twins
 from panoptic_ros.labels import CITYSCAPES, INSTANCE_DIVISOR, LabelClass, LabelSet, class_ids
 from panoptic_ros.scores.overlaps import ids_of_colors
 from panoptic_ros.scores.segments import VOID
@@ -287,7 +287,7 @@ def _kind(folder: Path) -> str:
 
 
 def _pngs(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("[!.]*") if p.suffix.lower() == ".png" and p.is_file())
+    return [file for file in files_below(folder, ".png") if file.is_file()]
 
 
 def _named(files: Sequence[Path], folder: Path, least: int = 1) -> dict[str, Path]:
@@ -313,7 +313,7 @@ def _frame_names(places: Sequence[Path], least: int = 1) -> list[str]:
 def _cityscapes_names(folder: Path) -> dict[str, Path]:
     found = [p for p in _pngs(folder) if p.stem.endswith("_instanceIds")]
     frames = {(p.parent, frame_name(p.stem)) for p in found}
-    polygons = sorted(folder.rglob("[!.]*_polygons.json"))
+    polygons = files_below(folder, "_polygons.json")
     drawn = [p for p in polygons if (p.parent, frame_name(p.stem)) not in frames]
     return _named(found + drawn, folder)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -147,6 +148,23 @@ def write_png(path: Path, image: np.ndarray) -> None:
     if not done:
         raise OSError(f"{path}: OpenCV cannot encode {image.dtype} {list(image.shape)} as PNG")
     write_file(path, content.tobytes())
+
+
+def files_below(folder: Path, *endings: str) -> list[Path]:
+    """Return the files below a folder whose names end so in any case, hidden ones aside, by name.
+
+    Raise OSError that names a folder that cannot be read: pathlib leaves it out in silence.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    return sorted(
+        Path(place, name)
+        for place, _, names in os.walk(folder, onerror=refuse)
+        for name in names
+        if name.lower().endswith(endings) and not name.startswith(".")
+    )
 
 
 def unique_names(files: Sequence[Path]) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from panoptic_ros.datasets.exports import make_export
 from panoptic_ros.datasets.panoptic_sources import PanopticImage, PanopticSource, frame_name
-from panoptic_ros.datasets.picture_files import PICTURES, read_picture
+from panoptic_ros.datasets.picture_files import PICTURES, files_below, read_picture
 from panoptic_ros.evaluation.frame_classes import class_counts
 from panoptic_ros.evaluation.intervals import quality_intervals
 from panoptic_ros.evaluation.label_files import FileScore
@@ -146,8 +146,7 @@ def _as_prediction(labels: np.ndarray, label_set: LabelSet) -> PanopticPredictio
 
 
 def _pictures(folder: Path) -> dict[str, Path]:
-    files = (p for p in sorted(folder.rglob("[!.]*")) if p.suffix.lower() in PICTURES)
-    return {frame_name(p.stem): p for p in files}
+    return {frame_name(p.stem): p for p in files_below(folder, *PICTURES)}
 
 
 def _own_quality(quality: PanopticQuality) -> float | None:

@@ -10,7 +10,13 @@ from tqdm import tqdm
 
 from panoptic_ros.datasets.exports import make_export
 from panoptic_ros.datasets.panoptic_sources import frame_name
-from panoptic_ros.datasets.picture_files import PICTURES, read_picture, unique_names, write_png
+from panoptic_ros.datasets.picture_files import (
+    PICTURES,
+    files_below,
+    read_picture,
+    unique_names,
+    write_png,
+)
 from panoptic_ros.evaluation.timing import statistics
 from panoptic_ros.pipeline import ImageUnfit, PanopticPipeline
 from panoptic_ros.prediction import NonFinitePrediction
@@ -39,7 +45,7 @@ def label_pictures(
     Raise FileNotFoundError where there is no picture, ValueError for an unknown format and for
     OUT in the folder of pictures.
     """
-    files = sorted(p for p in images.rglob("[!.]*") if p.suffix.lower() in PICTURES)[:limit]
+    files = files_below(images, *PICTURES)[:limit]
     if not files:
         raise FileNotFoundError(f"{images}: no picture ({', '.join(PICTURES)}) below it")
     if Path(os.path.realpath(out)).is_relative_to(os.path.realpath(images)):

@@ -74,7 +74,9 @@ def build(architecture: Mapping[str, Any]) -> nn.Module:
             raise ValueError(f"it has {size:.3g} parameters, the limit is {MOST_PARAMETERS:.3g}")
         return network(**parameters)
     except _IMPOSSIBLE as error:
-        raise ValueError(f"architecture {name!r}: {error}") from error
+        # torch's words go on for lines.
+        words = " ".join(str(error).split())
+        raise ValueError(f"architecture {name!r}: {words}") from error
 
 
 @contextmanager

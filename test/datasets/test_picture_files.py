@@ -1,4 +1,6 @@
+import errno
 import io
+import os
 import struct
 import zlib
 
@@ -9,7 +11,13 @@ from PIL import Image
 
 from panoptic_ros.datasets import picture_files
 from panoptic_ros.datasets.coco_files import BrokenFile, read_colors
-from panoptic_ros.datasets.picture_files import decoded, read_labels, read_picture, write_png
+from panoptic_ros.datasets.picture_files import (
+    decoded,
+    files_below,
+    read_labels,
+    read_picture,
+    write_png,
+)
 from panoptic_ros.evaluation.report.pictures import section_picture
 
 
@@ -74,6 +82,24 @@ def test_what_is_written_is_read(image, tmp_path):
     write_png(file, image)
     found = read_picture(file) if image.ndim == 3 else read_labels(file, image.dtype.type)
     assert np.array_equal(found, image)
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    for name in ("a/1.PNG", "a/2.txt", ".3.png"):
+        (tmp_path / name).touch()
+    assert files_below(tmp_path, ".png") == [tmp_path / "a" / "1.PNG"]
+    scandir = os.scandir
+
+    def refused(folder):
+        # Whoever runs this may be allowed all.
+        if str(folder) == str(tmp_path / "a"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(PermissionError, match=f"denied: '{tmp_path / 'a'}'"):
+        files_below(tmp_path, ".png")
 
 
 def test_a_picture_that_cannot_be_written_is_named(tmp_path):
