@@ -241,7 +241,7 @@ def _remove(path: Path) -> None:
 
 def _brief(results: Mapping[str, Any]) -> dict[str, Any]:
     """Return what an archive has to know of a replay, without its frames."""
-    fusion = next(iter(results["timing"]["end_to_end"]))
+    fusion, *_ = results["timing"]["end_to_end"]
     panoptic = (results.get("fusion") or {}).get(fusion, {}).get("panoptic")
     return {
         "replay": results["replay"],
@@ -257,9 +257,11 @@ def _replays_below(out: Path) -> dict[str, tuple[Path, dict[str, Any]]]:
     for file in sorted(out.glob(f"*/{RESULTS}")):
         try:
             brief = _brief(json.loads(file.read_bytes()))
-            bag, _ = brief["replay"]["bag"], brief["replay"]["settings"]
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # of something else
+            replay = brief["replay"]
+            bag, _, _ = str(replay["bag"]), replay["interrupted"], dict(replay["settings"])
+        # Of something else, which may be any JSON.
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            continue
         found[bag] = file.parent, brief
     return found
 

@@ -214,6 +214,24 @@ def test_bags_of_one_name_have_folders_of_their_own(folder, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "content",
+    [
+        "[]",
+        "[" * 100_000,
+        '{"timing": {"end_to_end": {}}, "replay": {}, "model": {}}',
+        '{"timing": {"end_to_end": {"x": 1}}, "replay": {"bag": "a", "settings": {}}, "model": 1}',
+        '{"timing": {"end_to_end": {"stack": 1}}, "replay": [], "model": 1, "fusion": 3}',
+    ],
+)
+def test_results_of_something_else_are_passed_over(folder, tmp_path, content):
+    (tmp_path / "out" / "other").mkdir(parents=True)
+    (tmp_path / "out" / "other" / "results.json").write_text(content)
+    options = archive.ReplayOptions(str(folder / "painted.yaml"))
+    found = archive.Archive.open([tmp_path / "drive"], tmp_path / "out", options)
+    assert (list(found.jobs), found.done) == (["drive"], {})
+
+
+@pytest.mark.parametrize(
     ("options", "said"),
     [
         (["--live", "--workers", "2"], "--live plays one bag"),

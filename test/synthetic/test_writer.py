@@ -1,4 +1,6 @@
 import json
+import os
+from multiprocessing import get_context
 
 import cv2
 import numpy as np
@@ -72,6 +74,19 @@ def test_many_seeds_in_one_or_more_processes(make_town, tmp_path, workers, seeds
     assert list(generate(job, seeds, workers)) == [2] * len(seeds)
     names = sorted(p.name[:18] for p in tmp_path.glob("leftImg8bit/train/town/*"))
     assert names == [f"town_{s:06d}_{i:06d}" for s in seeds for i in (0, 5)]
+
+
+def test_there_are_no_more_processes_than_cores(monkeypatch, tmp_path):
+    asked = []
+
+    def pool(self, processes, initializer):
+        asked.append(processes)
+        raise InterruptedError
+
+    monkeypatch.setattr(type(get_context("spawn")), "Pool", pool)
+    with pytest.raises(InterruptedError):
+        list(generate(Job(tmp_path, "train", (64, 128), frames=2, stride=5), [6, 7], 100_000))
+    assert asked == [os.cpu_count()]
 
 
 def test_camera_file_has_the_fields_of_cityscapes(written):
