@@ -258,6 +258,7 @@ def _replays_below(out: Path) -> dict[str, tuple[Path, dict[str, Any]]]:
         try:
             brief = _brief(json.loads(file.read_bytes()))
             replay = brief["replay"]
+            # All that `Archive.open` asks of it.
             bag, _, _ = str(replay["bag"]), replay["interrupted"], dict(replay["settings"])
         # Of something else, which may be any JSON.
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):

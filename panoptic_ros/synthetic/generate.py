@@ -11,6 +11,7 @@ from pathlib import Path
 
 import cv2
 
+from panoptic_ros.cores import usable_cores
 from panoptic_ros.synthetic.world import World
 from panoptic_ros.synthetic.writer import write_frame
 
@@ -60,7 +61,7 @@ def generate(job: Job, seeds: Sequence[int], workers: int) -> Iterator[int]:
     # OpenGL contexts do not survive a fork.
     context = multiprocessing.get_context("spawn")
     # More than there are cores gain nothing, and thousands would take the machine.
-    processes = min(workers, os.cpu_count() or 1)
+    processes = min(workers, usable_cores())
     with context.Pool(processes, initializer=_one_thread) as pool:
         yield from pool.imap_unordered(functools.partial(render_seed, job), seeds)
 

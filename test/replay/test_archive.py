@@ -219,15 +219,19 @@ def test_bags_of_one_name_have_folders_of_their_own(folder, tmp_path):
         "[]",
         "[" * 100_000,
         '{"timing": {"end_to_end": {}}, "replay": {}, "model": {}}',
-        '{"timing": {"end_to_end": {"x": 1}}, "replay": {"bag": "a", "settings": {}}, "model": 1}',
+        '{"timing": {"end_to_end": {"x": 1}}, "replay": {"bag": BAG, "settings": {}}, "model": 1}',
+        '{"timing": {"end_to_end": {"x": 1}}, "model": 1, '
+        '"replay": {"bag": BAG, "settings": 3, "interrupted": false}}',
         '{"timing": {"end_to_end": {"stack": 1}}, "replay": [], "model": 1, "fusion": 3}',
     ],
 )
 def test_results_of_something_else_are_passed_over(folder, tmp_path, content):
     (tmp_path / "out" / "other").mkdir(parents=True)
+    bag = tmp_path / "drive"
+    content = content.replace("BAG", json.dumps(os.path.realpath(bag)))
     (tmp_path / "out" / "other" / "results.json").write_text(content)
     options = archive.ReplayOptions(str(folder / "painted.yaml"))
-    found = archive.Archive.open([tmp_path / "drive"], tmp_path / "out", options)
+    found = archive.Archive.open([bag], tmp_path / "out", options)
     assert (list(found.jobs), found.done) == (["drive"], {})
 
 

@@ -1,11 +1,11 @@
 import json
-import os
 from multiprocessing import get_context
 
 import cv2
 import numpy as np
 import pytest
 
+from panoptic_ros.cores import usable_cores
 from panoptic_ros.datasets import open_dataset
 from panoptic_ros.labels import class_ids
 from panoptic_ros.synthetic.generate import Job, generate
@@ -86,7 +86,7 @@ def test_there_are_no_more_processes_than_cores(monkeypatch, tmp_path):
     monkeypatch.setattr(type(get_context("spawn")), "Pool", pool)
     with pytest.raises(InterruptedError):
         list(generate(Job(tmp_path, "train", (64, 128), frames=2, stride=5), [6, 7], 100_000))
-    assert asked == [os.cpu_count()]
+    assert asked == [usable_cores()]
 
 
 def test_camera_file_has_the_fields_of_cityscapes(written):
