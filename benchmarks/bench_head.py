@@ -9,8 +9,9 @@ from scenes import SIZE, fresh, street
 from torch import Tensor
 
 from panoptic_ros.fusion import FusionOptions
-from panoptic_ros.fusion.conv_head import refine, refine_all, region
+from panoptic_ros.fusion.conv_head import refine, regions_of
 from panoptic_ros.fusion.merge import Candidates, select
+from panoptic_ros.fusion.on_device import values_on_device
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.networks.panoptic_head import PanopticHead
 from panoptic_ros.prediction import InstancePrediction, SemanticPrediction
@@ -54,9 +55,11 @@ def run(device: torch.device) -> list[Result]:
 def _factorised(head: PanopticHead, semantic: SemanticPrediction, candidates: Candidates) -> Tensor:
     """Return the logits of all regions in a row, by the form that is for the device."""
     if semantic.logits.device.type == "cpu":
-        return torch.cat([logits.flatten() for _, logits in refine(head, semantic, candidates)])
-    regions = [region(box, semantic.image_size) for box in candidates.boxes]
-    return refine_all(head, semantic, candidates, regions)[1]
+        found = [logits for _, logits in refine(head, semantic, candidates)]
+    else:
+        regions = regions_of(candidates.boxes, semantic.image_size)
+        found = values_on_device(semantic, candidates, regions, head)
+    return torch.cat([logits.flatten() for logits in found])
 
 
 def _plain(
@@ -77,7 +80,7 @@ def _difference(
 ) -> float:
     """Return the largest difference of the two forms' logits in the instances' regions."""
     plain = _plain(head, semantic, instances)
-    regions = [region(box, semantic.image_size) for box in candidates.boxes]
+    regions = regions_of(candidates.boxes, semantic.image_size)
     expected = [
         logits[y0:y1, x0:x1].flatten()
         for logits, (x0, y0, x1, y1) in zip(plain, regions, strict=True)

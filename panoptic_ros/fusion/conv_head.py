@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import cv2
@@ -11,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from panoptic_ros.fusion.masks import BoxPixels, paste, paste_all, pixel_box
+from panoptic_ros.fusion.masks import box_tuples, paste, pixel_boxes
 from panoptic_ros.fusion.merge import Candidates, FusionOptions, merge, select
+from panoptic_ros.fusion.on_device import least_logit, merge_on_device, values_on_device
 from panoptic_ros.networks.panoptic_head import PanopticHead
 from panoptic_ros.prediction import (
     InstancePrediction,
@@ -50,9 +50,11 @@ class ConvHead:
         """
         options = options or FusionOptions()
         candidates = select(semantic, instances, options)
-        crops, finite = self._refined(semantic, candidates, options)
+        regions = regions_of(candidates.boxes, semantic.image_size)
+        if semantic.logits.device.type != "cpu":
+            return merge_on_device(semantic, candidates, regions, options, self.head)
+        crops, finite = self._refined(semantic, candidates, regions, options)
         panoptic = merge(semantic, candidates, crops, options)
-        # Read last: the label image has crossed, so that nothing waits any more.
         if not finite:
             raise NonFinitePrediction("the panoptic head gives values that are not finite")
         return panoptic
@@ -62,20 +64,22 @@ class ConvHead:
         self, semantic: SemanticPrediction, candidates: Candidates, options: FusionOptions
     ) -> list[MaskCrop]:
         """Return each candidate's mask as the head refines it, bool."""
-        return self._refined(semantic, candidates, options)[0]
+        regions = regions_of(candidates.boxes, semantic.image_size)
+        if semantic.logits.device.type != "cpu":
+            values = values_on_device(semantic, candidates, regions, self.head)
+            least = least_logit(options)
+            return [MaskCrop(b, v >= least) for b, v in zip(regions, values, strict=True)]
+        return self._refined(semantic, candidates, regions, options)[0]
 
     def _refined(
-        self, semantic: SemanticPrediction, candidates: Candidates, options: FusionOptions
+        self,
+        semantic: SemanticPrediction,
+        candidates: Candidates,
+        regions: list[Box],
+        options: FusionOptions,
     ) -> tuple[list[MaskCrop], Tensor]:
         """Return the masks, and whether the logits behind them are all finite, bool []."""
-        # A threshold on the sigmoid is one on its logit, which saves the sigmoid.
-        threshold = math.log(options.mask_threshold / (1 - options.mask_threshold))
-        regions = [region(box, semantic.image_size) for box in candidates.boxes]
-        if semantic.logits.device.type != "cpu" and regions:
-            pixels, logits = refine_all(self.head, semantic, candidates, regions)
-            masks = pixels.crops(logits >= threshold)
-            crops = [MaskCrop(*crop) for crop in zip(regions, masks, strict=True)]
-            return crops, all_finite([logits])
+        threshold = least_logit(options)
         parts: list[list[Tensor]] = [[] for _ in regions]
         sums = [semantic.logits.new_zeros(())]
         for i, logits in _logits(self.head, semantic, candidates, regions):
@@ -95,46 +99,11 @@ def refine(
     crowd, else in their regions alone; an instance's own mask costs one single-channel
     convolution. Equal to `PanopticHead.plain` cropped to the regions.
     """
-    regions = [region(box, semantic.image_size) for box in candidates.boxes]
+    regions = regions_of(candidates.boxes, semantic.image_size)
     parts: list[list[Tensor]] = [[] for _ in regions]
     for i, logits in _logits(head, semantic, candidates, regions):
         parts[i].append(logits)
     return [(box, _joined(part)) for box, part in zip(regions, parts, strict=True)]
-
-
-def refine_all(
-    head: PanopticHead, semantic: SemanticPrediction, candidates: Candidates, regions: list[Box]
-) -> tuple[BoxPixels, Tensor]:
-    """Return the pixels of the instances' regions and the head's logits there, float [A].
-
-    What `refine` gives, for devices on which each call costs time: the classes' contexts are one
-    convolution over the image, and each row of the instances' own kernels one step for all.
-    """
-    device, radius = semantic.logits.device, head.radius
-    height, width = semantic.image_size
-    classes = sorted(set(candidates.class_ids.tolist()))
-    kernels = torch.cat([head.cnn(class_id).kernel() for class_id in classes])
-    bias = torch.cat([head.cnn(class_id).bias for class_id in classes])
-    masks = softmax_masks(semantic, (0, 0, width, height), radius)
-    context = F.conv2d(masks[None], kernels[:, 1:], bias)[0]
-    wide = [(x0 - radius, y0 - radius, x1 + radius, y1 + radius) for x0, y0, x1, y1 in regions]
-    around, pixels = BoxPixels(wide, device), BoxPixels(regions, device)
-    inside = (around.x >= 0) & (around.x < width) & (around.y >= 0) & (around.y < height)
-    own = paste_all(around, candidates.boxes, candidates.masks) * inside
-    # Where each pixel's first place lies among those with a margin.
-    table = np.array(regions)
-    starts = np.cumsum(around.areas) - around.areas
-    channels = [classes.index(class_id) for class_id in candidates.class_ids.tolist()]
-    rows = np.stack([table[:, 0], table[:, 1], around.widths, starts, channels])
-    left, top, wide_row, start, channel = torch.from_numpy(rows).to(device)[:, pixels.owner]
-    first = start + (pixels.y - top) * wide_row + pixels.x - left
-    logits = context[channel, pixels.y, pixels.x]
-    # A row of the kernels at a time: all at once would take a row's memory many times.
-    right = torch.arange(kernels.shape[3], device=device)
-    for y, row in enumerate(kernels[:, 0].unbind(1)):
-        places = (first + y * wide_row)[:, None] + right
-        logits = logits + (row[channel] * own[places]).sum(1)
-    return pixels, logits
 
 
 def _joined(parts: list[Tensor]) -> Tensor:
@@ -216,9 +185,14 @@ def _areas(boxes: np.ndarray) -> np.ndarray:
 
 def region(box: np.ndarray, image_size: tuple[int, int]) -> Box:
     """Return the pixels that a refined mask may hold: the float xyxy box grown by CONTEXT."""
-    x0, y0, x1, y1 = box
-    margin = np.array([x1 - x0, y1 - y0, x0 - x1, y0 - y1]) * -CONTEXT
-    return pixel_box(np.asarray(box) + margin, image_size)
+    return regions_of(np.reshape(box, (1, 4)), image_size)[0]
+
+
+def regions_of(boxes: np.ndarray, image_size: tuple[int, int]) -> list[Box]:
+    """Return `region` of each box, float [N, 4]."""
+    margins = (boxes[:, 2:] - boxes[:, :2]) * CONTEXT
+    grown = np.concatenate([boxes[:, :2] - margins, boxes[:, 2:] + margins], axis=1)
+    return box_tuples(pixel_boxes(grown, image_size))
 
 
 def softmax_masks(semantic: SemanticPrediction, box: Box, margin: int) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -11,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from panoptic_ros.fusion.masks import BoxPixels, pixel_box
-from panoptic_ros.labels import INSTANCE_DIVISOR, UNLABELED, LabelSet, encode
+from panoptic_ros.fusion.masks import pixel_boxes
+from panoptic_ros.labels import INSTANCE_DIVISOR, UNLABELED, LabelSet
 from panoptic_ros.options import number
 from panoptic_ros.prediction import (
     InstancePrediction,
@@ -23,10 +22,6 @@ from panoptic_ros.prediction import (
     extent,
 )
 from panoptic_ros.upsampling import Box, upsample_crop
-
-# Rounds of `lay_all` before anybody looks whether they were enough: they are but where a covered
-# instance frees one that covers the next, and so on.
-ROUNDS = 4
 
 
 @dataclass(frozen=True)
@@ -136,31 +131,38 @@ def select(
     )
     table = fields.to("cpu", torch.float64).numpy()
     scores, class_ids = table[:, 4], np.nan_to_num(table[:, 5]).astype(np.int64)
+    things = [c.id for c in semantic.labels.things if options.keeps(c.id)]
+    thresholds = np.full(len(table), options.score_threshold)
+    for class_id, threshold in options.class_thresholds.items():
+        thresholds[class_ids == class_id] = threshold
+    fit = np.isfinite(table).all(axis=1) & (scores >= thresholds) & np.isin(class_ids, things)
     order = np.argsort(-scores, kind="stable")
-    things = {c.id for c in semantic.labels.things if options.keeps(c.id)}
-    seen: Counter[int] = Counter()
-    chosen, values = [], []
-    for i in order[np.isfinite(table[order]).all(axis=1)]:
-        class_id = int(class_ids[i])
-        threshold = options.class_thresholds.get(class_id, options.score_threshold)
-        if scores[i] < threshold or class_id not in things:
-            continue
-        if seen[class_id] >= options.class_limits.get(class_id, INSTANCE_DIVISOR):
-            continue
-        x0, y0, x1, y1 = pixel_box(table[i, :4], semantic.image_size)
-        if x0 == x1 or y0 == y1:
-            continue
-        values.append(encode(class_id, seen[class_id]))
-        chosen.append(int(i))
-        seen[class_id] += 1
-    index = torch.tensor(chosen, dtype=torch.int64)
+    order = order[fit[order]]
+    pixels = pixel_boxes(table[order, :4], semantic.image_size)
+    order = order[(pixels[:, 2:] > pixels[:, :2]).all(axis=1)]
+    numbers = _numbers(class_ids[order])
+    limits = np.full(len(order), INSTANCE_DIVISOR)
+    for class_id, limit in options.class_limits.items():
+        limits[class_ids[order] == class_id] = limit
+    kept = numbers < limits
+    order, numbers = order[kept], numbers[kept]
+    index = torch.from_numpy(order).to(instances.masks.device, non_blocking=True)
     return Candidates(
-        boxes=table[chosen, :4],
-        scores=scores[chosen],
-        class_ids=class_ids[chosen],
-        values=np.array(values, dtype=np.int64),
-        masks=instances.masks[index.to(instances.masks.device, non_blocking=True)],
+        boxes=table[order, :4],
+        scores=scores[order],
+        class_ids=class_ids[order],
+        values=class_ids[order] * INSTANCE_DIVISOR + numbers,
+        masks=instances.masks[index],
     )
+
+
+def _numbers(class_ids: np.ndarray) -> np.ndarray:
+    """Return how many of the same class come before each, int64 [N]."""
+    numbers = np.zeros_like(class_ids)
+    for class_id in np.unique(class_ids):
+        same = class_ids == class_id
+        numbers[same] = np.arange(np.count_nonzero(same))
+    return numbers
 
 
 def merge(
@@ -176,39 +178,11 @@ def merge(
     taken already, or whose pixels are stuff by more than `semantic_veto`, is dropped and
     frees its pixels; what no instance holds is stuff, or unlabeled where the semantic
     prediction says thing or the stuff is too small.
-    Everything runs on the device; the label image crosses to the host once.
+    In host memory; `on_device.merge_on_device` does the same on a GPU.
     """
-    device = semantic.logits.device
-    if not crops:
-        canvas = torch.zeros(semantic.image_size, dtype=torch.int32, device=device)
-        return _finished(canvas, semantic, candidates, crops, options)
-    if device.type == "cpu":
-        canvas = _lay_instances(semantic, candidates, crops, options)
-        return _finished(canvas, semantic, candidates, crops, options)
-    stuff = None
-    if options.semantic_veto < 1:
-        whole = (0, 0, semantic.image_size[1], semantic.image_size[0])
-        stuff = upsample_crop(_stuff_probability(semantic)[None], semantic.image_size, whole)[0]
-    geometry = (crops, candidates.values, semantic.image_size, options, stuff)
-    canvas, is_final = lay_all(*geometry)
-    panoptic = _finished(canvas, semantic, candidates, crops, options)
-    # Read last: the label image has crossed, so that nothing waits any more.
-    if is_final:
-        return panoptic
-    canvas, _ = lay_all(*geometry, rounds=len(crops) + 1)
-    return _finished(canvas, semantic, candidates, crops, options)
-
-
-def _finished(
-    canvas: Tensor,
-    semantic: SemanticPrediction,
-    candidates: Candidates,
-    crops: Sequence[MaskCrop],
-    options: FusionOptions,
-) -> PanopticPrediction:
-    """Return the prediction of a canvas of instances, int32 [H, W], with stuff around them."""
+    canvas = _lay_instances(semantic, candidates, crops, options)
     # Where one of them holds a pixel the other is 0.
-    labels = canvas | _stuff(semantic, canvas, options)
+    labels = torch.from_numpy(canvas | _stuff(semantic, canvas, options))
     boxes = [crop.box for crop in crops]
     panoptic = describe(labels, candidates, boxes, semantic.labels, options)
     return replace(panoptic, masks=list(crops))
@@ -238,8 +212,8 @@ def _lay_instances(
     candidates: Candidates,
     crops: Sequence[MaskCrop],
     options: FusionOptions,
-) -> Tensor:
-    """Return the instances' values, int32 [H, W], 0 where there is none; in host memory."""
+) -> np.ndarray:
+    """Return the instances' values, int32 [H, W], 0 where there is none."""
     canvas = np.zeros(semantic.image_size, np.int32)
     stuff = _stuff_probability(semantic) if options.semantic_veto < 1 else None
     for value, crop in zip(candidates.values.tolist(), crops, strict=True):
@@ -254,54 +228,7 @@ def _lay_instances(
             if not float((seen * crop.mask).sum()) <= options.semantic_veto * area:
                 continue
         np.copyto(window, value, where=visible)
-    return torch.from_numpy(canvas)
-
-
-def lay_all(
-    crops: Sequence[MaskCrop],
-    values: np.ndarray,
-    image_size: tuple[int, int],
-    options: FusionOptions,
-    stuff: Tensor | None = None,
-    rounds: int = ROUNDS,
-) -> tuple[Tensor, Tensor]:
-    """Lay masks by falling score, as `merge` says, without a loop over them.
-
-    values: int64 [N], of the label image; stuff: float [H, W], the probability of stuff where the
-    options' semantic_veto counts. Return the instances' values, int32 [H, W], 0 where there is
-    none, and whether they are final, bool []; N + 1 rounds always give that.
-
-    Whether an instance stays depends on better ones alone. Each round decides all of them from
-    the decisions of the round before: after n rounds the first n are right, and what a round
-    leaves as it was is right altogether.
-    """
-    device, count = crops[0].mask.device, len(crops)
-    pixels = BoxPixels([crop.box for crop in crops], device)
-    held = torch.cat([crop.mask.flatten() for crop in crops])
-    place = pixels.y * image_size[1] + pixels.x
-    areas = pixels.sums(held)
-    allowed = torch.ones(count, dtype=torch.bool, device=device)
-    if stuff is not None:
-        seen = pixels.sums(stuff.flatten()[place] * held)
-        allowed = seen <= options.semantic_veto * areas
-    kept = before = allowed
-    for _ in range(rounds):
-        before = kept
-        first = _least_index(place, pixels.owner, held & kept[pixels.owner], image_size, count)
-        covered = pixels.sums(held & (first[place] < pixels.owner))
-        kept = allowed & (covered <= options.overlap_threshold * areas)
-    first = _least_index(place, pixels.owner, held & kept[pixels.owner], image_size, count)
-    table = np.append(values, 0).astype(np.int32)
-    canvas = torch.from_numpy(table).to(device, non_blocking=True)[first]
-    return canvas.view(image_size), (kept == before).all()
-
-
-def _least_index(
-    place: Tensor, owner: Tensor, chosen: Tensor, image_size: tuple[int, int], count: int
-) -> Tensor:
-    """Return the least index that holds each pixel of the image, int64 [H * W], count: none."""
-    first = torch.full((image_size[0] * image_size[1],), count, device=place.device)
-    return first.scatter_reduce_(0, place, torch.where(chosen, owner, count), "amin")
+    return canvas
 
 
 def _stuff_probability(semantic: SemanticPrediction) -> Tensor:
@@ -310,27 +237,12 @@ def _stuff_probability(semantic: SemanticPrediction) -> Tensor:
     return semantic.scores.float().softmax(0)[: len(is_stuff)][is_stuff].sum(0)
 
 
-def _stuff(semantic: SemanticPrediction, canvas: Tensor, options: FusionOptions) -> Tensor:
-    """Return the stuff class id of each pixel that is 0 in canvas, int32 [H, W], 0 elsewhere."""
-    classes = semantic.labels.classes
-    taken = len(classes)
-    ids = torch.tensor([0 if c.is_thing else c.id for c in classes] + [0], dtype=torch.int32)
-    if canvas.device.type == "cpu":
-        return torch.from_numpy(_stuff_on_host(semantic, canvas.numpy(), ids.numpy(), options))
-    channels = torch.where(canvas == 0, semantic.channels, taken).int()
-    # bincount would wait for the GPU to learn how many bins it needs.
-    areas = torch.histc(channels.float(), bins=taken + 1, min=-0.5, max=taken + 0.5)
-    ids = ids.to(canvas.device, non_blocking=True) * (areas >= options.stuff_area_limit)
-    return ids[channels]
+def _stuff(semantic: SemanticPrediction, canvas: np.ndarray, options: FusionOptions) -> np.ndarray:
+    """Return the stuff class id of each pixel that is 0 in canvas, int32 [H, W], 0 elsewhere.
 
-
-def _stuff_on_host(
-    semantic: SemanticPrediction, canvas: np.ndarray, ids: np.ndarray, options: FusionOptions
-) -> np.ndarray:
-    """Do `_stuff`'s work by tables over bytes, five times faster than torch's operators.
-
-    ids: int32 [C + 1], what each channel, and none, becomes.
+    By tables over bytes, five times faster than torch's operators.
     """
+    ids = np.array([0 if c.is_thing else c.id for c in semantic.labels.classes] + [0], np.int32)
     # 255, which is no channel, where an instance is.
     channels = semantic.channels.numpy() | np.negative((canvas != 0).view(np.uint8))
     areas = cv2.calcHist([channels], [0], None, [256], [0, 256]).ravel()[: len(ids)]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from panoptic_ros.fusion.merge import Candidates, FusionOptions, merge, select
+from panoptic_ros.fusion.on_device import merge_on_device
 from panoptic_ros.fusion.stack import detector_masks
 from panoptic_ros.networks.panoptic.spatial_ranking import SpatialRanking
 from panoptic_ros.prediction import (
@@ -38,7 +39,11 @@ class RankedStack:
         candidates = select(semantic, instances, options)
         crops = detector_masks(semantic, candidates, options)
         order = falling_ranks(self.ranking, candidates, crops, semantic.image_size)
-        panoptic = merge(semantic, candidates[order], [crops[i] for i in order], options)
+        ranked, masks = candidates[order], [crops[i] for i in order]
+        if semantic.logits.device.type == "cpu":
+            panoptic = merge(semantic, ranked, masks, options)
+        else:
+            panoptic = merge_on_device(semantic, ranked, [mask.box for mask in masks], options)
         return replace(panoptic, masks=crops)
 
 

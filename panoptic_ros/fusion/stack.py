@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from panoptic_ros.fusion.masks import pasted
+from panoptic_ros.fusion.masks import box_tuples, pasted, pixel_boxes
 from panoptic_ros.fusion.merge import Candidates, FusionOptions, merge, select
+from panoptic_ros.fusion.on_device import merge_on_device, values_on_device
 from panoptic_ros.prediction import (
     InstancePrediction,
     MaskCrop,
     PanopticPrediction,
     SemanticPrediction,
 )
+from panoptic_ros.upsampling import Box
 
 
 def stack(
@@ -24,6 +26,9 @@ def stack(
     """
     options = options or FusionOptions()
     candidates = select(semantic, instances, options)
+    if semantic.logits.device.type != "cpu":
+        boxes = detector_boxes(semantic, candidates)
+        return merge_on_device(semantic, candidates, boxes, options)
     return merge(semantic, candidates, detector_masks(semantic, candidates, options), options)
 
 
@@ -31,4 +36,14 @@ def detector_masks(
     semantic: SemanticPrediction, candidates: Candidates, options: FusionOptions
 ) -> list[MaskCrop]:
     """Return each candidate's mask as the detector has it, bool, pasted inside its box only."""
+    if semantic.logits.device.type != "cpu":
+        boxes = detector_boxes(semantic, candidates)
+        values = values_on_device(semantic, candidates, boxes)
+        least = options.mask_threshold
+        return [MaskCrop(b, v >= least) for b, v in zip(boxes, values, strict=True)]
     return pasted(candidates.boxes, candidates.masks, semantic.image_size, options.mask_threshold)
+
+
+def detector_boxes(semantic: SemanticPrediction, candidates: Candidates) -> list[Box]:
+    """Return the pixels in each candidate's box."""
+    return box_tuples(pixel_boxes(candidates.boxes, semantic.image_size))

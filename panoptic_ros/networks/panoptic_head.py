@@ -96,11 +96,26 @@ class PanopticHead(nn.Module):
 
     def cnn(self, class_id: int) -> ClassCNN:
         """Return the CNN of a class; raise ValueError for a class without one."""
-        if class_id not in self.class_ids:
-            raise ValueError(f"the head has no CNN for class {class_id}; it has {self.class_ids}")
-        cnn = self.cnns[str(class_id)]
+        cnn = self.cnns[str(self.class_ids[self.number(class_id)])]
         assert isinstance(cnn, ClassCNN)
         return cnn
+
+    def number(self, class_id: int) -> int:
+        """Return which of the CNNs is that of a class; raise ValueError for one without any."""
+        if class_id not in self.class_ids:
+            raise ValueError(f"the head has no CNN for class {class_id}; it has {self.class_ids}")
+        return self.class_ids.index(class_id)
+
+    def kernels(self) -> tuple[Tensor, Tensor]:
+        """Return `ClassCNN.kernel` and bias of each CNN, [K, C, k, k] and [K], in a few steps."""
+        cnns = [self.cnn(class_id) for class_id in self.class_ids]
+        depthwise = torch.cat([cnn.depthwise.weight for cnn in cnns])
+        mix = torch.stack([cnn.mix.weight[0] for cnn in cnns])
+        full, channels = depthwise.shape[3] - 1, len(depthwise)
+        flat = mix.view(1, channels, *mix.shape[2:])
+        kernels = F.conv2d(flat, depthwise.flip(2, 3), padding=full, groups=channels)
+        bias = torch.cat([cnn.bias for cnn in cnns])
+        return kernels.view(len(cnns), -1, *kernels.shape[2:]), bias
 
     def plain(self, semantic: Tensor, mask: Tensor, class_id: int) -> Tensor:
         """Return an instance's logits [H, W] as the report defines them, over the whole frame.

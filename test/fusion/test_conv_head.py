@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from panoptic_ros import upsampling
 from panoptic_ros.fusion import FusionOptions, make_strategy
-from panoptic_ros.fusion.conv_head import ConvHead, refine, refine_all
+from panoptic_ros.fusion.conv_head import ConvHead, refine
 from panoptic_ros.fusion.masks import paste
 from panoptic_ros.fusion.merge import select
 from panoptic_ros.fusion.stack import stack
@@ -53,17 +53,6 @@ def test_factorised_equals_plain(seed, kernels, count):
         own = paste(candidates.masks[i], candidates.boxes[i], (0, 0, width, height))
         plain = head.plain(masks, own, int(candidates.class_ids[i]))
         torch.testing.assert_close(logits, plain[y0:y1, x0:x1], atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("kernels", [{}, {"depthwise_kernel": 3, "mix_kernel": 7}])
-@pytest.mark.parametrize("count", [1, 20, 100])
-def test_all_at_once_equals_one_by_one(kernels, count):
-    head, (semantic, instances) = random_head(**kernels), random_scene(5, count=count)
-    candidates = select(semantic, instances, FusionOptions(score_threshold=0))
-    expected = refine(head, semantic, candidates)
-    pixels, logits = refine_all(head, semantic, candidates, [box for box, _ in expected])
-    for found, (_, one) in zip(pixels.crops(logits), expected, strict=True):
-        torch.testing.assert_close(found, one, atol=2e-4, rtol=0)
 
 
 @pytest.mark.gpu

@@ -4,7 +4,7 @@ import torch
 from scenes import random_scene
 
 from benchmarks.reference import paste_full
-from panoptic_ros.fusion.masks import BoxPixels, paste, paste_all, pixel_box
+from panoptic_ros.fusion.masks import paste, pixel_box
 
 
 @pytest.mark.parametrize(
@@ -42,25 +42,3 @@ def test_paste_equals_grid_sample_over_the_whole_frame(seed):
         torch.testing.assert_close(
             paste(mask, box, (x0, y0, x1, y1)), expected[y0:y1, x0:x1], atol=2e-5, rtol=0
         )
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_pasted_at_once_equals_pasted_one_by_one(seed):
-    _, instances = random_scene(seed, count=15)
-    boxes = instances.boxes.double().numpy()
-    boxes[0] = (-30, -20, 300, 200)
-    boxes[1] = (3.5, 4.5, 4.5, 5.5)
-    crops = [pixel_box(box, (96, 160)) for box in boxes]
-    pixels = BoxPixels(crops, torch.device("cpu"))
-    found = pixels.crops(paste_all(pixels, boxes, instances.masks))
-    for got, mask, box, crop in zip(found, instances.masks, boxes, crops, strict=True):
-        torch.testing.assert_close(got, paste(mask, box, crop), atol=2e-5, rtol=0)
-
-
-def test_pixels_of_boxes_are_counted_row_by_row():
-    pixels = BoxPixels([(2, 1, 4, 3), (5, 5, 5, 9), (0, 0, 1, 1)], torch.device("cpu"))
-    assert pixels.owner.tolist() == [0, 0, 0, 0, 2]
-    assert pixels.x.tolist() == [2, 3, 2, 3, 0]
-    assert pixels.y.tolist() == [1, 1, 2, 2, 0]
-    assert pixels.sums(torch.tensor([True, False, True, True, True])).tolist() == [3, 0, 1]
-    np.testing.assert_allclose(pixels.sums(torch.full((5,), 0.5)), [2, 0, 0.5])

@@ -1,8 +1,7 @@
 import pytest
 import torch
+from crossings import Crossings
 from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torchvision.ops import batched_nms
 
 from panoptic_ros.networks import build
@@ -92,22 +91,6 @@ def test_a_static_shared_network_gives_what_the_plain_one_gives(semantic):
     logits, *rest = StaticShared(network, (64, 96))(image)
     same(plain.instances[0], StaticInstances(*rest))
     torch.testing.assert_close(logits, plain.logits, atol=1e-3, rtol=0)
-
-
-class Crossings(TorchDispatchMode):
-    """Note the operators that move something between a device and the host."""
-
-    def __init__(self):
-        super().__init__()
-        self.found = []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        tensors = [t for t in tree_leaves((args, kwargs, out)) if isinstance(t, torch.Tensor)]
-        # A single number of the host's is an argument of the device's kernel.
-        if len({t.device.type for t in tensors if t.ndim}) > 1:
-            self.found.append(str(func))
-        return out
 
 
 @pytest.mark.parametrize("kind", ["two networks", "as detectron2", "shared"])

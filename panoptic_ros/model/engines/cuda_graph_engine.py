@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from panoptic_ros.cuda_graphs import CudaGraph
 from panoptic_ros.model.engines.artefacts import MOST_SIZES, Size, input_size, typical_size
 from panoptic_ros.model.onnx.writer import static
 from panoptic_ros.model.predictors import (
@@ -29,8 +30,6 @@ from panoptic_ros.networks.static import StaticInstances
 from panoptic_ros.prediction import InstancePrediction, SemanticPrediction
 
 _log = logging.getLogger(__name__)
-# Runs before a capture, in which libraries choose their kernels.
-_WARM_UPS = 3
 
 
 def is_there(device: torch.device) -> bool:
@@ -99,37 +98,27 @@ class GraphedNetworks:
 
 
 class Captured:
-    """Hold a graph and the memory that it reads and writes."""
+    """Hold the graph of networks for images of a size."""
 
     def __init__(self, networks: PanopticPredictor, size: Size, half: bool) -> None:
-        # Kept, as are the constants below: the graph reads their memory whenever it runs.
+        # Kept, as are the constants: the graph reads their memory whenever it runs.
         self._module: Any
         self._module, _ = static(networks, size, unasked=True)
-        device = networks.device
-        self._image = torch.zeros(1, 3, *size, dtype=torch.uint8, device=device)
-        self._graph = torch.cuda.CUDAGraph()
-        stream = torch.cuda.Stream(device)
-        stream.wait_stream(torch.cuda.current_stream(device))
+        self._constants = Constants()
+        image = torch.zeros(1, 3, *size, dtype=torch.uint8, device=networks.device)
         # A cache of casted weights would not be filled when the graph runs.
         cast = torch.autocast("cuda", torch.float16, enabled=half, cache_enabled=False)
-        self._constants = Constants()
         with torch.inference_mode(), cast, self._constants:
-            with torch.cuda.stream(stream):
-                for _ in range(_WARM_UPS):
-                    self._module(self._image)
-            torch.cuda.current_stream(device).wait_stream(stream)
-            with torch.cuda.graph(self._graph):
-                self._outputs: tuple[Tensor, ...] = tuple(
-                    t.float() if t.is_floating_point() else t for t in self._module(self._image)
-                )
-        self._is_final: Tensor = self._module.is_final
+            self._graph = CudaGraph(self._run, [image])
+
+    def _run(self, image: Tensor) -> tuple[Tensor, ...]:
+        found = (t.float() if t.is_floating_point() else t for t in self._module(image))
+        return (*found, self._module.is_final)
 
     def __call__(self, pixels: Tensor) -> tuple[Tensor, StaticInstances, Tensor]:
         """Return logits, instances and whether they are final, valid until the next call."""
-        self._image.copy_(pixels[None])
-        self._graph.replay()
-        logits, *found = self._outputs
-        return logits, StaticInstances(*found), self._is_final
+        logits, *found, is_final = self._graph(pixels[None])
+        return logits, StaticInstances(*found), is_final
 
 
 class Constants(TorchFunctionMode):
