@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -73,12 +74,27 @@ class StageClock:
 
 
 @dataclass(frozen=True)
+class Uploaded:
+    """Hold an image on the device; `PanopticPipeline.infer` takes it in place of the image.
+
+    frame: uint8 [3, H, W], of the region, None: of all; image_size: (H, W) of all of it;
+    crossed: the CUDA event after which it can be read, None: at once.
+    """
+
+    frame: Tensor
+    region: ImageRegion | None
+    image_size: tuple[int, int]
+    crossed: torch.cuda.Event | None
+
+
+@dataclass(frozen=True)
 class Inference:
     """Hold what the networks gave of one image: what every merge starts from.
 
     finite: bool [2], on the device, whether the semantic and the instance network's answers
-    are; clock: the times of upload, semantic, instances; region: what they saw of the image,
-    None: all; image_size: (H, W) of all of it.
+    are; clock: the times of upload (of an image that was `Uploaded` before: the wait for it),
+    semantic, instances; region: what they saw of the image, None: all; image_size: (H, W) of all
+    of it.
     """
 
     semantic: SemanticPrediction
@@ -221,24 +237,43 @@ class PanopticPipeline:
         """Return the label image and segments of an image; see `run`."""
         return self.run(image).panoptic
 
-    def run(self, image: np.ndarray, region: ImageRegion | None = None) -> PanopticResult:
+    def run(
+        self, image: np.ndarray | Uploaded, region: ImageRegion | None = None
+    ) -> PanopticResult:
         """Return what an image gives: `infer`, then `merge`, whose errors are this one's."""
         return self.merge(self.infer(image, region))
 
     @torch.inference_mode()
-    def infer(self, image: np.ndarray, region: ImageRegion | None = None) -> Inference:
-        """Run the networks on an image, uint8 [H, W, 3], RGB.
-
-        region: the part of it that they see; None: all. Raise ImageUnfit for another shape or
-        dtype, too few pixels, or more than max_pixels, and for an image that does not hold the
-        region.
-        """
-        self._check_size(image)
+    def infer(self, image: np.ndarray | Uploaded, region: ImageRegion | None = None) -> Inference:
+        """Run the networks on an image, as `upload` takes it, or that it gave."""
         clock = StageClock(self.device)
-        frame = self._upload(image, region)
+        uploaded = self._uploaded(image, region)
+        frame = self._crossed(uploaded)
         clock.lap("upload")
         semantic, instances = self.networks(frame, clock.lap)
-        return _inference(semantic, instances, clock, region, image)
+        return _inference(semantic, instances, clock, uploaded)
+
+    @property
+    def prepares_ahead(self) -> bool:
+        """Whether `upload` gains time beside the networks: a CPU has none to give."""
+        return self.device.type == "cuda"
+
+    @torch.inference_mode()
+    def upload(self, image: np.ndarray, region: ImageRegion | None = None) -> Uploaded:
+        """Bring an image, uint8 [H, W, 3], RGB, to the device, while that goes on computing.
+
+        From any thread. region: the part of it that the networks see; None: all. Raise ImageUnfit
+        for another shape or dtype, too few pixels, or more than max_pixels, and for an image that
+        does not hold the region.
+        """
+        self._check_size(image)
+        if self.device.type != "cuda":
+            frame, crossed = self._on_device(image, region), None
+        else:
+            with torch.cuda.stream(self._upload_stream):
+                frame = self._on_device(image, region)
+                crossed = self._upload_stream.record_event()
+        return Uploaded(frame, region, (image.shape[0], image.shape[1]), crossed)
 
     @property
     def can_batch(self) -> bool:
@@ -247,25 +282,26 @@ class PanopticPipeline:
 
     @torch.inference_mode()
     def infer_together(
-        self, images: Sequence[np.ndarray], regions: Sequence[ImageRegion | None]
+        self,
+        images: Sequence[np.ndarray | Uploaded],
+        regions: Sequence[ImageRegion | None] | None = None,
     ) -> list[Inference]:
-        """Run the networks once on images whose regions have one size; raise as `infer`.
+        """Run the networks once on images whose regions have one size; raise as `upload`.
 
         An answer that is not finite makes those of all images so. Their times are of all.
         """
-        for image in images:
-            self._check_size(image)
         clock = StageClock(self.device)
-        frames = [self._upload(*each) for each in zip(images, regions, strict=True)]
-        if len({frame.shape for frame in frames}) > 1:
+        pairs = zip(images, regions or [None] * len(images), strict=True)
+        uploaded = [self._uploaded(*pair) for pair in pairs]
+        if len({each.frame.shape for each in uploaded}) > 1:
             raise ImageUnfit("images of different sizes cannot be inferred together")
+        frames = [self._crossed(each) for each in uploaded]
         clock.lap("upload")
         networks: Any = self.networks
+        answers = networks.together(frames, clock.lap)
         return [
-            _inference(semantic, instances, clock, region, image)
-            for (semantic, instances), region, image in zip(
-                networks.together(frames, clock.lap), regions, images, strict=True
-            )
+            _inference(semantic, instances, clock, each)
+            for (semantic, instances), each in zip(answers, uploaded, strict=True)
         ]
 
     @torch.inference_mode()
@@ -296,11 +332,27 @@ class PanopticPipeline:
             panoptic, semantic, instances, {**times, "total": sum(times.values())}, region
         )
 
-    def _upload(self, image: np.ndarray, region: ImageRegion | None) -> Tensor:
+    @cached_property
+    def _upload_stream(self) -> torch.cuda.Stream:
+        return torch.cuda.Stream(self.device)
+
+    def _uploaded(self, image: np.ndarray | Uploaded, region: ImageRegion | None) -> Uploaded:
+        return image if isinstance(image, Uploaded) else self.upload(image, region)
+
+    def _on_device(self, image: np.ndarray, region: ImageRegion | None) -> Tensor:
         try:
             return self.networks.upload(image if region is None else region.crop(image))
         except ValueError as error:
             raise ImageUnfit(str(error)) from error
+
+    def _crossed(self, uploaded: Uploaded) -> Tensor:
+        """Return the frame, which what this thread computes from now on can read."""
+        if uploaded.crossed is not None:
+            stream = torch.cuda.current_stream(self.device)
+            stream.wait_event(uploaded.crossed)
+            # Else the next upload could take its memory while the networks still read it.
+            uploaded.frame.record_stream(stream)
+        return uploaded.frame
 
     def _check_size(self, image: np.ndarray) -> None:
         height, width = np.shape(image)[:2] if np.ndim(image) >= 2 else (0, 0)
@@ -315,12 +367,11 @@ def _inference(
     semantic: SemanticPrediction,
     instances: InstancePrediction,
     clock: StageClock,
-    region: ImageRegion | None,
-    image: np.ndarray,
+    uploaded: Uploaded,
 ) -> Inference:
     finite = torch.stack([all_finite([semantic.scores]), instances.all_finite()])
-    height, width = image.shape[:2]
-    return Inference(semantic, instances, finite, clock, region, (height, width))
+    region, size = uploaded.region, uploaded.image_size
+    return Inference(semantic, instances, finite, clock, region, size)
 
 
 def fusion_or_stack(fusion: str, head: MergeNetwork | None, model: str) -> str:

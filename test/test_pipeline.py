@@ -1,5 +1,6 @@
 import operator
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from model_file import write, write_untrained
 from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.image_region import ImageRegion
 from panoptic_ros.labels import class_ids
+from panoptic_ros.model.predictors import upload
 from panoptic_ros.pipeline import ImageUnfit, PanopticPipeline, StageClock, torch_device
 from panoptic_ros.prediction import InstancePrediction, NonFinitePrediction
 
@@ -94,6 +96,20 @@ def test_images_that_are_inferred_together_give_what_each_gives_alone(pipeline):
         pipeline.infer_together([IMAGE, wide], [None, None])
 
 
+@pytest.mark.parametrize("region", [None, ImageRegion(x_offset=16, y_offset=32, width=128)])
+def test_an_uploaded_image_gives_what_the_image_gives(pipeline, region):
+    assert not pipeline.prepares_ahead  # on a CPU
+    uploaded = pipeline.upload(IMAGE, region)
+    assert (uploaded.region, uploaded.image_size, uploaded.crossed) == (region, (96, 160), None)
+    expected = pipeline.infer(IMAGE, region)
+    for found in (pipeline.infer(uploaded), *pipeline.infer_together([uploaded, uploaded])):
+        torch.testing.assert_close(found.semantic.logits, expected.semantic.logits)
+        torch.testing.assert_close(found.instances.scores, expected.instances.scores)
+        assert (found.region, found.image_size) == (expected.region, expected.image_size)
+    labels = pipeline.run(uploaded).panoptic.labels
+    np.testing.assert_array_equal(labels, pipeline.run(IMAGE, region).panoptic.labels)
+
+
 @contextmanager
 def damaged(values, value):
     """Overwrite parameters while the context lasts."""
@@ -150,9 +166,11 @@ def test_large_images_are_refused_before_anything_is_computed(pipeline):
 
     limited = PanopticPipeline(pipeline.networks, max_pixels=96 * 160)
     assert limited(IMAGE).labels.shape == IMAGE.shape[:2]
-    limited = PanopticPipeline(SimpleNamespace(device="cpu", upload=never), max_pixels=96 * 160)
-    with pytest.raises(ImageUnfit, match="161x96, 15456 pixels; this model takes 15360"):
-        limited.infer(np.zeros((96, 161, 3), np.uint8))
+    networks = SimpleNamespace(device=torch.device("cpu"), upload=never)
+    limited = PanopticPipeline(networks, max_pixels=96 * 160)
+    for refuse in (limited.infer, limited.upload):
+        with pytest.raises(ImageUnfit, match="161x96, 15456 pixels; this model takes 15360"):
+            refuse(np.zeros((96, 161, 3), np.uint8))
 
 
 def test_a_model_file_limits_its_images(tmp_path):
@@ -181,8 +199,9 @@ def test_fusion_and_thresholds_change_between_frames(pipeline):
     ids=["float", "grey", "two-channels", "list", "small"],
 )
 def test_what_is_no_rgb_image_is_refused(pipeline, image):
-    with pytest.raises(ImageUnfit, match="image"):
-        pipeline(image)
+    for take in (pipeline, pipeline.upload):
+        with pytest.raises(ImageUnfit, match="image"):
+            take(image)
 
 
 def test_an_error_of_a_network_is_not_the_images(pipeline, monkeypatch):
@@ -233,6 +252,52 @@ def test_the_gpu_gives_what_the_cpu_gives(pipeline, tmp_path):
     assert on_gpu.can_batch
     for inference in on_gpu.infer_together([IMAGE, IMAGE], [None] * 2):
         assert (on_gpu.merge(inference).panoptic.labels == expected).mean() > 0.99
+
+
+@pytest.mark.gpu
+def test_frames_that_are_uploaded_under_an_inference_are_not_mixed_up(tmp_path):
+    """Fifty frames, each uploaded by a thread while the device has the one before."""
+    pipeline = PanopticPipeline.load(str(write_untrained(tmp_path / "random.yaml")), device="cuda")
+    assert pipeline.prepares_ahead
+    images = np.random.default_rng(0).integers(0, 256, (50, 96, 160, 3), np.uint8)
+    expected = torch.stack([pipeline.infer(image).semantic.logits for image in images])
+    found = []
+    with ThreadPoolExecutor(1) as thread:
+        for uploaded in thread.map(pipeline.upload, images):
+            found.append(pipeline.infer(uploaded).semantic.logits)
+    assert uploaded.crossed is not None
+    # Half precision varies, less than the answers of two frames.
+    closest = [(expected - logits).abs().flatten(1).mean(1).argmin().item() for logits in found]
+    assert closest == list(range(len(images)))
+
+
+class LateNetworks:
+    """Networks that a frame reaches late, and that read it late; what they have read."""
+
+    def __init__(self, device):
+        self.device, self.seen = device, []
+
+    def upload(self, image):
+        torch.cuda._sleep(20_000_000)
+        return upload(image, self.device)
+
+    def __call__(self, frame, lap):
+        torch.cuda._sleep(50_000_000)
+        self.seen.append(frame.clone())
+        finite = torch.ones((), dtype=torch.bool, device=self.device)
+        return SimpleNamespace(scores=finite[None]), SimpleNamespace(all_finite=lambda: finite)
+
+
+@pytest.mark.gpu
+def test_a_frame_is_read_when_it_has_crossed_and_its_memory_used_again_when_it_was_read():
+    networks = LateNetworks(torch.device("cuda"))
+    pipeline = PanopticPipeline(networks)
+    images = np.random.default_rng(0).integers(0, 256, (50, 96, 160, 3), np.uint8)
+    for image in images:
+        # Nothing holds the frame when the next one is uploaded, long before it is read.
+        pipeline.infer(pipeline.upload(image))
+    for frame, image in zip(networks.seen, images, strict=True):
+        np.testing.assert_array_equal(frame.permute(1, 2, 0).cpu().numpy(), image)
 
 
 def test_torch_takes_no_more_threads_than_the_process_has_cores(tmp_path, monkeypatch):

@@ -52,13 +52,15 @@ _FAULTS = ("memory", "inference")
 class Frame:
     """Hold a camera's message, its stamp, and when it arrived (time.monotonic(), seconds).
 
-    inferred: what the networks gave of it among others' frames.
+    ready: its picture, decoded and uploaded while another frame was in work; inferred: what the
+    networks gave of it among others' frames.
     """
 
     camera: CameraStream
     message: Any
     stamp_ns: int
     arrival: float
+    ready: Any = None
     inferred: Any = None
 
 

@@ -29,8 +29,9 @@ Keys of the status `<node>: panoptic`, all there at all times:
     callback_errors, last_callback_error: callbacks that failed, whatever it was; the node goes on
     latency_<stage>_p50_ms, latency_<stage>_p95_ms: over the last 10 s, nan without frames;
         stages: wait, decode, semantic, instances, fusion, inference, publish, total, age
-        (STAGES; age is nan where stamps and the node have different clocks), ground_wait,
-        ground, ground_publish (ground.GROUND_STAGES)
+        (STAGES; a frame that is decoded ahead is so during its wait; age is nan where stamps
+        and the node have different clocks), ground_wait, ground, ground_publish
+        (ground.GROUND_STAGES)
     latency_hint: what to do where age is unknown
 """
 

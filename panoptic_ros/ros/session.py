@@ -17,7 +17,13 @@ from sensor_msgs.msg import Image
 from panoptic_ros.image_region import ImageRegion
 from panoptic_ros.messages import ImageRefused
 from panoptic_ros.output_messages import GRID_OUTPUTS, LABEL_INFO, OUTPUT_KINDS, VISION_INFO, Answer
-from panoptic_ros.pipeline import ImageUnfit, Inference, PanopticPipeline, PanopticResult
+from panoptic_ros.pipeline import (
+    ImageUnfit,
+    Inference,
+    PanopticPipeline,
+    PanopticResult,
+    Uploaded,
+)
 from panoptic_ros.ros.camera_stream import MEMORY_RETRY_SECONDS, CameraStream, Frame
 from panoptic_ros.ros.conversions import picture
 from panoptic_ros.ros.diagnostics import Status, status_of_all
@@ -37,11 +43,26 @@ _Regions = dict[str, tuple[RegionParameters, ImageRegion | None]]
 
 
 @dataclass(frozen=True)
+class _Ready:
+    """Hold a picture that the networks can take, and what it was made for.
+
+    decode: seconds that its decoding took; decoded: when that was done (time.monotonic()).
+    """
+
+    model: ServedModel
+    region: ImageRegion | None
+    max_pixels: int
+    image: np.ndarray
+    uploaded: Uploaded
+    decode: float
+    decoded: float
+
+
+@dataclass(frozen=True)
 class _Inferred:
     """Hold what a pass over several frames gave of one, and its times so far, in seconds."""
 
-    model: ServedModel
-    image: np.ndarray
+    ready: _Ready
     inference: Inference
     times: dict[str, float]
     seconds: float
@@ -92,6 +113,7 @@ class Session:
                 len(names) + 1,
                 self._joins,
                 self._infer_together,
+                self._make_ahead if self.pipeline.prepares_ahead else None,
             )
             undo.callback(self.worker.stop, 0.0)
             *slots, self._requests = self.worker.slots
@@ -273,15 +295,15 @@ class Session:
         start, model = time.monotonic(), self._model
         for frame in frames:
             frame.camera.begin(frame)
-        images = [picture(frame.message, model.pipeline.max_pixels) for frame in frames]
-        decoded = time.monotonic()
-        found = model.pipeline.infer_together(images, [frame.camera.region for frame in frames])
+        ready = [_ready(frame, model) for frame in frames]
+        begun = max(start, *(each.decoded for each in ready))
+        found = model.pipeline.infer_together([each.uploaded for each in ready])
         for inference in found:
             inference.require_finite()
         inferred = time.monotonic()
-        for frame, image, inference in zip(frames, images, found, strict=True):
-            times = {"wait": start - frame.arrival, "decode": decoded - start}
-            frame.inferred = _Inferred(model, image, inference, times, inferred - decoded)
+        for frame, each, inference in zip(frames, ready, found, strict=True):
+            times = {"wait": start - frame.arrival, "decode": each.decode}
+            frame.inferred = _Inferred(each, inference, times, inferred - begun)
 
     def _work(self, frame: Frame | _Request) -> Callable[[], None]:
         """Run the pipeline on a frame; return what publishes the answer."""
@@ -289,36 +311,39 @@ class Session:
             return self._segment(frame)
         start, shared = time.monotonic(), frame.inferred
         if shared is not None:
-            model, image, times = shared.model, shared.image, shared.times
-            result = model.pipeline.merge(shared.inference)
+            ready, times = shared.ready, shared.times
+            result = ready.model.pipeline.merge(shared.inference)
             times["inference"] = shared.seconds + time.monotonic() - start
         else:
-            model = self._model
             frame.camera.begin(frame)
-            image = picture(frame.message, model.pipeline.max_pixels)
-            decoded = time.monotonic()
-            result = self._infer(image, frame.camera.region, model)
+            ready = _ready(frame, self._model)
+            result = ready.model.pipeline.run(ready.uploaded)
             times = {
                 "wait": start - frame.arrival,
-                "decode": decoded - start,
-                "inference": time.monotonic() - decoded,
+                "decode": ready.decode,
+                "inference": time.monotonic() - max(start, ready.decoded),
             }
         times |= {name: result.timings[name] / 1e3 for name in ("semantic", "instances", "fusion")}
-        answer = self._answer(frame.message, image, result, model)
+        answer = self._answer(frame.message, ready.image, result, ready.model)
         return lambda: frame.camera.publish(frame, answer, times)
 
     def _segment(self, request: _Request) -> Callable[[], None]:
         """Run the pipeline on an image by itself; return what gives the answer."""
-        model = self._model
         try:
             nanoseconds(request.message.header.stamp)
         except ValueError as error:
             raise ImageRefused(str(error)) from None
-        image = picture(request.message, model.pipeline.max_pixels)
-        result = self._infer(image, self._regions[""][1], model)
-        answer = self._answer(request.message, image, result, model)
-        messages = self._outputs.everything(answer, model.pipeline.options)
+        ready = _made_ready(request.message, self._model, self._regions[""][1])
+        pipeline = ready.model.pipeline
+        result = pipeline.run(ready.uploaded)
+        answer = self._answer(request.message, ready.image, result, ready.model)
+        messages = self._outputs.everything(answer, pipeline.options)
         return lambda: request.answered.set_result(messages)
+
+    def _make_ahead(self, frame: Frame | _Request) -> None:
+        """Make a frame ready while another one is in work; in a thread of its own."""
+        if isinstance(frame, Frame):
+            _ready(frame, self._model)
 
     def _answer(
         self, message: Any, image: np.ndarray, result: PanopticResult, model: ServedModel
@@ -332,14 +357,6 @@ class Session:
             self._settings.labels_encoding,
         )
 
-    def _infer(
-        self, image: np.ndarray, region: ImageRegion | None, model: ServedModel
-    ) -> PanopticResult:
-        try:
-            return model.pipeline.run(image, region)
-        except ImageUnfit as error:
-            raise ImageRefused(str(error)) from error
-
     def _on_error(self, frame: Frame | _Request, error: BaseException) -> Callable[[], None] | None:
         kind, reason = _refusal(error)
         if isinstance(frame, Frame):
@@ -351,6 +368,31 @@ class Session:
     def _wait_for_memory(self) -> None:
         torch.cuda.empty_cache()
         self.worker.rest(MEMORY_RETRY_SECONDS)
+
+
+def _ready(frame: Frame, model: ServedModel) -> _Ready:
+    """Return a frame's picture, made before if that was for what is in use now."""
+    region, ready = frame.camera.region, frame.ready
+    if (
+        ready is None
+        or ready.model is not model
+        or ready.region is not region
+        or ready.max_pixels != model.pipeline.max_pixels
+    ):
+        ready = frame.ready = _made_ready(frame.message, model, region)
+    return ready
+
+
+def _made_ready(message: Any, model: ServedModel, region: ImageRegion | None) -> _Ready:
+    """Decode a message and upload its picture; raise ImageRefused."""
+    start, max_pixels = time.monotonic(), model.pipeline.max_pixels
+    image = picture(message, max_pixels)
+    decoded = time.monotonic()
+    try:
+        uploaded = model.pipeline.upload(image, region)
+    except ImageUnfit as error:
+        raise ImageRefused(str(error)) from error
+    return _Ready(model, region, max_pixels, image, uploaded, decoded - start, decoded)
 
 
 def _fail(answered: Future[dict[str, Any]], reason: str) -> None:

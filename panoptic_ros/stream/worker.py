@@ -67,6 +67,7 @@ class FrameSlot(Generic[T]):
         self._delivery = threading.Lock()
         self._counted = {"frames_in": 0, "out": 0, "dropped": 0, "refused": 0}
         self._waiting: T | None = None
+        self._is_new = False
         self._is_open = False
         # `close` ends a session; a frame in work belongs to the session that it was taken in.
         self._session = 0
@@ -92,8 +93,8 @@ class FrameSlot(Generic[T]):
                 self._counted["dropped"] += 1
                 return
             self._drop_waiting()
-            self._waiting = frame
-            self._condition.notify()
+            self._waiting, self._is_new = frame, True
+            self._condition.notify_all()
 
     def refuse_arrival(self) -> None:
         """Count a frame that is refused before it reaches the slot."""
@@ -116,6 +117,12 @@ class FrameSlot(Generic[T]):
     def waiting(self) -> T | None:
         """The frame that waits; `arrived` is held where it must not change."""
         return self._waiting
+
+    def look(self) -> T | None:
+        """Return the frame that waits, but each frame once only; None where there is no new one."""
+        with self._condition:
+            is_new, self._is_new = self._is_new, False
+            return self._waiting if is_new else None
 
     def take(self) -> T:
         """Take the frame that waits into work; raise LookupError where none does."""
@@ -167,6 +174,9 @@ class NewestFrameWorker(Generic[T]):
     joins: whether a waiting frame is taken together with the one whose turn it is; prepare: told
         of those that are, before `work` gets each. What it raises is passed over: a frame that
         fails among others may do so alone.
+    ahead: told, in a second thread, of each frame that waits while another one is in work; None:
+        there is no such thread. `work` and `prepare` get a frame when `ahead` is done with it, or
+        had not begun. What it raises is passed over, too: `work` meets it again.
     Every frame is published, dropped for a newer one, or refused, and counted in its slot.
     Starts paused.
     """
@@ -179,6 +189,7 @@ class NewestFrameWorker(Generic[T]):
         slots: int = 1,
         joins: Callable[[T, T], bool] = lambda first, other: False,
         prepare: Callable[[list[T]], None] = lambda frames: None,
+        ahead: Callable[[T], None] | None = None,
     ) -> None:
         self._arrived = threading.Condition()
         self.slots: list[FrameSlot[T]] = [FrameSlot(self._arrived) for _ in range(slots)]
@@ -188,8 +199,16 @@ class NewestFrameWorker(Generic[T]):
         self._on_error = on_error
         self._joins, self._prepare = joins, prepare
         self._taken: float | None = None
+        # The frame that `ahead` is told of.
+        self._in_ahead: T | None = None
         self._stopping = threading.Event()
-        # A daemon, so that a process that has to end does not wait for an inference.
+        # Daemons, so that a process that has to end does not wait for an inference.
+        self._ahead_thread: threading.Thread | None = None
+        if ahead is not None:
+            self._ahead_thread = threading.Thread(
+                target=self._run_ahead, args=(ahead,), name=f"{name} ahead", daemon=True
+            )
+            self._ahead_thread.start()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -204,10 +223,10 @@ class NewestFrameWorker(Generic[T]):
             slot.close()
 
     def stop(self, timeout: float | None = None) -> bool:
-        """End the thread after the frame in work; return whether it has ended.
+        """End the threads after the frame in work; return whether they have ended.
 
-        timeout: seconds; None waits as long as that takes. A thread that goes on ends with its
-        frame and publishes nothing more.
+        timeout: seconds; None waits as long as that takes. Threads that go on end with their
+        frames and publish nothing more.
         """
         self._stopping.set()
         self.pause()
@@ -217,7 +236,7 @@ class NewestFrameWorker(Generic[T]):
         return not self._thread.is_alive()
 
     def is_alive(self) -> bool:
-        """Return whether the thread runs."""
+        """Return whether the worker's thread runs; it ends after that of `ahead`."""
         return self._thread.is_alive()
 
     def seconds_in_work(self) -> float:
@@ -231,7 +250,7 @@ class NewestFrameWorker(Generic[T]):
 
     def _run(self) -> None:
         while taken := self._take():
-            self._taken = time.monotonic()
+            self._wait_for_ahead([frame for _, frame in taken])
             if len(taken) > 1:
                 with contextlib.suppress(BaseException):
                     self._prepare([frame for _, frame in taken])
@@ -241,20 +260,56 @@ class NewestFrameWorker(Generic[T]):
                 self._taken = None
                 if then is not None:
                     then()
+        if self._ahead_thread is not None:
+            self._ahead_thread.join()
 
     def _take(self) -> list[tuple[FrameSlot[T], T]]:
         """Wait for frames and take them into work; return none once the worker has to end."""
         with self._arrived:
             while not self._stopping.is_set():
-                turns = [*self.slots[self._turn :], *self.slots[: self._turn]]
-                waiting = [(slot, slot.waiting) for slot in turns if slot.waiting is not None]
+                waiting = [
+                    (slot, slot.waiting) for slot in self._turns() if slot.waiting is not None
+                ]
                 if waiting:
                     first, frame = waiting[0]
                     self._turn = (self.slots.index(first) + 1) % len(self.slots)
                     joined = [w for w in waiting[1:] if self._joins(frame, w[1])]
+                    self._taken = time.monotonic()
+                    # What goes on waiting can be told to `ahead`.
+                    self._arrived.notify_all()
                     return [(slot, slot.take()) for slot, _ in (waiting[0], *joined)]
                 self._arrived.wait()
         return []
+
+    def _turns(self) -> list[FrameSlot[T]]:
+        return [*self.slots[self._turn :], *self.slots[: self._turn]]
+
+    def _wait_for_ahead(self, frames: list[T]) -> None:
+        with self._arrived:
+            while any(frame is self._in_ahead for frame in frames):
+                self._arrived.wait()
+
+    def _run_ahead(self, ahead: Callable[[T], None]) -> None:
+        # Nothing here holds a frame: one that is dropped goes at once.
+        while self._look_ahead():
+            with contextlib.suppress(BaseException):
+                ahead(self._in_ahead)  # type: ignore[arg-type]
+            with self._arrived:
+                self._in_ahead = None
+                self._arrived.notify_all()
+
+    def _look_ahead(self) -> bool:
+        """Wait for a frame behind one in work; return False once the worker has to end."""
+        with self._arrived:
+            while not self._stopping.is_set():
+                # An idle worker takes a frame itself. One that rests wants none.
+                if self._taken is not None:
+                    for slot in self._turns():
+                        self._in_ahead = slot.look()
+                        if self._in_ahead is not None:
+                            return True
+                self._arrived.wait()
+        return False
 
     def _settle(self, slot: FrameSlot[T], frame: T) -> Callable[[], None] | None:
         try:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -43,10 +44,12 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, Image
 
+from panoptic_ros.image_region import ImageRegion
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.pipeline import PanopticPipeline
 from panoptic_ros.ros.camera_stream import CameraStream
 from panoptic_ros.ros.lifecycle import PanopticNode
+from panoptic_ros.ros.served_model import ServedModel
 
 CAMERAS = ("front", "rear", "side")
 # Of half the size: another camera altogether, with the same view to the other side.
@@ -308,39 +311,67 @@ def test_names_that_cannot_be_are_refused_by_configure(node, rig):
     rig.answered(rig.outputs["rear", "labels"], lambda: rig.show("rear"))
 
 
-@pytest.mark.parametrize("works", [True, False])
-def test_frames_that_wait_together_are_inferred_in_one_pass(domain, tiny_model, monkeypatch, works):
-    """As on a GPU; where the pass fails, each frame is inferred alone."""
-    held, passes, published = threading.Event(), [], []
-    run, together = PanopticPipeline.run, PanopticPipeline.infer_together
-
-    def infer_together(pipeline, images, regions):
-        passes.append(len(images))
-        if not works:
-            raise MemoryError
-        return together(pipeline, images, regions)
-
-    def slow_run(*args):
-        assert held.wait(TIMEOUT)
-        return run(*args)
-
-    def publish(camera, frame, answer, times):
-        published.append(camera.name)
-        publish_answer(camera, frame, answer, times)
-
-    publish_answer = CameraStream.publish
-    monkeypatch.setattr(PanopticPipeline, "can_batch", True)
-    monkeypatch.setattr(PanopticPipeline, "infer_together", infer_together)
-    monkeypatch.setattr(PanopticPipeline, "run", slow_run)
-    monkeypatch.setattr(CameraStream, "publish", publish)
+@contextmanager
+def active_node(weights):
+    """Yield a node in this process that takes frames of CAMERAS."""
     context = Context()
     rclpy.init(context=context)
-    values = {"weights": tiny_model, "device": "cpu", "cameras": list(CAMERAS), "autostart": False}
+    values = {"weights": weights, "device": "cpu", "cameras": list(CAMERAS), "autostart": False}
     overrides = [Parameter(name, value=value) for name, value in values.items()]
     node = PanopticNode(context=context, parameter_overrides=overrides)
     try:
         assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
         assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        yield node
+    finally:
+        node.close(TIMEOUT)
+        node.destroy_node()
+        rclpy.shutdown(context=context)
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """Hold every frame in work until this is set."""
+    held, run = threading.Event(), PanopticPipeline.run
+
+    def slow_run(*args):
+        assert held.wait(TIMEOUT)
+        return run(*args)
+
+    monkeypatch.setattr(PanopticPipeline, "run", slow_run)
+    yield held
+    held.set()
+
+
+@pytest.fixture
+def published(monkeypatch):
+    """Return a list of what is published: camera, label image, times."""
+    published, publish = [], CameraStream.publish
+
+    def note(camera, frame, answer, times):
+        published.append((camera.name, answer.result.panoptic.labels, times))
+        publish(camera, frame, answer, times)
+
+    monkeypatch.setattr(CameraStream, "publish", note)
+    return published
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_frames_that_wait_together_are_inferred_in_one_pass(
+    domain, tiny_model, monkeypatch, held, published, works
+):
+    """As on a GPU; where the pass fails, each frame is inferred alone."""
+    passes, together = [], PanopticPipeline.infer_together
+
+    def infer_together(pipeline, images):
+        passes.append(len(images))
+        if not works:
+            raise MemoryError
+        return together(pipeline, images)
+
+    monkeypatch.setattr(PanopticPipeline, "can_batch", True)
+    monkeypatch.setattr(PanopticPipeline, "infer_together", infer_together)
+    with active_node(tiny_model) as node:
         cameras = node.session.cameras
         for number in range(2):
             cameras[0]._on_image(image_message(random_pixels()))
@@ -352,8 +383,137 @@ def test_frames_that_wait_together_are_inferred_in_one_pass(domain, tiny_model, 
             # The first ones told what size the others will have.
             assert passes == [3] * number
             held.clear()
-        assert sorted(published) == sorted(2 * (*CAMERAS, "front"))
-    finally:
-        node.close(TIMEOUT)
-        node.destroy_node()
-        rclpy.shutdown(context=context)
+        assert sorted(name for name, *_ in published) == sorted(2 * (*CAMERAS, "front"))
+
+
+class Uploads:
+    """Note the thread of each upload, and let those that are made ahead come through one by one."""
+
+    def __init__(self, patch):
+        self.threads, self._upload = [], PanopticPipeline.upload
+        self.passes = threading.Semaphore(100)
+        patch.setattr(PanopticPipeline, "prepares_ahead", True)
+        patch.setattr(PanopticPipeline, "upload", lambda *args: self(*args))
+
+    def __call__(self, pipeline, image, region):
+        name = threading.current_thread().name
+        self.threads.append(name)
+        assert name == "inference" or self.passes.acquire(timeout=TIMEOUT)
+        return self._upload(pipeline, image, region)
+
+
+@pytest.fixture
+def uploads(monkeypatch):
+    uploads = Uploads(monkeypatch)
+    yield uploads
+    uploads.passes.release(100)
+
+
+def offer(camera, message):
+    """Give a camera's message to the node behind a frame in work; return when it is ready."""
+    camera._on_image(message)
+    frame = camera.slot.waiting
+    wait_for(lambda: frame.ready is not None, "the frame to be ready")
+
+
+def begin(camera):
+    camera._on_image(image_message(random_pixels()))
+    wait_for(lambda: camera.slot.waiting is None, "the frame to be in work")
+
+
+def settle(held, cameras):
+    held.set()
+    wait_for(lambda: all(c.slot.counts().waiting == 0 for c in cameras), "all frames")
+
+
+@pytest.mark.parametrize("batches", [False, True])
+def test_frames_that_wait_are_made_ready_while_another_is_in_work(
+    domain, tiny_model, monkeypatch, held, published, uploads, batches
+):
+    """As on a GPU: the label images are those of frames that are made ready by nobody."""
+    with active_node(tiny_model) as node:
+        cameras = node.session.cameras
+        pictures = [random_pixels(seed=seed) for seed in range(3)]
+        held.set()
+        for camera, pixels in zip(cameras, pictures, strict=True):
+            camera._on_image(image_message(pixels))
+            wait_for(lambda c=camera: c.slot.counts().waiting == 0, "the frame's answer")
+        assert uploads.threads == ["inference"] * 3
+        expected = {name: labels for name, labels, _ in published}
+        held.clear()
+        monkeypatch.setattr(PanopticPipeline, "can_batch", batches)
+        begin(cameras[0])
+        for camera, pixels in zip(cameras, pictures, strict=True):
+            offer(camera, image_message(pixels))
+        settle(held, cameras)
+        assert uploads.threads == ["inference"] * 4 + ["inference ahead"] * 3
+        for name, labels, times in published[4:]:
+            np.testing.assert_array_equal(labels, expected[name])
+            assert times["wait"] > times["decode"] > 0
+            # Its decoding passed while it waited.
+            assert times["wait"] + times["inference"] + times["publish"] <= times["total"]
+
+
+def test_frames_that_cannot_be_made_ready_are_refused_once_and_as_before(
+    domain, tiny_model, held, published, uploads
+):
+    with active_node(tiny_model) as node:
+        front, rear, side = cameras = node.session.cameras
+        begin(front)
+        broken = image_message(random_pixels())
+        broken.encoding = "smell"
+        front._on_image(broken)
+        offer(rear, image_message(random_pixels()))
+        # Too small for the networks: only its upload tells.
+        side._on_image(image_message(random_pixels(8, 8)))
+        wait_for(lambda: len(uploads.threads) == 3, "the uploads")
+        settle(held, cameras)
+        assert [c.slot.counts().refused for c in cameras] == [1, 0, 1]
+        assert [c.slot.counts().out for c in cameras] == [1, 1, 0]
+        counts = [c.health.snapshot().counts["image"] for c in (front, side)]
+        assert [c.number for c in counts] == [1, 1]
+        assert "smell" in counts[0].reason
+        assert "image has dtype" in counts[1].reason
+
+
+def test_what_was_made_ready_for_something_else_is_made_anew(
+    domain, tiny_model, held, published, uploads
+):
+    with active_node(tiny_model) as node:
+        session, cameras = node.session, node.session.cameras
+
+        def made_anew(change):
+            held.clear()
+            begin(cameras[0])
+            for camera in cameras:
+                offer(camera, image_message(random_pixels()))
+            uploads.threads.clear()
+            change()
+            settle(held, cameras)
+            return uploads.threads
+
+        rear, region = cameras[1], ImageRegion(width=64)
+        assert made_anew(lambda: setattr(rear, "region", region)) == ["inference"]
+        assert [labels[:, 64:].any() for name, labels, _ in published if name == "rear"] == [False]
+        model = ServedModel(session._settings)
+        assert made_anew(lambda: session.take_over(model)) == ["inference"] * 3
+        assert made_anew(lambda: setattr(model.pipeline, "max_pixels", 64)) == []
+        assert [c.slot.counts().refused for c in cameras] == [1, 1, 1]
+
+
+def test_a_node_ends_while_a_frame_is_made_ready(domain, tiny_model, held, published, uploads):
+    with active_node(tiny_model) as node:
+        session, camera = node.session, node.session.cameras[0]
+        uploads.passes = threading.Semaphore(0)
+        begin(camera)
+        camera._on_image(image_message(random_pixels()))
+        wait_for(lambda: uploads.threads[-1:] == ["inference ahead"], "the upload to begin")
+        # The frame that waits is replaced, and made ready by whoever comes first.
+        camera._on_image(image_message(random_pixels()))
+        assert camera.slot.counts().dropped == 1
+        held.set()
+        wait_for(lambda: camera.slot.counts().waiting == 0, "the newer frame's answer")
+        assert not session.close(0.05)
+        assert session.is_busy()
+        uploads.passes.release()
+        wait_for(lambda: not session.is_busy(), "the threads' end")

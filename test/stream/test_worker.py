@@ -1,9 +1,10 @@
 import random
 import threading
 import time
+import weakref
 
 import pytest
-from waiting import TIMEOUT
+from waiting import TIMEOUT, wait_for
 
 from panoptic_ros.stream.worker import FrameCounts, FrameSlot, NewestFrameWorker, RateCap
 
@@ -11,12 +12,14 @@ from panoptic_ros.stream.worker import FrameCounts, FrameSlot, NewestFrameWorker
 class Bench:
     """A worker whose work waits for `go`; what it published and what went wrong."""
 
+    ahead = None
+
     def __init__(self):
         self.taken, self.go = threading.Semaphore(0), threading.Semaphore(0)
         self.published, self.errors, self.then = [], [], None
         self.settled, self.joined = threading.Semaphore(0), []
         self.worker = NewestFrameWorker(
-            "bench", self.work, self.on_error, 3, self.joins, self.prepare
+            "bench", self.work, self.on_error, 3, self.joins, self.prepare, self.ahead
         )
 
     def joins(self, first, other):
@@ -180,6 +183,199 @@ def test_frames_that_join_are_prepared_together_and_settled_one_by_one(bench):
     assert bench.errors == []
 
 
+def test_without_anything_to_do_ahead_there_is_one_thread(bench):
+    assert [t.name for t in threading.enumerate() if t.name.startswith("bench")] == ["bench"]
+
+
+class AheadBench(Bench):
+    """A bench whose second thread waits for `ahead_go`, too; what it was told."""
+
+    def __init__(self):
+        self.told, self.begun, self.ahead_go = [], threading.Semaphore(0), threading.Semaphore(0)
+        self.ahead_error = None
+        super().__init__()
+
+    def ahead(self, frame):
+        self.told.append(str(frame))
+        self.begun.release()
+        assert self.ahead_go.acquire(timeout=TIMEOUT)
+        if self.ahead_error is not None:
+            raise self.ahead_error
+
+    def begin(self):
+        """Put frame 1 into work and let 2, which waits, be told ahead."""
+        self.worker.resume()
+        self.worker.slots[0].put(1)
+        assert self.taken.acquire(timeout=TIMEOUT)
+        self.worker.slots[0].put(2)
+        assert self.begun.acquire(timeout=TIMEOUT)
+
+
+@pytest.fixture
+def ahead():
+    bench = AheadBench()
+    yield bench
+    bench.go.release(100)
+    bench.ahead_go.release(100)
+    assert bench.worker.stop(TIMEOUT)
+    assert not [t.name for t in threading.enumerate() if t.name.startswith("bench")]
+
+
+def test_only_what_waits_behind_a_frame_is_told_ahead_and_once(ahead):
+    ahead.begin()
+    ahead.ahead_go.release(2)
+    ahead.go.release(3)
+    for _ in range(2):
+        assert ahead.settled.acquire(timeout=TIMEOUT)
+    wait_for(lambda: ahead.worker.seconds_in_work() == 0, "an idle worker")
+    ahead.run(3)
+    assert (ahead.told, ahead.published) == (["2"], [1, 2, 3])
+
+
+def test_a_frame_that_is_half_ready_is_waited_for(ahead):
+    ahead.begin()
+    ahead.go.release(2)
+    assert ahead.settled.acquire(timeout=TIMEOUT)
+    wait_for(lambda: ahead.worker.slots[0].waiting is None, "the frame to be taken")
+    assert not ahead.taken.acquire(timeout=0.05)
+    # What hangs there is seen as in the work itself.
+    assert ahead.worker.seconds_in_work() > 0.04
+    ahead.ahead_go.release()
+    assert ahead.settled.acquire(timeout=TIMEOUT)
+    assert ahead.published == [1, 2]
+
+
+class Named:
+    """A frame that can be watched."""
+
+    def __str__(self):
+        return "named"
+
+
+def test_a_frame_that_is_replaced_while_it_gets_ready_holds_up_nobody(ahead):
+    ahead.worker.resume()
+    ahead.worker.slots[0].put(1)
+    assert ahead.taken.acquire(timeout=TIMEOUT)
+    frame = Named()
+    watched = weakref.ref(frame)
+    ahead.worker.slots[0].put(frame)
+    del frame
+    assert ahead.begun.acquire(timeout=TIMEOUT)
+    ahead.worker.slots[0].put(3)
+    ahead.go.release(2)
+    for _ in range(2):
+        assert ahead.settled.acquire(timeout=TIMEOUT)
+    assert ahead.published == [1, 3]
+    assert ahead.worker.slots[0].counts().dropped == 1
+    assert ahead.told == ["named"]
+    ahead.ahead_go.release()
+    wait_for(lambda: watched() is None, "the memory of a dropped frame")
+
+
+@pytest.mark.parametrize("error", [ValueError("bad"), SystemExit(3), KeyboardInterrupt()])
+def test_what_is_raised_ahead_is_left_to_the_work(ahead, error):
+    ahead.ahead_error = error
+    ahead.begin()
+    ahead.worker.slots[0].put(error)
+    ahead.ahead_go.release(2)
+    assert ahead.begun.acquire(timeout=TIMEOUT)
+    ahead.go.release(2)
+    for _ in range(2):
+        assert ahead.settled.acquire(timeout=TIMEOUT)
+    assert (ahead.errors, ahead.published) == ([error], [1])
+    counts = ahead.worker.slots[0].counts()
+    assert (counts.out, counts.dropped, counts.refused) == (1, 1, 1)
+    ahead.run(4)
+
+
+def test_frames_of_other_slots_get_ready_in_turn(ahead):
+    ahead.begin()
+    for slot, name in zip(ahead.worker.slots, "abc", strict=True):
+        slot.put(name)
+    ahead.ahead_go.release(4)
+    for _ in range(3):
+        assert ahead.begun.acquire(timeout=TIMEOUT)
+    assert ahead.told == ["2", "b", "c", "a"]
+
+
+def test_nothing_gets_ready_while_the_worker_rests(ahead):
+    resting = threading.Event()
+
+    def rest():
+        resting.set()
+        ahead.worker.rest(10 * TIMEOUT)
+
+    ahead.then = rest
+    ahead.worker.resume()
+    ahead.run(ValueError())
+    assert resting.wait(TIMEOUT)
+    ahead.worker.slots[0].put(2)
+    assert not ahead.begun.acquire(timeout=0.05)
+
+
+def test_the_end_waits_for_what_gets_ready(ahead):
+    ahead.begin()
+    ahead.go.release()
+    assert not ahead.worker.stop(0.05)
+    assert ahead.worker.is_alive()
+    ahead.ahead_go.release()
+    assert ahead.worker.stop(TIMEOUT)
+    assert not ahead.worker.is_alive()
+    assert ahead.published == []
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_without_its_second_thread_the_worker_goes_on(ahead, monkeypatch):
+    def fail():
+        raise MemoryError
+
+    monkeypatch.setattr(ahead.worker.slots[0], "look", fail)
+    ahead.worker.resume()
+    ahead.worker.slots[0].put(1)
+    wait_for(
+        lambda: "bench ahead" not in [t.name for t in threading.enumerate()], "the thread's end"
+    )
+    ahead.worker.slots[0].put(2)
+    ahead.go.release(2)
+    for _ in range(2):
+        assert ahead.settled.acquire(timeout=TIMEOUT)
+    assert (ahead.told, ahead.published) == ([], [1, 2])
+
+
+def test_each_frame_gets_ready_once_at_most_and_not_beside_its_work():
+    """Three slots, 3000 frames, each of them in the hands of one thread at a time."""
+    chance, hands, told = random.Random(0), [], []
+
+    def hold(frame):
+        assert frame not in hands
+        hands.append(frame)
+        time.sleep(chance.random() * 2e-4)
+        hands.remove(frame)
+
+    def ahead(frame):
+        told.append(frame)
+        hold(frame)
+
+    def work(frame):
+        hold(frame)
+        return published
+
+    errors = []
+    worker = NewestFrameWorker(
+        "stress", work, lambda frame, error: errors.append(error), 3, ahead=ahead
+    )
+    worker.resume()
+    for number in range(3000):
+        worker.slots[chance.randrange(3)].put(number)
+        time.sleep(chance.random() * 1e-4)
+    wait_for(lambda: not any(s.counts().waiting for s in worker.slots), "all frames")
+    assert worker.stop(TIMEOUT)
+    counts = [slot.counts() for slot in worker.slots]
+    assert not errors
+    assert sum(c.out + c.dropped for c in counts) == 3000
+    assert 0 < len(told) == len(set(told))
+
+
 def published():
     pass
 
@@ -284,6 +480,15 @@ def test_nothing_is_taken_where_nothing_waits(slot):
     assert (slot.waiting, slot.take(), slot.waiting) == ("a", "a", None)
     with pytest.raises(LookupError, match="no frame waits"):
         slot.take()
+
+
+def test_a_frame_that_waits_is_looked_at_once(slot):
+    assert slot.look() is None
+    slot.put("a")
+    assert (slot.look(), slot.look(), slot.waiting) == ("a", None, "a")
+    slot.put("b")
+    assert slot.take() == "b"
+    assert slot.look() is None
 
 
 def test_every_frame_is_accounted_for_at_any_time(slot):
