@@ -58,7 +58,7 @@ def _factorised(head: PanopticHead, semantic: SemanticPrediction, candidates: Ca
         found = [logits for _, logits in refine(head, semantic, candidates)]
     else:
         regions = regions_of(candidates.boxes, semantic.image_size)
-        found = values_on_device(semantic, candidates, regions, head)
+        found = values_on_device(semantic, candidates, regions, head.kernels())
     return torch.cat([logits.flatten() for logits in found])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from torch.nn import functional as F
 from panoptic_ros.fusion.masks import box_tuples, paste, pixel_boxes
 from panoptic_ros.fusion.merge import Candidates, FusionOptions, merge, select
 from panoptic_ros.fusion.on_device import least_logit, merge_on_device, values_on_device
-from panoptic_ros.networks.panoptic_head import PanopticHead
+from panoptic_ros.networks.panoptic_head import HeadKernels, PanopticHead
 from panoptic_ros.prediction import (
     InstancePrediction,
     MaskCrop,
@@ -31,7 +32,8 @@ CONTEXT = 0.1
 class ConvHead:
     """Merge after refining each instance's mask with a PanopticHead.
 
-    Calling it has the signature of every strategy; the merge rules are `fusion.merge.merge`'s.
+    Calling it has the signature of every strategy; the merge rules are `fusion.merge.merge`'s. On a
+    GPU the head's weights are those of the first call.
     """
 
     def __init__(self, head: PanopticHead) -> None:
@@ -52,12 +54,16 @@ class ConvHead:
         candidates = select(semantic, instances, options)
         regions = regions_of(candidates.boxes, semantic.image_size)
         if semantic.logits.device.type != "cpu":
-            return merge_on_device(semantic, candidates, regions, options, self.head)
+            return merge_on_device(semantic, candidates, regions, options, self._kernels)
         crops, finite = self._refined(semantic, candidates, regions, options)
         panoptic = merge(semantic, candidates, crops, options)
         if not finite:
             raise NonFinitePrediction("the panoptic head gives values that are not finite")
         return panoptic
+
+    @cached_property
+    def _kernels(self) -> HeadKernels:
+        return self.head.kernels()
 
     @torch.inference_mode()
     def masks(
@@ -66,7 +72,7 @@ class ConvHead:
         """Return each candidate's mask as the head refines it, bool."""
         regions = regions_of(candidates.boxes, semantic.image_size)
         if semantic.logits.device.type != "cpu":
-            values = values_on_device(semantic, candidates, regions, self.head)
+            values = values_on_device(semantic, candidates, regions, self._kernels)
             least = least_logit(options)
             return [MaskCrop(b, v >= least) for b, v in zip(regions, values, strict=True)]
         return self._refined(semantic, candidates, regions, options)[0]

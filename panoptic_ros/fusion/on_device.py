@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from panoptic_ros.cuda_graphs import GraphCache
 from panoptic_ros.fusion.merge import Candidates, FusionOptions
 from panoptic_ros.labels import UNLABELED, LabelSet
-from panoptic_ros.networks.panoptic_head import PanopticHead
+from panoptic_ros.networks.panoptic_head import HeadKernels
 from panoptic_ros.prediction import (
     MaskCrop,
     NonFinitePrediction,
@@ -106,7 +106,7 @@ def merge_on_device(
     candidates: Candidates,
     boxes: Sequence[Box],
     options: FusionOptions,
-    head: PanopticHead | None = None,
+    head: HeadKernels | None = None,
 ) -> PanopticPrediction:
     """Lay the candidates on the stuff by the rules of `merge.merge`.
 
@@ -131,15 +131,17 @@ def values_on_device(
     semantic: SemanticPrediction,
     candidates: Candidates,
     boxes: Sequence[Box],
-    head: PanopticHead | None = None,
+    head: HeadKernels | None = None,
 ) -> list[Tensor]:
     """Return what is compared with the mask's threshold in each box, float [y1 - y0, x1 - x0].
 
     Probabilities of the detector, logits of the head.
     """
-    form, (scores, masks, table, *_) = _prepared(semantic, candidates, boxes, FusionOptions(), head)
+    form, inputs = _prepared(semantic, candidates, boxes, FusionOptions(), head)
+    scores, masks, table, _, _, *own = inputs
+    chances = _upsampled(form, scores).softmax(0)[: len(semantic.labels)] if own else None
     pixels = BoxPixels(table[_BOXES].long(), form.room)
-    return _crops(boxes, _values(form, scores, masks, table, pixels, *_kernels(head)))
+    return _crops(boxes, _values(form, chances, masks, table, pixels, *own))
 
 
 def _prepared(
@@ -147,7 +149,7 @@ def _prepared(
     candidates: Candidates,
     boxes: Sequence[Box],
     options: FusionOptions,
-    head: PanopticHead | None,
+    head: HeadKernels | None,
 ) -> tuple[Form, list[Tensor]]:
     """Return the form of a merge, and the tensors that `_masks_and_labels` takes."""
     most = _doubled(LEAST_BOXES, len(candidates))
@@ -161,9 +163,10 @@ def _prepared(
     found = candidates.masks
     masks = torch.cat([found, found.new_zeros(most + 1 - len(found), *found.shape[1:])])
     device = semantic.scores.device
+    own = () if head is None else (head.kernels, head.bias)
     tables = (table, _limits(options, head), _stuff(semantic, options))
     rows = [torch.from_numpy(each).to(device, non_blocking=True) for each in tables]
-    return form, [semantic.scores, masks, *rows, *_kernels(head)]
+    return form, [semantic.scores, masks, *rows, *own]
 
 
 def least_logit(options: FusionOptions) -> float:
@@ -171,22 +174,18 @@ def least_logit(options: FusionOptions) -> float:
     return math.log(options.mask_threshold / (1 - options.mask_threshold))
 
 
-def _kernels(head: PanopticHead | None) -> tuple[Tensor, ...]:
-    return () if head is None else head.kernels()
-
-
 def _doubled(room: int, count: int) -> int:
     """Return the room, doubled until it holds a number."""
     return max(room, 1 << (count - 1).bit_length()) if count else room
 
 
-def _margin(head: PanopticHead | None) -> int:
+def _margin(head: HeadKernels | None) -> int:
     """Return how many pixels around a box count for the masks in it."""
     return 0 if head is None else head.radius
 
 
 def _table(
-    candidates: Candidates, boxes: Sequence[Box], most: int, head: PanopticHead | None
+    candidates: Candidates, boxes: Sequence[Box], most: int, head: HeadKernels | None
 ) -> np.ndarray:
     """Return the rows that are named above, of each candidate and nobody: float64 [16, N + 1]."""
     count, margin = len(candidates), _margin(head)
@@ -205,7 +204,7 @@ def _table(
     return table
 
 
-def _limits(options: FusionOptions, head: PanopticHead | None) -> np.ndarray:
+def _limits(options: FusionOptions, head: HeadKernels | None) -> np.ndarray:
     """Return the mask's least value, most covered share, most stuff, least area of stuff."""
     least = options.mask_threshold if head is None else least_logit(options)
     limits = [least, options.overlap_threshold, options.semantic_veto, options.stuff_area_limit]
@@ -235,25 +234,36 @@ def _masks_and_labels(
     held: bool [A]; labels: [H, W]; extents: int64 [N + C + 1, 5], see `_extents`; bool [2].
     """
     pixels = BoxPixels(table[_BOXES].long(), form.room)
-    values = _values(form, scores, masks, table, pixels, *head)
+    whole = _upsampled(form, scores) if head or form.vetoes else None
+    chances = None if whole is None else whole.softmax(0)[: stuff.shape[1] - 1]
+    values = _values(form, chances, masks, table, pixels, *head)
     held = (values >= limits[0]) & pixels.is_owned
-    first, is_final = _first(form, scores, held, pixels, limits, stuff[0])
-    labels, extents = _labels(form, scores, first, table[_VALUES], limits, stuff[1])
+    first, is_final = _first(form, chances, held, pixels, limits, stuff[0])
+    best = argmax_upsampled(scores if whole is None else whole, form.size)
+    labels, extents = _labels(form, best, first, table[_VALUES], limits, stuff[1])
     return held, labels, extents, torch.stack([is_final, all_finite([values])])
 
 
 def _values(
-    form: Form, scores: Tensor, masks: Tensor, table: Tensor, pixels: BoxPixels, *head: Tensor
+    form: Form,
+    chances: Tensor | None,
+    masks: Tensor,
+    table: Tensor,
+    pixels: BoxPixels,
+    *head: Tensor,
 ) -> Tensor:
-    """Return the masks at the boxes' pixels, float [A], as `values_on_device` says."""
+    """Return the masks at the boxes' pixels, float [A], as `values_on_device` says.
+
+    chances: float [C, H, W], of each class, where there is a head.
+    """
     pasting = table[_PASTING].float()
-    if not head:
+    if chances is None or not head:
         return paste_all(pixels, pasting, masks)
     around = BoxPixels(table[_WIDE].long(), form.room)
     inside = (around.x >= 0) & (around.x < form.size[1])
     inside &= (around.y >= 0) & (around.y < form.size[0])
     own = paste_all(around, pasting, masks).float() * inside
-    return _head_logits(form, scores, own, pixels, around, table[_CNNS].long(), *head)
+    return _head_logits(chances, own, pixels, around, table[_CNNS].long(), *head)
 
 
 def paste_all(pixels: BoxPixels, pasting: Tensor, masks: Tensor) -> Tensor:
@@ -276,8 +286,7 @@ def paste_all(pixels: BoxPixels, pasting: Tensor, masks: Tensor) -> Tensor:
 
 
 def _head_logits(
-    form: Form,
-    scores: Tensor,
+    chances: Tensor,
     own: Tensor,
     pixels: BoxPixels,
     around: BoxPixels,
@@ -289,9 +298,8 @@ def _head_logits(
 
     own: float [A], the detector's masks in the boxes with their margins; cnns: int64 [N + 1].
     """
-    radius = kernels.shape[2] // 2
-    seen = _upsampled(form, scores).softmax(0)[: kernels.shape[1] - 1]
-    context = F.conv2d(F.pad(seen, [radius] * 4)[None], kernels[:, 1:], bias)[0]
+    seen = F.pad(chances, [kernels.shape[2] // 2] * 4)[None]
+    context = F.conv2d(seen, kernels[:, 1:], bias)[0]
     cnn, width = cnns[pixels.owner], around.table[2, pixels.owner]
     logits = context[cnn, pixels.y, pixels.x]
     # The first place that a kernel sees is as far into the box with a margin as its own is into
@@ -316,7 +324,7 @@ def _upsampled(form: Form, scores: Tensor) -> Tensor:
 
 def _first(
     form: Form,
-    scores: Tensor,
+    chances: Tensor | None,
     held: Tensor,
     pixels: BoxPixels,
     limits: Tensor,
@@ -330,10 +338,12 @@ def _first(
     """
     height, width = form.size
     nobody = pixels.table.shape[1] - 1
-    place, areas = pixels.y * width + pixels.x, pixels.sums(held)
+    # Nobody's pixels change nothing, but would all wait for each other at the same place.
+    spread = torch.arange(form.room, device=held.device) % (height * width)
+    place = torch.where(pixels.is_owned, pixels.y * width + pixels.x, spread)
+    areas = pixels.sums(held)
     allowed = areas >= 0
-    if form.vetoes:
-        chances = _upsampled(form, scores).softmax(0)[: len(is_stuff) - 1]
+    if form.vetoes and chances is not None:
         seen = (chances * is_stuff[:-1, None, None]).sum(0).flatten()
         allowed = pixels.sums(seen[place] * held) <= limits[2] * areas
 
@@ -351,14 +361,15 @@ def _first(
 
 
 def _labels(
-    form: Form, scores: Tensor, first: Tensor, values: Tensor, limits: Tensor, ids: Tensor
+    form: Form, best: Tensor, first: Tensor, values: Tensor, limits: Tensor, ids: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return the label image [H, W] and what `_extents` says of instances and channels in it.
 
-    first: int64 [H * W], as `_first` gives it; values: [N + 1]; ids: int32 [C + 1].
+    best: uint8 [H, W], the best channel; first: int64 [H * W], as `_first` gives it; values:
+    [N + 1]; ids: int32 [C + 1].
     """
     nobody = len(values) - 1
-    channels = argmax_upsampled(scores, form.size).flatten().long()
+    channels = best.flatten().long()
     segment = torch.where(first < nobody, first, channels + nobody)
     extents = _extents(segment.view(form.size), nobody + len(ids))
     large = extents[nobody:, 0] >= limits[3]

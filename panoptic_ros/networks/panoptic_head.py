@@ -8,6 +8,7 @@ mixed by one convolution to a single channel; a sigmoid gives the refined mask.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -69,6 +70,33 @@ class ClassCNN(nn.Module):
         return F.conv2d(self.mix.weight, flipped, padding=full, groups=len(flipped))
 
 
+@dataclass(frozen=True)
+class HeadKernels:
+    """Hold a head, up to its sigmoid, as one convolution for each class.
+
+    class_ids: label ids, in the order of kernels [K, C, k, k] and bias [K].
+    """
+
+    class_ids: tuple[int, ...]
+    kernels: Tensor
+    bias: Tensor
+
+    @property
+    def radius(self) -> int:
+        """How far around a pixel it sees."""
+        return self.kernels.shape[3] // 2
+
+    def number(self, class_id: int) -> int:
+        """Return which of the kernels is a class's; raise ValueError for one without any."""
+        return _number(self.class_ids, class_id)
+
+
+def _number(class_ids: Sequence[int], class_id: int) -> int:
+    if class_id not in class_ids:
+        raise ValueError(f"the head has no CNN for class {class_id}; it has {class_ids}")
+    return class_ids.index(class_id)
+
+
 class PanopticHead(nn.Module):
     """Hold one ClassCNN per thing class.
 
@@ -96,26 +124,20 @@ class PanopticHead(nn.Module):
 
     def cnn(self, class_id: int) -> ClassCNN:
         """Return the CNN of a class; raise ValueError for a class without one."""
-        cnn = self.cnns[str(self.class_ids[self.number(class_id)])]
+        cnn = self.cnns[str(self.class_ids[_number(self.class_ids, class_id)])]
         assert isinstance(cnn, ClassCNN)
         return cnn
 
-    def number(self, class_id: int) -> int:
-        """Return which of the CNNs is that of a class; raise ValueError for one without any."""
-        if class_id not in self.class_ids:
-            raise ValueError(f"the head has no CNN for class {class_id}; it has {self.class_ids}")
-        return self.class_ids.index(class_id)
-
-    def kernels(self) -> tuple[Tensor, Tensor]:
-        """Return `ClassCNN.kernel` and bias of each CNN, [K, C, k, k] and [K], in a few steps."""
+    def kernels(self) -> HeadKernels:
+        """Return `ClassCNN.kernel` and bias of all classes, in a few steps."""
         cnns = [self.cnn(class_id) for class_id in self.class_ids]
         depthwise = torch.cat([cnn.depthwise.weight for cnn in cnns])
         mix = torch.stack([cnn.mix.weight[0] for cnn in cnns])
         full, channels = depthwise.shape[3] - 1, len(depthwise)
         flat = mix.view(1, channels, *mix.shape[2:])
         kernels = F.conv2d(flat, depthwise.flip(2, 3), padding=full, groups=channels)
-        bias = torch.cat([cnn.bias for cnn in cnns])
-        return kernels.view(len(cnns), -1, *kernels.shape[2:]), bias
+        kernels = kernels.view(len(cnns), -1, *kernels.shape[2:])
+        return HeadKernels(self.class_ids, kernels, torch.cat([cnn.bias for cnn in cnns]))
 
     def plain(self, semantic: Tensor, mask: Tensor, class_id: int) -> Tensor:
         """Return an instance's logits [H, W] as the report defines them, over the whole frame.

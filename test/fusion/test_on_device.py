@@ -43,8 +43,9 @@ def merged(semantic, instances, options=ALL, head=None):
     else:
         boxes = conv_head.regions_of(candidates.boxes, size)
         least = on_device.least_logit(options)
-    found = on_device.merge_on_device(semantic, candidates, boxes, options, head)
-    values = on_device.values_on_device(semantic, candidates, boxes, head)
+    kernels = None if head is None else head.kernels()
+    found = on_device.merge_on_device(semantic, candidates, boxes, options, kernels)
+    values = on_device.values_on_device(semantic, candidates, boxes, kernels)
     crops = [MaskCrop(b, (v >= least).cpu()) for b, v in zip(boxes, values, strict=True)]
     expected = merge(replace(semantic, logits=semantic.logits.cpu()), candidates, crops, options)
     return found, expected
@@ -87,7 +88,7 @@ def test_its_logits_are_those_of_the_regions_one_by_one(kernels, count):
     candidates = select(semantic, instances, ALL)
     expected = conv_head.refine(head, semantic, candidates)
     boxes = [box for box, _ in expected]
-    found = on_device.values_on_device(semantic, candidates, boxes, head)
+    found = on_device.values_on_device(semantic, candidates, boxes, head.kernels())
     for mine, (_, one) in zip(found, expected, strict=True):
         torch.testing.assert_close(mine, one, atol=2e-4, rtol=0)
 
