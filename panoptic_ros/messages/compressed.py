@@ -57,6 +57,10 @@ _IN_ORDER = ((0, 0, 1, 1),)
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
 
+# Returns uint8 [H, W, 3], RGB; None where a file is for the host to decode, or to refuse.
+JpegDecoder = Callable[[bytes], "np.ndarray | None"]
+
+
 class Compressed(Protocol):
     """Name the fields of sensor_msgs/CompressedImage that decoding reads."""
 
@@ -82,7 +86,9 @@ class _Header:
     is_plain: bool = True
 
 
-def decode_compressed(msg: Compressed, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def decode_compressed(
+    msg: Compressed, max_pixels: int = MAX_PIXELS, on_device: JpegDecoder | None = None
+) -> np.ndarray:
     """Return the picture in a sensor_msgs/CompressedImage as uint8 [H, W, 3], RGB.
 
     JPEG and PNG, told apart by their first bytes; grey, alpha (dropped) and 16 bits
@@ -92,12 +98,19 @@ def decode_compressed(msg: Compressed, max_pixels: int = MAX_PIXELS) -> np.ndarr
     calibration in CameraInfo is that of the sensor's rows and columns. JPEG has no
     checksum: changed bytes inside its scan go unnoticed.
 
+    on_device: decodes plain JPEGs; what it leaves, or may have found incomplete, the host decodes.
+
     Raises:
         ImageRefused: neither JPEG nor PNG, truncated or undecodable bytes, pixels that are missing
             before the end marker, zero size, more than max_pixels or than that many bytes can hold.
     """
     data = bytes(msg.data)
     header = _checked_header(data, msg.format, max_pixels)
+    if on_device is not None and header.container == "jpeg" and header.is_plain:
+        found = None if header.is_grey else on_device(data[: header.end + len(_JPEG_END)])
+        shape = (header.height, header.width, 3)
+        if found is not None and found.shape == shape and not _ends_flat(found):
+            return found
     source = msg.format.split(";")[0].strip()
     if header.is_grey and source.startswith("bayer_"):
         return demosaic(_decode(data, header, _colors), source)
@@ -215,6 +228,12 @@ def _may_lack_blocks(pixels: np.ndarray, header: _Header) -> bool:
     """Return whether the last block looks as libjpeg leaves one that the file does not have."""
     corner = pixels[-_JPEG_CORNER:, -_JPEG_CORNER:]
     return not header.is_plain or bool((corner == _JPEG_NOTHING).all())
+
+
+def _ends_flat(pixels: np.ndarray) -> bool:
+    """Return whether the last block has a single colour, as one that the file does not have."""
+    corner = pixels[-_JPEG_CORNER:, -_JPEG_CORNER:]
+    return bool((corner == corner[0, 0]).all())
 
 
 def _check_jpeg_scan(

@@ -16,6 +16,7 @@ from panoptic_ros.messages import (
     decode_compressed,
     decode_image,
 )
+from panoptic_ros.messages.compressed import JpegDecoder
 from panoptic_ros.messages.images import MAX_PIXELS, check_pixels
 from panoptic_ros.messages.panoptic import MessageBuilder
 
@@ -55,10 +56,16 @@ def image_to_rgb(msg: Image, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         raise ImageRefused(f"cv_bridge on encoding {msg.encoding!r}: {error}") from error
 
 
-def picture(msg: Image | CompressedImage, max_pixels: int) -> np.ndarray:
-    """Return the picture in a message of TRANSPORTS, uint8 [H, W, 3], RGB; raise ImageRefused."""
-    decode = decode_compressed if isinstance(msg, CompressedImage) else image_to_rgb
-    return decode(msg, max_pixels)
+def picture(
+    msg: Image | CompressedImage, max_pixels: int, on_device: JpegDecoder | None = None
+) -> np.ndarray:
+    """Return the picture in a message of TRANSPORTS, uint8 [H, W, 3], RGB; raise ImageRefused.
+
+    on_device: see `decode_compressed`.
+    """
+    if isinstance(msg, CompressedImage):
+        return decode_compressed(msg, max_pixels, on_device)
+    return image_to_rgb(msg, max_pixels)
 
 
 def rgb8_image(pixels: np.ndarray, header: Header) -> Image:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from panoptic_ros.gpu_jpeg import jpeg_decoder
 from panoptic_ros.label_map import LabelMap
 from panoptic_ros.model import engines
 from panoptic_ros.pipeline import PanopticPipeline, fusion_or_stack
@@ -17,7 +18,8 @@ class ServedModel:
     """Load the networks that the parameters name; raise OSError, RuntimeError or ValueError.
 
     tell: told each step of an engine that gets ready, and "" in the end; weights: the parameter's
-    value that it was loaded by; label_map: to the outputs' classes, of those that there are to be.
+    value that it was loaded by; label_map: to the outputs' classes, of those that there are to be;
+    decode_jpeg: the device's decoder, None: it has none.
     """
 
     def __init__(self, chosen: Parameters, tell: Callable[[str], None] = lambda step: None) -> None:
@@ -26,6 +28,7 @@ class ServedModel:
             self.pipeline = PanopticPipeline.load(
                 chosen.weights, device=chosen.device, engine=chosen.engine
             )
+        self.decode_jpeg = jpeg_decoder(self.pipeline.device)
         # What the model file asks for, where the parameters leave the choice to it.
         self._own = self.pipeline.fusion_name, self.pipeline.options, self.pipeline.max_pixels
         self._read = "", LabelMap.identity(self.pipeline.labels)

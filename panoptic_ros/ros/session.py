@@ -386,7 +386,7 @@ def _ready(frame: Frame, model: ServedModel) -> _Ready:
 def _made_ready(message: Any, model: ServedModel, region: ImageRegion | None) -> _Ready:
     """Decode a message and upload its picture; raise ImageRefused."""
     start, max_pixels = time.monotonic(), model.pipeline.max_pixels
-    image = picture(message, max_pixels)
+    image = picture(message, max_pixels, model.decode_jpeg)
     decoded = time.monotonic()
     try:
         uploaded = model.pipeline.upload(image, region)

@@ -168,6 +168,60 @@ def test_a_frame_that_ends_before_its_pixels_is_refused(mode, options, share, en
         decode_compressed(message(cut + end))
 
 
+class Device:
+    """A device's decoder that gives what it is told to, and keeps what it was given."""
+
+    def __init__(self, answer):
+        self.answer, self.given = answer, []
+
+    def __call__(self, data):
+        self.given.append(data)
+        return self.answer
+
+
+NOISE = np.random.default_rng(1).integers(0, 256, PICTURE.shape, np.uint8)
+FLAT = NOISE.copy()
+FLAT[-8:, -8:] = (3, 2, 1)
+
+
+def test_a_plain_jpeg_is_what_the_device_gives():
+    device = Device(NOISE)
+    assert decode_compressed(message(JPEG + bytes(99)), on_device=device) is NOISE
+    assert device.given == [JPEG]
+
+
+@pytest.mark.parametrize("answer", [None, FLAT, NOISE[:-1]], ids=["none", "flat end", "other size"])
+def test_the_host_decodes_what_the_device_leaves_or_may_lack(answer):
+    device = Device(answer)
+    found = decode_compressed(message(JPEG), on_device=device)
+    np.testing.assert_array_equal(found, decode_compressed(message(JPEG)))
+    assert device.given == [JPEG]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        PNG,
+        encode(".jpg", GREY),
+        encode(".jpg", PICTURE, cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+    ],
+    ids=["png", "grey", "progressive"],
+)
+def test_other_files_are_the_hosts(data):
+    device = Device(NOISE)
+    found = decode_compressed(message(data), on_device=device)
+    np.testing.assert_array_equal(found, decode_compressed(message(data)))
+    assert device.given == []
+
+
+def test_what_the_header_refuses_never_comes_to_the_device():
+    device = Device(NOISE)
+    for data, max_pixels in ((JPEG[:-2], 1 << 20), (JPEG, 100)):
+        with pytest.raises(ImageRefused):
+            decode_compressed(message(data), max_pixels, device)
+    assert device.given == []
+
+
 @pytest.mark.parametrize("progressive", [0, 1])
 @pytest.mark.parametrize("picture", [np.full_like(PICTURE, 128), np.full_like(GREY, 128)])
 def test_a_grey_picture_lacks_nothing(picture, progressive):
