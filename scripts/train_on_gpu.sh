@@ -1,35 +1,40 @@
 #!/bin/bash
-# Renders a town and highways, trains a model's networks and head from ImageNet, scores them. Works offline.
+# Renders a town and highways, trains a model's networks and head, scores them. Works offline.
 #
-#   scripts/train_on_gpu.sh --minutes 7 --out DIR [--model NAME] [--initialize FILE] [--work DIR]
+#   scripts/train_on_gpu.sh --minutes 7 --out DIR [--model NAMES] [--initialize FILE] [--work DIR]
 #
 # --minutes     for all of it, about: a quarter to render, half to train the networks (those of
 #               town side by side), the rest for the head and the scores
-# --model       town (default), town_shared or town_fast; a second model finds the frames rendered
+# --model       town (default), town_shared or town_fast; a second model finds the frames rendered.
+#               Several with commas between train side by side, each into its own folder in --out
 # --out         gets the weights (.safetensors and .json), the model file and results.json: one
 #               folder a model
-# --initialize  ImageNet weights (docs/training.md); default: imagenet, which is downloaded
+# --initialize  ImageNet weights (docs/training.md), or shipped: go on from the model's own weights,
+#               with smaller learning rates; default: imagenet, which is downloaded
 # --work        frames, states and logs (default: runs/gpu); the same command again goes on there
 # WHEELS=DIR    wheels of what Python lacks, installed into --work and nowhere else
 #
 # Runs on a CPU, too, with the settings of config/training as they are.
 set -euo pipefail
 
-minutes='' out='' model=town work=runs/gpu initialize=imagenet
+minutes='' out='' model=town models=() work=runs/gpu initialize=imagenet
 while [ $# -gt 0 ]; do
     case "$1" in
         --minutes | --out | --model | --work | --initialize) declare "${1#--}=${2:?$1 needs a value}"; shift 2 ;;
-        *) sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 2 ;;
+        *) sed -n '2,17s/^# \{0,1\}//p' "$0"; exit 2 ;;
     esac
 done
 [ -n "$minutes" ] && [ -n "$out" ] || { echo "--minutes and --out are needed" >&2; exit 2; }
-case "$model" in
-    town | town_shared | town_fast) ;;
-    *) echo "--model is $model; it must be town, town_shared or town_fast" >&2; exit 2 ;;
-esac
+IFS=, read -ra models <<< "$model"
+for model in "${models[@]}"; do
+    case "$model" in
+        town | town_shared | town_fast) ;;
+        *) echo "--model has $model; it must be town, town_shared or town_fast" >&2; exit 2 ;;
+    esac
+done
 
 root=$(cd "$(dirname "$0")/.." && pwd)
-mkdir -p "$out" "$work/$model"
+mkdir -p "$out" "$work"
 if [ -n "${WHEELS:-}" ] && [ ! -d "$work/site" ]; then
     python3 -m pip install -q --no-index --no-deps --no-compile --target "$work/site" "$WHEELS"/*.whl
 fi
@@ -74,21 +79,36 @@ train() {
 
 on_cuda() { python3 -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; }
 
+# start NAME BACKBONE_LR LR: settings for NAME of the weights that ship, or for ImageNet's
+start() {
+    settings=(mixed_precision=bf16)
+    if [ "$initialize" = shipped ]; then
+        settings+=("initialize=$root/weights/$model/$1" "optimizer.backbone_lr=$2" "optimizer.lr=$3")
+    else
+        settings+=("initialize=$initialize" optimizer.backbone_lr=0.25)
+    fi
+}
+
 networks() {
-    local start=("initialize=$initialize" optimizer.backbone_lr=0.25 mixed_precision=bf16)
-    local crop=() batch=()
+    local settings crop=() batch=()
     if on_cuda; then crop=('augmentation.crop=[384, 768]') batch=(batch_size=8); fi
     case "$model" in
         town)
-            once town/semantic train 0.42 semantic semantic "${start[@]}" "${batch[@]/8/16}" "${crop[@]}" &
+            start semantic 0.25 2e-3
+            once town/semantic train 0.42 semantic semantic "${settings[@]}" "${batch[@]/8/16}" "${crop[@]}" &
             local other=$!
-            once town/instance train 0.42 instance instance "${start[@]}" "${batch[@]}"
+            start instance 0.5 1e-3
+            once town/instance train 0.42 instance instance "${settings[@]}" "${batch[@]}"
             wait $other
             ;;
-        town_shared) once town_shared/network train 0.5 panoptic network "${start[@]}" "${batch[@]}" ;;
+        town_shared)
+            start network 0.5 1e-3
+            once town_shared/network train 0.5 panoptic network "${settings[@]}" "${batch[@]}"
+            ;;
         town_fast)
+            start network 0.5 2e-3
             config="$root/config/training/town_fast.yaml" \
-                once town_fast/network train 0.55 panoptic network "${start[@]}" "${batch[@]/8/16}"
+                once town_fast/network train 0.55 panoptic network "${settings[@]}" "${batch[@]/8/16}"
             ;;
     esac
 }
@@ -97,6 +117,7 @@ networks() {
 train_head() {
     local frozen=("semantic=$out/semantic" "instance=$out/instance")
     [ "$model" = town ] || frozen=("network=$out/network")
+    [ "$initialize" != shipped ] || frozen+=("initialize=$root/weights/$model/head")
     train 0.05 head head train_split=head "${frozen[@]}" ||
         grep -q 'find no instance' "$work/$model/head.log"
 }
@@ -119,10 +140,27 @@ once render_val render 0.04 val 900000 100 2 40
 once render_head render 0.04 head 600 100 3 25
 once render_train render 0.13 train 0 600 3 25
 setting=highway once render_highway render 0.04 train 5000 150 2 40
-networks
-[ "$model" = town_fast ] || once "$model/head" train_head
-once "$model/model" write_model
-once "$model/evaluate" evaluate
-grep -A 12 -m 1 'PQ' "$work/$model/evaluate.log" || true
+
+make_model() {
+    mkdir -p "$out" "$work/$model"
+    networks
+    [ "$model" = town_fast ] || once "$model/head" train_head
+    once "$model/model" write_model
+    once "$model/evaluate" evaluate
+    grep -A 12 -m 1 'PQ' "$work/$model/evaluate.log" || true
+}
+
+# What runs in the background would not hear Ctrl-C.
+trap 'kill 0' INT
+jobs=() folder=$out
+for model in "${models[@]}"; do
+    [ ${#models[@]} -eq 1 ] || out=$folder/$model
+    make_model &
+    jobs+=($!)
+done
+failed=0
+for job in "${jobs[@]}"; do wait "$job" || failed=1; done
+[ $failed -eq 0 ] || exit 1
+out=$folder
 large=$(find "$out" -type f -size +16M)
 [ -z "$large" ] || { echo "larger than 16 MB: $large" >&2; exit 1; }

@@ -89,6 +89,35 @@ def test_a_shared_network_takes_the_frames_that_are_there(script, tmp_path, mode
     assert (tmp_path / "out" / "network.safetensors").is_file()
 
 
+def test_several_models_go_on_side_by_side_from_what_ships(script, tmp_path):
+    names = ["town", "town_shared", "town_fast"]
+    command = ["--minutes", "10", "--out", "out", "--initialize", "shipped"]
+    done, calls = script(*command, "--model", ",".join(names))
+    assert done.returncode == 0, done.stderr
+    trained = [call for call in calls if " train " in call and " --run " in call]
+    started = {}
+    for call in trained:
+        words = dict(w.split("=", 1) for w in call.split() if "=" in w)
+        folder, name = Path(call.split("--output ")[1].split()[0]).parts[-2:]
+        rates = words.get("optimizer.backbone_lr"), words.get("optimizer.lr")
+        started[f"{folder}/{name}"] = rates
+        assert words["initialize"] == str(ROOT / "weights" / folder / name)
+        assert (ROOT / "weights" / folder / f"{name}.safetensors").is_file()
+    assert started == {
+        "town/semantic": ("0.25", "2e-3"),
+        "town/instance": ("0.5", "1e-3"),
+        "town/head": (None, None),
+        "town_shared/network": ("0.5", "1e-3"),
+        "town_shared/head": (None, None),
+        "town_fast/network": ("0.5", "2e-3"),
+    }
+    for name in names:
+        assert (tmp_path / "out" / name / "results.json").is_file()
+        model = (tmp_path / "out" / name / f"{name}.yaml").read_text()
+        assert "weights: ./" in model
+    assert script(*command, "--model", ",".join(names))[1] == []
+
+
 def test_what_failed_is_said_and_done_again(script):
     command = ["--minutes", "1", "--out", "out"]
     done, _ = script(*command, fails="train instance")
@@ -117,7 +146,13 @@ def test_weights_that_are_too_large_to_carry_are_refused(script):
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["--minutes", "7"], ["--hours", "1"], ["--minutes", "7", "--out", "o", "--model", "x"]],
+    [
+        [],
+        ["--minutes", "7"],
+        ["--hours", "1"],
+        ["--minutes", "7", "--out", "o", "--model", "x"],
+        ["--minutes", "7", "--out", "o", "--model", "town,x"],
+    ],
 )
 def test_bad_arguments_are_refused(script, arguments):
     done, calls = script(*arguments)
