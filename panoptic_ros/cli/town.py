@@ -19,6 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="town",
         help="streets of a town, or motorways and country roads (default: town)",
     )
+    parser.add_argument(
+        "--weather",
+        choices=("day", "rain", "night", "any"),
+        default="day",
+        help="changes the pictures, not their truth (default: day; any: each seed its own)",
+    )
     parser.add_argument("--split", default="train", help="train, val or test (default: train)")
     parser.add_argument("--first-seed", type=int, default=0, help="first seed (default: 0)")
     parser.add_argument("--count", type=int, default=1, help="number of seeds (default: 1)")
@@ -63,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
         args.bag,
         args.camera,
         args.setting,
+        args.weather,
     )
     seeds = range(args.first_seed, args.first_seed + args.count)
     with tqdm(total=args.count * args.frames, unit="frame", desc=args.split) as bar:

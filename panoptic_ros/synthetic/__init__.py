@@ -1,8 +1,9 @@
 """A procedural town: streets rendered with exact labels, depth, poses and ground plans.
 
 `World(seed)` in `world.py` builds a scene, `World.frame(index)` draws it; `highway.py` has its
-second setting, roads between towns; `writer.py` and `town_bag.py` put frames on disk. Rendering
-needs EGL; `check_rendering` says whether it is there.
+second setting, roads between towns; `rain.py` and `night.py` draw other weather; `writer.py`
+and `town_bag.py` put frames on disk. Rendering needs EGL; `check_rendering` says whether it is
+there.
 """
 
 from __future__ import annotations

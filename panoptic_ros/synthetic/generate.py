@@ -21,7 +21,7 @@ class Job:
     """Describe what to render: frames 0, stride, 2 * stride, ... of each seed's drive at 10 Hz.
 
     bag: write ROOT/SPLIT/SETTING_SEED as a rosbag2 instead of files; camera: front or rear;
-    setting: town or highway.
+    setting: town or highway; weather: day, rain, night or any.
     """
 
     root: Path
@@ -32,11 +32,12 @@ class Job:
     bag: bool = False
     camera: str = "front"
     setting: str = "town"
+    weather: str = "day"
 
 
 def render_seed(job: Job, seed: int) -> int:
     """Render one seed's frames to disk; return their number."""
-    town = World(seed, job.size, job.camera, job.setting)
+    town = World(seed, job.size, job.camera, job.setting, job.weather)
     frames = (town.frame(k * job.stride) for k in range(job.frames))
     if job.bag:
         # Here, so that files need no rosbags.

@@ -44,7 +44,6 @@ class Renderer:
             self._gpu = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
         except mujoco.FatalError as error:
             raise OSError(f"{w} x {h} pixels cannot be rendered here ({error})") from error
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._gpu)
         # Zero at the far plane: float32 then keeps its precision at a distance.
         self._gpu.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
         self._view = mujoco.MjvScene(model, maxgeom=model.ngeom + 16)
@@ -52,6 +51,7 @@ class Renderer:
         self._eye = mujoco.MjvCamera()
         self._eye.type, self._eye.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, 0
         self._rect = mujoco.MjrRect(0, 0, w, h)
+        self._index = np.zeros((h, w), np.uint32)
 
     def _light(self) -> None:
         model, weather = self._scene.model, self._weather
@@ -84,13 +84,17 @@ class Renderer:
         # A cone around the view, wide enough for its corners.
         half_view = np.arctan(np.hypot(h, w) / 2 / self._camera.focal)
         self._scene.cull(position, rotation[:, 2], half_view)
+        # Another scene's may be bound, and only shadows would have MuJoCo bind this one's.
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._gpu)
         color = np.empty((h, w, 3), np.uint8)
         self._update(label_image=False)
         mujoco.mjr_readPixels(color, None, self._rect, self._gpu)
         coded, depth = np.empty((h, w, 3), np.uint8), np.empty((h, w), np.float32)
         self._update(label_image=True)
         mujoco.mjr_readPixels(coded, depth, self._rect, self._gpu)
-        labels = self._decode(coded)
+        index = coded.astype(np.uint32) @ np.array([1, 256, 65536], np.uint32)
+        labels = self._decode(index)
+        self._index = index
         distance = self._metres(depth)
         distance[labels == SKY] = 0.0
         return color[::-1].copy(), labels[::-1].copy(), distance[::-1].copy()
@@ -116,13 +120,22 @@ class Renderer:
         flags[mujoco.mjtRndFlag.mjRND_CULL_FACE] = 0
         mujoco.mjr_render(self._rect, self._view, self._gpu)
 
-    def _decode(self, coded: np.ndarray) -> np.ndarray:
-        index = coded.astype(np.uint32) @ np.array([1, 256, 65536], np.uint32)
-        table = np.full(self._view.ngeom + 2, SKY, np.uint16)
+    def glow(self) -> np.ndarray:
+        """Return what the materials of the view drawn last emit, float32 [H, W]."""
+        model = self._scene.model
+        emission = model.mat_emission[model.geom_matid]
+        return self._table(emission, 0.0)[self._index][::-1].copy()
+
+    def _decode(self, index: np.ndarray) -> np.ndarray:
+        return self._table(self._scene.labels, SKY)[index]
+
+    def _table(self, values: np.ndarray, sky: float) -> np.ndarray:
+        """Return a value of each geom by its code in the label image."""
+        table = np.full(self._view.ngeom + 2, sky, values.dtype)
         for geom in self._view.geoms[: self._view.ngeom]:
             if geom.objtype == mujoco.mjtObj.mjOBJ_GEOM and geom.segid >= 0:
-                table[geom.segid + 1] = self._scene.labels[geom.objid]
-        return table[index]
+                table[geom.segid + 1] = values[geom.objid]
+        return table
 
     def _metres(self, depth: np.ndarray) -> np.ndarray:
         near, far = self._scene.model.vis.map.znear, self._scene.model.vis.map.zfar

@@ -105,6 +105,8 @@ class SceneBuilder:
     materials: dict[str, Material] = field(default_factory=dict)
     stretches: dict[Stretch, list[Mesh]] = field(default_factory=dict)
     placed: list[PlacedPart] = field(default_factory=list)
+    lamps: list[np.ndarray] = field(default_factory=list)
+    """Where street lamps shine from, [3] in the world."""
     _numbers: dict[int, int] = field(default_factory=dict)
 
     def material(

@@ -110,6 +110,8 @@ def add_lamp(builder: SceneBuilder, xy: np.ndarray, yaw: float, height: float) -
     head = box((0.7, 0.26, 0.13), (2.1, 0, height + 0.63))
     lamp = merge([post, foot, tube(arm, 0.055), head])
     builder.static(POLE, "metal", lamp.moved((*xy, KERB), yaw))
+    reach = 2.1 * np.array([np.cos(yaw), np.sin(yaw)])
+    builder.lamps.append(np.array([*(xy + reach), KERB + height + 0.55]))
     _footprint(builder, xy, height)
 
 

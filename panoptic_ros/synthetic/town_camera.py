@@ -119,17 +119,12 @@ def _three(values: np.ndarray) -> tuple[float, float, float]:
     return first, second, third
 
 
-def develop(
-    color: np.ndarray,
-    depth: np.ndarray,
-    rays_world: np.ndarray,
-    weather: Weather,
-    camera: TownCamera,
-    rng: np.random.Generator,
+def add_air(
+    color: np.ndarray, depth: np.ndarray, rays_world: np.ndarray, weather: Weather
 ) -> np.ndarray:
-    """Return the photograph of a rendered view, uint8 [H, W, 3].
+    """Return a rendered view with haze and sky, float32 [H, W, 3].
 
-    color: uint8 [H, W, 3], as rendered; depth: float32 [H, W], metres, 0 for sky;
+    color: uint8 or float32 [H, W, 3], as rendered; depth: float32 [H, W], metres, 0 for sky;
     rays_world: float32 [H, W, 3], viewing directions of depth 1.
     """
     image: np.ndarray = color.astype(np.float32)
@@ -146,6 +141,11 @@ def develop(
         rays = rays_world[upper]
         rays = rays / np.linalg.norm(rays, axis=-1, keepdims=True)
         image[upper] = np.where(sky[upper, :, None], paint_sky(weather, rays), image[upper])
+    return image
+
+
+def develop(image: np.ndarray, camera: TownCamera, rng: np.random.Generator) -> np.ndarray:
+    """Return the photograph, uint8 [H, W, 3], of what reaches the lens, float32 [H, W, 3]."""
     image = _soften_edges(image)
     if camera.blur:
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), camera.blur))

@@ -1,4 +1,4 @@
-"""Sun, sky and haze of a seed, and the sky as a picture."""
+"""Sun, sky and haze of a seed, and the sky as a picture; `rain.py` and `night.py` change them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from panoptic_ros.synthetic import textures
 
+WEATHERS = ("day", "rain", "night", "any")
 _PANORAMA = 512
 
 
@@ -72,6 +73,18 @@ def make_weather(rng: np.random.Generator) -> Weather:
         clouds=clouds,
         cloud_color=bright,
     )
+
+
+def pick(weather: str, rng: np.random.Generator) -> str:
+    """Return a seed's weather: the one of WEATHERS that is given, or for `any` one that is drawn.
+
+    It is drawn in any case: what `any` comes to is the same picture as by its name. Raise
+    ValueError for another weather.
+    """
+    if weather not in WEATHERS:
+        raise ValueError(f"weather {weather!r} must be one of {', '.join(WEATHERS)}")
+    drawn = str(rng.choice(["day", "rain", "night"], p=[0.6, 0.2, 0.2]))
+    return drawn if weather == "any" else weather
 
 
 def paint_sky(weather: Weather, rays: np.ndarray) -> np.ndarray:

@@ -24,14 +24,17 @@ from panoptic_ros.synthetic.ego_drive import EgoPose, Plan, make_plan
 from panoptic_ros.synthetic.fleet import Fleet
 from panoptic_ros.synthetic.ground_plan import GroundPlan, survey
 from panoptic_ros.synthetic.highway import build_highway, make_light
+from panoptic_ros.synthetic.lamps import View, find_lamps
 from panoptic_ros.synthetic.mesh import rotation_z
+from panoptic_ros.synthetic.night import Night, light_windows
 from panoptic_ros.synthetic.plots import Plots
+from panoptic_ros.synthetic.rain import Rain
 from panoptic_ros.synthetic.render import SHADOW_SIZE, Renderer
 from panoptic_ros.synthetic.scene import SceneBuilder
 from panoptic_ros.synthetic.street_layout import Street, make_street
-from panoptic_ros.synthetic.town_camera import develop, make_camera
+from panoptic_ros.synthetic.town_camera import add_air, develop, make_camera
 from panoptic_ros.synthetic.traffic import Traffic
-from panoptic_ros.synthetic.weather import make_weather
+from panoptic_ros.synthetic.weather import make_weather, pick
 
 SETTINGS = ("town", "highway")
 RATE = 10.0
@@ -62,8 +65,9 @@ class World:
     """Build the town, or the highway, of a seed once; draw it at any time of its drive.
 
     The same seed, size, camera and setting give the same labels, to the byte. camera: front or
-    rear, of `datasets.town.CAMERAS`; setting: one of SETTINGS. Raise ValueError for a negative
-    seed, an image of less than 32 x 32 pixels or another setting.
+    rear, of `datasets.town.CAMERAS`; setting: one of SETTINGS; weather: one of
+    `weather.WEATHERS`, which changes the pictures alone. Raise ValueError for a negative
+    seed, an image of less than 32 x 32 pixels, another setting or weather.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class World:
         size: tuple[int, int] = (512, 1024),
         camera: str = "front",
         setting: str = "town",
+        weather: str = "day",
     ) -> None:
         if seed < 0 or min(size) < 32:
             raise ValueError(f"seed {seed} must be >= 0 and size {size} at least 32 x 32")
@@ -79,8 +84,9 @@ class World:
             raise ValueError(f"setting {setting!r} must be one of {', '.join(SETTINGS)}")
         self.seed, self.camera_name, self.setting = seed, camera, setting
         # One generator per concern: a change in one leaves the others' draws as they are.
-        streams = np.random.SeedSequence(seed).spawn(6)
+        streams = np.random.SeedSequence(seed).spawn(7)
         rngs = [np.random.default_rng(s) for s in streams]
+        self.weather_name = pick(weather, rngs[6])
         builder = SceneBuilder()
         self.street: Street
         self._dashcam: Dashcam | None = None
@@ -94,6 +100,14 @@ class World:
             self.street, self._drive = _build_town(builder, rngs)
             self.weather = make_weather(rngs[4])
             self.camera = make_camera(rngs[5], size, looks_back=looks_back)
+        self._condition: Rain | Night | None = None
+        if self.weather_name == "rain":
+            self._condition = Rain(self.weather, rngs[6], find_lamps(builder))
+        elif self.weather_name == "night":
+            self._condition = Night(self.weather, rngs[6], find_lamps(builder))
+            light_windows(builder, rngs[6])
+        if self._condition:
+            self.weather = self._condition.weather
         self.scene = compile_scene(builder, SHADOW_SIZE)
         self._renderer = Renderer(self.scene, self.camera, self.weather)
         self._rays = self.camera.rays()
@@ -122,13 +136,35 @@ class World:
         grain = np.random.default_rng([self.seed, index])
         if self._dashcam:
             self._dashcam.cover(color, labels, depth)
-        image = develop(color, depth, rays, self.weather, self.camera, grain)
+        if self._condition:
+            view = View(
+                color,
+                labels,
+                depth,
+                self._renderer.glow(),
+                rays,
+                position,
+                rotation,
+                ego.yaw,
+                self.camera.focal,
+                time,
+            )
+            image = self._photograph(view, self._condition, grain)
+        else:
+            image = develop(add_air(color, depth, rays, self.weather), self.camera, grain)
         if self._dashcam:
             image = self._dashcam.compress(image)
             depth[labels == UNLABELED] = 0.0
         plan = survey(self.scene, self.street, ego, time)
         labels = group_small_instances(labels)
         return TownFrame(index, time, image, labels, depth, ego, plan)
+
+    def _photograph(
+        self, view: View, condition: Rain | Night, grain: np.random.Generator
+    ) -> np.ndarray:
+        light = add_air(condition.light(view), view.depth, view.rays, self.weather)
+        light = condition.finish(light, view, grain)
+        return develop(light, condition.camera(self.camera), grain)
 
     def close(self) -> None:
         """Free the renderer's memory."""

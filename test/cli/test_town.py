@@ -32,12 +32,25 @@ def test_bad_options_are_named(tmp_path, option, value, words):
         run("--out", str(tmp_path), option, *value.split())
 
 
+def test_another_weather_is_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run("--out", str(tmp_path), "--weather", "snow")
+    assert "choose from" in capsys.readouterr().err
+
+
 def test_files_of_the_rear_camera_are_refused(tmp_path):
     with pytest.raises(ValueError, match="--camera rear needs --bag"):
         run("--out", str(tmp_path), "--camera", "rear")
 
 
-@pytest.mark.parametrize("options", [[], ["--bag", "--camera", "rear", "--setting", "highway"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--weather", "rain"],
+        ["--bag", "--camera", "rear", "--setting", "highway", "--weather", "night"],
+    ],
+)
 def test_frames_or_a_bag_are_written(tmp_path, options):
     try:
         check_rendering()
@@ -45,7 +58,7 @@ def test_frames_or_a_bag_are_written(tmp_path, options):
         pytest.skip(str(error))
     words = ["--out", str(tmp_path), "--split", "val", "--frames", "2", "--size", "64", "128"]
     assert run(*words, *options) == 0
-    if options:
+    if "--bag" in options:
         with BagReader(tmp_path / "val" / "highway_000000") as bag:
             messages = [
                 message.message
