@@ -1,5 +1,6 @@
 #!/bin/bash
-# Renders a town and highways, trains a model's networks and head, scores them. Works offline.
+# Renders a town and highways by day, in rain and at night, trains a model's networks and head on them,
+# scores them by day. Works offline.
 #
 #   scripts/train_on_gpu.sh --minutes 7 --out DIR [--model NAMES] [--initialize FILE] [--work DIR]
 #
@@ -21,7 +22,7 @@ minutes='' out='' model=town models=() work=runs/gpu initialize=imagenet
 while [ $# -gt 0 ]; do
     case "$1" in
         --minutes | --out | --model | --work | --initialize) declare "${1#--}=${2:?$1 needs a value}"; shift 2 ;;
-        *) sed -n '2,17s/^# \{0,1\}//p' "$0"; exit 2 ;;
+        *) sed -n '2,18s/^# \{0,1\}//p' "$0"; exit 2 ;;
     esac
 done
 [ -n "$minutes" ] && [ -n "$out" ] || { echo "--minutes and --out are needed" >&2; exit 2; }
@@ -54,11 +55,11 @@ once() {
 }
 
 # render SHARE SPLIT FIRST_SEED COUNT FRAMES STRIDE: two seeds, and more while the time allows;
-# $setting: highway for those, else a town
+# $setting: highway for those, else a town; $weather: any for them, else day
 render() (
     local part=$1 first=$3 status=0
     local town=(-m panoptic_ros town --setting "${setting:-town}" --out "$work/town" --split "$2")
-    town+=(--frames "$5" --stride "$6")
+    town+=(--weather "${weather:-day}" --frames "$5" --stride "$6")
     export OMP_NUM_THREADS=1
     python3 "${town[@]}" --first-seed "$first" --count 2 || exit 1
     timeout -s INT -k 20 "$(share "60 * $part")" python3 "${town[@]}" --workers "$cores" \
@@ -138,8 +139,8 @@ evaluate() {
 
 once render_val render 0.04 val 900000 100 2 40
 once render_head render 0.04 head 600 100 3 25
-once render_train render 0.13 train 0 600 3 25
-setting=highway once render_highway render 0.04 train 5000 150 2 40
+weather=any once render_train render 0.13 train 0 600 3 25
+weather=any setting=highway once render_highway render 0.04 train 5000 150 2 40
 
 make_model() {
     mkdir -p "$out" "$work/$model"
