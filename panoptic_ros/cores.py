@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def usable_cores(root: Path = Path("/")) -> int:
-    """Return the number of cores that affinity, a container's quota and OMP_NUM_THREADS leave.
+    """Return the number of cores that affinity and a container's quota leave: for processes.
 
     At least 1. root: where /proc and /sys lie. A quota of less than a whole core is one core.
     Source: Linux's cgroup v2 (cpu.max) and v1 (cpu.cfs_quota_us, cpu.cfs_period_us).
@@ -17,11 +17,18 @@ def usable_cores(root: Path = Path("/")) -> int:
     affinity = getattr(os, "sched_getaffinity", None)
     limits: list[float] = [len(affinity(0)) if affinity else os.cpu_count() or 1]
     limits += _quotas(root)
+    return max(1, math.ceil(min(limits)))
+
+
+def usable_threads(root: Path = Path("/")) -> int:
+    """Return how many threads a process is to have: `usable_cores`, or OMP_NUM_THREADS if fewer.
+
+    That variable says nothing of how many processes there may be.
+    """
     # Several numbers are for nested regions; the outer one is what runs our loops.
     wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    if wanted.isdigit():
-        limits.append(int(wanted))
-    return max(1, math.ceil(min(limits)))
+    cores = usable_cores(root)
+    return max(1, min(cores, int(wanted))) if wanted.isdigit() else cores
 
 
 def _quotas(root: Path) -> Iterator[float]:

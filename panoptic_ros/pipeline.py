@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from panoptic_ros.cores import usable_cores
+from panoptic_ros.cores import usable_threads
 from panoptic_ros.fusion import HEADS, FusionOptions, make_strategy, possible
 from panoptic_ros.image_region import ImageRegion
 from panoptic_ros.labels import LabelSet
@@ -192,7 +192,7 @@ class PanopticPipeline:
         Raise FileNotFoundError or ValueError that names the file at fault, or the device.
         """
         # torch knows of no quota; whoever has set fewer threads keeps them.
-        torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
+        torch.set_num_threads(min(torch.get_num_threads(), usable_threads()))
         config = load_model_config(weights)
         config = replace(config, engine=engine or config.engine)
         networks, head = build_predictors(config, torch_device(device))

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from panoptic_ros.cores import usable_cores
+from panoptic_ros.cores import usable_cores, usable_threads
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +55,7 @@ def test_the_first_cgroups_have_two_files(tmp_path):
 
 
 @pytest.mark.parametrize(("value", "expected"), [("3", 3), ("2,1", 2), ("", 64), ("x", 64)])
-def test_openmps_variable_is_obeyed(tmp_path, monkeypatch, value, expected):
+def test_openmps_variable_is_for_threads_not_for_processes(tmp_path, monkeypatch, value, expected):
     monkeypatch.setenv("OMP_NUM_THREADS", value)
-    assert usable_cores(tmp_path) == expected
+    assert usable_threads(tmp_path) == expected
+    assert usable_cores(tmp_path) == 64

@@ -302,7 +302,7 @@ def test_a_frame_is_read_when_it_has_crossed_and_its_memory_used_again_when_it_w
 
 def test_torch_takes_no_more_threads_than_the_process_has_cores(tmp_path, monkeypatch):
     threads = torch.get_num_threads()
-    monkeypatch.setattr("panoptic_ros.pipeline.usable_cores", lambda: 1)
+    monkeypatch.setattr("panoptic_ros.pipeline.usable_threads", lambda: 1)
     try:
         torch.set_num_threads(3)
         PanopticPipeline.load(str(write(tmp_path / "small.yaml")), device="cpu")

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from panoptic_ros.cores import usable_cores
+from panoptic_ros.cores import usable_cores, usable_threads
 from panoptic_ros.distributed.jobs import Event, Kind, Loader, words_of
 
 # A network's own threads share few cores well.
@@ -39,7 +39,7 @@ class ProcessWorkers:
 
     def __init__(self, load: Loader, count: int, gpus: float) -> None:
         self._load, self._gpus = load, gpus
-        self._threads = max(1, usable_cores() // count)
+        self._threads = min(usable_threads(), max(1, usable_cores() // count))
         self._workers: dict[int, _Worker] = {}
         self._numbers = count_up()
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from panoptic_ros.cores import usable_cores
+from panoptic_ros.cores import usable_threads
 from panoptic_ros.whole_files import stranger
 
 _log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class OnnxRuntimeGraph:
         # Graph optimisations do not belong in a vehicle's log.
         # We raise what fails.
         options.log_severity_level = 4
-        options.intra_op_num_threads = usable_cores()
+        options.intra_op_num_threads = usable_threads()
         try:
             self._session = runtime.InferenceSession(str(file), options, providers=providers)
         except Exception as error:  # onnxruntime raises classes of its own, one per status.
@@ -105,7 +105,7 @@ class OpenVinoGraph:
             _log.warning("%s runs on the CPU: OpenVINO knows no CUDA", file)
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": usable_cores(),
+            "INFERENCE_NUM_THREADS": usable_threads(),
             "INFERENCE_PRECISION_HINT": "f32",
         }
         try:
