@@ -28,7 +28,7 @@ export PYTHONPATH="$PWD:$out/site:${PYTHONPATH:-}"
 rm -f "$out"/{tests.xml,gpu.json,gpu.md}
 
 mapfile -t tests < <(grep -rl --include=test_*.py --exclude-dir=ros 'mark\.gpu' test)
-timeout -k 5 $((budget / 3 + 1)) "$python" -m pytest -q -m gpu --continue-on-collection-errors \
+timeout -k 5 $((budget / 3 + 1)) "$python" -m pytest -v -m gpu --continue-on-collection-errors \
     --junitxml="$out/tests.xml" "${tests[@]}"
 tested=$?
 # What says most comes first. Its own limits end each part; the one here is for run.py itself.
