@@ -21,6 +21,7 @@ from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.fusion.conv_head import ConvHead
 from panoptic_ros.fusion.stack import stack
 from panoptic_ros.labels import CITYSCAPES
+from panoptic_ros.model.engines import EAGER
 from panoptic_ros.model.predictors import IMAGENET_MEAN, IMAGENET_STD, OWN_SIZE
 from panoptic_ros.networks.panoptic_head import PanopticHead
 from panoptic_ros.pipeline import PanopticPipeline
@@ -97,7 +98,7 @@ def run(device: torch.device) -> Iterator[Result]:
     yield _with_cameras(pipeline)
     yield from _with_instances(device)
     yield _with_pixels(pipeline)
-    fast = PanopticPipeline.load("town_fast", device=str(device))
+    fast = PanopticPipeline.load("town_fast", device=str(device), engine=EAGER)
     yield _fast_against_two(fast)
     yield _with_detections(fast)
 
@@ -214,7 +215,10 @@ def _with_instances(device: torch.device) -> list[Result]:
 
 def _fast_against_two(fast: PanopticPipeline) -> Result:
     """Run the shipped models, that of the report's two networks first, on a picture of the town."""
-    models = {name: PanopticPipeline.load(name, device=str(fast.device)) for name in _TWO_STAGE}
+    models = {
+        name: PanopticPipeline.load(name, device=str(fast.device), engine=EAGER)
+        for name in _TWO_STAGE
+    }
     models["town_fast"] = fast
     image = read_picture(share_dir() / "sample/town_street.jpg")
     frames = {name: lambda m=model: m.run(image) for name, model in models.items()}

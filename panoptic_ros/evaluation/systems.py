@@ -17,8 +17,8 @@ from panoptic_ros.evaluation.read_ahead import load
 from panoptic_ros.evaluation.systems_cost import gflops, parameters, time_in_turns
 from panoptic_ros.model.build import is_onnx
 from panoptic_ros.model.config import RANDOM, ModelConfig, load_model_config
-from panoptic_ros.model.engines import EAGER
-from panoptic_ros.pipeline import PanopticPipeline
+from panoptic_ros.model.engines import EAGER, named_or_default
+from panoptic_ros.pipeline import PanopticPipeline, torch_device
 from panoptic_ros.resources import share_dir
 from panoptic_ros.whole_files import write_json
 
@@ -98,7 +98,8 @@ class SystemsRun:
         self.labels = next(iter(ready.values())).labels
         # What the layout of the data lacks is said before a network is built.
         self.dataset = open_dataset(options.dataset, options.data, options.split, self.labels)
-        self._engines = {name: config.engine for name, config in ready.items()}
+        device = torch_device(options.device)
+        self._engines = {n: named_or_default(c.engine, device) for n, c in ready.items()}
         self._runs = {
             name: named(name, partial(DatasetRun, self._run_options(name, models[name], config)))
             for name, config in ready.items()

@@ -69,7 +69,7 @@ class _Settings:
     fusion: str = "stack"
     seed: int = 0
     max_pixels: int = MAX_PIXELS
-    engine: str = "eager"
+    engine: str = ""
     half: bool = True
 
 
@@ -80,7 +80,8 @@ class ModelConfig(_Settings):
     Two networks of their own, semantic and instances, or one with a shared backbone, network;
     expert: the description of a network that decides one class of the semantic prediction;
     name: the file's; weights are absolute paths, or `random`; seed: of random weights;
-    max_pixels: larger images are refused; engine: what runs the networks, see `model.engines`;
+    max_pixels: larger images are refused; engine: what runs the networks, see `model.engines`, "":
+    a CUDA graph on a GPU, torch elsewhere;
     half: whether it may compute in float16 on a GPU.
     """
 
@@ -126,7 +127,7 @@ def load_model_config(model: str | Path) -> ModelConfig:
 
     if raw.fusion not in STRATEGIES:
         raise ValueError(f"{file}: fusion is {raw.fusion!r}; known: {', '.join(STRATEGIES)}")
-    if raw.engine not in ENGINES:
+    if raw.engine and raw.engine not in ENGINES:
         raise ValueError(f"{file}: engine is {raw.engine!r}; known: {', '.join(ENGINES)}")
     if raw.max_pixels < 1:
         raise ValueError(f"{file}: max_pixels is {raw.max_pixels}; it must be at least 1")

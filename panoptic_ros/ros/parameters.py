@@ -303,8 +303,8 @@ class Parameters:
         "What runs the networks: torch (eager), onnxruntime (onnx), openvino, tensorrt, "
         "a CUDA graph (cuda_graph), "
         "torch.compile (compile), or the fastest of those that are installed (auto); '' is the "
-        "model's own choice. Prepared when the node is configured, and kept in "
-        "~/.cache/panoptic_ros.",
+        "model file's choice, or a CUDA graph on a GPU and torch elsewhere. Prepared when the node "
+        "is configured, and kept in ~/.cache/panoptic_ros.",
         ("", *ENGINES),
         Change.UNCONFIGURED,
     )

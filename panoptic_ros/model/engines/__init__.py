@@ -26,6 +26,8 @@ from panoptic_ros.model.predictors import PanopticPredictor
 
 _log = logging.getLogger(__name__)
 EAGER, AUTO = "eager", "auto"
+# What a model file says that names none.
+DEFAULT = ""
 ENGINES: dict[str, ModuleType] = {
     "onnx": onnx_engine,
     "openvino": openvino_engine,
@@ -39,15 +41,22 @@ _REPEATS = 3
 def run_by(engine: str, networks: PanopticPredictor, key: str, half: bool) -> PanopticPredictor:
     """Return networks run by an engine, ready for frames of the expected size.
 
-    engine: EAGER, AUTO or a key of ENGINES. auto times a frame on each engine that is there, and
-    takes the fastest.
+    engine: EAGER, AUTO, a key of ENGINES, or DEFAULT: a CUDA graph where the networks can be held
+    by one, else torch. auto times a frame on each engine that is there, and takes the fastest.
     Raise ValueError where an engine is missing or cannot run these networks.
     """
     if engine == EAGER:
         return networks
     if engine == AUTO:
         return _fastest(networks, key, half)
+    if engine == DEFAULT:
+        return _graphed(networks, key, half)
     return ENGINES[engine].prepare(networks, key, half)
+
+
+def named_or_default(engine: str, device: torch.device) -> str:
+    """Return an engine's name, where it is DEFAULT that of what is tried first on a device."""
+    return engine or ("cuda_graph" if cuda_graph_engine.is_there(device) else EAGER)
 
 
 def runtime_of(engine: str, device: torch.device) -> str:
@@ -60,9 +69,19 @@ def runtime_of(engine: str, device: torch.device) -> str:
             f"engine {engine} is not for an ONNX file; write onnx, openvino, tensorrt or auto"
         )
     if engine != AUTO:
-        return "onnx" if engine == EAGER else engine
+        return "onnx" if engine in (EAGER, DEFAULT) else engine
     there = [name for name in ("tensorrt", "openvino") if ENGINES[name].is_there(device)]
     return there[0] if there else "onnx"
+
+
+def _graphed(networks: PanopticPredictor, key: str, half: bool) -> PanopticPredictor:
+    if not cuda_graph_engine.is_there(networks.device):
+        return networks
+    try:
+        return cuda_graph_engine.prepare(networks, key, half)
+    except ValueError as error:
+        _log.warning("torch runs the networks, which no CUDA graph can hold: %s", error)
+        return networks
 
 
 def _fastest(networks: PanopticPredictor, key: str, half: bool) -> PanopticPredictor:

@@ -74,7 +74,7 @@ class GraphedNetworks:
     def __call__(
         self, image: np.ndarray | Tensor, lap: Callable[[str], None] = lambda stage: None
     ) -> tuple[SemanticPrediction, InstancePrediction]:
-        """Return both predictions of an image; lap: told when all is done, as `instances`."""
+        """Return both predictions of an image; lap: told of `semantic` when both are there."""
         frame = self.upload(image)
         size = input_size(self._networks, sides_of(frame))
         if size not in self._graphs:
@@ -85,8 +85,11 @@ class GraphedNetworks:
         instances = read_instances(self._networks, found, is_final, size, sides_of(frame))
         if instances is None:
             return self._networks(frame, lap)
+        # One graph holds both networks: what it takes is `semantic`, nothing is left for the other.
+        lap("semantic")
+        semantic = SemanticPrediction(logits[0].clone(), sides_of(frame), self.labels)
         lap("instances")
-        return SemanticPrediction(logits[0].clone(), sides_of(frame), self.labels), instances
+        return semantic, instances
 
     def _captured(self, size: Size) -> Captured:
         _log.info("capturing the networks for images of %dx%d", size[1], size[0])

@@ -17,6 +17,7 @@ from panoptic_ros.model import engines
 from panoptic_ros.model.config import ENGINES, load_model_config
 from panoptic_ros.model.engines import artefacts, cuda_graph_engine, runtime_of
 from panoptic_ros.model.onnx import runtimes, writer
+from panoptic_ros.model.predictors import SeparatePredictors
 from panoptic_ros.networks.static import StaticInstances
 from panoptic_ros.pipeline import PanopticPipeline
 from panoptic_ros.resources import share_dir
@@ -65,7 +66,7 @@ def test_an_engine_gives_what_torch_gives(small, eager, engine):
 
 
 def test_a_model_file_may_name_its_engine(tmp_path):
-    assert load_model_config(model(tmp_path)).engine == "eager"
+    assert load_model_config(model(tmp_path)).engine == engines.DEFAULT
     assert load_model_config(model(tmp_path, engine="onnx")).engine == "onnx"
     with pytest.raises(ValueError, match=r"engine is 'warp'; known: eager, onnx, openvino"):
         load_model_config(model(tmp_path, engine="warp"))
@@ -222,7 +223,10 @@ def test_what_a_graph_gives_is_read_as_torchs_answer(tmp_path, monkeypatch, fram
     networks.instances.finds_riders = riders
     semantic, instances = networks(frame)
     graphed = cuda_graph_engine.GraphedNetworks(networks, half=True)
-    logits, found = graphed(frame)
+    laps = []
+    logits, found = graphed(frame, laps.append)
+    # Stages that the node publishes the times of.
+    assert sorted(laps) == ["instances", "semantic"]
     torch.testing.assert_close(logits.logits, semantic.logits, atol=1e-4, rtol=1e-4)
     assert logits.image_size == frame.shape[:2]
     assert found.class_ids.tolist() == instances.class_ids.tolist()
@@ -244,6 +248,33 @@ def test_a_graph_that_cannot_be_captured_is_told(small, monkeypatch):
     monkeypatch.setattr(cuda_graph_engine, "Captured", fail)
     with pytest.raises(ValueError, match="CUDA cannot capture these networks: operation not perm"):
         cuda_graph_engine.GraphedNetworks(loaded(small, "eager").networks, half=True)
+
+
+def test_without_a_name_a_gpu_gets_a_graph_and_torch_where_there_can_be_none(
+    small, monkeypatch, caplog
+):
+    config = load_model_config(small)
+    assert config.engine == engines.DEFAULT
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    assert engines.named_or_default("", cpu) == "eager"
+    assert engines.named_or_default("onnx", cpu) == "onnx"
+    networks = loaded(small, None).networks
+    assert isinstance(networks, SeparatePredictors)
+    monkeypatch.setattr(cuda_graph_engine, "is_there", lambda device: True)
+    monkeypatch.setattr(cuda_graph_engine, "Captured", RunAtOnce)
+    assert engines.named_or_default("", cuda) == "cuda_graph"
+    graphed = loaded(small, None)
+    assert isinstance(graphed.networks, cuda_graph_engine.GraphedNetworks)
+    times = graphed.run(IMAGE).timings
+    assert set(times) == {"upload", "semantic", "instances", "fusion", "total"}
+    assert not caplog.records
+
+    def fail(*_):
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(cuda_graph_engine, "Captured", fail)
+    assert isinstance(loaded(small, None).networks, SeparatePredictors)
+    assert "not permitted when stream is capturing" in caplog.text
 
 
 def _onnx_on_cuda():
