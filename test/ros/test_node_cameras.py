@@ -42,10 +42,12 @@ from panoptic_ros.msg import LabelInfo, PanopticInstances, SemanticGrid
 from rclpy.context import Context
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from run_at_once import RunAtOnce
 from sensor_msgs.msg import CameraInfo, Image
 
 from panoptic_ros.image_region import ImageRegion
 from panoptic_ros.labels import CITYSCAPES
+from panoptic_ros.model.engines import cuda_graph_engine
 from panoptic_ros.pipeline import PanopticPipeline
 from panoptic_ros.ros.camera_stream import CameraStream
 from panoptic_ros.ros.lifecycle import PanopticNode
@@ -312,11 +314,12 @@ def test_names_that_cannot_be_are_refused_by_configure(node, rig):
 
 
 @contextmanager
-def active_node(weights):
+def active_node(weights, engine="eager"):
     """Yield a node in this process that takes frames of CAMERAS."""
     context = Context()
     rclpy.init(context=context)
     values = {"weights": weights, "device": "cpu", "cameras": list(CAMERAS), "autostart": False}
+    values["engine"] = engine
     overrides = [Parameter(name, value=value) for name, value in values.items()]
     node = PanopticNode(context=context, parameter_overrides=overrides)
     try:
@@ -354,6 +357,23 @@ def published(monkeypatch):
 
     monkeypatch.setattr(CameraStream, "publish", note)
     return published
+
+
+def test_what_a_cuda_graph_gives_is_published_with_its_times(
+    domain, tiny_model, monkeypatch, published
+):
+    monkeypatch.setattr(cuda_graph_engine, "is_there", lambda device: True)
+    monkeypatch.setattr(cuda_graph_engine, "Captured", RunAtOnce)
+    with active_node(tiny_model, "cuda_graph") as node:
+        pipeline = node.session.pipeline
+        assert isinstance(pipeline.networks, cuda_graph_engine.GraphedNetworks)
+        camera, picture = node.session.cameras[0], random_pixels()
+        camera._on_image(image_message(picture))
+        wait_for(lambda: camera.slot.counts().waiting == 0, "the frame's answer")
+        assert camera.slot.counts().out == 1
+        ((_, labels, times),) = published
+        np.testing.assert_array_equal(labels, pipeline(picture).labels)
+        assert {"semantic", "instances", "fusion"} <= times.keys()
 
 
 @pytest.mark.parametrize("works", [True, False])

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 from model_file import SMALL, write
+from run_at_once import RunAtOnce
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from panoptic_ros.datasets.picture_files import read_picture
 from panoptic_ros.model import engines
 from panoptic_ros.model.config import ENGINES, load_model_config
 from panoptic_ros.model.engines import artefacts, cuda_graph_engine, runtime_of
-from panoptic_ros.model.onnx import runtimes, writer
+from panoptic_ros.model.onnx import runtimes
 from panoptic_ros.model.predictors import SeparatePredictors
-from panoptic_ros.networks.static import StaticInstances
 from panoptic_ros.pipeline import PanopticPipeline
 from panoptic_ros.resources import share_dir
 
@@ -198,19 +198,6 @@ def test_a_cuda_graph_is_refused_without_a_device(small):
     words = "engine cuda_graph: it needs a CUDA device, the device is cpu"
     with pytest.raises(ValueError, match=words):
         loaded(small, "cuda_graph")
-
-
-class RunAtOnce:
-    """Stand for a captured graph where there is no device: run the module at each call."""
-
-    final = True
-
-    def __init__(self, networks, size, half):
-        self.module, _ = writer.static(networks, size, unasked=True)
-
-    def __call__(self, pixels):
-        logits, *found = self.module(pixels[None])
-        return logits, StaticInstances(*found), self.module.is_final & self.final
 
 
 @pytest.mark.parametrize("riders", [False, True])
