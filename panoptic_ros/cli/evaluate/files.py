@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from panoptic_ros.cli.evaluate.arguments import FILES, add_file_arguments, open_sources
 from panoptic_ros.cli.evaluate.dataset import (
     BOUNDARY_HELP,
     EXIT_BROKEN_FILES,
@@ -14,7 +15,6 @@ from panoptic_ros.cli.evaluate.dataset import (
     LINKS,
     add_export_argument,
 )
-from panoptic_ros.cli.evaluate.file_arguments import FILES, add_file_arguments, open_sources
 
 if TYPE_CHECKING:
     from panoptic_ros.evaluation.label_files import FileScore

@@ -6,8 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from panoptic_ros.cli.evaluate.arguments import add_held_out_arguments
 from panoptic_ros.cli.evaluate.dataset import EXIT_CANNOT_RUN
-from panoptic_ros.cli.evaluate.held_out_arguments import add_held_out_arguments
 from panoptic_ros.whole_files import write_json
 
 HELP = "score the semantic grid on drives through the town: free space, contacts, fusion"

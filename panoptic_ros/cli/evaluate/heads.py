@@ -7,8 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from panoptic_ros.cli.evaluate.arguments import add_held_out_arguments
 from panoptic_ros.cli.evaluate.dataset import EXIT_BROKEN_FILES, EXIT_CANNOT_RUN
-from panoptic_ros.cli.evaluate.held_out_arguments import add_held_out_arguments
 from panoptic_ros.whole_files import write_json
 
 HELP = "compare the heuristic merge with the panoptic head on the town's held-out frames"

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from panoptic_ros.cli.evaluate.held_out_arguments import add_held_out_arguments
+from panoptic_ros.cli.evaluate.arguments import add_held_out_arguments
 from panoptic_ros.whole_files import write_json
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from panoptic_ros.cli.evaluate.arguments import add_file_arguments, open_sources
 from panoptic_ros.cli.evaluate.dataset import EXIT_BROKEN_FILES
-from panoptic_ros.cli.evaluate.file_arguments import add_file_arguments, open_sources
 
 HELP = "score tracks or panoptic videos that are files: HOTA, MOTS, VPQ, STQ; no network is run"
 MOTS = "kitti_mots"

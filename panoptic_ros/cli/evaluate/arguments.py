@@ -1,4 +1,4 @@
-"""The arguments of commands that score files: truth, predictions, and what they are."""
+"""Arguments that several commands have: of files, and of the town's held-out seeds."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from panoptic_ros.cli import positive
 
 if TYPE_CHECKING:
     from panoptic_ros.datasets.panoptic_sources import PanopticSource
@@ -51,3 +53,23 @@ def open_sources(args: argparse.Namespace) -> tuple[PanopticSource, PanopticSour
         args.prediction_topic,
     )
     return truth, prediction
+
+
+def add_held_out_arguments(
+    parser: argparse.ArgumentParser, *, what: str, scores: str, limit: str
+) -> None:
+    """Add --json, --data, --weights, --device and --limit to a parser.
+
+    what: is scored; scores: is written to the JSON file; limit: says what --limit N takes.
+    """
+    parser.add_argument("--json", type=Path, metavar="OUT", help=f"write {scores}")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path("data/town"),
+        metavar="DIR",
+        help=f"folder of {what}, rendered into it where missing (default: data/town)",
+    )
+    parser.add_argument("--weights", default="town", help="model name or file (default: town)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--limit", type=positive, metavar="N", help=limit)
