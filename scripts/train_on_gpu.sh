@@ -5,7 +5,8 @@
 #   scripts/train_on_gpu.sh --minutes 7 --out DIR [--model NAMES] [--initialize FILE] [--work DIR]
 #
 # --minutes     for all of it, about: a quarter to render, half to train the networks (those of
-#               town side by side), the rest for the head and the scores
+#               town side by side), the rest for the head and the scores; several models take
+#               longer, as each has a head to train and scores to make
 # --model       town (default), town_shared or town_fast; a second model finds the frames rendered.
 #               Several with commas between train side by side, each into its own folder in --out
 # --out         gets the weights (.safetensors and .json), the model file and results.json: one
@@ -22,7 +23,7 @@ minutes='' out='' model=town models=() work=runs/gpu initialize=imagenet
 while [ $# -gt 0 ]; do
     case "$1" in
         --minutes | --out | --model | --work | --initialize) declare "${1#--}=${2:?$1 needs a value}"; shift 2 ;;
-        *) sed -n '2,18s/^# \{0,1\}//p' "$0"; exit 2 ;;
+        *) sed -n '2,19s/^# \{0,1\}//p' "$0"; exit 2 ;;
     esac
 done
 [ -n "$minutes" ] && [ -n "$out" ] || { echo "--minutes and --out are needed" >&2; exit 2; }
@@ -82,7 +83,8 @@ on_cuda() { python3 -c 'import sys, torch; sys.exit(not torch.cuda.is_available(
 
 # start NAME BACKBONE_LR LR: settings for NAME of the weights that ship, or for ImageNet's
 start() {
-    settings=(mixed_precision=bf16)
+    # The scores come afterwards.
+    settings=(mixed_precision=bf16 validation_frames=20)
     if [ "$initialize" = shipped ]; then
         settings+=("initialize=$root/weights/$model/$1" "optimizer.backbone_lr=$2" "optimizer.lr=$3")
     else
