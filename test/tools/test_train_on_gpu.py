@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from panoptic_ros.training.runs import CONFIGS
+from panoptic_ros.training.settings import read
+
 ROOT = Path(__file__).parents[2]
 PYTHON = """#!/bin/bash
 echo "$*" >> "$CALLS"
@@ -52,6 +55,16 @@ def script(tmp_path):
         return done, [c for c in calls.read_text().splitlines() if not c.startswith("-c")]
 
     return run
+
+
+def check_settings(call):
+    """Read a call's settings as `train` does: unknown ones raise."""
+    words = call.split()
+    kind = words[words.index("train") + 1]
+    files = [words[i + 1] for i, word in enumerate(words) if word == "--config"]
+    overrides = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
+    own = ROOT / "config" / "training" / f"{kind}.yaml"
+    read(CONFIGS[kind], Path(files[0]) if files else own, overrides)
 
 
 def test_it_renders_trains_and_scores_once(script, tmp_path):
@@ -106,6 +119,7 @@ def test_several_models_go_on_side_by_side_from_what_ships(script, tmp_path):
         started[f"{folder}/{name}"] = rates
         assert words["initialize"] == str(ROOT / "weights" / folder / name)
         assert (ROOT / "weights" / folder / f"{name}.safetensors").is_file()
+        check_settings(call)
     assert started == {
         "town/semantic": ("0.25", "2e-3"),
         "town/instance": ("0.5", "1e-3"),
