@@ -1,8 +1,8 @@
 #!/bin/bash
-# Renders a town and highways by day, in rain and at night, trains a model's networks and head on them,
-# scores them by day. Works offline.
+# Renders a town and highways, trains a model's networks and head from ImageNet, scores them. Works offline.
 #
-#   scripts/train_on_gpu.sh --minutes 7 --out DIR [--model NAMES] [--initialize FILE] [--work DIR]
+#   scripts/train_on_gpu.sh --minutes 7 --out DIR [--model NAMES] [--initialize FILE] [--weather any]
+#       [--work DIR]
 #
 # --minutes     for all of it, about: a quarter to render, half to train the networks (those of
 #               town side by side), the rest for the head and the scores; several models take
@@ -13,17 +13,19 @@
 #               folder a model
 # --initialize  ImageNet weights (docs/training.md), or shipped: go on from the model's own weights,
 #               with smaller learning rates; default: imagenet, which is downloaded
+# --weather     any: learn rain and night, too, which costs real streets by day (docs/training.md);
+#               default: day. What is scored is by day
 # --work        frames, states and logs (default: runs/gpu); the same command again goes on there
 # WHEELS=DIR    wheels of what Python lacks, installed into --work and nowhere else
 #
 # Runs on a CPU, too, with the settings of config/training as they are.
 set -euo pipefail
 
-minutes='' out='' model=town models=() work=runs/gpu initialize=imagenet
+minutes='' out='' model=town models=() work=runs/gpu initialize=imagenet weather=day
 while [ $# -gt 0 ]; do
     case "$1" in
-        --minutes | --out | --model | --work | --initialize) declare "${1#--}=${2:?$1 needs a value}"; shift 2 ;;
-        *) sed -n '2,19s/^# \{0,1\}//p' "$0"; exit 2 ;;
+        --minutes | --out | --model | --work | --initialize | --weather) declare "${1#--}=${2:?$1 needs a value}"; shift 2 ;;
+        *) sed -n '2,21s/^# \{0,1\}//p' "$0"; exit 2 ;;
     esac
 done
 [ -n "$minutes" ] && [ -n "$out" ] || { echo "--minutes and --out are needed" >&2; exit 2; }
@@ -56,11 +58,11 @@ once() {
 }
 
 # render SHARE SPLIT FIRST_SEED COUNT FRAMES STRIDE: two seeds, and more while the time allows;
-# $setting: highway for those, else a town; $weather: any for them, else day
+# $setting: highway for those, else a town; $light: what they are rendered in, else day
 render() (
     local part=$1 first=$3 status=0
     local town=(-m panoptic_ros town --setting "${setting:-town}" --out "$work/town" --split "$2")
-    town+=(--weather "${weather:-day}" --frames "$5" --stride "$6")
+    town+=(--weather "${light:-day}" --frames "$5" --stride "$6")
     export OMP_NUM_THREADS=1
     python3 "${town[@]}" --first-seed "$first" --count 2 || exit 1
     timeout -s INT -k 20 "$(share "60 * $part")" python3 "${town[@]}" --workers "$cores" \
@@ -141,8 +143,8 @@ evaluate() {
 
 once render_val render 0.04 val 900000 100 2 40
 once render_head render 0.04 head 600 100 3 25
-weather=any once render_train render 0.13 train 0 600 3 25
-weather=any setting=highway once render_highway render 0.04 train 5000 150 2 40
+light=$weather once render_train render 0.13 train 0 600 3 25
+light=$weather setting=highway once render_highway render 0.04 train 5000 150 2 40
 
 make_model() {
     mkdir -p "$out" "$work/$model"
