@@ -97,3 +97,24 @@ def test_stuff_is_left_alone():
     result, is_body = straightened(distance, np.full(81, 11))
     np.testing.assert_array_equal(result, distance)
     assert not is_body.any()
+
+
+def test_of_several_things_each_has_the_outline_that_it_has_alone():
+    rng = np.random.default_rng(0)
+    # Lines of three things lie between those of others; the last one stands by itself.
+    value = np.repeat([CAR, PERSON, CAR + 1, BICYCLE, CAR, CAR + 1, CAR + 2, 0, CAR + 2], 9)
+    distance = rng.uniform(8, 14, len(value))
+    together, is_body = straightened(distance, value)
+    for thing in np.unique(value[value > 0]):
+        own = value == thing
+        alone, is_own_body = straightened(distance, np.where(own, thing, 0))
+        np.testing.assert_array_equal(together[own], alone[own])
+        np.testing.assert_array_equal(is_body[own], is_own_body[own])
+
+
+def test_what_is_all_around_the_camera_has_no_outline():
+    bearings = np.linspace(-3, 3, 81)
+    distance = np.linspace(2, 3, 81)
+    is_body = Outlines(CITYSCAPES, bearings, HEIGHT).straighten(distance, np.full(81, CAR))
+    np.testing.assert_array_equal(distance, np.linspace(2, 3, 81))
+    assert not is_body.any()
