@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,14 +64,16 @@ class PixelFinder:
 class CellLookup:
     """Hold, for the M cells of a window that a camera sees, their pixels.
 
-    cells: intp [M], flat indices of the cells; near, far: intp [K, M], flat pixel indices of
-    the cell's nearer and farther part on ground of the K heights; a cell smaller than a pixel
-    has the two pixels that it falls between. weight: float32 [M], 0..1; distance: float32 [M],
-    metres from the camera's foot; bearing: float [M], radians from its heading. coarse: intp,
-    flat indices of the cells that are in the picture and too far away for it.
+    cells: intp [M], flat indices of the cells; pixels: intp [P], flat indices of the pixels that
+    some cell needs, each once, as many cells share one; near, far: intp [K, M], indices of
+    `pixels`, of the cell's nearer and farther part on ground of the K heights; a cell smaller
+    than a pixel has the two pixels that it falls between. weight: float32 [M], 0..1; distance:
+    float32 [M], metres from the camera's foot; bearing: float [M], radians from its heading.
+    coarse: intp, flat indices of the cells that are in the picture and too far away for it.
     """
 
     cells: np.ndarray
+    pixels: np.ndarray
     near: np.ndarray
     far: np.ndarray
     weight: np.ndarray
@@ -112,11 +115,14 @@ class CellLookup:
                 "window; check its pose (optical frame: z ahead) and the window"
             )
         index = np.stack(index)[:, whole]
-        count = len(heights)
+        is_needed = np.zeros(math.prod(view.camera.size), bool)
+        is_needed[index] = True
+        near, far = np.split((np.cumsum(is_needed) - 1)[index], 2)
         return cls(
             cells=cells[whole],
-            near=index[:count],
-            far=index[count:],
+            pixels=np.flatnonzero(is_needed),
+            near=near,
+            far=far,
             weight=np.minimum(1, window.resolution / footprint[whole]).astype(np.float32),
             distance=distance[whole].astype(np.float32),
             bearing=bearing[whole],

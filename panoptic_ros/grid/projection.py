@@ -116,32 +116,29 @@ class GroundProjection:
         start, end = contacts.blocked.astype(np.float32).take(self._line_of_cell, axis=1)
         free = (lookup.distance < start) | (lookup.distance >= end)
         sight = self._sight.copy()
-        sight[lookup.cells[~free]] = Sight.HIDDEN
-        flat = labels.ravel()
-        near, value = self._ground(flat, lookup.near)
-        far, _ = self._ground(flat, lookup.far)
-        free &= near & far
+        sight[lookup.cells] = np.where(free, np.uint8(Sight.NEVER_SEEN), np.uint8(Sight.HIDDEN))
+        values = labels.ravel().take(lookup.pixels)
+        kinds = self._kinds.kinds.take(values, mode="clip")
+        near, far = self._is_ground(kinds, lookup.near), self._is_ground(kinds, lookup.far)
+        free &= near.any(axis=0) & far.any(axis=0)
+        found = np.flatnonzero(free)
         state = np.full(self._weight.shape, UNKNOWN, np.int8)
         classes = np.zeros(self._weight.shape, np.uint8)
-        cells = lookup.cells[free]
+        cells = lookup.cells.take(found)
         state[cells] = FREE
-        classes[cells] = self._kinds.classes.take(value[free], mode="clip")
+        value = values.take(_lowest(lookup.near, near, found))
+        classes[cells] = self._kinds.classes.take(value, mode="clip")
         return state, classes, sight
 
-    def _ground(self, flat: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return whether pixels [K, M] show ground at one of the K heights, and its value [M].
+    def _is_ground(self, kinds: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """Return whether pixels [K, M] show ground at the k-th height, bool [K, M].
 
         A pixel shows a cell's ground only if its class lies at the height that the cell was
         looked up at: a pavement's pixel, looked up on the carriageway's plane, shows a place
         before the cell.
         """
-        values = flat.take(index)
-        here = self._kinds.kinds.take(values, mode="clip") == self._kind_of_height
-        value = values[-1]
-        # Of two, the lower ground is meant: higher ground at the cell would hide it.
-        for of_height, shown in zip(values[-2::-1], here[-2::-1], strict=True):
-            np.copyto(value, of_height, where=shown)
-        return here.any(axis=0), value
+        is_ground: np.ndarray = kinds.take(index) == self._kind_of_height
+        return is_ground
 
     def _occupy(
         self,
@@ -180,6 +177,18 @@ class GroundProjection:
         # Distance is height / tan(depression): an angle's error grows with its square.
         angle = np.hypot(options.pixel_sigma / self._view.camera.matrix[1, 1], options.pitch_sigma)
         return (distance**2 / self._view.height + self._view.height) * angle
+
+
+def _lowest(index: np.ndarray, shown: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Return of some columns of an index [K, M] the first one that is shown, bool [K, M].
+
+    Of two pixels that show a cell's ground, the lower ground is meant: higher ground at the cell
+    would hide it.
+    """
+    lowest = index[-1].take(found)
+    for of_height, is_shown in zip(index[-2::-1], shown[-2::-1], strict=True):
+        lowest = np.where(is_shown.take(found), of_height.take(found), lowest)
+    return lowest
 
 
 def _nearest(measured: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:

@@ -19,7 +19,7 @@ def test_a_cell_that_falls_between_pixels_has_both():
     lookup = CellLookup.build(finder(), WINDOW, (0.0,), 10.0)
     cell = int(WINDOW.flat_index(35.1, 0.1))
     (place,) = np.flatnonzero(lookup.cells == cell)
-    near, far = (index[0, place] // 800 for index in (lookup.near, lookup.far))
+    near, far = (lookup.pixels[index[0, place]] // 800 for index in (lookup.near, lookup.far))
     assert near - far == 1
     assert far <= row_at(33.6) <= near
     assert lookup.distance[place] == np.float32(np.hypot(33.6, 0.1))
@@ -29,8 +29,15 @@ def test_a_near_cell_has_pixels_within_itself():
     lookup = CellLookup.build(finder(), WINDOW, (0.0,), 10.0)
     cell = int(WINDOW.flat_index(6.1, 0.1))
     (place,) = np.flatnonzero(lookup.cells == cell)
-    near, far = (index[0, place] // 800 for index in (lookup.near, lookup.far))
+    near, far = (lookup.pixels[index[0, place]] // 800 for index in (lookup.near, lookup.far))
     assert row_at(4.7) - 1 <= far < near <= row_at(4.5) + 1
+
+
+def test_each_pixel_that_cells_need_is_listed_once():
+    lookup = CellLookup.build(finder(), WINDOW, (0.0, 0.15), 10.0)
+    assert (np.diff(lookup.pixels) > 0).all()
+    needed = np.unique([lookup.near, lookup.far])
+    np.testing.assert_array_equal(needed, np.arange(len(lookup.pixels)))
 
 
 def test_footprints_are_metres_per_pixel():
@@ -41,7 +48,7 @@ def test_footprints_are_metres_per_pixel():
 
 def test_raised_ground_is_looked_up_further_up():
     lookup = CellLookup.build(finder(), WINDOW, (0.0, 0.15), 10.0)
-    flat, raised = lookup.near
+    flat, raised = lookup.pixels[lookup.near]
     assert (raised // 800 <= flat // 800).all()
     assert (raised // 800 < flat // 800).mean() > 0.9
 
