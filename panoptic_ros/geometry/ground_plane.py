@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -78,21 +78,7 @@ class Viewpoint:
         pose = np.asarray(view.base_from_optical, np.float64)
         if pose.shape != (4, 4) or not np.isfinite(pose).all():
             raise ValueError(f"camera pose must be a finite [4, 4] matrix, not {pose.tolist()}")
-        turn = pose[:3, :3]
-        if np.abs(turn @ turn.T - np.eye(3)).max() > 1e-3 or np.linalg.det(turn) < 0:
-            raise ValueError(f"camera pose's rotation {turn.tolist()} is not a rotation")
-        if np.abs(pose[:3, 3]).max() > _FARTHEST:
-            raise ValueError(
-                f"the camera is at {pose[:3, 3].tolist()} in base_link, farther than "
-                f"{_FARTHEST:g} m; check its pose"
-            )
-        found = cls(view.camera.scaled(size), turn, pose[:3, 3], plane)
-        if found.height < _LOWEST:
-            raise ValueError(
-                f"the camera is {found.height:.2f} m above the ground plane, at "
-                f"{found.position.tolist()} in base_link; check its pose and the ground's height"
-            )
-        return found
+        return _viewpoint(view.camera.scaled(size), pose.tobytes(), plane)
 
     @cached_property
     def height(self) -> float:
@@ -131,3 +117,25 @@ class Viewpoint:
         angle = bearing + self.heading
         direction = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
         return self.position[:2] + np.asarray(distance)[..., None] * direction
+
+
+# A camera that is fixed to the vehicle has one pose, whose checks take longer than looking it up.
+@lru_cache(maxsize=64)
+def _viewpoint(camera: CameraModel, pose_bytes: bytes, plane: GroundPlane) -> Viewpoint:
+    """Return the view of a camera with a pose, float64 [4, 4], as bytes; errors as Viewpoint.of."""
+    pose = np.frombuffer(pose_bytes).reshape(4, 4)
+    turn = pose[:3, :3]
+    if np.abs(turn @ turn.T - np.eye(3)).max() > 1e-3 or np.linalg.det(turn) < 0:
+        raise ValueError(f"camera pose's rotation {turn.tolist()} is not a rotation")
+    if np.abs(pose[:3, 3]).max() > _FARTHEST:
+        raise ValueError(
+            f"the camera is at {pose[:3, 3].tolist()} in base_link, farther than "
+            f"{_FARTHEST:g} m; check its pose"
+        )
+    found = Viewpoint(camera, turn, pose[:3, 3], plane)
+    if found.height < _LOWEST:
+        raise ValueError(
+            f"the camera is {found.height:.2f} m above the ground plane, at "
+            f"{found.position.tolist()} in base_link; check its pose and the ground's height"
+        )
+    return found

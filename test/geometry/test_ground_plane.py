@@ -56,3 +56,17 @@ def test_the_camera_is_brought_to_the_pictures_size():
     found = Viewpoint.of(view, (200, 400), GroundPlane())
     assert found.camera.size == (200, 400)
     assert found.camera is Viewpoint.of(view, (200, 400), GroundPlane()).camera
+
+
+def test_a_pose_that_is_changed_in_place_is_another_view():
+    mounted = pose()
+    before = Viewpoint.of(GroundView(camera(), mounted), (400, 800), GroundPlane())
+    height = before.height
+    mounted[2, 3] += 0.5
+    after = Viewpoint.of(GroundView(camera(), mounted), (400, 800), GroundPlane())
+    assert after.height == height + 0.5
+    assert before.position[2] + 0.5 == after.position[2]
+    raised = Viewpoint.of(GroundView(camera(), mounted), (400, 800), GroundPlane(height=0.25))
+    assert raised.height == height + 0.25
+    other = Viewpoint.of(GroundView(camera(focal=321.0), mounted), (400, 800), GroundPlane())
+    assert other.camera.matrix[0, 0] == 321.0
