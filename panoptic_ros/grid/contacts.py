@@ -58,6 +58,7 @@ class ContactEdges:
         self._foliage = Foliage(labels, lines.step)
         self._index = lines.index.ravel()
         self._columns = np.arange(len(lines.bearings))
+        self._samples = np.arange(len(lines.distances), dtype=np.int32)
         # A sight line meets ground at height h before it meets the plane below it.
         self._nearer = np.ones(OBSTACLE + 1)
         heights = np.array(kinds.heights)
@@ -120,7 +121,7 @@ class ContactEdges:
 
     def _reappears(self, ground: np.ndarray, sample: np.ndarray) -> np.ndarray:
         """Return the distance at which each line shows ground again after a sample [C]."""
-        later = ground & (np.arange(ground.shape[1]) > sample[:, None])
+        later = ground & (self._samples > sample.astype(np.int32)[:, None])
         again = later.argmax(axis=1)
         return np.where(later[self._columns, again], self._lines.distances[again], np.inf)
 

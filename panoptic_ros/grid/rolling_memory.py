@@ -47,6 +47,7 @@ class RollingMemory:
         )
         # One more than the index: 0 is no cell.
         self._numbers = np.arange(1, math.prod(window.shape) + 1, dtype=np.int32)
+        self._numbers = self._numbers.reshape(window.shape)
         self._planes: list[np.ndarray] = []
         self._origin: tuple[int, int] | None = None
 
@@ -122,15 +123,18 @@ class RollingMemory:
         corners = np.array([[-1, -1], [nx, -1], [nx, ny], [-1, ny]])
         reach = corners @ to_cells[:, :2].T + to_cells[:, 2]
         low, high = np.floor(reach.min(0)).astype(int), np.ceil(reach.max(0)).astype(int) + 1
-        numbers = self._numbers.reshape(ny, nx) * known
+        numbers = cv2.copyTo(self._numbers, known.view(np.uint8))
         from_cells = cv2.invertAffineTransform(to_cells)
         from_cells[:, 2] += from_cells[:, :2] @ low
         seen = cv2.warpAffine(numbers, from_cells, tuple((high - low).tolist()), flags=_NEAREST)
         indices = np.flatnonzero(seen > 0)
-        (width, height), (column, row) = high - low, (low + np.array(self._origin)) % self.size
-        memory = self._places[row : row + height, column : column + width].ravel()
-        window = seen.ravel().take(indices).astype(np.intp)
-        return Touched(memory.take(indices).astype(np.intp), window - 1)
+        # From the box to the places that it lies on, whose rows are longer.
+        row_length = self._places.shape[1]
+        column, row = (low + np.array(self._origin)) % self.size
+        width = seen.shape[1]
+        places = indices + indices // width * (row_length - width) + (row * row_length + column)
+        memory = self._places.ravel().take(places).astype(np.intp)
+        return Touched(memory, seen.ravel().take(indices).astype(np.intp) - 1)
 
     def _window_to_cells(self, pose: Pose2D) -> np.ndarray:
         """Return the affine map from window (ix, iy) to memory cells counted from the origin."""

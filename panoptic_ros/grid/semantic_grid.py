@@ -174,25 +174,26 @@ class SemanticGrid:
 
         class_probabilities: whether to return these as well; they cost the most.
         """
+        # OpenCV chooses by a mask, in place, in a fraction of the time of np.where.
         places = self._memory.places(self._pose)
         static, dynamic = self._log_odds_of(places)
         least = np.float32(self.options.min_log_odds)
         moves = dynamic > np.maximum(static, least)
-        log_odds = np.where(moves, dynamic, static)
+        moves = moves.view(np.uint8)
+        log_odds = cv2.copyTo(dynamic, moves, static)
         known = np.abs(log_odds) > least
         log_odds *= known
         probability = 1 / (1 + np.exp(-log_odds))
         best = self._best_class.take(places).view(np.uint8).reshape(*places.shape, 4)
-        ground, obstacle, moving = (
-            np.ascontiguousarray(best[..., k]) for k in (_GROUND, _OBSTACLE, _MOVING)
-        )
-        obstacle = np.where(moves, moving, obstacle)
+        planes = cv2.split(best)
+        ground, obstacle = planes[_GROUND], cv2.copyTo(planes[_MOVING], moves, planes[_OBSTACLE])
         cost = probability * cv2.LUT(obstacle, self._costs)
         cost += (1 - probability) * cv2.LUT(ground, self._ground_costs)
+        classes = cv2.copyTo(obstacle, (log_odds > 0).view(np.uint8), ground)
         return GridLayers(
             occupancy=_percent(100 * probability, known),
             probability=probability,
-            classes=np.where(log_odds > 0, obstacle, ground) * known,
+            classes=classes * known,
             cost=_percent(cost, known),
             class_probabilities=self._class_probabilities(places) if class_probabilities else None,
         )
