@@ -42,52 +42,112 @@ class _BoxSimilarity(GIoU):
         return np.where(change > np.log(_LARGEST_CHANGE), -1.0, similarity)
 
 
-class _Corners(XYXYStateEstimator):
-    """Take a box without inverting S: it is diagonal, and the library inverts it as any other.
+class _Tracklet(BoTSORTTracklet):
+    """Keep the box that is seen until those of all tracks are taken at once."""
 
-    The four coordinates are measured themselves, and nothing links one to another.
-    """
+    seen: np.ndarray | None = None
 
-    def update(self, bbox: np.ndarray | None) -> None:
-        assert bbox is not None, "BoT-SORT updates matched tracks only"
-        filter_ = self.kf
-        # P H^T, and the diagonal of S = H P H^T + R.
-        links = filter_.state_covariance[:, :4]
-        variances = (links[:4] + filter_.measurement_noise).diagonal()
-        gain = links / variances
-        filter_.state = filter_.state + gain @ (bbox[:, None] - filter_.state[:4])
-        filter_.state_covariance = filter_.state_covariance - gain @ links.T
+    def update(self, bbox: np.ndarray) -> None:
+        self.seen = bbox
+        self.time_since_update, self.time_since_update_seconds = 0, 0.0
+        self.number_of_successful_updates += 1
 
 
 class _Tracker(BoTSORTTracker):
-    """Predict all tracks in one pass: the library's own arithmetic, track by track, is slower."""
+    """Filter all tracks in one pass: the library's own arithmetic, track by track, is slower."""
+
+    def update(
+        self,
+        detections: sv.Detections,
+        frame: np.ndarray | None = None,
+        timestamp: float | None = None,
+    ) -> sv.Detections:
+        found = super().update(detections, frame, timestamp)
+        self._take([t for t in self.tracks if isinstance(t, _Tracklet) and t.seen is not None])
+        return found
 
     def _predict_tracklets(self, tracklets: list[BoTSORTTracklet], timing: PredictTiming) -> None:
         if timing.skip_predict or not tracklets:
             return
-        filters = [t.state_estimator.kf for t in tracklets]
-        states = np.stack([f.state for f in filters])
-        covariances = np.stack([f.state_covariance for f in filters])
-        sizes = np.maximum(states[:, 2:4, 0] - states[:, :2, 0], _SMALLEST_SIZE)
+        states, covariances = _states(tracklets)
 
         # Widths scale the noise of columns, heights that of rows, and nothing links the two.
         model = tracklets[0].state_estimator.motion
         model.process_noise.calibrate(tracklets[0]._build_process_noise(1.0, 1.0))
         noise = model.process_noise.build_Q(timing.frame_step, timing.frame_rate)
-        noise = noise * np.tile(sizes**2, 4)[:, :, None]
+        noise = noise * np.tile(_sizes(states) ** 2, 4)[:, :, None]
         transition = constant_velocity_transition_matrix(
             model.dim_x, model.pos_idx, model.vel_idx, timing.frame_step
         )
-        states = transition @ states
-        covariances = transition @ covariances @ transition.T + noise
-
-        low, high = states[:, :2], states[:, 2:4]
-        states[:, 2:4] = np.where(high <= low, low + _SMALLEST_SIZE, high)
-        for track, filter_, state, covariance in zip(
-            tracklets, filters, states, covariances, strict=True
-        ):
-            filter_.state, filter_.state_covariance = state, covariance
+        _set_states(tracklets, transition @ states, transition @ covariances @ transition.T + noise)
+        for track in tracklets:
             track._advance_miss_clocks(timing)
+
+    def _take(self, tracklets: list[_Tracklet]) -> None:
+        """Take the boxes that are seen.
+
+        S is diagonal, and need not be inverted: the four coordinates are measured themselves, and
+        nothing links one to another.
+        """
+        if not tracklets:
+            return
+        states, covariances = _states(tracklets)
+        boxes = np.concatenate([t.seen for t in tracklets]).reshape(-1, 4, 1)
+        noise = (BoTSORTTracklet._SIGMA_M * np.tile(_sizes(states), 2)) ** 2
+        # P H^T, and the diagonal of S = H P H^T + R.
+        links = covariances[:, :, :4]
+        variances = links[:, :4].diagonal(axis1=1, axis2=2) + noise
+        gains = links / variances[:, None]
+        _set_states(
+            tracklets,
+            states + gains @ (boxes - states[:, :4]),
+            covariances - gains @ links.transpose(0, 2, 1),
+        )
+        for track in tracklets:
+            track.seen = None
+
+    def _spawn_new_tracks(
+        self,
+        detection_boxes: np.ndarray,
+        confidences: np.ndarray,
+        unmatched_high_local: list[int],
+        high_indices: np.ndarray,
+        out_det_indices: list[int],
+        out_tracker_ids: list[int],
+        is_first_frame: bool = False,
+    ) -> None:
+        """Start tracks of our own kind; their ids come later."""
+        for index in high_indices[unmatched_high_local].tolist():
+            out_det_indices.append(index)
+            out_tracker_ids.append(-1)
+            if confidences[index] >= self.track_activation_threshold:
+                self.tracks.append(_Tracklet(detection_boxes[index], self.state_estimator_class))
+
+
+def _states(tracklets: Sequence[BoTSORTTracklet]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the tracks' states [N, 8, 1], corners and velocities, and covariances [N, 8, 8]."""
+    filters = [t.state_estimator.kf for t in tracklets]
+    # np.stack takes three times as long.
+    return (
+        np.concatenate([f.state for f in filters]).reshape(-1, 8, 1),
+        np.concatenate([f.state_covariance for f in filters]).reshape(-1, 8, 8),
+    )
+
+
+def _sizes(states: np.ndarray) -> np.ndarray:
+    """Return width and height of the boxes, [N, 2]."""
+    return np.asarray(np.maximum(states[:, 2:4, 0] - states[:, :2, 0], _SMALLEST_SIZE))
+
+
+def _set_states(
+    tracklets: Sequence[BoTSORTTracklet], states: np.ndarray, covariances: np.ndarray
+) -> None:
+    """Set the tracks' states and covariances; a box that has turned inside out is widened."""
+    low, high = states[:, :2], states[:, 2:4]
+    states[:, 2:4] = np.where(high <= low, low + _SMALLEST_SIZE, high)
+    for track, state, covariance in zip(tracklets, states, covariances, strict=True):
+        filter_ = track.state_estimator.kf
+        filter_.state, filter_.state_covariance = state, covariance
 
 
 class ImageTracker:
@@ -117,7 +177,7 @@ class ImageTracker:
             instant_first_frame_activation=False,
             enable_cmc=False,
             # The only state whose width and height have velocities of their own and scale.
-            state_estimator_class=_Corners,
+            state_estimator_class=XYXYStateEstimator,
         )
 
     @property
@@ -127,7 +187,9 @@ class ImageTracker:
 
     def boxes(self) -> np.ndarray:
         """Return the boxes of `track_ids`, float64 [N, 4], xyxy."""
-        boxes = np.array([t.get_state_bbox() for t in self._tracker.tracks]).reshape(-1, 4)
+        if not self._tracker.tracks:
+            return np.zeros((0, 4))
+        boxes = _states(self._tracker.tracks)[0][:, :4, 0]
         boxes[:, ::2] -= self._track_offsets()[:, None]
         return boxes
 
@@ -137,17 +199,14 @@ class ImageTracker:
         scales: [N]; shifts: [N, 2]; a corner p becomes scale * p + shift. It is what the
         library's own camera motion does, which takes one motion for all tracks only.
         """
+        if not len(scales):
+            return
         moves = np.zeros((len(scales), 8, 1))
         moves[:, :4, 0] = np.tile(shifts, 2)
         moves[:, :4:2, 0] += (self._track_offsets() * (1 - scales))[:, None]
-        if not len(scales):
-            return
-        filters = [t.state_estimator.kf for t in self._tracker.tracks]
-        states = scales[:, None, None] * np.stack([f.state for f in filters]) + moves
-        covariances = np.stack([f.state_covariance for f in filters])
-        covariances *= scales[:, None, None] ** 2
-        for filter_, state, covariance in zip(filters, states, covariances, strict=True):
-            filter_.state, filter_.state_covariance = state, covariance
+        states, covariances = _states(self._tracker.tracks)
+        scales = scales[:, None, None]
+        _set_states(self._tracker.tracks, scales * states + moves, covariances * scales**2)
 
     def update(
         self, boxes: np.ndarray, class_ids: Sequence[int], scores: np.ndarray, time: float
