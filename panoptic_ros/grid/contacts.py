@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from panoptic_ros.grid.label_kinds import NEITHER, OBSTACLE, LabelKinds
+from panoptic_ros.geometry.ground_plane import Viewpoint
+from panoptic_ros.grid.label_kinds import NEITHER, OBSTACLE
 from panoptic_ros.grid.lookup import SightLines
 from panoptic_ros.grid.outlines import Outlines
 from panoptic_ros.labels import LabelSet
@@ -50,42 +51,39 @@ class ContactEdges:
     """
 
     def __init__(
-        self, lines: SightLines, labels: LabelSet, kinds: LabelKinds, camera_height: float
+        self, lines: SightLines, view: Viewpoint, labels: LabelSet, heights: tuple[float, ...]
     ) -> None:
+        """Take the lines of a view, their index of the pixels that are read; heights: of ground."""
         self._lines = lines
-        self._outlines = Outlines(labels, lines.bearings, camera_height)
-        self._kinds = kinds
+        self._seam_rows = round(_SEAM * view.camera.size[0])
+        self._outlines = Outlines(labels, lines.bearings, view.height)
         self._foliage = Foliage(labels, lines.step)
-        self._index = lines.index.ravel()
         self._columns = np.arange(len(lines.bearings))
         self._samples = np.arange(len(lines.distances), dtype=np.int32)
         # A sight line meets ground at height h before it meets the plane below it.
         self._nearer = np.ones(OBSTACLE + 1)
-        heights = np.array(kinds.heights)
-        self._nearer[1 : len(heights) + 1] = 1 - heights / camera_height
+        self._nearer[1 : len(heights) + 1] = 1 - np.array(heights) / view.height
 
-    def __call__(self, labels: np.ndarray) -> Contacts:
-        """Return the contacts of a label image, uint16 or int32 [H, W]."""
-        shape = self._lines.seen.shape
-        values = labels.ravel().take(self._index)
-        seen = cv2.multiply(
-            self._kinds.kinds.take(values, mode="clip").reshape(shape), self._lines.seen
-        )
+    def __call__(self, values: np.ndarray, kinds: np.ndarray) -> Contacts:
+        """Return the contacts of a label image.
+
+        values, kinds (uint8): of the pixels that are read, [P].
+        """
+        seen = cv2.multiply(kinds.take(self._lines.index), self._lines.seen)
         # One line after another from here on: a search then ends where it finds something.
         kinds = cv2.transpose(seen)
         obstacle = kinds == OBSTACLE
         ground = (kinds != OBSTACLE) & (kinds != NEITHER)
         meets = obstacle[:, 1:] & ground[:, :-1]
         sample = meets.argmax(axis=1)
-        values = values.reshape(shape)
         found = meets[self._columns, sample]
-        value = values[sample + 1, self._columns]
-        first, under = self._seam(obstacle, ground, values, round(_SEAM * labels.shape[0]))
+        value = self._at(values, sample + 1)
+        first, under = self._seam(obstacle, ground, values)
         seam = (under >= 0) & ~(found & (sample < under))
         sample, found = np.where(seam, under, sample), found | seam
-        value = np.where(seam, values[first, self._columns], value)
+        value = np.where(seam, self._at(values, first), value)
         # What begins at the picture's edge is not placed by where it shows ground beneath it.
-        begins = values[self._lines.first, self._columns]
+        begins = self._at(values, self._lines.first)
         cut = obstacle[self._columns, self._lines.first] & (begins == value)
         found &= ~cut
         below = kinds[self._columns, sample]
@@ -97,13 +95,15 @@ class ContactEdges:
         blocked = np.stack([np.where(is_body, outline, edge), self._reappears(ground, sample)])
         return Contacts(outline, value, blocked)
 
-    def _seam(
-        self, obstacle: np.ndarray, ground: np.ndarray, values: np.ndarray, rows: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return each line's first obstacle [C], and the ground under its seam, -1 without one.
+    def _at(self, values: np.ndarray, sample: np.ndarray) -> np.ndarray:
+        """Return the value of each line's pixel at a sample [C]."""
+        return values.take(self._lines.index[sample, self._columns])
 
-        rows: how many the seam has at most.
-        """
+    def _seam(
+        self, obstacle: np.ndarray, ground: np.ndarray, values: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return each line's first obstacle [C], and the ground under its seam, -1 without one."""
+        rows = self._seam_rows
         first = obstacle.argmax(axis=1)
         under = np.full(len(first), -1)
         within = obstacle[self._columns, first]
@@ -114,7 +114,7 @@ class ContactEdges:
             reach = rows + 2 * np.abs(row - above)
             within &= (sample >= 0) & (np.abs(row - top) <= reach)
             under = np.where(within & ground[self._columns, sample], sample, under)
-            within &= (values[sample, self._columns] == 0) & ~ground[self._columns, sample]
+            within &= (self._at(values, sample) == 0) & ~ground[self._columns, sample]
             if not within.any():
                 break
         return first, under

@@ -6,6 +6,8 @@ approach", IROS 2018, with the ground plane in place of a learned projection.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from panoptic_ros.geometry.camera_model import CameraModel
@@ -14,7 +16,7 @@ from panoptic_ros.grid.contacts import ContactEdges, Contacts, trace_faces
 from panoptic_ros.grid.grid_options import ProjectionOptions
 from panoptic_ros.grid.instances import Riders, place_instances
 from panoptic_ros.grid.label_kinds import LabelKinds
-from panoptic_ros.grid.lookup import CellLookup, PixelFinder, SightLines
+from panoptic_ros.grid.lookup import CellLookup, PixelFinder, SightLines, needed_pixels
 from panoptic_ros.grid.measured import MeasuredObstacles
 from panoptic_ros.grid.observation import FREE, OCCUPIED, UNKNOWN, GroundObservation, Sight
 from panoptic_ros.grid.window import GridWindow
@@ -48,10 +50,14 @@ class GroundProjection:
         self._options = options
         self._kinds = kinds = LabelKinds(labels, options, view.height)
         finder = PixelFinder(view, _hidden(view.camera, options))
-        self._lookup = lookup = CellLookup.build(
-            finder, window, kinds.heights, options.max_footprint
+        lookup = CellLookup.build(finder, window, kinds.heights, options.max_footprint)
+        lines = SightLines.build(finder, window, lookup.bearing)
+        self._pixels, near, far, index = needed_pixels(
+            view.camera.size, lookup.near, lookup.far, lines.index
         )
-        self._lines = lines = SightLines.build(finder, window, lookup.bearing)
+        # From here on, indices of the pixels that are read.
+        self._lookup = lookup = replace(lookup, near=near, far=far)
+        self._lines = lines = replace(lines, index=index)
         self._line_of_cell = lines.line_of(lookup.bearing)
         self._kind_of_height = np.arange(1, len(kinds.heights) + 1, dtype=np.uint8)[:, None]
         self._weight = np.zeros(window.shape[0] * window.shape[1], np.float32)
@@ -59,7 +65,7 @@ class GroundProjection:
         self._sight = np.full(self._weight.shape, Sight.OUT_OF_VIEW, np.uint8)
         self._sight[lookup.coarse] = Sight.TOO_COARSE
         self._sight[lookup.cells] = Sight.NEVER_SEEN
-        self._edges = ContactEdges(lines, labels, kinds, view.height)
+        self._edges = ContactEdges(lines, view, labels, kinds.heights)
         self._riders = Riders(view, labels)
         band = (options.min_height, options.clearance)
         self._measured = MeasuredObstacles(finder, lines, kinds, band)
@@ -83,7 +89,9 @@ class GroundProjection:
                 f"label image is {labels.shape} (H, W), the camera's picture "
                 f"{self._view.camera.size}; use CameraModel.scaled"
             )
-        contacts = self._edges(labels)
+        values = labels.ravel().take(self._pixels)
+        kinds = self._kinds.kinds.take(values, mode="clip")
+        contacts = self._edges(values, kinds)
         measured = []
         if depth is not None:
             measured.append(self._measured.from_depth(labels, depth))
@@ -91,7 +99,7 @@ class GroundProjection:
             measured.append(self._measured.from_points(labels, points))
         if is_measured := bool(measured):
             contacts = _placed(contacts, *_nearest(measured))
-        state, classes, sight = self._free(labels, contacts)
+        state, classes, sight = self._free(values, kinds, contacts)
         weight = self._weight * (state == FREE)
         ids = self._occupy(contacts, is_measured, state, classes, weight)
         sigma = self._range_sigma(contacts, is_measured)
@@ -109,16 +117,17 @@ class GroundProjection:
         )
 
     def _free(
-        self, labels: np.ndarray, contacts: Contacts
+        self, values: np.ndarray, kinds: np.ndarray, contacts: Contacts
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return state and classes, flat, with the free cells only, and how all are seen."""
+        """Return state and classes, flat, with the free cells only, and how all are seen.
+
+        values, kinds: of the pixels that are read, [P].
+        """
         lookup = self._lookup
         start, end = contacts.blocked.astype(np.float32).take(self._line_of_cell, axis=1)
         free = (lookup.distance < start) | (lookup.distance >= end)
         sight = self._sight.copy()
         sight[lookup.cells] = np.where(free, np.uint8(Sight.NEVER_SEEN), np.uint8(Sight.HIDDEN))
-        values = labels.ravel().take(lookup.pixels)
-        kinds = self._kinds.kinds.take(values, mode="clip")
         near, far = self._is_ground(kinds, lookup.near), self._is_ground(kinds, lookup.far)
         free &= near.any(axis=0) & far.any(axis=0)
         found = np.flatnonzero(free)

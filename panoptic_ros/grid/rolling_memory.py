@@ -123,7 +123,7 @@ class RollingMemory:
         corners = np.array([[-1, -1], [nx, -1], [nx, ny], [-1, ny]])
         reach = corners @ to_cells[:, :2].T + to_cells[:, 2]
         low, high = np.floor(reach.min(0)).astype(int), np.ceil(reach.max(0)).astype(int) + 1
-        numbers = cv2.copyTo(self._numbers, known.view(np.uint8))
+        numbers = self._numbers * known
         from_cells = cv2.invertAffineTransform(to_cells)
         from_cells[:, 2] += from_cells[:, :2] @ low
         seen = cv2.warpAffine(numbers, from_cells, tuple((high - low).tolist()), flags=_NEAREST)

@@ -1,7 +1,7 @@
 import numpy as np
 from ground_scenes import WINDOW, camera, pose, viewpoint
 
-from panoptic_ros.grid.lookup import CellLookup, PixelFinder, SightLines
+from panoptic_ros.grid.lookup import CellLookup, PixelFinder, SightLines, needed_pixels
 
 HEIGHT, FOCAL = 1.5, 500.0
 
@@ -19,7 +19,7 @@ def test_a_cell_that_falls_between_pixels_has_both():
     lookup = CellLookup.build(finder(), WINDOW, (0.0,), 10.0)
     cell = int(WINDOW.flat_index(35.1, 0.1))
     (place,) = np.flatnonzero(lookup.cells == cell)
-    near, far = (lookup.pixels[index[0, place]] // 800 for index in (lookup.near, lookup.far))
+    near, far = (index[0, place] // 800 for index in (lookup.near, lookup.far))
     assert near - far == 1
     assert far <= row_at(33.6) <= near
     assert lookup.distance[place] == np.float32(np.hypot(33.6, 0.1))
@@ -29,15 +29,16 @@ def test_a_near_cell_has_pixels_within_itself():
     lookup = CellLookup.build(finder(), WINDOW, (0.0,), 10.0)
     cell = int(WINDOW.flat_index(6.1, 0.1))
     (place,) = np.flatnonzero(lookup.cells == cell)
-    near, far = (lookup.pixels[index[0, place]] // 800 for index in (lookup.near, lookup.far))
+    near, far = (index[0, place] // 800 for index in (lookup.near, lookup.far))
     assert row_at(4.7) - 1 <= far < near <= row_at(4.5) + 1
 
 
-def test_each_pixel_that_cells_need_is_listed_once():
-    lookup = CellLookup.build(finder(), WINDOW, (0.0, 0.15), 10.0)
-    assert (np.diff(lookup.pixels) > 0).all()
-    needed = np.unique([lookup.near, lookup.far])
-    np.testing.assert_array_equal(needed, np.arange(len(lookup.pixels)))
+def test_pixels_that_tables_share_are_needed_once():
+    tables = np.array([[3, 7, 3], [19, 0, 7]]), np.array([7, 12])
+    pixels, *places = needed_pixels((4, 5), *tables)
+    assert pixels.tolist() == [0, 3, 7, 12, 19]
+    for table, place in zip(tables, places, strict=True):
+        np.testing.assert_array_equal(pixels[place], table)
 
 
 def test_footprints_are_metres_per_pixel():
@@ -48,7 +49,7 @@ def test_footprints_are_metres_per_pixel():
 
 def test_raised_ground_is_looked_up_further_up():
     lookup = CellLookup.build(finder(), WINDOW, (0.0, 0.15), 10.0)
-    flat, raised = lookup.pixels[lookup.near]
+    flat, raised = lookup.near
     assert (raised // 800 <= flat // 800).all()
     assert (raised // 800 < flat // 800).mean() > 0.9
 
