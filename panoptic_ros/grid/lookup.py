@@ -178,8 +178,10 @@ def needed_pixels(size: tuple[int, int], *tables: np.ndarray) -> tuple[np.ndarra
     is_needed = np.zeros(math.prod(size), bool)
     for table in tables:
         is_needed[table] = True
-    places = np.cumsum(is_needed) - 1
-    return np.flatnonzero(is_needed), *(places[table] for table in tables)
+    pixels = np.flatnonzero(is_needed)
+    places = np.empty(is_needed.shape, np.intp)
+    places[pixels] = np.arange(len(pixels))
+    return pixels, *(places[table] for table in tables)
 
 
 def _corners(window: GridWindow) -> np.ndarray:
