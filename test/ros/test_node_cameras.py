@@ -457,7 +457,10 @@ def test_frames_that_wait_are_made_ready_while_another_is_in_work(
         held.set()
         for camera, pixels in zip(cameras, pictures, strict=True):
             camera._on_image(image_message(pixels))
+            # While a frame is in work, what comes may be made ready by the other thread.
+            is_idle = node.session.worker.seconds_in_work
             wait_for(lambda c=camera: c.slot.counts().waiting == 0, "the frame's answer")
+            wait_for(lambda idle=is_idle: idle() == 0, "the worker to rest")
         assert uploads.threads == ["inference"] * 3
         expected = {name: labels for name, labels, _ in published}
         held.clear()
