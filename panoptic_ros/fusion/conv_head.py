@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from panoptic_ros.fusion.masks import box_tuples, paste, pixel_boxes
 from panoptic_ros.fusion.merge import Candidates, FusionOptions, merge, select
-from panoptic_ros.fusion.on_device import least_logit, merge_on_device, values_on_device
+from panoptic_ros.fusion.on_device import least_logit, masks_on_device, merge_on_device
 from panoptic_ros.networks.panoptic_head import HeadKernels, PanopticHead
 from panoptic_ros.prediction import (
     InstancePrediction,
@@ -72,9 +72,7 @@ class ConvHead:
         """Return each candidate's mask as the head refines it, bool."""
         regions = regions_of(candidates.boxes, semantic.image_size)
         if semantic.logits.device.type != "cpu":
-            values = values_on_device(semantic, candidates, regions, self._kernels)
-            least = least_logit(options)
-            return [MaskCrop(b, v >= least) for b, v in zip(regions, values, strict=True)]
+            return masks_on_device(semantic, candidates, regions, options, self._kernels)
         return self._refined(semantic, candidates, regions, options)[0]
 
     def _refined(

@@ -144,6 +144,19 @@ def values_on_device(
     return _crops(boxes, _values(form, chances, masks, table, pixels, *own))
 
 
+def masks_on_device(
+    semantic: SemanticPrediction,
+    candidates: Candidates,
+    boxes: Sequence[Box],
+    options: FusionOptions,
+    head: HeadKernels | None = None,
+) -> list[MaskCrop]:
+    """Return each candidate's mask in its box, bool: what `merge_on_device` lays."""
+    least = _least_value(options, head)
+    values = values_on_device(semantic, candidates, boxes, head)
+    return [MaskCrop(box, each >= least) for box, each in zip(boxes, values, strict=True)]
+
+
 def _prepared(
     semantic: SemanticPrediction,
     candidates: Candidates,
@@ -172,6 +185,11 @@ def _prepared(
 def least_logit(options: FusionOptions) -> float:
     """Return the logit from which on a pixel is held: without a sigmoid for each."""
     return math.log(options.mask_threshold / (1 - options.mask_threshold))
+
+
+def _least_value(options: FusionOptions, head: HeadKernels | None) -> float:
+    """Return from which value on a mask holds a pixel: a probability, or the head's logit."""
+    return options.mask_threshold if head is None else least_logit(options)
 
 
 def _doubled(room: int, count: int) -> int:
@@ -206,7 +224,7 @@ def _table(
 
 def _limits(options: FusionOptions, head: HeadKernels | None) -> np.ndarray:
     """Return the mask's least value, most covered share, most stuff, least area of stuff."""
-    least = options.mask_threshold if head is None else least_logit(options)
+    least = _least_value(options, head)
     limits = [least, options.overlap_threshold, options.semantic_veto, options.stuff_area_limit]
     return np.array(limits, np.float64)
 
@@ -386,9 +404,9 @@ def _extents(segment: Tensor, count: int) -> Tensor:
     # Exact beyond 2^24 pixels; bincount would ask the device how many bins there are.
     areas = torch.histc(segment.double(), bins=count, min=-0.5, max=count - 0.5)
     ends = []
-    for length, other in ((width, None), (height, 1)):
-        along = torch.arange(length, device=segment.device)
-        along = along if other is None else along[:, None]
+    column = torch.arange(width, device=segment.device)
+    row = torch.arange(height, device=segment.device)[:, None]
+    for length, along in ((width, column), (height, row)):
         holds = torch.zeros(count * length, dtype=torch.uint8, device=segment.device)
         holds = holds.scatter_(0, (segment * length + along).flatten(), 1).view(count, length)
         # The first of equal values is what argmax gives.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from panoptic_ros.fusion.masks import box_tuples, pasted, pixel_boxes
 from panoptic_ros.fusion.merge import Candidates, FusionOptions, merge, select
-from panoptic_ros.fusion.on_device import merge_on_device, values_on_device
+from panoptic_ros.fusion.on_device import masks_on_device, merge_on_device
 from panoptic_ros.prediction import (
     InstancePrediction,
     MaskCrop,
@@ -38,9 +38,7 @@ def detector_masks(
     """Return each candidate's mask as the detector has it, bool, pasted inside its box only."""
     if semantic.logits.device.type != "cpu":
         boxes = detector_boxes(semantic, candidates)
-        values = values_on_device(semantic, candidates, boxes)
-        least = options.mask_threshold
-        return [MaskCrop(b, v >= least) for b, v in zip(boxes, values, strict=True)]
+        return masks_on_device(semantic, candidates, boxes, options)
     return pasted(candidates.boxes, candidates.masks, semantic.image_size, options.mask_threshold)
 
 

@@ -240,6 +240,7 @@ def _by_device(data: bytes, header: _Header, decode: JpegDecoder) -> np.ndarray 
         with _READERS["jpeg"](io.BytesIO(data)) as file:
             file.draft("L", (1, 1))
             small = np.asarray(file)
+    # Whatever Pillow raises, the host's own reading refuses with the reason.
     except Exception:
         return None
     if small[-1, -1] == _JPEG_NOTHING:

@@ -25,7 +25,7 @@ class Rain:
         grey = rng.uniform(120, 200) * np.array([0.97, 1.0, 1.03])
         self.weather = replace(
             day,
-            sunlight=day.sunlight * 0.0 + 0.02,
+            sunlight=np.full(3, 0.02),
             skylight=np.array([0.94, 0.99, 1.04]) * rng.uniform(0.5, 0.68),
             zenith=grey * rng.uniform(0.78, 0.95),
             horizon=grey,

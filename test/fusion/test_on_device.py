@@ -47,6 +47,8 @@ def merged(semantic, instances, options=ALL, head=None):
     found = on_device.merge_on_device(semantic, candidates, boxes, options, kernels)
     values = on_device.values_on_device(semantic, candidates, boxes, kernels)
     crops = [MaskCrop(b, (v >= least).cpu()) for b, v in zip(boxes, values, strict=True)]
+    masks = on_device.masks_on_device(semantic, candidates, boxes, options, kernels)
+    assert all(torch.equal(m.mask.cpu(), c.mask) for m, c in zip(masks, crops, strict=True))
     expected = merge(replace(semantic, logits=semantic.logits.cpu()), candidates, crops, options)
     return found, expected
 
