@@ -15,9 +15,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     parser.add_argument(
         "--setting",
-        choices=("town", "highway"),
+        choices=("town", "highway", "oldtown"),
         default="town",
-        help="streets of a town, or motorways and country roads (default: town)",
+        help="streets of a town, motorways and country roads, or narrow streets on hills "
+        "(default: town)",
     )
     parser.add_argument(
         "--weather",

@@ -108,6 +108,36 @@ def ground_floor(rng: np.random.Generator, color: textures.Color) -> np.ndarray:
     return image
 
 
+def glass_fronts(rng: np.random.Generator) -> np.ndarray:
+    """Return shops behind large panes in dark frames, uint8 [128, 512, 3]; tiles sideways.
+
+    The panes mirror what is across the street, the more the darker it is behind them.
+    """
+    height, width = _CELL, BAYS * _CELL
+    frame = rng.uniform(12, 90) * rng.uniform(0.75, 1.25, 3)
+    image = cv2.resize(textures.plain(rng, frame, 0.06), (width, height)).astype(np.float32)
+    mirrored = cv2.resize(textures.noise(rng, 128, (4, 8, 16)), (width, height))
+    ramp = np.linspace(1.5, 0.6, height)[:, None]
+    x = int(rng.integers(4, 10))
+    while x < width - 40:
+        x1 = min(x + int(rng.integers(50, 170)), width - 5)
+        dark = rng.uniform(14, 70)
+        glass = dark * ramp * (1 + 0.45 * mirrored)
+        pane = glass[..., None] * rng.uniform(0.85, 1.15, 3)
+        top, bottom = int(rng.integers(30, 44)), height - int(rng.integers(6, 30))
+        image[top:bottom, x:x1] = pane[top:bottom, x:x1]
+        if rng.random() < 0.5:
+            board = rng.uniform(15, 230, 3)
+            image[8:26, x + 2 : x1 - 2] = board
+            for k in range(x + 10, x1 - 12, 8):
+                image[13:21, k : k + int(rng.integers(2, 6))] = 240 if board.sum() < 380 else 30
+        for _ in range(int(rng.integers(0, 6))):
+            px, py = int(rng.integers(x, x1 - 6)), int(rng.integers(50, height - 34))
+            image[py : py + 12, px : px + 7] = rng.uniform(40, 230, 3)
+        x = x1 + int(rng.integers(3, 12))
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
 def roof(rng: np.random.Generator) -> np.ndarray:
     """Return roof tiles, uint8 [128, 128, 3]; tiles both ways."""
     color = rng.choice([[150, 75, 55], [110, 60, 48], [80, 80, 84], [95, 85, 75]])

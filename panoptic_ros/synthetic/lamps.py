@@ -12,7 +12,6 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from panoptic_ros.synthetic.mesh import rotation_z
 from panoptic_ros.synthetic.scene import Actor, SceneBuilder
 
 WHITE, RED = np.array([1.0, 0.95, 0.85]), np.array([1.0, 0.06, 0.03])
@@ -24,8 +23,8 @@ class View:
 
     color: uint8 [H, W, 3]; labels: uint16 [H, W]; depth: float32 [H, W], metres, 0 for sky;
     glow: float32 [H, W], what the material emits; rays: float32 [H, W, 3], of depth 1, world;
-    position: of the camera in the world; yaw: of the car; focal: pixels; rotation: optical axes
-    in the world; time: seconds.
+    position: of the camera in the world; turn, rotation: base_link's and the optical axes in the
+    world, [3, 3]; focal: pixels; time: seconds.
     """
 
     color: np.ndarray
@@ -35,7 +34,7 @@ class View:
     rays: np.ndarray
     position: np.ndarray
     rotation: np.ndarray
-    yaw: float
+    turn: np.ndarray
     focal: float
     time: float
 
@@ -56,9 +55,13 @@ class VehicleLamps:
 
 @dataclass(frozen=True)
 class Lamps:
-    """Hold the lamps of a scene: street lamps [N, 3] in the world, and those of each vehicle."""
+    """Hold the lamps of a scene: street lamps, and those of each vehicle.
+
+    street: [N, 3] in the world; heights: [N], above the ground, metres.
+    """
 
     street: np.ndarray
+    heights: np.ndarray
     vehicles: list[VehicleLamps]
 
 
@@ -87,7 +90,9 @@ def find_lamps(builder: SceneBuilder) -> Lamps:
         if any(lenses.values()):
             head, tail = (np.array(points).reshape(-1, 3) for points in lenses.values())
             vehicles.append(VehicleLamps(actor, head, tail))
-    return Lamps(np.array(builder.lamps).reshape(-1, 3), vehicles)
+    street = np.array([lamp.position for lamp in builder.lamps]).reshape(-1, 3)
+    heights = np.array([lamp.height for lamp in builder.lamps])
+    return Lamps(street, heights, vehicles)
 
 
 def _halves(points: np.ndarray) -> Iterator[np.ndarray]:
@@ -97,12 +102,6 @@ def _halves(points: np.ndarray) -> Iterator[np.ndarray]:
             yield side
     if (np.abs(points[:, 1]) < 0.15).all():
         yield points
-
-
-def pose(actor: Actor, time: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return an actor's place, [3], and rotation, [3, 3], in the world."""
-    x, y, z, yaw = actor.path(time)
-    return np.array([x, y, z]), rotation_z(yaw)
 
 
 def moves(actor: Actor, time: float) -> bool:
@@ -120,7 +119,7 @@ def vehicle_spots(view: View, lamps: Lamps, share: float, strength: float) -> It
     """Yield the lamps of vehicles that are seen; share: of those that drive, who has them on."""
     for vehicle in lamps.vehicles:
         actor = vehicle.actor
-        place, turn = pose(actor, view.time)
+        place, turn = actor.pose(view.time)
         ahead = (place - view.position) @ view.rotation[:, 2]
         if not 0.5 < ahead < 350 or not is_on(actor, view.time, share):
             continue

@@ -16,11 +16,9 @@ from panoptic_ros.synthetic.lamps import (
     add_glare,
     faded,
     is_on,
-    pose,
     street_spots,
     vehicle_spots,
 )
-from panoptic_ros.synthetic.mesh import rotation_z
 from panoptic_ros.synthetic.rain import GROUND, Wetness
 from panoptic_ros.synthetic.scene import SceneBuilder
 from panoptic_ros.synthetic.town_camera import TownCamera
@@ -76,7 +74,7 @@ class Night:
         """Return the view's colour in the light of all lamps, float32 [H, W, 3]."""
         light = _Light(view, self._ambient)
         if self._are_lit:
-            light.street_lamps(self._lamps.street, self._lamp)
+            light.street_lamps(self._lamps, self._lamp)
         light.vehicles(self._lamps.vehicles)
         light.own_lamps(self._beam)
         # Little light has little colour.
@@ -141,11 +139,11 @@ class _Light:
         rows = np.flatnonzero(mask.any(axis=1))
         return slice(int(rows[0]), int(rows[-1]) + 1) if len(rows) else slice(0, 0)
 
-    def street_lamps(self, lamps: np.ndarray, color: np.ndarray) -> None:
-        """Add pools of light below street lamps [N, 3], the nearest 14 in sight."""
-        if not len(lamps):
+    def street_lamps(self, lamps: Lamps, color: np.ndarray) -> None:
+        """Add pools of light below street lamps, the nearest 14 in sight."""
+        if not len(lamps.street):
             return
-        offset = (lamps - self._view.position).astype(np.float32)
+        offset = (lamps.street - self._view.position).astype(np.float32)
         ahead = offset @ self._view.rotation[:, 2]
         nearest = np.argsort(np.where((ahead > -12) & (ahead < 95), np.abs(ahead), np.inf))[:14]
         color = color.astype(np.float32)
@@ -154,7 +152,7 @@ class _Light:
         for k in nearest[(ahead[nearest] > -12) & (ahead[nearest] < 95)]:
             to_lamp = offset[k] - points
             square = np.einsum("ijk,ijk->ij", to_lamp, to_lamp)
-            height = np.float32(lamps[k, 2])
+            height = np.float32(lamps.heights[k])
             down = np.clip(to_lamp[..., 2], 0, None)
             facing = np.abs(np.einsum("ijk,ijk->ij", to_lamp, normals))
             # 1 / d^2, downwards only, 1 on the ground right below; walls get their share.
@@ -165,7 +163,7 @@ class _Light:
     def own_lamps(self, color: np.ndarray) -> None:
         """Add the beam of the ego car's two headlamps."""
         view = self._view
-        turn = rotation_z(view.yaw).astype(np.float32)
+        turn = view.turn.astype(np.float32)
         # base_link's axes from the camera; the lamps are 0.7 m before it.
         rows = self._rows(self._near)
         points = self._points[rows] @ turn
@@ -187,7 +185,7 @@ class _Light:
         """Add what the lamps of others throw on the road, of the nearest eight."""
         view, seen = self._view, []
         for vehicle in vehicles:
-            place, turn = pose(vehicle.actor, view.time)
+            place, turn = vehicle.actor.pose(view.time)
             ahead = (place - view.position) @ view.rotation[:, 2]
             if 1.0 < ahead < 60 and is_on(vehicle.actor, view.time, 0.97):
                 seen.append((ahead, vehicle, place, turn))

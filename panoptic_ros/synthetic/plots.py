@@ -14,6 +14,7 @@ _PLOTS = {
     "centre": {"shops": 0.58, "house": 0.06, "wall": 0.13, "fence": 0.13, "park": 0.10},
     "residential": {"shops": 0.08, "house": 0.40, "wall": 0.19, "fence": 0.21, "park": 0.12},
     "avenue": {"shops": 0.38, "house": 0.10, "wall": 0.17, "fence": 0.18, "park": 0.17},
+    "old": {"shops": 0.50, "house": 0.10, "wall": 0.16, "fence": 0.12, "park": 0.12},
     "outskirts": {"shops": 0.06, "house": 0.18, "wall": 0.24, "fence": 0.26, "park": 0.26},
 }
 

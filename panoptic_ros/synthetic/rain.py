@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from panoptic_ros.synthetic import textures
-from panoptic_ros.synthetic.lamps import Lamps, View, add_glare, faded, moves, pose, vehicle_spots
+from panoptic_ros.synthetic.lamps import Lamps, View, add_glare, faded, moves, vehicle_spots
 from panoptic_ros.synthetic.town_camera import TownCamera
 from panoptic_ros.synthetic.weather import Weather
 
@@ -124,7 +124,7 @@ def _spray(image: np.ndarray, view: View, lamps: Lamps, color: np.ndarray) -> np
     h, w = view.depth.shape
     mist = np.zeros((max(h // 4, 1), max(w // 4, 1)), np.float32)
     for vehicle in lamps.vehicles:
-        place, turn = pose(vehicle.actor, view.time)
+        place, turn = vehicle.actor.pose(view.time)
         behind = place - turn[:, 0] * (0.5 * vehicle.actor.size[0] + 0.8)
         x, y, z = (behind - view.position + np.array([0.0, 0.0, 0.5])) @ view.rotation
         if not 3 < z < 80 or not moves(vehicle.actor, view.time):

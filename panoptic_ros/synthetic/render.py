@@ -52,6 +52,7 @@ class Renderer:
         self._eye.type, self._eye.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, 0
         self._rect = mujoco.MjrRect(0, 0, w, h)
         self._index = np.zeros((h, w), np.uint32)
+        self._seen = np.zeros((h, w), np.float32)
 
     def _light(self) -> None:
         model, weather = self._scene.model, self._weather
@@ -88,7 +89,7 @@ class Renderer:
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._gpu)
         color = np.empty((h, w, 3), np.uint8)
         self._update(label_image=False)
-        mujoco.mjr_readPixels(color, None, self._rect, self._gpu)
+        mujoco.mjr_readPixels(color, self._seen, self._rect, self._gpu)
         coded, depth = np.empty((h, w, 3), np.uint8), np.empty((h, w), np.float32)
         self._update(label_image=True)
         mujoco.mjr_readPixels(coded, depth, self._rect, self._gpu)
@@ -125,6 +126,13 @@ class Renderer:
         model = self._scene.model
         emission = model.mat_emission[model.geom_matid]
         return self._table(emission, 0.0)[self._index][::-1].copy()
+
+    def seen_depth(self) -> np.ndarray:
+        """Return the depth of what the picture drawn last shows, float32 [H, W], 0 for the sky.
+
+        It is farther than the label image's where a label-only body shows what is behind.
+        """
+        return np.where(self._seen > 0, self._metres(self._seen), np.float32(0))[::-1].copy()
 
     def _decode(self, index: np.ndarray) -> np.ndarray:
         return self._table(self._scene.labels, SKY)[index]

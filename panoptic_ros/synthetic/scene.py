@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from panoptic_ros.synthetic.mesh import Mesh, Vector
+from panoptic_ros.synthetic.mesh import Mesh, Vector, rotation_z
+from panoptic_ros.synthetic.relief import Relief
 
 # Length of street, metres, whose triangles become one mesh; the index of what is longer.
 _CHUNK = 50.0
 _EVERYWHERE = -1000
+_BUILDING = 11
+# On a hill, a building's walls follow the ground up to this height; its floors are level.
+_BASE = 0.3
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Actor:
     label: value in the label image (class_id * 1000 + n); size: length, width, height, metres.
     path: seconds -> x, y, z, yaw of the point on the ground below its middle.
     articulation: seconds -> positions [K, 3] and rotations [K, 3, 3] of its parts in its frame;
-    None for a rigid object whose meshes are drawn in that frame.
+    None for a rigid object whose meshes are drawn in that frame. relief: hills that it is on.
     """
 
     label: int
@@ -51,6 +55,16 @@ class Actor:
     parts: list[Part]
     path: Path
     articulation: Articulation | None = None
+    relief: Relief | None = None
+
+    def pose(self, time: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return place, [3], and rotation, [3, 3], in the world at a time in seconds."""
+        x, y, z, yaw = self.path(time)
+        turn = rotation_z(yaw)
+        if self.relief is None:
+            return np.array([x, y, z]), turn
+        place = np.array([x, y, z + self.relief.height(x)])
+        return place, self.relief.tilt(x) @ turn
 
     @property
     def class_id(self) -> int:
@@ -86,6 +100,13 @@ class Stretch(NamedTuple):
     chunk: int
 
 
+class StreetLamp(NamedTuple):
+    """Hold where a street lamp shines from: x, y, z in the world, and its height, metres."""
+
+    position: tuple[float, ...]
+    height: float
+
+
 class PlacedPart(NamedTuple):
     """Hold a copy of a shared mesh that never moves: part, class, x, y, z, yaw (radians)."""
 
@@ -105,8 +126,7 @@ class SceneBuilder:
     materials: dict[str, Material] = field(default_factory=dict)
     stretches: dict[Stretch, list[Mesh]] = field(default_factory=dict)
     placed: list[PlacedPart] = field(default_factory=list)
-    lamps: list[np.ndarray] = field(default_factory=list)
-    """Where street lamps shine from, [3] in the world."""
+    lamps: list[StreetLamp] = field(default_factory=list)
     _numbers: dict[int, int] = field(default_factory=dict)
 
     def material(
@@ -135,16 +155,49 @@ class SceneBuilder:
         key = Stretch(material, class_id, label_only, chunk)
         self.stretches.setdefault(key, []).append(mesh)
 
-    def place(self, mesh: str, material: str, class_id: int, position: Vector, yaw: float) -> None:
+    def place(
+        self,
+        mesh: str,
+        material: str,
+        class_id: int,
+        position: Vector,
+        yaw: float,
+        label_only: bool = False,
+    ) -> None:
         """Add a copy of a shared mesh that never moves."""
-        self.placed.append(PlacedPart(Part(mesh, material), class_id, tuple(position), yaw))
+        part = Part(mesh, material, label_only=label_only)
+        self.placed.append(PlacedPart(part, class_id, tuple(position), yaw))
 
     def obstacle(self, class_id: int, corners: np.ndarray, height: float) -> None:
         """Add the outline of a static obstacle to the ground plan."""
         self.obstacles.append(Obstacle(class_id, np.asarray(corners, float), height))
+
+    def raise_on(self, relief: Relief) -> None:
+        """Put everything that was built on the plane z = 0 on hills."""
+        for stretch, meshes in self.stretches.items():
+            level = stretch.class_id == _BUILDING
+            self.stretches[stretch] = [_raised(mesh, relief, level) for mesh in meshes]
+        self.placed = [
+            part._replace(position=_lifted(part.position, relief)) for part in self.placed
+        ]
+        self.actors = [replace(actor, relief=relief) for actor in self.actors]
+        self.lamps = [lamp._replace(position=_lifted(lamp.position, relief)) for lamp in self.lamps]
 
     def next_label(self, class_id: int) -> int:
         """Return a fresh label value of a thing class."""
         number = self._numbers.get(class_id, 0)
         self._numbers[class_id] = number + 1
         return class_id * 1000 + number
+
+
+def _lifted(position: tuple[float, ...], relief: Relief) -> tuple[float, ...]:
+    x, y, z = position
+    return x, y, z + float(relief.height(x))
+
+
+def _raised(mesh: Mesh, relief: Relief, level: bool) -> Mesh:
+    x, z = mesh.vertices[..., 0], mesh.vertices[..., 2]
+    rise = relief.height(x)
+    if level:
+        rise = np.where(z < _BASE, rise, relief.height(float(x.mean())))
+    return replace(mesh, vertices=mesh.vertices + np.stack([0 * x, 0 * x, rise], axis=-1))

@@ -8,7 +8,6 @@ from functools import cached_property
 import mujoco
 import numpy as np
 
-from panoptic_ros.synthetic.mesh import rotation_z
 from panoptic_ros.synthetic.scene import Actor, Obstacle
 
 # MuJoCo's geom groups: parts that are drawn in the label image only, and hidden ones.
@@ -43,14 +42,13 @@ class Scene:
         to be drawn are moved, but take no posture.
         """
         for actor, geoms in zip(self.actors, self.geoms, strict=True):
-            x, y, z, yaw = actor.path(time)
-            turn = rotation_z(yaw)
-            ahead = (np.array([x, y, z]) - eye) @ forward
+            place, turn = actor.pose(time)
+            ahead = (place - eye) @ forward
             if actor.articulation is None or not -_MARGIN < ahead < _LIMBS_REACH:
                 local, matrices = self._rest_positions[geoms], self._rest_matrices[geoms]
             else:
                 local, matrices = actor.articulation(time)
-            self.data.geom_xpos[geoms] = local @ turn.T + (x, y, z)
+            self.data.geom_xpos[geoms] = local @ turn.T + place
             self.data.geom_xmat[geoms] = (turn @ matrices).reshape(-1, 9)
 
     def cull(self, eye: np.ndarray, forward: np.ndarray, half_view: float) -> None:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from panoptic_ros.synthetic.mesh import Mesh, box, disc, ellipsoid, merge, quads, tube
-from panoptic_ros.synthetic.scene import SceneBuilder
+from panoptic_ros.synthetic.scene import SceneBuilder, StreetLamp
 from panoptic_ros.synthetic.street_layout import KERB, Crossing, Street
 
 POLE, LIGHT, SIGN = 17, 19, 20
@@ -86,6 +86,33 @@ def _face(kind: str, rng: np.random.Generator, size: int = 128) -> np.ndarray:
     return image
 
 
+def foreign_face(kind: str, rng: np.random.Generator, size: int = 128) -> np.ndarray:
+    """Return another face for a kind of sign, uint8 [size, size, 3], that fits its outline."""
+    ground, ink = {
+        "priority": ((235, 180, 30), _BLACK),
+        "warning": ((240, 205, 60), _BLACK),
+        "crossing": ((150, 205, 40), _BLACK),
+        "parking": ((240, 240, 238), _BLACK),
+    }[kind]
+    if kind in ("parking", "crossing") and rng.random() < 0.4:
+        ground, ink = ((20, 105, 70), (120, 75, 45), _RED)[int(rng.integers(3))], _WHITE
+    image = np.full((size, size, 3), ground, np.uint8)
+    c = size // 2
+    cv2.rectangle(image, (3, 3), (size - 4, size - 4), ink, 2)
+    if kind == "parking":
+        cv2.rectangle(image, (22, 14), (size - 22, 32), ink, -1)
+        text = str(rng.choice(["25", "35", "55", "P1", "80"]))
+        cv2.putText(image, text, (20, size - 24), cv2.FONT_HERSHEY_SIMPLEX, 2.3, ink, 8)
+    elif rng.random() < 0.5:
+        cv2.arrowedLine(image, (c, c + 28), (c, c - 26), ink, 9, tipLength=0.45)
+    else:
+        cv2.circle(image, (c, c - 18), 8, ink, -1)
+        cv2.line(image, (c, c - 8), (c, c + 14), ink, 10)
+        cv2.line(image, (c, c + 12), (c - 12, c + 32), ink, 7)
+        cv2.line(image, (c, c + 12), (c + 12, c + 32), ink, 7)
+    return image
+
+
 def _board(rng: np.random.Generator) -> np.ndarray:
     ground = (_BLUE, _YELLOW, (20, 110, 65), _WHITE)[int(rng.integers(4))]
     ink = _WHITE if sum(ground) < 420 else _BLACK
@@ -111,7 +138,8 @@ def add_lamp(builder: SceneBuilder, xy: np.ndarray, yaw: float, height: float) -
     lamp = merge([post, foot, tube(arm, 0.055), head])
     builder.static(POLE, "metal", lamp.moved((*xy, KERB), yaw))
     reach = 2.1 * np.array([np.cos(yaw), np.sin(yaw)])
-    builder.lamps.append(np.array([*(xy + reach), KERB + height + 0.55]))
+    above = KERB + height + 0.55
+    builder.lamps.append(StreetLamp((*(xy + reach), above), above))
     _footprint(builder, xy, height)
 
 

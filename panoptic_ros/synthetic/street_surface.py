@@ -22,6 +22,8 @@ from panoptic_ros.synthetic.street_layout import (
 )
 
 _PAINT_HEIGHT = 0.012
+# Half the side of the ground around everything, metres.
+_FAR = 650.0
 # Metres that one repeat of a ground texture covers.
 _TILE = {ROAD: 9.0, SIDEWALK: 2.4, TERRAIN: 5.0}
 
@@ -40,8 +42,8 @@ def add_materials(builder: SceneBuilder, rng: np.random.Generator) -> None:
     builder.material("rail", color=(120, 112, 105), shine=0.6)
 
 
-def add_ground(builder: SceneBuilder, street: Street, rng: np.random.Generator) -> None:
-    """Add every ground surface of the street and its crossings."""
+def add_ground(builder: SceneBuilder, street: Street) -> None:
+    """Add every ground surface of the street and its crossings, unmarked."""
     s_breaks, t_breaks = _breaks(street)
     s_mid = (s_breaks[:-1] + s_breaks[1:]) / 2
     t_mid = (t_breaks[:-1] + t_breaks[1:]) / 2
@@ -52,10 +54,6 @@ def add_ground(builder: SceneBuilder, street: Street, rng: np.random.Generator) 
             mesh = _patch(street, s_breaks, t_breaks, i, j, height[i, j], _TILE[class_id])
             builder.static(class_id, material, mesh)
     _add_kerbs(builder, street, s_breaks, t_breaks, height)
-    add_far_field(builder)
-    add_markings(builder, street, rng)
-    if street.tram:
-        _add_rails(builder, street)
 
 
 def _breaks(street: Street) -> tuple[np.ndarray, np.ndarray]:
@@ -113,26 +111,32 @@ def _add_kerbs(
     builder.static(SIDEWALK, "kerb", quads(np.array(faces)))
 
 
-def add_far_field(builder: SceneBuilder) -> None:
-    """Add the plane of grass around everything, a little below it."""
-    r = 650.0
-    corners = np.array([[[-r, -r, -0.06], [r, -r, -0.06], [r, r, -0.06], [-r, r, -0.06]]])
+def add_far_field(builder: SceneBuilder, pieces: int = 1) -> None:
+    """Add the plane of grass around everything, a little below it, in pieces along x."""
+    r, z = _FAR, np.full(pieces, -0.06)
+    x = np.linspace(-r, r, pieces + 1)
+    near, far = np.full(pieces, -r), np.full(pieces, r)
+    edges = ((x[:-1], near), (x[1:], near), (x[1:], far), (x[:-1], far))
+    corners = np.stack([np.stack([a, b, z], axis=1) for a, b in edges], axis=1)
     builder.static(TERRAIN, "grass", quads(corners, corners[..., :2] / 8.0))
 
 
 def add_markings(builder: SceneBuilder, street: Street, rng: np.random.Generator) -> None:
-    """Add lane lines, stop lines, zebra crossings and parking bays."""
+    """Add lane lines, stop lines, zebra crossings, parking bays and rails."""
     parts: list[Mesh] = []
-    for s0, s1 in _open_stretches(street):
+    for s0, s1 in open_stretches(street):
         parts += _lane_lines(street, s0, s1)
     for c in street.crossings:
-        parts += _zebra(street, c)
+        parts += zebra(street, c)
         if rng.random() < 0.8:
-            parts += _stop_lines(street, c)
+            parts += stop_lines(street, c)
     builder.static(ROAD, "paint", merge(parts))
+    if street.tram:
+        _add_rails(builder, street)
 
 
-def _open_stretches(street: Street) -> list[tuple[float, float]]:
+def open_stretches(street: Street) -> list[tuple[float, float]]:
+    """Return where the street is away from its crossings, from s to s, metres."""
     edges = [START]
     for c in street.crossings:
         edges += [c.s - c.half_width - APRON, c.s + c.half_width + APRON]
@@ -160,7 +164,8 @@ def _lane_lines(street: Street, s0: float, s1: float) -> list[Mesh]:
     return parts
 
 
-def _zebra(street: Street, c: Crossing) -> list[Mesh]:
+def zebra(street: Street, c: Crossing) -> list[Mesh]:
+    """Return the four zebra crossings of a crossing."""
     parts = []
     for side in (-1, 1):
         s = c.s + side * (c.half_width + 3.6)
@@ -172,7 +177,8 @@ def _zebra(street: Street, c: Crossing) -> list[Mesh]:
     return parts
 
 
-def _stop_lines(street: Street, c: Crossing) -> list[Mesh]:
+def stop_lines(street: Street, c: Crossing) -> list[Mesh]:
+    """Return the two stop lines of a crossing."""
     near = c.half_width + APRON - 0.6
     edge = street.kerb - street.parking
     return [
@@ -194,7 +200,7 @@ def _add_rails(builder: SceneBuilder, street: Street) -> None:
 def _rail_heights(street: Street) -> list[tuple[float, float, float]]:
     if not street.median_is_terrain:
         return [(START, END, _PAINT_HEIGHT + 0.004)]
-    heights = [(s0, s1, VERGE_HEIGHT + 0.04) for s0, s1 in _open_stretches(street)]
+    heights = [(s0, s1, VERGE_HEIGHT + 0.04) for s0, s1 in open_stretches(street)]
     for c in street.crossings:
         reach = c.half_width + APRON
         heights.append((c.s - reach, c.s + reach, _PAINT_HEIGHT + 0.004))

@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from panoptic_ros.synthetic import textures
-from panoptic_ros.synthetic.mesh import Mesh, ellipsoid, leaf_cloud, merge, tube
+from panoptic_ros.synthetic.mesh import Mesh, ellipsoid, from_triangles, leaf_cloud, merge, tube
 from panoptic_ros.synthetic.scene import SceneBuilder
 from panoptic_ros.synthetic.street_layout import Street
 
@@ -71,6 +71,37 @@ def _conifer(rng: np.random.Generator) -> tuple[Mesh, Mesh]:
     return merge(layers), tube(np.array([[0, 0, -0.1], [0, 0, height * 0.9]]), 0.14, 6)
 
 
+def bare_tree(rng: np.random.Generator) -> tuple[Mesh, Mesh, Mesh]:
+    """Return the twigs and the wood of a tree without leaves, and the body that both fill."""
+    height, stem = rng.uniform(6.0, 13.0), rng.uniform(1.8, 3.0)
+    spread = rng.uniform(0.22, 0.36) * height
+    top = np.array([0.0, 0.0, stem])
+    wood = [tube(np.array([[0, 0, -0.1], top]), height * 0.016 + 0.06, 8)]
+    twigs, bodies = [], []
+    for _ in range(int(rng.integers(6, 10))):
+        angle, reach = rng.uniform(0, 2 * np.pi), rng.uniform(0.15, 0.75) * spread
+        side = np.array([np.cos(angle), np.sin(angle), 0.0]) * reach
+        end = side + [0.0, 0.0, rng.uniform(stem + 0.3 * (height - stem), height)]
+        elbow = top + (end - top) * 0.45 + side * 0.25
+        wood.append(tube(np.array([top, elbow, end]), float(rng.uniform(0.035, 0.08)), 5))
+        middle, radii = (elbow + 2 * end) / 3, spread * rng.uniform(0.38, 0.6, 3)
+        bodies.append(ellipsoid(middle, radii, 4))
+        twigs.append(_twigs(rng, middle, radii, 190))
+    return merge(twigs), merge(wood), merge(bodies)
+
+
+def _twigs(rng: np.random.Generator, center: np.ndarray, radii: np.ndarray, count: int) -> Mesh:
+    """Return thin triangles that grow outwards and up, in an ellipsoid."""
+    direction = rng.normal(size=(count, 3))
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    foot = center + direction * radii * rng.uniform(0.2, 0.8, (count, 1))
+    grow = direction + rng.normal(scale=0.45, size=(count, 3)) + [0.0, 0.0, 0.45]
+    tip = foot + grow * rng.uniform(0.35, 1.1, (count, 1))
+    wide = rng.normal(size=(count, 3)) * rng.uniform(0.012, 0.035, (count, 1))
+    uv = rng.uniform(0, 1, (count, 1, 2)) + rng.uniform(0, 0.15, (count, 3, 2))
+    return from_triangles(np.stack([foot, foot + wide, tip], axis=1), uv)
+
+
 def add_tree(
     builder: SceneBuilder, rng: np.random.Generator, xy: np.ndarray, z: float = 0.05
 ) -> None:
@@ -78,6 +109,8 @@ def add_tree(
     kind, yaw = int(rng.integers(TREES)), float(rng.uniform(0, 2 * np.pi))
     builder.place(f"crown{kind}", f"leaves{kind % 2}", VEGETATION, (*xy, z), yaw)
     builder.place(f"trunk{kind}", "bark", VEGETATION, (*xy, z), yaw)
+    if f"body{kind}" in builder.meshes:
+        builder.place(f"body{kind}", "bark", VEGETATION, (*xy, z), yaw, label_only=True)
     r = 0.25
     builder.obstacle(VEGETATION, xy + np.array([[-r, -r], [r, -r], [r, r], [-r, r]]), 5.0)
 

@@ -27,8 +27,10 @@ from panoptic_ros.synthetic.highway import build_highway, make_light
 from panoptic_ros.synthetic.lamps import View, find_lamps
 from panoptic_ros.synthetic.mesh import rotation_z
 from panoptic_ros.synthetic.night import Night, light_windows
+from panoptic_ros.synthetic.old_town import build_old_town, old_town_camera, old_town_light
 from panoptic_ros.synthetic.plots import Plots
 from panoptic_ros.synthetic.rain import Rain
+from panoptic_ros.synthetic.relief import Relief
 from panoptic_ros.synthetic.render import SHADOW_SIZE, Renderer
 from panoptic_ros.synthetic.scene import SceneBuilder
 from panoptic_ros.synthetic.street_layout import Street, make_street
@@ -36,7 +38,7 @@ from panoptic_ros.synthetic.town_camera import add_air, develop, make_camera
 from panoptic_ros.synthetic.traffic import Traffic
 from panoptic_ros.synthetic.weather import make_weather, pick
 
-SETTINGS = ("town", "highway")
+SETTINGS = ("town", "highway", "oldtown")
 RATE = 10.0
 """Frames per second of a sequence."""
 # 40 pixels of 512 x 1024. Cityscapes' instance benchmark leaves out what is under 100 pixels
@@ -90,12 +92,17 @@ class World:
         builder = SceneBuilder()
         self.street: Street
         self._dashcam: Dashcam | None = None
+        self._relief: Relief | None = None
         looks_back = camera == "rear"
         people.add_materials(builder)
         if setting == "highway":
             self.street, self._drive = build_highway(builder, rngs)
             self.weather = make_light(rngs[4])
             self.camera, self._dashcam = make_dashcam(rngs[5], size, looks_back=looks_back)
+        elif setting == "oldtown":
+            self.street, self._drive, self._relief = build_old_town(builder, rngs)
+            self.weather = old_town_light(rngs[4])
+            self.camera = old_town_camera(rngs[5], size, looks_back=looks_back)
         else:
             self.street, self._drive = _build_town(builder, rngs)
             self.weather = make_weather(rngs[4])
@@ -127,8 +134,11 @@ class World:
         """Return the frame of an index, at index / RATE seconds."""
         time = index / RATE
         ego = self.ego(time)
-        turn = rotation_z(ego.yaw)
-        position = turn @ np.asarray(self.camera.position) + [ego.x, ego.y, 0.0]
+        place, turn = np.array([ego.x, ego.y, 0.0]), rotation_z(ego.yaw)
+        if self._relief:
+            place[2] = self._relief.height(ego.x)
+            turn = self._relief.tilt(ego.x) @ turn
+        position = turn @ np.asarray(self.camera.position) + place
         rotation = turn @ self.camera.rotation
         self.scene.move(time, position, rotation[:, 2])
         color, labels, depth = self._renderer.draw(position, rotation)
@@ -136,22 +146,25 @@ class World:
         grain = np.random.default_rng([self.seed, index])
         if self._dashcam:
             self._dashcam.cover(color, labels, depth)
+        seen = depth
+        if self.setting == "oldtown":  # towns and highways keep the frames that they always had
+            seen = self._renderer.seen_depth()
         if self._condition:
             view = View(
                 color,
                 labels,
-                depth,
+                seen,
                 self._renderer.glow(),
                 rays,
                 position,
                 rotation,
-                ego.yaw,
+                turn,
                 self.camera.focal,
                 time,
             )
             image = self._photograph(view, self._condition, grain)
         else:
-            image = develop(add_air(color, depth, rays, self.weather), self.camera, grain)
+            image = develop(add_air(color, seen, rays, self.weather), self.camera, grain)
         if self._dashcam:
             image = self._dashcam.compress(image)
             depth[labels == UNLABELED] = 0.0
@@ -177,7 +190,9 @@ def _build_town(builder: SceneBuilder, rngs: Sequence[np.random.Generator]) -> t
     drive = make_plan(street, rngs[0])
     for module in (ground, buildings, vegetation, street_furniture, vehicles):
         module.add_materials(builder, rngs[1])
-    ground.add_ground(builder, street, rngs[2])
+    ground.add_ground(builder, street)
+    ground.add_far_field(builder)
+    ground.add_markings(builder, street, rngs[2])
     Plots(builder, street, rngs[2]).fill("green" if drive.green else "red")
     Traffic(Fleet(builder, rngs[3]), street, drive, rngs[3]).populate()
     return street, drive

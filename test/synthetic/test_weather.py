@@ -112,7 +112,7 @@ def looking_ahead(color):
     labels = np.where(is_road, ROAD, BUILDING).astype(np.uint16)
     glow = np.zeros(SIZE, np.float32)
     eye = np.array([0.0, 0.0, 1.5])
-    return View(color, labels, depth, glow, rays, eye, rotation, 0.0, focal, 0.0)
+    return View(color, labels, depth, glow, rays, eye, rotation, np.eye(3), focal, 0.0)
 
 
 def test_a_wet_road_mirrors_what_stands_on_it_most_at_a_grazing_angle():
