@@ -233,11 +233,12 @@ class _Paint:
         t = side * street.lane(int(rng.integers(street.lanes)))
         if rng.random() < 0.5:
             ahead = -side
-            self._solid("paint", s, s + ahead * 2.6, t, 0.09)
+            back = min(s, s + ahead * 2.6)
+            self._solid("paint", back, back + 2.6, t, 0.09)
             tip, root = s + ahead * 4.2, s + ahead * 2.5
             corners = street.to_world(np.array([root, root, tip]), t + np.array([-0.4, 0.4, 0.0]))
             flat = np.concatenate([corners, np.full((3, 1), 0.012)], axis=1)
-            if side > 0:  # seen from above, corners go round to the left
+            if side < 0:  # seen from above, corners go round to the left
                 flat = flat[[1, 0, 2]]
             self._lines["paint"].append(quads(flat[[0, 1, 2, 2]]))
             return

@@ -4,7 +4,8 @@ import pytest
 from panoptic_ros.datasets import open_dataset
 from panoptic_ros.labels import class_ids
 from panoptic_ros.synthetic import facades, street_furniture, vegetation
-from panoptic_ros.synthetic.old_town import old_town_camera, old_town_light
+from panoptic_ros.synthetic.old_town import build_old_town, old_town_camera, old_town_light
+from panoptic_ros.synthetic.scene import SceneBuilder
 from panoptic_ros.synthetic.town_camera import make_camera
 from panoptic_ros.synthetic.writer import write_frame
 
@@ -126,3 +127,27 @@ def test_an_old_town_lies_beside_a_town_in_one_data_set(make_town, frame, tmp_pa
     (sample,) = open_dataset("town", tmp_path, "train")
     assert sample.name == f"oldtown_{HILLS:06d}_000000"
     np.testing.assert_array_equal(sample.load_instance_ids(), frame.labels)
+
+
+@pytest.mark.parametrize("seed", [60, 61, 62, 65])
+def test_what_is_painted_lies_on_the_road_and_in_order(seed):
+    builder = SceneBuilder()
+    rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4)]
+    street, _, relief = build_old_town(builder, rngs)
+    heights = {"repair": 0.005, "colored": 0.008, "paint": 0.012, "paint_yellow": 0.012}
+    painted = 0
+    for stretch, meshes in builder.stretches.items():
+        if stretch.material not in heights:
+            continue
+        points = np.concatenate([mesh.vertices.mean(axis=1) for mesh in meshes])
+        painted += len(points)
+        assert stretch.class_id == ROAD
+        ground = relief.height(points[:, 0]) if relief else 0.0
+        above = points[:, 2] - ground - heights[stretch.material]
+        # Zebra crossings lie 2 mm higher; the middle of a piece is off a crest by millimetres.
+        assert above.min() > -0.003
+        assert above.max() < 0.005
+        surface, _ = street.surface(*street.to_street(points[:, :2]))
+        assert (surface == ROAD).all()
+        assert all((mesh.normals[..., 2] > 0.9).all() for mesh in meshes)
+    assert painted > 100
