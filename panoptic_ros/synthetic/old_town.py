@@ -23,12 +23,18 @@ from panoptic_ros.synthetic import (
 )
 from panoptic_ros.synthetic.ego_drive import Plan, make_plan
 from panoptic_ros.synthetic.fleet import Fleet
-from panoptic_ros.synthetic.mesh import Mesh, merge, quads
+from panoptic_ros.synthetic.mesh import Mesh, from_triangles, merge
 from panoptic_ros.synthetic.plots import Plots
 from panoptic_ros.synthetic.relief import Relief, make_relief
 from panoptic_ros.synthetic.scene import SceneBuilder
 from panoptic_ros.synthetic.street_layout import APRON, ROAD, Crossing, Street, make_street
-from panoptic_ros.synthetic.street_surface import open_stretches, stop_lines, strip, zebra
+from panoptic_ros.synthetic.street_surface import (
+    PAINT_HEIGHT,
+    open_stretches,
+    stop_lines,
+    strip,
+    zebra,
+)
 from panoptic_ros.synthetic.town_camera import TownCamera, make_camera
 from panoptic_ros.synthetic.traffic import Traffic
 from panoptic_ros.synthetic.weather import Weather, make_weather
@@ -237,10 +243,10 @@ class _Paint:
             self._solid("paint", back, back + 2.6, t, 0.09)
             tip, root = s + ahead * 4.2, s + ahead * 2.5
             corners = street.to_world(np.array([root, root, tip]), t + np.array([-0.4, 0.4, 0.0]))
-            flat = np.concatenate([corners, np.full((3, 1), 0.012)], axis=1)
+            flat = np.concatenate([corners, np.full((3, 1), PAINT_HEIGHT)], axis=1)
             if side < 0:  # seen from above, corners go round to the left
                 flat = flat[[1, 0, 2]]
-            self._lines["paint"].append(quads(flat[[0, 1, 2, 2]]))
+            self._lines["paint"].append(from_triangles(flat[None]))
             return
         for k in range(int(rng.integers(3, 6))):
             for off, length in ((0.0, 2.2), (0.22, float(rng.uniform(0.2, 2.2)))):

@@ -21,7 +21,7 @@ from panoptic_ros.synthetic.street_layout import (
     Street,
 )
 
-_PAINT_HEIGHT = 0.012
+PAINT_HEIGHT = 0.012
 # Half the side of the ground around everything, metres.
 _FAR = 650.0
 # Metres that one repeat of a ground texture covers.
@@ -84,7 +84,7 @@ def _patch(
 
 
 def strip(
-    street: Street, s0: float, s1: float, t0: float, t1: float, z: float = _PAINT_HEIGHT
+    street: Street, s0: float, s1: float, t0: float, t1: float, z: float = PAINT_HEIGHT
 ) -> Mesh:
     """Return a flat band between street coordinates, bent along the street."""
     s = np.linspace(s0, s1, max(2, int(abs(s1 - s0) / 5) + 2))
@@ -170,10 +170,10 @@ def zebra(street: Street, c: Crossing) -> list[Mesh]:
     for side in (-1, 1):
         s = c.s + side * (c.half_width + 3.6)
         for t in np.arange(-street.kerb + 0.4, street.kerb - 0.5, 1.0):
-            parts.append(strip(street, s - 1.4, s + 1.4, t, t + 0.5, _PAINT_HEIGHT + 0.002))
+            parts.append(strip(street, s - 1.4, s + 1.4, t, t + 0.5, PAINT_HEIGHT + 0.002))
         t = side * (street.kerb + 2.6)
         for s in np.arange(c.s - c.half_width + 0.4, c.s + c.half_width - 0.5, 1.0):
-            parts.append(strip(street, s, s + 0.5, t - 1.3, t + 1.3, _PAINT_HEIGHT + 0.002))
+            parts.append(strip(street, s, s + 0.5, t - 1.3, t + 1.3, PAINT_HEIGHT + 0.002))
     return parts
 
 
@@ -199,9 +199,9 @@ def _add_rails(builder: SceneBuilder, street: Street) -> None:
 
 def _rail_heights(street: Street) -> list[tuple[float, float, float]]:
     if not street.median_is_terrain:
-        return [(START, END, _PAINT_HEIGHT + 0.004)]
+        return [(START, END, PAINT_HEIGHT + 0.004)]
     heights = [(s0, s1, VERGE_HEIGHT + 0.04) for s0, s1 in open_stretches(street)]
     for c in street.crossings:
         reach = c.half_width + APRON
-        heights.append((c.s - reach, c.s + reach, _PAINT_HEIGHT + 0.004))
+        heights.append((c.s - reach, c.s + reach, PAINT_HEIGHT + 0.004))
     return heights
