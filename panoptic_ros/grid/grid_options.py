@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -71,7 +72,7 @@ class ProjectionOptions:
                 f"min_height {self.min_height} must be less than clearance {self.clearance}"
             )
 
-    @property
+    @cached_property
     def plane(self) -> GroundPlane:
         """The ground plane that the options describe."""
         return GroundPlane.inclined(self.ground_height, self.ground_pitch, self.ground_roll)

@@ -151,6 +151,10 @@ class GroundInputs:
         self._node, self.vehicle = node, vehicle
         self._prefix = f"{camera}/" if camera else ""
         self._settings = settings
+        # The camera's pose by the parameters; None: TF gives it.
+        self._fixed: np.ndarray | None = None
+        if settings.camera_pose_source != "tf":
+            self._fixed = settings.camera.base_from_optical()
         self._left_out = left_out
         self._info: CameraInfo | None = None
         self._depth_info: CameraInfo | None = None
@@ -267,9 +271,8 @@ class GroundInputs:
         if self._optical_frame != before:
             # Some driver may name it anew with each image.
             mountings.pop(before.lstrip("/"), None)
-        if self._optical_frame and self._settings.camera_pose_source != "tf":
-            mounting = self._settings.camera.base_from_optical()
-            mountings[self._optical_frame.lstrip("/")] = mounting
+        if self._optical_frame and self._fixed is not None:
+            mountings[self._optical_frame.lstrip("/")] = self._fixed
 
     def _camera_model(self, size: tuple[int, int]) -> CameraModel:
         info = self._info
@@ -287,10 +290,9 @@ class GroundInputs:
         return self._camera[2]
 
     def _mounting(self, stamp_ns: int, deadline: float) -> np.ndarray:
-        settings = self._settings
-        if settings.camera_pose_source != "tf":
-            return settings.camera.base_from_optical()
-        target = settings.level_frame or settings.base_frame
+        if self._fixed is not None:
+            return self._fixed
+        target = self._settings.level_frame or self._settings.base_frame
         return self.vehicle.transform(target, self._optical_frame, stamp_ns, deadline)
 
     def _measured(
@@ -351,13 +353,13 @@ class GroundInputs:
         Raise ViewMissing.
         """
         settings = self._settings
-        if settings.level_frame and settings.camera_pose_source == "tf":
+        if settings.level_frame and self._fixed is None:
             # As the camera's pose: else a pitching vehicle's points lie aslant to its picture.
             return self.vehicle.transform(settings.level_frame, frame, stamp_ns, deadline)
         is_own = is_same_frame(frame, self._optical_frame)
         is_own = is_own and not is_same_frame(frame, settings.base_frame)
-        if is_own and settings.camera_pose_source != "tf":
-            return settings.camera.base_from_optical()
+        if is_own and self._fixed is not None:
+            return self._fixed
         return self.vehicle.base_from(frame, stamp_ns, deadline)
 
 
