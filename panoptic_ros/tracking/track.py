@@ -1,4 +1,4 @@
-"""What the tracker says about one object, and what it remembers of it between sightings."""
+"""What the tracker says about one object."""
 
 from __future__ import annotations
 
@@ -6,12 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from panoptic_ros.grid.observation import GroundInstance
-from panoptic_ros.prediction import Segment
 from panoptic_ros.tracking.box_tracks import TrackedBox
-
-# Weight of a new measurement of an object's size against the old ones.
-_SIZE_GAIN = 0.2
 
 
 @dataclass(frozen=True)
@@ -47,37 +42,3 @@ class Track:
     age: float
     coasting: bool
     box_3d: TrackedBox | None = None
-
-
-@dataclass
-class TrackHistory:
-    """Hold a track's last sighting, the time of its first (s), and what it measured.
-
-    bearing: of the line of sight in odom, radians; width, height: metres; elevation: of the
-    ground, metres.
-    """
-
-    segment: Segment
-    first_time: float
-    sightings: int = 0
-    bearing: float | None = None
-    width: float | None = None
-    height: float | None = None
-    elevation: float | None = None
-
-    def see(self, segment: Segment) -> None:
-        """Take a sighting."""
-        self.segment = segment
-        self.sightings += 1
-
-    def measure(self, sighting: GroundInstance, bearing: float, metres_per_pixel: float) -> None:
-        """Take line of sight and size from where the last sighting stands on the ground."""
-        _, y0, _, y1 = self.segment.box
-        self.bearing = bearing
-        self.elevation = sighting.elevation
-        self.width = _smoothed(self.width, sighting.width)
-        self.height = _smoothed(self.height, (y1 - y0) * metres_per_pixel)
-
-
-def _smoothed(old: float | None, new: float) -> float:
-    return new if old is None else old + _SIZE_GAIN * (new - old)

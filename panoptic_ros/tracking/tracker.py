@@ -7,6 +7,7 @@ import logging
 import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import cv2
@@ -23,7 +24,7 @@ from panoptic_ros.tracking.camera_motion import box_motions
 from panoptic_ros.tracking.ground_tracks import GroundTracks
 from panoptic_ros.tracking.image_tracker import ImageTracker
 from panoptic_ros.tracking.instance_points import InstancePoints
-from panoptic_ros.tracking.track import Track, TrackHistory
+from panoptic_ros.tracking.track import Track
 from panoptic_ros.tracking.tracking_options import TrackingOptions
 
 # The library warns of each picture with too few corners, at night of each there is.
@@ -32,6 +33,8 @@ logging.getLogger("trackers").setLevel(logging.ERROR)
 _SAME_INSTANT = 1e-6
 # Optical flow on pictures of about this height takes milliseconds and is exact enough.
 _FLOW_HEIGHT = 128
+# Weight of a new measurement of an object's size against the old ones.
+_SIZE_GAIN = 0.2
 
 
 class InstanceTracker:
@@ -68,7 +71,7 @@ class InstanceTracker:
         """Forget all tracks. Ids go on: none is given twice."""
         class_ids = [c.id for c in self._labels.things]
         self._image = ImageTracker(self._options, class_ids, self._ids)
-        self._histories: dict[int, TrackHistory] = {}
+        self._histories: dict[int, _History] = {}
         self._ground = GroundTracks(self._options)
         self._boxes = BoxTracks(self._options, self._labels)
         self._boxes_in_odom = True
@@ -218,7 +221,7 @@ class InstanceTracker:
         alive = set(self._image.track_ids)
         self._histories = {i: h for i, h in self._histories.items() if i in alive}
         for track_id, segment in seen.items():
-            history = self._histories.setdefault(track_id, TrackHistory(segment, time))
+            history = self._histories.setdefault(track_id, _History(segment, time))
             history.see(segment)
 
     def _tracks(self, seen: Collection[int], time: float) -> list[Track]:
@@ -234,9 +237,43 @@ class InstanceTracker:
         ]
 
 
+@dataclass
+class _History:
+    """Hold a track's last sighting, the time of its first (s), and what it measured.
+
+    bearing: of the line of sight in odom, radians; width, height: metres; elevation: of the
+    ground, metres.
+    """
+
+    segment: Segment
+    first_time: float
+    sightings: int = 0
+    bearing: float | None = None
+    width: float | None = None
+    height: float | None = None
+    elevation: float | None = None
+
+    def see(self, segment: Segment) -> None:
+        """Take a sighting."""
+        self.segment = segment
+        self.sightings += 1
+
+    def measure(self, sighting: GroundInstance, bearing: float, metres_per_pixel: float) -> None:
+        """Take line of sight and size from where the last sighting stands on the ground."""
+        _, y0, _, y1 = self.segment.box
+        self.bearing = bearing
+        self.elevation = sighting.elevation
+        self.width = _smoothed(self.width, sighting.width)
+        self.height = _smoothed(self.height, (y1 - y0) * metres_per_pixel)
+
+
+def _smoothed(old: float | None, new: float) -> float:
+    return new if old is None else old + _SIZE_GAIN * (new - old)
+
+
 def _track(
     track_id: int,
-    history: TrackHistory,
+    history: _History,
     expected_box: list[float] | None,
     state: tuple[list[float], np.ndarray] | None,
     box_3d: TrackedBox | None,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from panoptic_ros.tracking.ground_filter import GroundStates
+from panoptic_ros.tracking.ground_tracks import GroundStates
 
 UNIT = np.eye(2)[None]
 
