@@ -24,7 +24,7 @@ from panoptic_ros.ros.ground_inputs import VehicleInputs
 from panoptic_ros.ros.outputs import Outputs
 from panoptic_ros.ros.parameters import Parameters
 from panoptic_ros.stream.health import HealthMonitor, LogPause
-from panoptic_ros.stream.stamps import SequenceGaps, StampMonitor, nanoseconds
+from panoptic_ros.stream.stamps import FramesUnderWay, SequenceGaps, StampMonitor, nanoseconds
 from panoptic_ros.stream.worker import FrameSlot, RateCap
 
 try:
@@ -91,6 +91,7 @@ class CameraStream:
         self.health = HealthMonitor(STAGES, (*KINDS, *STAMP_KINDS, "lost"), _FAULTS)
         self._log_pause = LogPause(_LOG_SECONDS)
         self._stamps = StampMonitor()
+        self._under_way = FramesUnderWay()
         self._rate = RateCap()
         self.is_resting = False
         self._gaps = SequenceGaps()
@@ -111,7 +112,7 @@ class CameraStream:
 
     def start(self, labels: LabelSet, vehicle: VehicleInputs) -> None:
         """Subscribe to the camera and the ground's inputs, without a memory of earlier frames."""
-        self._ground.start(labels, self.region, vehicle)
+        self._ground.start(labels, self.region, vehicle, self._under_way)
         self._stamps.reset()
         # Nobody has lost what was sent while there was no subscription.
         self._gaps = SequenceGaps()
@@ -146,7 +147,7 @@ class CameraStream:
         """Forget grid and tracks, whose classes are others now."""
         if self._subscription is not None:
             self._ground.pause()
-            self._ground.start(labels, self.region, vehicle)
+            self._ground.start(labels, self.region, vehicle, self._under_way)
 
     def rest(self, is_resting: bool) -> None:
         """Drop frames before anything is computed of them, or go on."""
@@ -253,7 +254,7 @@ class CameraStream:
         if self.is_resting or not self._rate.admits(self._last_arrival, self._settings.max_rate):
             self.slot.drop_arrival()
             return
-        self._ground.expect(stamp_ns, is_in_work=False)
+        self._under_way.wait(stamp_ns)
         self.slot.put(Frame(self, message, stamp_ns, self._last_arrival))
 
     def _note_order(self, stamp_ns: int, newest: int) -> None:
@@ -269,7 +270,7 @@ class CameraStream:
 
     def begin(self, frame: Frame) -> None:
         """Note that the networks take a frame."""
-        self._ground.expect(frame.stamp_ns, is_in_work=True)
+        self._under_way.begin(frame.stamp_ns)
 
     def publish(self, frame: Frame, answer: Answer, times: dict[str, float]) -> None:
         """Publish a frame's answer; times: seconds of the stages so far, wait to inference."""

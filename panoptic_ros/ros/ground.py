@@ -28,7 +28,7 @@ from panoptic_ros.ros.ground_inputs import GroundInputs, VehicleInputs, ViewMiss
 from panoptic_ros.ros.outputs import Outputs
 from panoptic_ros.ros.parameters import Parameters
 from panoptic_ros.stream.health import Health, HealthMonitor, Latency, LogPause
-from panoptic_ros.stream.stamps import nanoseconds
+from panoptic_ros.stream.stamps import FramesUnderWay, nanoseconds
 from panoptic_ros.stream.worker import NewestFrameWorker
 
 # What needs a place on the ground; instances have mask and track without one.
@@ -144,16 +144,23 @@ class Ground:
             "ground", self._work, self._on_error
         )
 
-    def start(self, labels: LabelSet, region: ImageRegion | None, vehicle: VehicleInputs) -> None:
+    def start(
+        self,
+        labels: LabelSet,
+        region: ImageRegion | None,
+        vehicle: VehicleInputs,
+        frames: FramesUnderWay,
+    ) -> None:
         """Subscribe and accept answers, without a memory of earlier ones.
 
-        region: the pixels that have labels, None: all; vehicle: what all cameras share.
+        region: the pixels that have labels, None: all; vehicle: what all cameras share; frames:
+        whose answers will be offered.
         """
         settings = self.settings.ground
         options = settings.options()
         options = replace(options, projection=replace(options.projection, region=region))
         stage = GroundStage(labels, options, self._track_ids)
-        inputs = GroundInputs(self._node, self._camera, settings, vehicle, self._left_out)
+        inputs = GroundInputs(self._node, self._camera, settings, vehicle, frames, self._left_out)
         self._live = (stage, inputs)
         self._odom_frame = vehicle.motion.frame
         self._health.restart()
@@ -183,12 +190,6 @@ class Ground:
         """Forget TF's later transforms; the stage detects the jump itself."""
         if self._live is not None:
             self._live[1].vehicle.forget_transforms()
-
-    def expect(self, stamp_ns: int, is_in_work: bool) -> None:
-        """Keep what belongs to a frame until its answer is offered."""
-        live = self._live
-        if live is not None:
-            live[1].expect(stamp_ns, is_in_work)
 
     def offer(self, answer: Answer) -> None:
         """Leave an answer for the thread, if somebody subscribes."""

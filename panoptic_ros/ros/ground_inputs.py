@@ -23,7 +23,7 @@ from panoptic_ros.messages.depth import depth_of_picture
 from panoptic_ros.ros.parameters import GroundParameters
 from panoptic_ros.ros.transforms import Transforms, is_available
 from panoptic_ros.stream.ego_motion import EgoMotion, no_odometry
-from panoptic_ros.stream.stamps import StampMatch, nanoseconds
+from panoptic_ros.stream.stamps import FramesUnderWay, StampMatch, nanoseconds
 
 T = TypeVar("T", bound=Any)
 
@@ -136,8 +136,8 @@ class GroundInputs:
 
     Messages come in on the executor's thread, `view` is called on another and may wait there.
     camera: its topics begin with it, "" for the only one; settings: the camera's; vehicle: what
-    it shares with others; left_out: told of what is not used, the input's topic, without the
-    camera, and why.
+    it shares with others; frames: whose depth and points are kept; left_out: told of what is not
+    used, the input's topic, without the camera, and why.
     """
 
     def __init__(
@@ -146,6 +146,7 @@ class GroundInputs:
         camera: str,
         settings: GroundParameters,
         vehicle: VehicleInputs,
+        frames: FramesUnderWay,
         left_out: Callable[[str, str], None],
     ) -> None:
         self._node, self.vehicle = node, vehicle
@@ -161,8 +162,8 @@ class GroundInputs:
         self._camera: tuple[CameraInfo, tuple[int, int], CameraModel] | None = None
         # The frame that the camera's pose of the parameters is of, once it is known.
         self._optical_frame = ""
-        self._depth: StampMatch[Image] = StampMatch()
-        self._points: StampMatch[PointCloud2] = StampMatch()
+        self._depth: StampMatch[Image] = StampMatch(frames)
+        self._points: StampMatch[PointCloud2] = StampMatch(frames)
         self._infos = {
             f"{self._prefix}camera_info": self._on_info,
             f"{self._prefix}depth_camera_info": self._on_depth_info,
@@ -197,11 +198,6 @@ class GroundInputs:
     def _unsubscribe(self) -> None:
         for subscription in (*self._subscriptions, *self._latched.values()):
             self._node.destroy_subscription(subscription)
-
-    def expect(self, stamp_ns: int, is_in_work: bool) -> None:
-        """Keep depth and points of a frame that waits for the networks, or that they take."""
-        for messages in (self._depth, self._points):
-            messages.expect(stamp_ns, is_in_work)
 
     def view(self, stamp_ns: int, frame: str, size: tuple[int, int]) -> GroundView:
         """Return what is known about an image, waiting for it up to the parameter's time.

@@ -75,18 +75,45 @@ class StampMonitor:
         return None
 
 
-class StampMatch(Generic[T]):
-    """Keep the last messages of a sensor, to find the one of an image. Safe across threads.
+class FramesUnderWay:
+    """Hold the stamps of a camera's frames that have come and are not placed on the ground yet.
 
-    Networks on a CPU may take longer than these last: what a frame in work will ask for stays.
+    Safe across threads.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._stamps = StampMonitor()
-        self._messages: list[tuple[int, T]] = []
         self._waiting: list[int] = []
         self._in_work: deque[int] = deque(maxlen=_FRAMES_IN_WORK)
+
+    def wait(self, stamp_ns: int) -> None:
+        """Note a frame that waits for the networks, in the place of the one before."""
+        with self._lock:
+            self._waiting = [stamp_ns]
+
+    def begin(self, stamp_ns: int) -> None:
+        """Note a frame that the networks take."""
+        with self._lock:
+            self._in_work.append(stamp_ns)
+
+    def stamps(self) -> list[int]:
+        """Return the stamps of those that wait and of those in work."""
+        with self._lock:
+            return [*self._waiting, *self._in_work]
+
+
+class StampMatch(Generic[T]):
+    """Keep the last messages of a sensor, to find the one of an image. Safe across threads.
+
+    frames: networks on a CPU may take longer than the messages last; what is nearest to one of
+    these frames stays.
+    """
+
+    def __init__(self, frames: FramesUnderWay) -> None:
+        self._lock = threading.Lock()
+        self._stamps = StampMonitor()
+        self._messages: list[tuple[int, T]] = []
+        self._frames = frames
 
     def add(self, stamp_ns: int, message: T) -> None:
         """Keep a message; where time has started again, forget the older ones."""
@@ -95,19 +122,8 @@ class StampMatch(Generic[T]):
                 self._messages.clear()
             self._messages.append((stamp_ns, message))
             if len(self._messages) > MATCH_LENGTH:
-                wanted = {self._nearest(stamp) for stamp in (*self._waiting, *self._in_work)}
+                wanted = {self._nearest(stamp) for stamp in self._frames.stamps()}
                 del self._messages[next(i for i in itertools.count() if i not in wanted)]
-
-    def expect(self, stamp_ns: int, is_in_work: bool) -> None:
-        """Keep what is nearest to a frame that waits for the networks, or that they take.
-
-        Of those that wait, the next one takes its place.
-        """
-        with self._lock:
-            if is_in_work:
-                self._in_work.append(stamp_ns)
-            else:
-                self._waiting = [stamp_ns]
 
     def reaches(self, stamp_ns: int) -> bool:
         """Return whether a message of this stamp or a later one is there."""

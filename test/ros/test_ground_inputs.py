@@ -18,6 +18,7 @@ from panoptic_ros.replay.ground_views import GroundViews
 from panoptic_ros.ros import ground_inputs
 from panoptic_ros.ros.ground_inputs import GroundInputs, VehicleInputs, ViewMissing
 from panoptic_ros.ros.parameters import CameraParameters, GroundParameters
+from panoptic_ros.stream.stamps import FramesUnderWay
 
 # NumPy's warnings pass every throttle of the log.
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
@@ -74,7 +75,8 @@ class Given:
 
     def add(self, camera, settings):
         """Return the inputs of another camera on the vehicle."""
-        return GroundInputs(self.node, camera, settings, self.vehicle, self.leave_out)
+        frames = FramesUnderWay()
+        return GroundInputs(self.node, camera, settings, self.vehicle, frames, self.leave_out)
 
     def leave_out(self, *why):
         self.left_out.append(why)

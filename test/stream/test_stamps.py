@@ -8,6 +8,7 @@ from panoptic_ros.geometry.poses import Pose2D
 from panoptic_ros.stream.stamps import (
     MATCH_LENGTH,
     MOST_SENDERS,
+    FramesUnderWay,
     PoseHistory,
     SequenceGaps,
     StampMatch,
@@ -76,7 +77,7 @@ def test_what_is_no_time_is_named(sec, nanosec):
 
 @pytest.fixture
 def messages():
-    messages = StampMatch()
+    messages = StampMatch(FramesUnderWay())
     for stamp, name in ((100, "a"), (140, "b"), (180, "c")):
         messages.add(stamp, name)
     return messages
@@ -100,12 +101,13 @@ def test_the_nearest_within_the_tolerance(messages, stamp, tolerance, found):
 def test_whether_a_stamp_is_reached(messages):
     assert messages.reaches(180)
     assert not messages.reaches(181)
-    assert not StampMatch().reaches(0)
-    assert StampMatch().nearest(0, SECOND) is None
+    none = StampMatch(FramesUnderWay())
+    assert not none.reaches(0)
+    assert none.nearest(0, SECOND) is None
 
 
 def test_time_that_starts_again_forgets_what_was_before():
-    messages = StampMatch()
+    messages = StampMatch(FramesUnderWay())
     messages.add(5 * SECOND, "before")
     messages.add(1 * SECOND, "after")
     assert messages.nearest(5 * SECOND, SECOND) is None
@@ -113,7 +115,7 @@ def test_time_that_starts_again_forgets_what_was_before():
 
 
 def test_only_the_last_messages_are_kept():
-    messages = StampMatch()
+    messages = StampMatch(FramesUnderWay())
     for stamp in range(MATCH_LENGTH + 1):
         messages.add(stamp, stamp)
     assert messages.nearest(0, 0) is None
@@ -121,12 +123,13 @@ def test_only_the_last_messages_are_kept():
 
 
 def test_what_belongs_to_frames_in_work_outlasts_the_others():
-    messages = StampMatch()
+    frames = FramesUnderWay()
+    messages = StampMatch(frames)
     # Some wait, of which the next takes the place; five are in work, of which three still are.
     for stamp in (1, 2, 9):
-        messages.expect(stamp, is_in_work=False)
+        frames.wait(stamp)
     for stamp in (3, 4, 5, 6, 7):
-        messages.expect(stamp, is_in_work=True)
+        frames.begin(stamp)
     for stamp in range(10 * MATCH_LENGTH):
         messages.add(stamp, np.array([stamp, stamp]))
     kept = [stamp for stamp in range(10 * MATCH_LENGTH) if messages.nearest(stamp, 0)]
