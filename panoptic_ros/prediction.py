@@ -144,6 +144,11 @@ class MaskCrop:
     mask: Tensor
 
 
+def on_host(crops: Iterable[MaskCrop]) -> list[tuple[Box, np.ndarray]]:
+    """Return masks as the scores take them: (box, array) each, in host memory."""
+    return [(crop.box, crop.mask.cpu().numpy()) for crop in crops]
+
+
 @dataclass(frozen=True)
 class Segment:
     """Describe one segment of a label image.

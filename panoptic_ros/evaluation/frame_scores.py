@@ -13,12 +13,16 @@ import numpy as np
 import torch
 
 from panoptic_ros.fusion import FusionOptions
-from panoptic_ros.fusion.masks import on_host
 from panoptic_ros.fusion.merge import select
 from panoptic_ros.fusion.stack import detector_masks
 from panoptic_ros.labels import UNLABELED, LabelSet, class_ids
 from panoptic_ros.pipeline import Inference, PanopticResult
-from panoptic_ros.prediction import InstancePrediction, PanopticPrediction, SemanticPrediction
+from panoptic_ros.prediction import (
+    InstancePrediction,
+    PanopticPrediction,
+    SemanticPrediction,
+    on_host,
+)
 from panoptic_ros.scores.boundaries import boundary_overlaps
 from panoptic_ros.scores.calibration import Calibration
 from panoptic_ros.scores.cityscapes_ap import cityscapes_matches

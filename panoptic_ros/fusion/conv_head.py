@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from panoptic_ros.fusion.masks import box_tuples, paste, pixel_boxes
 from panoptic_ros.fusion.merge import Candidates, FusionOptions, merge, select
-from panoptic_ros.fusion.on_device import least_logit, masks_on_device, merge_on_device
+from panoptic_ros.fusion.on_device import masks_on_device, merge_on_device
 from panoptic_ros.networks.panoptic_head import HeadKernels, PanopticHead
 from panoptic_ros.prediction import (
     InstancePrediction,
@@ -23,7 +22,7 @@ from panoptic_ros.prediction import (
     SemanticPrediction,
     all_finite,
 )
-from panoptic_ros.upsampling import Box, strips, upsample_crop
+from panoptic_ros.upsampling import Box, box_tuples, paste, pixel_boxes, strips, upsample_crop
 
 # Share of the box's size by which a refined mask may leave the detector's box, each side.
 CONTEXT = 0.1
@@ -83,7 +82,7 @@ class ConvHead:
         options: FusionOptions,
     ) -> tuple[list[MaskCrop], Tensor]:
         """Return the masks, and whether the logits behind them are all finite, bool []."""
-        threshold = least_logit(options)
+        threshold = options.mask_logit
         parts: list[list[Tensor]] = [[] for _ in regions]
         sums = [semantic.logits.new_zeros(())]
         for i, logits in _logits(self.head, semantic, candidates, regions):

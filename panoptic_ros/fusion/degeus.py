@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from panoptic_ros.fusion.masks import paste, pixel_box
 from panoptic_ros.fusion.merge import Candidates, FusionOptions, describe, select
 from panoptic_ros.prediction import InstancePrediction, PanopticPrediction, SemanticPrediction
-from panoptic_ros.upsampling import Box
+from panoptic_ros.upsampling import Box, paste, pixel_box
 
 # A box and a component of its class belong together from this IoU on.
 LEAST_IOU = 0.5

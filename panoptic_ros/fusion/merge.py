@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -10,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from panoptic_ros.fusion.masks import pixel_boxes
 from panoptic_ros.labels import INSTANCE_DIVISOR, UNLABELED, LabelSet
 from panoptic_ros.options import number
 from panoptic_ros.prediction import (
@@ -21,7 +21,7 @@ from panoptic_ros.prediction import (
     SemanticPrediction,
     extent,
 )
-from panoptic_ros.upsampling import Box, upsample_crop
+from panoptic_ros.upsampling import Box, pixel_boxes, upsample_crop
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,11 @@ class FusionOptions:
                 raise ValueError(
                     f"class_thresholds: {threshold} for class {class_id}; it must be in 0..1"
                 )
+
+    @property
+    def mask_logit(self) -> float:
+        """The logit of `mask_threshold`, which spares a sigmoid for each pixel."""
+        return math.log(self.mask_threshold / (1 - self.mask_threshold))
 
     def keeps(self, class_id: int) -> bool:
         """Return whether a class (label id) is one of `classes`."""

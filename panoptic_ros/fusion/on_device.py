@@ -7,7 +7,6 @@ lengths, so that a CUDA graph can hold all of it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -182,14 +181,9 @@ def _prepared(
     return form, [semantic.scores, masks, *rows, *own]
 
 
-def least_logit(options: FusionOptions) -> float:
-    """Return the logit from which on a pixel is held: without a sigmoid for each."""
-    return math.log(options.mask_threshold / (1 - options.mask_threshold))
-
-
 def _least_value(options: FusionOptions, head: HeadKernels | None) -> float:
     """Return from which value on a mask holds a pixel: a probability, or the head's logit."""
-    return options.mask_threshold if head is None else least_logit(options)
+    return options.mask_threshold if head is None else options.mask_logit
 
 
 def _doubled(room: int, count: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from panoptic_ros.fusion.masks import box_tuples, pasted, pixel_boxes
 from panoptic_ros.fusion.merge import Candidates, FusionOptions, merge, select
 from panoptic_ros.fusion.on_device import masks_on_device, merge_on_device
 from panoptic_ros.prediction import (
@@ -11,7 +10,7 @@ from panoptic_ros.prediction import (
     PanopticPrediction,
     SemanticPrediction,
 )
-from panoptic_ros.upsampling import Box
+from panoptic_ros.upsampling import Box, box_tuples, pasted, pixel_boxes
 
 
 def stack(
@@ -39,7 +38,10 @@ def detector_masks(
     if semantic.logits.device.type != "cpu":
         boxes = detector_boxes(semantic, candidates)
         return masks_on_device(semantic, candidates, boxes, options)
-    return pasted(candidates.boxes, candidates.masks, semantic.image_size, options.mask_threshold)
+    return [
+        MaskCrop(box, values >= options.mask_threshold)
+        for box, values in pasted(candidates.boxes, candidates.masks, semantic.image_size)
+    ]
 
 
 def detector_boxes(semantic: SemanticPrediction, candidates: Candidates) -> list[Box]:

@@ -6,9 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from panoptic_ros.fusion.masks import MaskCrop, paste, pixel_box
 from panoptic_ros.fusion.merge import Candidates, FusionOptions, describe, select
-from panoptic_ros.prediction import InstancePrediction, PanopticPrediction, SemanticPrediction
+from panoptic_ros.prediction import (
+    InstancePrediction,
+    MaskCrop,
+    PanopticPrediction,
+    SemanticPrediction,
+)
+from panoptic_ros.upsampling import paste, pixel_box
 
 # Keeps the logits of probabilities 0 and 1 finite.
 EPSILON = 1e-4

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from panoptic_ros.fusion.masks import paste
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.prediction import InstancePrediction
+from panoptic_ros.upsampling import paste
 
 RIDEABLE = ("bicycle", "motorcycle")
 # Side of the grid on which the masks of a person and a two-wheeler are compared.

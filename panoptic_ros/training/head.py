@@ -15,10 +15,10 @@ from torch.utils.data import Dataset
 
 from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.fusion.conv_head import ConvHead
-from panoptic_ros.fusion.masks import on_host
 from panoptic_ros.fusion.stack import detector_masks
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet, label_set
 from panoptic_ros.networks import PanopticHead
+from panoptic_ros.prediction import on_host
 from panoptic_ros.scores.instance_iou import mask_iou
 from panoptic_ros.training.frames import Frames
 from panoptic_ros.training.frozen import FrozenConfig, predict_once

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from panoptic_ros.datasets import load_frame
-from panoptic_ros.fusion.masks import on_host, pasted
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet, label_set
 from panoptic_ros.model.predictors import InstancePredictor
 from panoptic_ros.networks import MaskRCNNDetector
@@ -25,6 +24,7 @@ from panoptic_ros.training.settings import AugmentationConfig, TrainingConfig, r
 from panoptic_ros.training.targets import instance_target
 from panoptic_ros.training.task import Task, Trainee, new_network
 from panoptic_ros.training.warm_start import warm_start
+from panoptic_ros.upsampling import pasted
 
 Target = dict[str, Tensor]
 # Of the detections that are scored, and of the pixels that a mask holds.
@@ -146,5 +146,8 @@ def matches(found: InstancePrediction, truth: np.ndarray) -> list[Match]:
     truth: integer [H, W], class_id * 1000 + n for things.
     """
     boxes = found.boxes.double().cpu().numpy()
-    masks = on_host(pasted(boxes, found.masks, truth.shape, MASK_THRESHOLD))
+    masks = [
+        (box, (values >= MASK_THRESHOLD).cpu().numpy())
+        for box, values in pasted(boxes, found.masks, truth.shape)
+    ]
     return match(found.class_ids.tolist(), masks, truth)

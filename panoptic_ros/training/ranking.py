@@ -12,11 +12,11 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from panoptic_ros.fusion import FusionOptions
-from panoptic_ros.fusion.masks import on_host
 from panoptic_ros.fusion.spatial_ranking import falling_ranks, occupied
 from panoptic_ros.fusion.stack import detector_masks
 from panoptic_ros.labels import LabelSet, class_ids, label_set
 from panoptic_ros.networks import SpatialRanking
+from panoptic_ros.prediction import on_host
 from panoptic_ros.training.frames import Frames
 from panoptic_ros.training.frozen import FrozenConfig, predict_once
 from panoptic_ros.training.head_inputs import HeadInputs

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from panoptic_ros.fusion.masks import paste, pixel_box
 from panoptic_ros.training.targets import IGNORE
+from panoptic_ros.upsampling import paste, pixel_box
 
 # Not 255, which may be an instance's number.
 IGNORE_ALL = -100

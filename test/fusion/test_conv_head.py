@@ -9,11 +9,11 @@ from torch.nn import functional as F
 from panoptic_ros import upsampling
 from panoptic_ros.fusion import FusionOptions, make_strategy
 from panoptic_ros.fusion.conv_head import ConvHead, refine
-from panoptic_ros.fusion.masks import paste
 from panoptic_ros.fusion.merge import select
 from panoptic_ros.fusion.stack import stack
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.networks.panoptic_head import PanopticHead
+from panoptic_ros.upsampling import paste
 
 THINGS = [c.id for c in CITYSCAPES.things]
 OPTIONS = FusionOptions(score_threshold=0.3, stuff_area_limit=0)

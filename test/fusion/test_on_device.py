@@ -8,12 +8,12 @@ from scenes import CAR, PERSON, ROAD, SKY, instances_of, random_scene, semantic_
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from panoptic_ros.fusion import FusionOptions, conv_head, make_strategy, on_device
-from panoptic_ros.fusion.masks import paste, pixel_box
 from panoptic_ros.fusion.merge import merge, select
 from panoptic_ros.fusion.stack import detector_boxes
 from panoptic_ros.labels import CITYSCAPES, LabelClass, LabelSet
 from panoptic_ros.networks.panoptic_head import PanopticHead
 from panoptic_ros.prediction import MaskCrop, NonFinitePrediction, SemanticPrediction
+from panoptic_ros.upsampling import paste, pixel_box
 
 ALL = FusionOptions(score_threshold=0, stuff_area_limit=0)
 # The steps are the same on every device.
@@ -42,7 +42,7 @@ def merged(semantic, instances, options=ALL, head=None):
         boxes, least = detector_boxes(semantic, candidates), options.mask_threshold
     else:
         boxes = conv_head.regions_of(candidates.boxes, size)
-        least = on_device.least_logit(options)
+        least = options.mask_logit
     kernels = None if head is None else head.kernels()
     found = on_device.merge_on_device(semantic, candidates, boxes, options, kernels)
     values = on_device.values_on_device(semantic, candidates, boxes, kernels)

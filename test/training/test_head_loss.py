@@ -4,12 +4,12 @@ import torch
 from torch.nn import functional as F
 
 from panoptic_ros.fusion.conv_head import region
-from panoptic_ros.fusion.masks import paste
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.networks import PanopticHead
 from panoptic_ros.prediction import SemanticPrediction
 from panoptic_ros.training import head_loss as module
 from panoptic_ros.training.head_loss import head_loss
+from panoptic_ros.upsampling import paste
 
 SIZE = (24, 40)
 THINGS = [c.id for c in CITYSCAPES.things]
