@@ -72,7 +72,10 @@ class Answer:
     @cached_property
     def shown(self) -> tuple[PanopticPrediction, dict[int, int]]:
         """The prediction in the outputs' classes, and the new value of each old one."""
-        return self.map.prediction(self.result.panoptic)
+        panoptic = self.result.panoptic
+        if self.label_map is None:
+            return panoptic, {segment.id: segment.id for segment in panoptic.segments}
+        return self.label_map.prediction(panoptic)
 
 
 @dataclass(frozen=True)

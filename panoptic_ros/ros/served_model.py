@@ -18,8 +18,9 @@ class ServedModel:
     """Load the networks that the parameters name; raise OSError, RuntimeError or ValueError.
 
     tell: told each step of an engine that gets ready, and "" in the end; weights: the parameter's
-    value that it was loaded by; label_map: to the outputs' classes, of those that there are to be;
-    decode_jpeg: the device's decoder, None: it has none.
+    value that it was loaded by; labels: the outputs' classes; label_map: to those of them that
+    there are to be, None: they are the model's; decode_jpeg: the device's decoder, None: it has
+    none.
     """
 
     def __init__(self, chosen: Parameters, tell: Callable[[str], None] = lambda step: None) -> None:
@@ -45,7 +46,9 @@ class ServedModel:
         own = chosen.max_pixels != MODEL_DEFAULT
         pipeline.max_pixels = chosen.max_pixels if own else max_pixels
         self._read = chosen.label_map, label_map
-        self.label_map = label_map.only(thresholds.classes)
+        self.labels = label_map.labels
+        is_mapped = bool(chosen.label_map or thresholds.classes)
+        self.label_map = label_map.only(thresholds.classes) if is_mapped else None
 
     def _label_map_of(self, file: str) -> LabelMap:
         if file == self._read[0]:

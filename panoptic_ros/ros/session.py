@@ -269,7 +269,7 @@ class Session:
 
     def _publish_infos(self) -> None:
         model, encoding = self._model, self._settings.labels_encoding
-        self._outputs.publish_infos(model.label_map.labels, model.pipeline.options, encoding)
+        self._outputs.publish_infos(model.labels, model.pipeline.options, encoding)
 
     def _tell_of_absent_outputs(self) -> None:
         enabled = self._settings.outputs
