@@ -29,8 +29,8 @@ from panoptic_ros.geometry.poses import Pose2D, is_same_frame, planar_pose
 from panoptic_ros.messages.clouds import points_in_base
 from panoptic_ros.messages.depth import depth_of_picture
 from panoptic_ros.replay.transform_tree import TransformTree
-from panoptic_ros.stream.ego_motion import EgoMotion, no_odometry
-from panoptic_ros.stream.stamps import LONGEST_GAP_NS, nanoseconds
+from panoptic_ros.stream.ego_motion import LONGEST_GAP_NS, EgoMotion, no_odometry
+from panoptic_ros.stream.stamps import nanoseconds
 
 BASE_FRAME, ODOM_FRAME = "base_link", "odom"
 _STATIC_TF = "tf_static"

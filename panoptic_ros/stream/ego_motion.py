@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import threading
+from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -10,11 +14,16 @@ import numpy as np
 from panoptic_ros.geometry.poses import (
     Pose2D,
     is_same_frame,
+    jump,
     planar_pose,
     rigid_transform,
     rotation_matrix,
 )
-from panoptic_ros.stream.stamps import LONGEST_GAP_NS, PoseHistory, nanoseconds
+from panoptic_ros.stream.stamps import StampMonitor, nanoseconds
+
+_HISTORY_NS = 10_000_000_000
+# Between poses farther apart a vehicle may have been anywhere.
+LONGEST_GAP_NS = 2_000_000_000
 
 
 class EgoMotion:
@@ -78,9 +87,73 @@ class EgoMotion:
             return planar_pose(matrix @ np.linalg.inv(base_from(child)))
 
 
+class PoseHistory:
+    """Keep a vehicle's poses of the last ten seconds, also between them. Safe across threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stamps = StampMonitor()
+        self._times: deque[int] = deque()
+        self._poses: deque[Pose2D] = deque()
+
+    def add(self, time_ns: int, pose: Pose2D) -> None:
+        """Keep a measurement.
+
+        One that is not newer than the last is passed over, but for one of more than a second
+        before: time has started again then, and the history with it.
+        """
+        with self._lock:
+            if self._stamps.step_back(time_ns) is not None:
+                self._times.clear()
+                self._poses.clear()
+            elif self._times and time_ns <= self._times[-1]:
+                return
+            self._times.append(time_ns)
+            self._poses.append(pose)
+            while self._times[0] < time_ns - _HISTORY_NS:
+                self._times.popleft()
+                self._poses.popleft()
+
+    def forget(self) -> None:
+        """Forget all poses."""
+        with self._lock:
+            self._stamps.reset()
+            self._times.clear()
+            self._poses.clear()
+
+    def at(self, time_ns: int) -> Pose2D | None:
+        """Return the pose at a time, interpolated; None outside of what was measured.
+
+        None, too, between poses that are more than two seconds apart, or a `jump`.
+        """
+        with self._lock:
+            after = bisect_left(self._times, time_ns)
+            if after == len(self._times):
+                return None
+            if self._times[after] == time_ns:
+                return self._poses[after]
+            if after == 0:
+                return None
+            times = self._times[after - 1], self._times[after]
+            poses = self._poses[after - 1], self._poses[after]
+        gap_ns = times[1] - times[0]
+        if gap_ns > LONGEST_GAP_NS or jump(*poses, gap_ns / 1e9):
+            return None
+        return _between(*poses, (time_ns - times[0]) / gap_ns)
+
+
 def no_odometry(topic: str) -> str:
     """Return the reason of a frame at whose stamp odometry of a topic gives no pose."""
     return (
         f"no odometry on {topic} around the image's stamp (messages that are more than "
         f"{LONGEST_GAP_NS / 1e9:g} s, or a jump, apart do not count)"
+    )
+
+
+def _between(a: Pose2D, b: Pose2D, share: float) -> Pose2D:
+    turn = math.remainder(b.yaw - a.yaw, math.tau)
+    return Pose2D(
+        a.x + share * (b.x - a.x),
+        a.y + share * (b.y - a.y),
+        math.remainder(a.yaw + share * turn, math.tau),
     )

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import math
 import threading
-from bisect import bisect_left
 from collections import deque
 from typing import Generic, Protocol, TypeVar
-
-from panoptic_ros.geometry.poses import Pose2D, jump
 
 T = TypeVar("T")
 
@@ -20,9 +16,6 @@ MATCH_LENGTH = 30
 _FRAMES_IN_WORK = 3
 MOST_SENDERS = 16
 _SECOND_NS = 1_000_000_000
-_HISTORY_NS = 10 * _SECOND_NS
-# Between poses farther apart a vehicle may have been anywhere.
-LONGEST_GAP_NS = 2 * _SECOND_NS
 
 
 class Stamp(Protocol):
@@ -143,61 +136,6 @@ class StampMatch(Generic[T]):
         return min(places, key=lambda i: abs(self._messages[i][0] - stamp_ns))
 
 
-class PoseHistory:
-    """Keep a vehicle's poses of the last ten seconds, also between them. Safe across threads."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._stamps = StampMonitor()
-        self._times: deque[int] = deque()
-        self._poses: deque[Pose2D] = deque()
-
-    def add(self, time_ns: int, pose: Pose2D) -> None:
-        """Keep a measurement.
-
-        One that is not newer than the last is passed over, but for one of more than a second
-        before: time has started again then, and the history with it.
-        """
-        with self._lock:
-            if self._stamps.step_back(time_ns) is not None:
-                self._times.clear()
-                self._poses.clear()
-            elif self._times and time_ns <= self._times[-1]:
-                return
-            self._times.append(time_ns)
-            self._poses.append(pose)
-            while self._times[0] < time_ns - _HISTORY_NS:
-                self._times.popleft()
-                self._poses.popleft()
-
-    def forget(self) -> None:
-        """Forget all poses."""
-        with self._lock:
-            self._stamps.reset()
-            self._times.clear()
-            self._poses.clear()
-
-    def at(self, time_ns: int) -> Pose2D | None:
-        """Return the pose at a time, interpolated; None outside of what was measured.
-
-        None, too, between poses that are more than two seconds apart, or a `jump`.
-        """
-        with self._lock:
-            after = bisect_left(self._times, time_ns)
-            if after == len(self._times):
-                return None
-            if self._times[after] == time_ns:
-                return self._poses[after]
-            if after == 0:
-                return None
-            times = self._times[after - 1], self._times[after]
-            poses = self._poses[after - 1], self._poses[after]
-        gap_ns = times[1] - times[0]
-        if gap_ns > LONGEST_GAP_NS or jump(*poses, gap_ns / _SECOND_NS):
-            return None
-        return _between(*poses, (time_ns - times[0]) / gap_ns)
-
-
 class SequenceGaps:
     """Count the messages that are missing between those that came, by their senders' numbers."""
 
@@ -212,12 +150,3 @@ class SequenceGaps:
         if len(self._last) > MOST_SENDERS:
             self._last.pop(next(iter(self._last)))
         return 0 if before is None else max(0, number - before - 1)
-
-
-def _between(a: Pose2D, b: Pose2D, share: float) -> Pose2D:
-    turn = math.remainder(b.yaw - a.yaw, math.tau)
-    return Pose2D(
-        a.x + share * (b.x - a.x),
-        a.y + share * (b.y - a.y),
-        math.remainder(a.yaw + share * turn, math.tau),
-    )
