@@ -1,5 +1,5 @@
 #!/bin/bash
-# Renders a town and highways, trains a model's networks and head from ImageNet, scores them. Works offline.
+# Renders towns and highways, trains a model's networks and head from ImageNet, scores them. Works offline.
 #
 #   scripts/train_on_gpu.sh --minutes 7 --out DIR [--model NAMES] [--initialize FILE] [--weather any]
 #       [--work DIR]
@@ -58,7 +58,7 @@ once() {
 }
 
 # render SHARE SPLIT FIRST_SEED COUNT FRAMES STRIDE: two seeds, and more while the time allows;
-# $setting: highway for those, else a town; $light: what they are rendered in, else day
+# $setting: highway or oldtown for those, else a town; $light: what they are rendered in, else day
 render() (
     local part=$1 first=$3 status=0
     local town=(-m panoptic_ros town --setting "${setting:-town}" --out "$work/town" --split "$2")
@@ -143,8 +143,9 @@ evaluate() {
 
 once render_val render 0.04 val 900000 100 2 40
 once render_head render 0.04 head 600 100 3 25
-light=$weather once render_train render 0.13 train 0 600 3 25
-light=$weather setting=highway once render_highway render 0.04 train 5000 150 2 40
+light=$weather once render_train render 0.10 train 0 600 3 25
+light=$weather setting=highway once render_highway render 0.03 train 5000 150 2 40
+light=$weather setting=oldtown once render_oldtown render 0.04 train 7000 150 2 40
 
 make_model() {
     mkdir -p "$out" "$work/$model"

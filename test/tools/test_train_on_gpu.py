@@ -74,17 +74,19 @@ def test_it_renders_trains_and_scores_once(script, tmp_path, weather):
     assert done.returncode == 0, done.stderr
     verbs = [" ".join(c.split()[2:4]) for c in calls]
     # Of each split and setting two seeds, then as many as the time allows.
-    assert verbs[:8] == ["town --setting"] * 8
-    assert [c.split()[4] for c in calls[:8]] == [*["town"] * 6, *["highway"] * 2]
+    assert verbs[:10] == ["town --setting"] * 10
+    assert [c.split()[4] for c in calls[:10:2]] == ["town", "town", "town", "highway", "oldtown"]
     # Night and rain may be learned; the head and the scores are by day, as ever.
-    weathers = [(c.split("--split ")[1].split()[0], "--weather any" in c) for c in calls[:8]]
+    weathers = [(c.split("--split ")[1].split()[0], "--weather any" in c) for c in calls[:10]]
     learned = "any" in weather
     assert weathers == [
-        (s, learned and s == "train") for s in ("val", "head", "train", "train") for _ in "12"
+        (s, learned and s == "train")
+        for s in ("val", "head", "train", "train", "train")
+        for _ in "12"
     ]
-    assert sorted(verbs[8:10]) == ["train instance", "train semantic"]
-    assert verbs[10:] == ["train head", "evaluate --dataset"]
-    for call in calls[8:10]:
+    assert sorted(verbs[10:12]) == ["train instance", "train semantic"]
+    assert verbs[12:] == ["train head", "evaluate --dataset"]
+    for call in calls[10:12]:
         assert "--minutes 4.2 " in call
         assert "--set initialize=net.safetensors --set optimizer.backbone_lr=0.25" in call
     assert "weights: ./instance" in (tmp_path / "out" / "town.yaml").read_text()
