@@ -93,7 +93,8 @@ class RawOutput:
     prototypes: [K, h, w]; empty takes the graph's last output. A mask is the sigmoid of
     coefficients times prototypes. Each may have a batch axis of 1 before.
     box_format: cxcywh or xyxy; relative: in 0..1 of the input, not in its pixels; sigmoid:
-    scores (and objectness) are logits. score_threshold, iou_threshold: of the selection (NMS
+    scores (and objectness) are logits; objectness: whether predictions have one, None finds it by
+    the number of values. score_threshold, iou_threshold: of the selection (NMS
     by class); detections: most of them per image.
     """
 
@@ -105,6 +106,7 @@ class RawOutput:
     box_format: str = "cxcywh"
     relative: bool = False
     sigmoid: bool = False
+    objectness: bool | None = None
     score_threshold: float = 0.25
     iou_threshold: float = 0.5
     detections: int = 100

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,7 +13,10 @@ from torchvision.ops import batched_nms, box_convert, roi_align
 from panoptic_ros.model.onnx.description import InstanceOutput, RawOutput
 from panoptic_ros.model.onnx.placement import Placement
 
+_log = logging.getLogger(__name__)
 MASK_SIZE = 28
+# How far rounding takes a probability beyond 0 or 1.
+_ROUNDING = 1e-2
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def raw(
     Source: Bolya et al. 2019, "YOLACT", section 3; the layout is that of YOLOv5's and its
     successors' segmentation exports. Raise ValueError where the outputs do not fit.
     """
-    boxes, scores, coefficients, prototypes = _split(found, len(class_ids), output.sigmoid)
+    boxes, scores, coefficients, prototypes = _split(found, len(class_ids), output)
     if output.relative:
         boxes = boxes * boxes.new_tensor(placement.canvas[::-1]).repeat(2)
     boxes = placement.clip(box_convert(boxes, output.box_format, "xyxy"))
@@ -91,8 +95,52 @@ def raw(
     return Detections(boxes, labels[kept], scores[kept], masks_of)
 
 
+def check_given(found: list[Tensor]) -> None:
+    """Raise ValueError where scores or masks, as for `given`, are no probabilities."""
+    _, _, scores, masks = found
+    require_probabilities(scores, "scores", "let the graph end in their sigmoid")
+    require_probabilities(masks, "masks", "let the graph end in their sigmoid")
+
+
+def check_raw(found: list[Tensor], output: RawOutput, classes: int, where: str) -> None:
+    """Warn where outputs, as for `raw`, may be other ones than their description says.
+
+    where: the file, for the warning. Raise ValueError for scores that are no probabilities.
+    """
+    *parts, _ = found
+    _, scores, coefficients, _ = _split(found, classes, replace(output, sigmoid=False))
+    known = len(scores) * (4 + classes + coefficients.shape[1])
+    if len(parts) == 1 and output.objectness is None and parts[0].numel() > known:
+        _log.warning(
+            "%s gives one value more per box than %d classes have: it is taken for an "
+            "objectness; write objectness: true, or name the class that is missing",
+            *(where, classes),
+        )
+    if not output.sigmoid:
+        require_probabilities(scores, "scores", "write sigmoid: true")
+    elif scores.numel() and bool(((scores >= 0) & (scores <= 1)).all()):
+        _log.warning(
+            "%s seems to give probabilities, taken for logits: leave out sigmoid: true", where
+        )
+
+
+def require_probabilities(values: Tensor, what: str, advice: str) -> None:
+    """Raise ValueError for values beyond 0..1; what is not finite is for each frame to tell.
+
+    what, advice: what they are and what to do, for the error.
+    """
+    values = values[values.isfinite()].float()
+    if not values.numel():
+        return
+    least, largest = float(values.min()), float(values.max())
+    if least < -_ROUNDING or largest > 1 + _ROUNDING:
+        raise ValueError(
+            f"{what} of {least:.3g}..{largest:.3g} are no probabilities, 0..1: {advice}"
+        )
+
+
 def _split(
-    found: list[Tensor], classes: int, sigmoid: bool
+    found: list[Tensor], classes: int, output: RawOutput
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return boxes [A, 4], scores [A, C], coefficients [A, K] and prototypes [K, h, w]."""
     *parts, prototypes = (_without_batch(t.float(), 3 if t is found[-1] else 2) for t in found)
@@ -105,16 +153,18 @@ def _split(
     else:
         (table,) = parts
         needed = 4 + classes + count
+        extra = (0, 1) if output.objectness is None else (int(output.objectness),)
         # Anchors along the last axis, as YOLOv8 gives them.
-        table = table if table.shape[1] in (needed, needed + 1) else table.T
-        if table.shape[1] not in (needed, needed + 1):
+        table = table if table.shape[1] - needed in extra else table.T
+        if table.shape[1] - needed not in extra:
+            more = {(0, 1): " (or one more, the objectness)", (1,): " and an objectness", (0,): ""}
             raise ValueError(
-                f"no axis of the predictions has the {needed} values of a box, {classes} classes "
-                f"and {count} coefficients (or one more, the objectness)"
+                f"no axis of the predictions has the {needed + extra[0]} values of a box, "
+                f"{classes} classes and {count} coefficients{more[extra]}"
             )
         widths = [4, table.shape[1] - needed, classes, count]
         boxes, objectness, scores, coefficients = table.split(widths, 1)
-    if sigmoid:
+    if output.sigmoid:
         scores = scores.sigmoid()
         objectness = None if objectness is None else objectness.sigmoid()
     if objectness is not None and objectness.shape[1]:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from panoptic_ros.documents import named
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.model.onnx.description import (
     InstanceOutput,
@@ -18,7 +19,14 @@ from panoptic_ros.model.onnx.description import (
     RawOutput,
     SemanticOutput,
 )
-from panoptic_ros.model.onnx.detections import Detections, given, raw
+from panoptic_ros.model.onnx.detections import (
+    Detections,
+    check_given,
+    check_raw,
+    given,
+    raw,
+    require_probabilities,
+)
 from panoptic_ros.model.onnx.placement import Fit, Placement
 from panoptic_ros.model.onnx.session import GraphError, OnnxSession
 from panoptic_ros.model.predictors import OWN_SIZE, Limits, upload
@@ -33,6 +41,13 @@ LEAST_PROBABILITY = 1e-13
 # A camera image to try a graph on, and the multiples that networks want of its sides.
 TRIAL = (720, 1280)
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64, 128)
+_OTHER_MULTIPLES = (
+    "nor one whose sides are multiples of "
+    + ", ".join(map(str, MULTIPLES[1:]))
+    + "; write multiple_of, or export it for one size"
+)
+# How far the sum of a softmax may be from 1, in float16 too.
+SUM_TOLERANCE = 1e-2
 
 
 class _OnnxPredictor(ABC):
@@ -119,7 +134,8 @@ class _OnnxPredictor(ABC):
             if multiple > (wanted or 1):
                 _log.info("%s takes sides that are multiples of %d", self._session.file, multiple)
             return multiple
-        raise errors[0]
+        advice = "" if wanted or all(self._fit.fixed) else f", {_OTHER_MULTIPLES}"
+        raise GraphError(f"{errors[0]}{advice}") from errors[0]
 
 
 class OnnxSemanticPredictor(_OnnxPredictor):
@@ -199,7 +215,22 @@ class OnnxSemanticPredictor(_OnnxPredictor):
         return [output.name or self._session.outputs()[0]]
 
     def _check(self, found: list[Tensor], placement: Placement) -> None:
-        self._arranged(found[0])
+        values = self._arranged(found[0])
+        where = f"{self._session.file}: output {self.outputs[0]!r}"
+        if self._kind == "labels" and not bool(_is_whole(values).all()):
+            raise ValueError(
+                f"{where} gives {values[~_is_whole(values)][0]:g}, which is no class index; "
+                "write kind: logits, or probabilities"
+            )
+        if self._kind == "probabilities":
+            advice = "write kind: logits, or let the graph give 0..1"
+            named(where, lambda: require_probabilities(values, "values", advice))
+        if self._kind == "logits" and _are_probabilities(values):
+            _log.warning(
+                "%s seems to give probabilities, which are taken for logits; if so, write "
+                "kind: probabilities",
+                where,
+            )
 
     def _arranged(self, found: Tensor) -> Tensor:
         """Return an output as [C, h, w], or [h, w] where it holds indices.
@@ -218,10 +249,10 @@ class OnnxSemanticPredictor(_OnnxPredictor):
             found = found[..., 0] if found.ndim == 3 and found.shape[2] == 1 else found
             if found.ndim == 2:
                 return found
-        elif found.ndim == 3 and found.shape[0] == count:
-            return found
-        elif found.ndim == 3 and found.shape[2] == count:
-            return found.permute(2, 0, 1)
+        elif found.ndim == 3 and count in (found.shape[0], found.shape[2]):
+            # Where both sides fit, the channels lie where the input has them.
+            last = self._session.channels_last if found.shape[0] == count else True
+            return found.permute(2, 0, 1) if last and found.shape[2] == count else found
         raise ValueError(
             f"{self._session.file}: output {self.outputs[0]!r} has shape {shape}, which is no "
             f"{self._kind} of the {count} classes that its description names"
@@ -237,16 +268,36 @@ class OnnxSemanticPredictor(_OnnxPredictor):
         return found if self._kind == "logits" else found.clamp_min(LEAST_PROBABILITY).log()
 
     def _named(self, indices: Tensor) -> Tensor:
-        """Return class indices, those beyond the description's as the last of `_class_ids`."""
+        """Return class indices, int64, those beyond the description's as the last of `_class_ids`.
+
+        So are fractions, and what is not finite.
+        """
         last = len(self._class_ids) - 1
-        unknown = (indices < 0) | (indices >= last)
+        # As int64: a byte does not hold each number of classes.
+        whole = indices.long()
+        unknown = (whole < 0) | (whole >= last) | ~_is_whole(indices)
         if not self._has_warned and bool(unknown.any()):
             self._has_warned = True
             _log.warning(
-                "%s gives index %d, its description names %d classes: such pixels are unlabeled",
+                "%s gives index %g, its description names %d classes: such pixels are unlabeled",
                 *(self._session.file, indices[unknown][0], last),
             )
-        return torch.where(unknown, last, indices)
+        return torch.where(unknown, last, whole)
+
+
+def _is_whole(values: Tensor) -> Tensor:
+    """Return which values are whole numbers, bool of their shape; what is not finite is none."""
+    if not values.is_floating_point():
+        return torch.ones_like(values, dtype=torch.bool)
+    return values == values.where(values.isfinite(), 0.5).round()
+
+
+def _are_probabilities(scores: Tensor) -> bool:
+    """Say whether scores, [C, h, w], are what softmax, or for one channel sigmoid, gives."""
+    scores = scores.float()
+    if not bool(((scores >= 0) & (scores <= 1)).all()):
+        return False
+    return len(scores) == 1 or bool(((scores.sum(0) - 1).abs() < SUM_TOLERANCE).all())
 
 
 class OnnxInstancePredictor(_OnnxPredictor):
@@ -304,6 +355,15 @@ class OnnxInstancePredictor(_OnnxPredictor):
 
     def _check(self, found: list[Tensor], placement: Placement) -> None:
         self._detections(found, placement)
+        file = f"{self._session.file}"
+
+        def check() -> None:
+            if isinstance(self._output, RawOutput):
+                check_raw(found, self._output, len(self._ids), file)
+            else:
+                check_given(found)
+
+        named(file, check)
 
     def _detections(self, found: list[Tensor], placement: Placement) -> Detections:
         """Return the detections of our classes; raise ValueError where they do not fit."""

@@ -61,6 +61,11 @@ class OnnxSession:
         self._is_bgr = wanted.color == "BGR"
         self._factor, self._shift = self._affine(wanted)
 
+    @property
+    def channels_last(self) -> bool:
+        """Whether the input has its channels last."""
+        return self._layout in ("NHWC", "HWC")
+
     def outputs(self) -> list[str]:
         """Return the names of the graph's outputs, in its order."""
         return self._graph.outputs
@@ -102,7 +107,7 @@ class OnnxSession:
         pixels = pixels * factor - shift
         if self._type.kind in "iu":
             pixels = pixels.round()
-        if self._layout in ("NHWC", "HWC"):
+        if self.channels_last:
             pixels = pixels.permute(1, 2, 0)
         if "N" in self._layout:
             pixels = pixels.expand(self.batch, *pixels.shape)

@@ -263,6 +263,101 @@ def test_indices_may_be_numbers_of_any_type(tmp_path, kind):
     np.testing.assert_array_equal(found.class_map(), CITYSCAPES.ids[expected])
 
 
+@pytest.mark.parametrize(("kind", "count"), [("UINT8", 256), ("UINT8", 300), ("INT8", 150)])
+def test_there_may_be_more_classes_than_the_indices_type_holds(tmp_path, kind, count):
+    number = TensorProto.DataType.Value(kind)
+    make(tmp_path, [("Cast", ["x"], ["a"], {"to": number}), *_red("a")], number)
+    names = [None, "road", *[None] * (count - 2)]
+    wanted = {"scale": 1.0, "mean": [100, 0, 0]}
+    found = _semantic(tmp_path, classes=names, input=wanted, output={"kind": "labels"})(IMAGE)
+    np.testing.assert_array_equal(found.class_map(), np.where(IMAGE[..., 0] == 101, 7, 0))
+
+
+def _red(name):
+    """Return the nodes that give the first channel of a tensor as y."""
+    first, end, axis = (
+        ("Constant", [], [key], {"value_ints": [value]})
+        for key, value in (("first", 0), ("end", 1), ("axis", 1))
+    )
+    return [first, end, axis, ("Slice", [name, "first", "end", "axis"], ["y"], {})]
+
+
+@pytest.mark.parametrize("odd", [0.4, float("nan"), float("inf"), -float("inf")])
+def test_what_is_no_index_is_unlabeled_and_never_the_first_class(tmp_path, odd, caplog):
+    class Odd(nn.Module):
+        def forward(self, image):
+            # Odd where a pixel is black, which the noise of the trial is nowhere.
+            return torch.where(image.sum(1) > 0, torch.zeros(()), torch.tensor(odd))
+
+    export(Odd(), torch.zeros(1, 3, 64, 96), tmp_path, ["indices"])
+    predictor = _semantic(tmp_path, classes=["road", "car"], output={"kind": "labels"})
+    image = np.full((64, 96, 3), 9, np.uint8)
+    image[32:] = 0
+    classes = predictor(image).class_map()
+    assert (np.unique(classes[:32]).tolist(), np.unique(classes[32:]).tolist()) == ([7], [0])
+    assert f"gives index {odd:g}, its description names 2 classes" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "factor", "words"),
+    [
+        ("labels", 1.0, r"output 'logits' gives 0\.\d+, which is no class index; write kind"),
+        ("probabilities", -1.0, r"values of -1..-?0 are no probabilities, 0..1: write kind: log"),
+        ("probabilities", 255.0, r"values of 0..255 are no probabilities"),
+    ],
+)
+def test_values_of_another_kind_are_told_before_any_frame(tmp_path, kind, factor, words):
+    class Scaled(nn.Module):
+        def forward(self, image):
+            image = image * factor
+            return image[:, 0] if kind == "labels" else image
+
+    export(Scaled(), torch.zeros(1, 3, 65, 96), tmp_path, ["logits"])
+    with pytest.raises(ValueError, match=rf"net.onnx: output 'logits'.*{words}|{words}"):
+        _semantic(tmp_path, classes=NAMES[:3], output={"kind": kind})
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kind", ["logits", "probabilities"])
+def test_probabilities_that_are_called_logits_are_warned_of(tmp_path, caplog, channels, kind):
+    class Softmax(nn.Module):
+        def forward(self, image):
+            return image.softmax(1) if channels == 3 else image[:, :1].sigmoid()
+
+    export(Softmax(), torch.zeros(1, 3, 65, 96), tmp_path, ["scores"])
+    _semantic(tmp_path, classes=["road", None, None][:channels], output={"kind": kind})
+    assert ("write kind: probabilities" in caplog.text) == (kind == "logits")
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 48, 96), (1, 48, 96, 3)])
+def test_channels_lie_where_the_input_has_them_if_both_sides_would_do(tmp_path, shape):
+    class Small(nn.Module):
+        def forward(self, image):
+            first = image.permute(0, 3, 1, 2) if shape[3] == 3 else image
+            small = nn.functional.avg_pool2d(first, 16, (16, 32))
+            return small.permute(0, 2, 3, 1) if shape[3] == 3 else small
+
+    export(Small(), torch.zeros(shape), tmp_path, ["logits"])
+    image = np.zeros((48, 96, 3), np.uint8)
+    image[..., 1] = 255
+    found = _semantic(tmp_path, classes=NAMES[:3])(image)
+    assert found.logits[:3].mean((1, 2)).tolist() == [0, 1, 0]
+
+
+def test_multiples_that_were_not_tried_are_told(tmp_path):
+    class Patches(nn.Module):
+        def forward(self, image):
+            h, w = image.shape[2] // 14, image.shape[3] // 14
+            patches = image.reshape(1, 3, h, 14, w, 14).permute(0, 1, 3, 5, 2, 4)
+            return patches.reshape(1, 588, h, w)[:, :3]
+
+    axes = {"image": {2: "h", 3: "w"}}
+    export(Patches(), torch.zeros(1, 3, 28, 42), tmp_path, ["logits"], dynamic_axes=axes)
+    with pytest.raises(ValueError, match=r"multiples of 2, .*, 128; write multiple_of, or export"):
+        _semantic(tmp_path, classes=NAMES[:3])
+    assert _semantic(tmp_path, classes=NAMES[:3], input={"multiple_of": 14})(IMAGE)
+
+
 SAME = [("Identity", ["x"], ["y"], {})]
 EMPTY = helper.make_tensor("v", TensorProto.FLOAT, [1, 3, 0, 0], [])
 
@@ -566,6 +661,54 @@ def test_a_detector_that_does_not_fit_is_told_before_any_frame(tmp_path, outputs
     content = {"task": "instance", "classes": ["car"], "output": {"kind": "yolo"}} | content
     description = load_description(describe(tmp_path, **content), "instance")
     with pytest.raises(ValueError, match=rf"(?s)net.onnx.*{words}"):
+        OnnxInstancePredictor(description, CITYSCAPES, CPU)
+
+
+@pytest.mark.parametrize("objectness", [None, True, False])
+@pytest.mark.parametrize("has_one", [True, False])
+def test_whether_there_is_an_objectness_may_be_said(tmp_path, caplog, objectness, has_one):
+    network = Yolo(has_one, True, False)
+    export(network, torch.zeros(1, 3, 48, 64), tmp_path, ["table", "prototypes"])
+    output = {"kind": "yolo"} | ({} if objectness is None else {"objectness": objectness})
+    content = {"task": "instance", "classes": ["car", None, "person"], "output": output}
+    description = load_description(describe(tmp_path, **content), "instance")
+    if objectness is not None and objectness != has_one:
+        with pytest.raises(ValueError, match="no axis of the predictions has the"):
+            OnnxInstancePredictor(description, CITYSCAPES, CPU)
+        return
+    OnnxInstancePredictor(description, CITYSCAPES, CPU)
+    # A class that the description forgets looks the same.
+    warned = "write objectness: true, or name the class that is missing" in caplog.text
+    assert warned == (has_one and objectness is None)
+
+
+@pytest.mark.parametrize(("sigmoid", "scale"), [(False, 9.0), (False, -1.0), (True, 1.0)])
+def test_scores_of_another_kind_are_told_before_any_frame(tmp_path, caplog, sigmoid, scale):
+    network = Yolo(False, True, False)
+    network.scores = [[scale * score for score in row] for row in Yolo.scores]
+    export(network, torch.zeros(1, 3, 48, 64), tmp_path, ["table", "prototypes"])
+    output = {"kind": "yolo", "sigmoid": sigmoid}
+    content = {"task": "instance", "classes": ["car", None, "person"], "output": output}
+    description = load_description(describe(tmp_path, **content), "instance")
+    if sigmoid:
+        OnnxInstancePredictor(description, CITYSCAPES, CPU)
+        assert "leave out sigmoid: true" in caplog.text
+        return
+    with pytest.raises(ValueError, match=r"net.onnx: scores of .*: write sigmoid: true"):
+        OnnxInstancePredictor(description, CITYSCAPES, CPU)
+
+
+@pytest.mark.parametrize("what", ["scores", "masks"])
+def test_scores_and_masks_of_a_detector_are_probabilities(tmp_path, what):
+    class Logits(Found):
+        def forward(self, image):
+            boxes, labels, scores, masks = super().forward(image)
+            return boxes, labels, scores + 7 * (what == "scores"), masks - 9 * (what == "masks")
+
+    export(Logits(), torch.zeros(1, 3, 40, 32), tmp_path, ["boxes", "labels", "scores", "masks"])
+    content = {"task": "instance", "classes": ["car", None, "person"]}
+    description = load_description(describe(tmp_path, **content), "instance")
+    with pytest.raises(ValueError, match=rf"net.onnx: {what} of .* are no probabilities"):
         OnnxInstancePredictor(description, CITYSCAPES, CPU)
 
 
