@@ -200,8 +200,8 @@ def _with_expert(
     if not is_onnx(weights):
         how = advice(Path(weights).name) or "write the path of its description (docs/weights.md)"
         raise FileNotFoundError(f"{where}: there is no described network {weights}; {how}")
-    # torch.compile is for the networks alone.
-    engine = EAGER if config.engine == "compile" else config.engine
+    # Those are for the networks alone.
+    engine = EAGER if config.engine in ("compile", "cuda_graph") else config.engine
     own = replace(config, engine=engine)
     expert = _onnx(own, "expert", "semantic", OnnxSemanticPredictor, device)
     return named(where, lambda: ExpertPredictor(networks, expert))
@@ -232,7 +232,7 @@ def _onnx(
             config.labels,
             chosen,
             _limits(entry),
-            runtime=runtime_of(config.engine, chosen),
+            runtime=runtime_of(config.engine, chosen, config.half),
         ),
     )
 

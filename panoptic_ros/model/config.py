@@ -59,7 +59,10 @@ class NetworkConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class _Settings:
-    """Hold what a model file says as it stands there, but for its networks' paths."""
+    """Hold what a model file says as it stands there, but for its networks' paths.
+
+    Raise ValueError for an engine that there is none of.
+    """
 
     semantic: NetworkConfig | None = None
     instances: NetworkConfig | None = None
@@ -71,6 +74,10 @@ class _Settings:
     max_pixels: int = MAX_PIXELS
     engine: str = ""
     half: bool = True
+
+    def __post_init__(self) -> None:
+        if self.engine and self.engine not in ENGINES:
+            raise ValueError(f"engine is {self.engine!r}; known: {', '.join(ENGINES)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +105,7 @@ class _File(_Settings):
     options: FusionOptions | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         halves = [part for part in (self.semantic, self.instances) if part is not None]
         if len(halves) != (0 if self.network else 2):
             raise ValueError(
@@ -127,8 +135,6 @@ def load_model_config(model: str | Path) -> ModelConfig:
 
     if raw.fusion not in STRATEGIES:
         raise ValueError(f"{file}: fusion is {raw.fusion!r}; known: {', '.join(STRATEGIES)}")
-    if raw.engine and raw.engine not in ENGINES:
-        raise ValueError(f"{file}: engine is {raw.engine!r}; known: {', '.join(ENGINES)}")
     if raw.max_pixels < 1:
         raise ValueError(f"{file}: max_pixels is {raw.max_pixels}; it must be at least 1")
     settings = {setting.name: getattr(raw, setting.name) for setting in fields(_Settings)}

@@ -8,9 +8,10 @@ from open_zoo import ROAD, road_network
 from torch import nn
 
 from panoptic_ros.labels import CITYSCAPES
+from panoptic_ros.model import build
 from panoptic_ros.model.build import build_predictors
 from panoptic_ros.model.config import load_model_config
-from panoptic_ros.model.expert import decided
+from panoptic_ros.model.expert import ExpertPredictor, decided
 from panoptic_ros.model.export import _model
 from panoptic_ros.prediction import SemanticPrediction
 
@@ -79,6 +80,19 @@ def test_a_model_file_names_its_expert(tmp_path, monkeypatch):
     assert 7 not in classes[:28]
     assert laps == ["semantic", "instances"]
     assert _model(config, "net.yaml", "auto")["expert"] == {"weights": ROAD}
+
+
+@pytest.mark.parametrize("engine", ["compile", "cuda_graph"])
+def test_an_expert_has_a_runtime_beside_engines_of_torch(tmp_path, monkeypatch, engine):
+    monkeypatch.setenv("PANOPTIC_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr(build, "run_by", lambda name, networks, key, half: networks)
+    road_network(tmp_path / f"{ROAD}.xml")
+    content = {"file": f"{ROAD}.xml", "task": "semantic", "classes": [None, "road", None, "road"]}
+    content |= {"output": {"kind": "probabilities"}}
+    (tmp_path / f"{ROAD}.yaml").write_text(yaml.safe_dump(content))
+    file = write(tmp_path / "small.yaml", expert={"weights": ROAD}, engine=engine)
+    networks, _ = build_predictors(load_model_config(file), "cpu")
+    assert isinstance(networks, ExpertPredictor)
 
 
 @pytest.mark.parametrize(

@@ -59,19 +59,21 @@ def named_or_default(engine: str, device: torch.device) -> str:
     return engine or ("cuda_graph" if cuda_graph_engine.is_there(device) else EAGER)
 
 
-def runtime_of(engine: str, device: torch.device) -> str:
+def runtime_of(engine: str, device: torch.device, half: bool = True) -> str:
     """Return what runs a network that is an ONNX file already, a key of `runtimes.RUNTIMES`.
 
-    Raise ValueError for an engine that cannot.
+    half: allows float16. Raise ValueError for an engine that cannot.
     """
     if engine in ("compile", "cuda_graph"):
         raise ValueError(
             f"engine {engine} is not for an ONNX file; write onnx, openvino, tensorrt or auto"
         )
-    if engine != AUTO:
-        return "onnx" if engine in (EAGER, DEFAULT) else engine
-    there = [name for name in ("tensorrt", "openvino") if ENGINES[name].is_there(device)]
-    return there[0] if there else "onnx"
+    if engine == AUTO:
+        there = [name for name in ("tensorrt", "openvino") if ENGINES[name].is_there(device)]
+        engine = there[0] if there else "onnx"
+    if engine == "tensorrt" and not half:
+        return "tensorrt_float32"
+    return "onnx" if engine in (EAGER, DEFAULT) else engine
 
 
 def _graphed(networks: PanopticPredictor, key: str, half: bool) -> PanopticPredictor:
@@ -85,7 +87,11 @@ def _graphed(networks: PanopticPredictor, key: str, half: bool) -> PanopticPredi
 
 
 def _fastest(networks: PanopticPredictor, key: str, half: bool) -> PanopticPredictor:
-    size = typical_size(networks)
+    try:
+        size = typical_size(networks)
+    except ValueError as error:
+        _log.warning("engine eager: %s", error)
+        return networks
     if size is None:
         _log.info("engine eager: this model fixes no size to prepare another for")
         return networks
@@ -99,7 +105,8 @@ def _fastest(networks: PanopticPredictor, key: str, half: bool) -> PanopticPredi
             _log.info("trying engine %s", candidate)
             prepared = engine.prepare(networks, key, half)
             seconds = _seconds(prepared, image)
-        except ValueError as error:
+        # OSError: its folder cannot be written.
+        except (OSError, ValueError) as error:
             _log.warning("engine %s is left out: %s", candidate, error)
             continue
         if seconds < least:

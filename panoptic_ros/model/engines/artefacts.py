@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,8 @@ MOST_SIZES = 4
 FORM = 2
 # What a graph's description says it is exported from, here: its own SHA-256.
 DIGEST = "graph"
+# What follows the weights' part of a file's name: width and height.
+_SIZE = re.compile(r"-(\d+)x(\d+)")
 
 
 def cache_dir() -> Path:
@@ -65,7 +69,9 @@ def input_size(networks: PanopticPredictor, frame: Size) -> Size:
                 f"its networks see a frame at different sizes, {sorted(sizes)}: give them the same "
                 "short_side and long_side, or take engine eager"
             )
-    raise ValueError("a network of it is an ONNX file, which has its own runtime")
+    raise ValueError(
+        "a network of it is an ONNX file, which has its own runtime: take engine auto, or name none"
+    )
 
 
 class CachedGraphs:
@@ -114,10 +120,13 @@ class CachedGraphs:
 
     def _known(self) -> list[Size]:
         """Return the sizes that lie on disk for these weights, the latest first."""
-        files = list(cache_dir().glob(f"{self._stem}-*.yaml"))
-        files.sort(key=lambda file: -file.stat().st_mtime)
-        names = [file.stem.split("-")[1].split("x") for file in files[:MOST_SIZES]]
-        return [(int(height), int(width)) for width, height in names]
+        found = {}
+        for file in cache_dir().glob(f"{self._stem}-*.yaml"):
+            # People copy files, and another process may take one away meanwhile.
+            with suppress(FileNotFoundError):
+                if name := _SIZE.fullmatch(file.stem.removeprefix(self._stem)):
+                    found[int(name[2]), int(name[1])] = file.stat().st_mtime
+        return sorted(found, key=lambda size: -found[size])[:MOST_SIZES]
 
     def _prepare(self, size: Size) -> None:
         """Prepare a graph while frames go on; torch keeps those of a size where it fails."""
@@ -133,7 +142,8 @@ class CachedGraphs:
                 return self._opened(file)
             except (OSError, ValueError) as error:
                 _log.warning("%s is made anew: %s", file.with_suffix(".onnx"), error)
-                file.unlink()
+                # Another process that starts now may have done so already.
+                file.unlink(missing_ok=True)
         self._export(file, size)
         _log.info("opening the graph, 3 of 3")
         return self._opened(file)
@@ -157,14 +167,26 @@ class CachedGraphs:
         """Write a graph and then its description, which tells that it is whole."""
         _log.info("exporting the networks for images of %dx%d, 1 of 3", size[1], size[0])
         module, things = static(self._networks, size)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        with _workspace(file.parent) as folder:
             partial = Path(folder) / file.with_suffix(".onnx").name
             write_graph(module, size, partial)
             _log.info("checking the graph against torch, 2 of 3")
             # On the host: TensorRT computes in half precision, which is no fault of the graph.
             check(module, size, partial, "openvino" if self._runtime == "openvino" else "onnx")
-            graph = partial.replace(file.with_suffix(".onnx"))
-        origin = {DIGEST: digest_of(graph)}
-        # A frame is brought to the graph's size as to the network's.
-        describe(file, graph, self.labels, things, origin, fit="stretch")
+            side = partial.with_suffix(".yaml")
+            origin = {DIGEST: digest_of(partial)}
+            # A frame is brought to the graph's size as to the network's.
+            describe(side, partial, self.labels, things, origin, fit="stretch")
+            # Written where no other process that makes the same writes.
+            partial.replace(file.with_suffix(".onnx"))
+            side.replace(file)
+
+
+def _workspace(parent: Path) -> tempfile.TemporaryDirectory[str]:
+    """Return a folder of one's own below another; raise OSError that says what to do instead."""
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(dir=parent)
+    except OSError as error:
+        words = f"{error.strerror}; let XDG_CACHE_HOME name a folder that can be written"
+        raise OSError(error.errno, f"graphs cannot be kept: {words}", str(parent)) from error

@@ -70,6 +70,8 @@ def test_a_model_file_may_name_its_engine(tmp_path):
     assert load_model_config(model(tmp_path, engine="onnx")).engine == "onnx"
     with pytest.raises(ValueError, match=r"engine is 'warp'; known: eager, onnx, openvino"):
         load_model_config(model(tmp_path, engine="warp"))
+    with pytest.raises(ValueError, match=r"engine is 'warp'; known: eager, onnx, openvino"):
+        loaded(model(tmp_path), "warp")
 
 
 def test_what_is_on_disk_is_ready_at_once(cached, monkeypatch):
@@ -156,6 +158,52 @@ def test_what_is_damaged_on_disk_is_made_anew(cached, tmp_path, monkeypatch, cap
     assert len(loaded(cached, "onnx").run(IMAGE).instances) > 0
     assert written == [(64, 128)]
     assert caplog.text.count("is made anew") == 1
+
+
+@pytest.mark.parametrize("name", ["{stem}-128x64 copy.yaml", "{stem}-old.yaml", "{stem}-1x.yaml"])
+def test_files_of_other_names_beside_graphs_are_passed_over(cached, tmp_path, monkeypatch, name):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    shutil.copytree(Path(cached).parent / "cache", tmp_path, dirs_exist_ok=True)
+    networks = loaded(cached, "onnx").networks
+    (artefacts.cache_dir() / name.format(stem=networks._stem)).write_text("file: net.onnx")
+    assert networks._known() == [(64, 128)]
+
+
+def test_a_folder_that_cannot_be_written_is_told_with_what_to_do(small, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    words = "graphs cannot be kept: .*; let XDG_CACHE_HOME name a folder .*file/panoptic_ros/eng"
+    with pytest.raises(OSError, match=words):
+        loaded(small, "onnx")
+
+
+def test_several_processes_may_make_a_graph_at_once(cached, tmp_path, monkeypatch):
+    """Another one takes a damaged description away, and writes its own while this one exports."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    shutil.copytree(Path(cached).parent / "cache", tmp_path, dirs_exist_ok=True)
+    stem = loaded(cached, "onnx").networks._stem
+    (graph,) = artefacts.cache_dir().glob(f"{stem}-128x64.onnx")
+    whole, description = graph.read_bytes(), graph.with_suffix(".yaml")
+    written = description.read_text()
+    description.write_text("file: [")
+    load, describe = artefacts.load_description, artefacts.describe
+
+    def load_description(file, task):
+        if file.read_text() == "file: [":
+            file.unlink()
+            raise ValueError("damaged")
+        return load(file, task)
+
+    def describe_late(file, *rest, **kinds):
+        assert file.parent != description.parent
+        description.write_text(written)
+        describe(file, *rest, **kinds)
+
+    monkeypatch.setattr(artefacts, "load_description", load_description)
+    monkeypatch.setattr(artefacts, "describe", describe_late)
+    monkeypatch.setattr(artefacts, "write_graph", lambda _, size, file: file.write_bytes(whole))
+    assert len(loaded(cached, "onnx").run(IMAGE).instances) > 0
+    assert {f.suffix for f in artefacts.cache_dir().iterdir()} == {".onnx", ".yaml"}
 
 
 def test_another_version_of_the_runtime_has_a_graph_of_its_own(cached, monkeypatch):
@@ -309,13 +357,14 @@ def test_auto_takes_the_fastest_that_works(small, monkeypatch, caplog):
     def fake(seconds, there=True, fails=False):
         def prepare(networks, key, half):
             if fails:
-                raise ValueError("it has no wheels")
+                raise fails("it has no wheels")
             return SimpleNamespace(seconds=seconds)
 
         return SimpleNamespace(is_there=lambda device: there, prepare=prepare)
 
     fakes = {"slow": fake(3), "quick": fake(1), "absent": fake(0, there=False)}
-    monkeypatch.setattr(engines, "ENGINES", {**fakes, "broken": fake(0, fails=True)})
+    fakes |= {"broken": fake(0, fails=ValueError), "full": fake(0, fails=PermissionError)}
+    monkeypatch.setattr(engines, "ENGINES", fakes)
     monkeypatch.setattr(
         engines, "_seconds", lambda networks, image: getattr(networks, "seconds", 2)
     )
@@ -323,7 +372,14 @@ def test_auto_takes_the_fastest_that_works(small, monkeypatch, caplog):
         chosen = engines.run_by("auto", loaded(small, "eager").networks, "key", True)
     assert chosen.seconds == 1
     assert "engine quick is the fastest here" in caplog.text
-    assert "engine broken is left out: it has no wheels" in caplog.text
+    for name in ("broken", "full"):
+        assert f"engine {name} is left out: it has no wheels" in caplog.text
+
+
+def test_auto_takes_torch_where_no_engine_can_run_the_networks(tmp_path, caplog):
+    file = model(tmp_path, semantic={**SMALL["semantic"], "short_side": 96})
+    assert isinstance(loaded(file, "auto").networks, SeparatePredictors)
+    assert "engine eager: its networks see a frame at different sizes" in caplog.text
 
 
 class Compiled(torch.nn.Module):
@@ -385,6 +441,8 @@ def test_an_onnx_file_has_a_runtime_of_its_own():
     cpu = torch.device("cpu")
     assert runtime_of("eager", cpu) == runtime_of("onnx", cpu) == "onnx"
     assert runtime_of("openvino", cpu) == "openvino"
+    assert runtime_of("tensorrt", cpu, half=True) == "tensorrt"
+    assert runtime_of("tensorrt", cpu, half=False) == "tensorrt_float32"
     with pytest.raises(ValueError, match="engine compile is not for an ONNX file"):
         runtime_of("compile", cpu)
 
