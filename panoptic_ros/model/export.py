@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from panoptic_ros import checkpoints
-from panoptic_ros.model.build import build_networks, identities
+from panoptic_ros.model.build import build_networks, identities, is_onnx
 from panoptic_ros.model.config import RANDOM, ModelConfig, NetworkConfig
 from panoptic_ros.model.onnx.placement import Fit
 from panoptic_ros.model.onnx.quantise import quantise
@@ -50,6 +50,8 @@ def export(
     missing, and a graph that does not give what torch gives; OSError where FOLDER cannot be
     written.
     """
+    if config.network is not None and is_onnx(config.network.weights):
+        raise ValueError(f"the network of model {config.name!r} is an ONNX file already")
     networks = build_networks(config, "cpu")
     size = size or _size(config)
     module, things = static(networks, size)
@@ -121,6 +123,8 @@ def _model(config: ModelConfig, side: str, engine: str) -> dict[str, Any]:
         "max_pixels": config.max_pixels,
         "engine": engine,
     }
+    if not config.half:
+        content["half"] = False
     for part in ("head", "expert"):
         if (entry := getattr(config, part)) is not None:
             content[part] = _kept(entry)

@@ -11,7 +11,7 @@ from shared_network import architecture
 
 from panoptic_ros.__main__ import main
 from panoptic_ros.model.config import load_model_config
-from panoptic_ros.model.export import _make_engine, export
+from panoptic_ros.model.export import _make_engine, _model, export
 from panoptic_ros.model.onnx.quantise import FLOAT_LAYERS
 from panoptic_ros.model.onnx.runtimes import has_tensorrt
 from panoptic_ros.pipeline import PanopticPipeline
@@ -106,9 +106,16 @@ def test_the_command_names_the_model_file(tmp_path, capsys):
 
 
 def test_what_is_exported_already_is_refused(two, tmp_path, capsys):
-    command = ["export", "--weights", str(two[1]), "--size", "128x64", "--out", str(tmp_path)]
-    assert main(command) == 2
-    assert "is an ONNX file already" in capsys.readouterr().err
+    command = ["export", "--weights", str(two[1]), "--out", str(tmp_path)]
+    for size in ([], ["--size", "128x64"]):
+        assert main([*command, *size]) == 2
+        assert "is an ONNX file already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("half", [True, False])
+def test_the_model_file_keeps_the_precision(tmp_path, half):
+    config = load_model_config(write(tmp_path / "small.yaml", half=half))
+    assert _model(config, "net.yaml", "tensorrt").get("half", True) == half
 
 
 @pytest.fixture
