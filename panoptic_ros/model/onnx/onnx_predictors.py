@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -113,13 +114,13 @@ class _OnnxPredictor(ABC):
 
     def _working_multiple(self, wanted: int | None) -> int:
         """Return of what the open sides must be multiples; raise GraphError where none works."""
-        # Odd multiples: a network that halves its sides once more fails on them.
+        # Odd primes: a network that halves its sides once more, or wants other multiples, fails.
         sides = Fit(self._fit.limits, (None, None), 1, False).place(TRIAL)
         tried = (wanted,) if wanted else MULTIPLES[: 1 if all(self._fit.fixed) else None]
         errors = []
         for multiple in tried:
             height, width = (
-                fixed or (side // multiple | 1) * multiple
+                fixed or _odd_prime(side // multiple) * multiple
                 for fixed, side in zip(self._fit.fixed, sides.canvas, strict=True)
             )
             size = (height, width)
@@ -136,6 +137,12 @@ class _OnnxPredictor(ABC):
             return multiple
         advice = "" if wanted or all(self._fit.fixed) else f", {_OTHER_MULTIPLES}"
         raise GraphError(f"{errors[0]}{advice}") from errors[0]
+
+
+def _odd_prime(most: int) -> int:
+    """Return the largest odd prime up to a number, 1 where there is none."""
+    odd = range(most, 2, -1)
+    return next((n for n in odd if all(n % d for d in range(2, math.isqrt(n) + 1))), 1)
 
 
 class OnnxSemanticPredictor(_OnnxPredictor):
