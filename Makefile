@@ -15,6 +15,8 @@ TYPES := && { read -r ros < .venv/.ros; [ "$$ros" != wheels ] || mypy; }
 # Three on two cores: many tests wait for nodes while others compute. test/conftest.py has the order.
 # After ten failures the rest would only wait longer.
 TESTS := --numprocesses 3 --dist loadfile --no-loadscope-reorder --maxfail 10
+# Tests start more than a hundred processes, each of which would compile what it loads.
+CACHED := env -u PYTHONDONTWRITEBYTECODE
 MODEL := $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(DEVICE),--device "$(DEVICE)")
 
 .PHONY: help setup demo test bench clean
@@ -33,7 +35,7 @@ demo: setup
 	@$(RUN) python -m panoptic_ros demo $(if $(VIDEO),--video "$(VIDEO)") $(MODEL)
 
 test: setup
-	@$(RUN) ruff check . && ruff format --check . && lint-imports --no-logo $(TYPES) && python -m pytest $(TESTS)
+	@$(RUN) ruff check . && ruff format --check . && lint-imports --no-logo $(TYPES) && $(CACHED) python -m pytest $(TESTS)
 
 # A machine with a GPU often has neither ROS nor a network: there nothing is set up.
 ON_CUDA := $(filter cuda%,$(DEVICE))
@@ -46,3 +48,4 @@ endif
 
 clean:
 	rm -rf build install log demo_out bench_out *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+	find benchmarks launch panoptic_ros test tools -name __pycache__ -prune -exec rm -rf {} +
