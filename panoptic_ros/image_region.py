@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -11,7 +12,9 @@ from panoptic_ros.labels import UNLABELED
 from panoptic_ros.messages.images import MAX_PIXELS, check_pixels
 from panoptic_ros.prediction import PanopticPrediction, Segment, extent
 from panoptic_ros.resources import expanded
-from panoptic_ros.upsampling import Box
+
+if TYPE_CHECKING:
+    from panoptic_ros.upsampling import Box
 
 # The mean of ImageNet's pixels, RGB: what networks take for nothing.
 _NOTHING = np.array((124, 116, 104), np.uint8)

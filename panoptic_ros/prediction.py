@@ -1,19 +1,24 @@
-"""The three predictions that flow through the pipeline."""
+"""The three predictions that flow through the pipeline.
+
+Many use the label image alone, without torch: it is loaded where networks' answers are.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from panoptic_ros.labels import UNLABELED, LabelSet
-from panoptic_ros.upsampling import Box, argmax_upsampled, largest_probability
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from panoptic_ros.upsampling import Box
 
 
 class NonFinitePrediction(FloatingPointError):  # noqa: N818 - what it is, not that it is an error
@@ -22,6 +27,8 @@ class NonFinitePrediction(FloatingPointError):  # noqa: N818 - what it is, not t
 
 def all_finite(tensors: Iterable[Tensor]) -> Tensor:
     """Return whether all values of float tensors are finite, bool [], without a wait for them."""
+    import torch
+
     # A sum is not finite where one of its terms is not: a single pass, of any shape.
     return torch.stack([t.sum(dtype=torch.float32) for t in tensors]).isfinite().all()
 
@@ -51,10 +58,14 @@ class SemanticPrediction:
     @cached_property
     def scores(self) -> Tensor:
         """The logits and, as a last channel, what is none of the classes, if it is known."""
+        import torch
+
         return self.logits if self.other is None else torch.cat([self.logits, self.other[None]])
 
     def upsampled(self) -> Tensor:
         """Return the logits at image size, float [C, H, W] (bilinear, half-pixel centres)."""
+        from torch.nn import functional as F
+
         if tuple(self.logits.shape[1:]) == tuple(self.image_size):
             return self.logits
         return F.interpolate(
@@ -67,6 +78,8 @@ class SemanticPrediction:
 
         An index into `labels.classes`, and len(labels) for what is none of them.
         """
+        from panoptic_ros.upsampling import argmax_upsampled
+
         return argmax_upsampled(self.scores, self.image_size)
 
     def class_map(self) -> np.ndarray:
@@ -83,14 +96,18 @@ class SemanticPrediction:
         table[: len(self.labels)] = self.labels.ids
         return cv2.LUT(self.channels.cpu().numpy(), table)
 
-    @torch.no_grad()
     def confidence_map(self) -> np.ndarray:
         """Return each pixel's largest class probability, uint8 [H, W] (255 = 1), in host memory.
 
         The softmax is that of the logits at image size.
         """
-        probability = largest_probability(self.scores, self.image_size)
-        return probability.mul(255).round().to(torch.uint8).cpu().numpy()
+        import torch
+
+        from panoptic_ros.upsampling import largest_probability
+
+        with torch.no_grad():
+            probability = largest_probability(self.scores, self.image_size)
+            return probability.mul(255).round().to(torch.uint8).cpu().numpy()
 
 
 @dataclass(frozen=True)

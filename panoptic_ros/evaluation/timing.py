@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from panoptic_ros.pipeline import Inference, PanopticPipeline
 from panoptic_ros.prediction import PanopticPrediction
+
+if TYPE_CHECKING:
+    import torch
+
+    from panoptic_ros.pipeline import Inference, PanopticPipeline
 
 SHARED_STAGES = ("upload", "semantic", "instances")
 _MIB = 1 << 20
@@ -51,6 +54,8 @@ def peak_memory(device: torch.device) -> dict[str, float | None]:
 
     None for what is not there: a GPU, or Linux's /proc.
     """
+    import torch
+
     on_gpu = device.type == "cuda"
     return {
         "host": _resident_peak(),

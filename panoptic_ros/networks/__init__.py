@@ -11,7 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
+from torch.overrides import TorchFunctionMode
 
+# Before all that imports torchvision.
+from panoptic_ros.networks import torchvision_start  # noqa: F401
 from panoptic_ros.networks.deeplab import DeepLabV3Plus
 from panoptic_ros.networks.mask_rcnn import MaskRCNNDetector
 from panoptic_ros.networks.panoptic.shared import SharedPanopticNetwork
@@ -68,7 +71,7 @@ def build(architecture: Mapping[str, Any]) -> nn.Module:
         raise ValueError(f"architecture {name!r}: {error}; its parameters: {known}") from None
     try:
         # Without memory first: a file may ask for more than there is.
-        with torch.device("meta"), _limited():
+        with torch.device("meta"), _Unfilled(), _limited():
             size = sum(p.numel() for p in network(**parameters).parameters())
         if size > MOST_PARAMETERS:
             raise ValueError(f"it has {size:.3g} parameters, the limit is {MOST_PARAMETERS:.3g}")
@@ -77,6 +80,24 @@ def build(architecture: Mapping[str, Any]) -> nn.Module:
         # torch's words go on for lines.
         words = " ".join(str(error).split())
         raise ValueError(f"architecture {name!r}: {words}") from error
+
+
+class _Unfilled(TorchFunctionMode):
+    """Draw no weights: on `meta` torch would load its compiler for that."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        # What nn.init has no tensor pass through draws by the tensor's own functions.
+        of_init = getattr(func, "__module__", None) == nn.init.__name__
+        if of_init or func in (torch.Tensor.normal_, torch.Tensor.uniform_):
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 @contextmanager
