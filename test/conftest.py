@@ -7,11 +7,6 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
-import torch
-
-# Before anything draws with EGL: its software renderer and torch's triton bring an LLVM each, and
-# the second to come ends the process.
-import torchvision  # noqa: F401
 
 # A shell that starts the tests in the background lets them, and what they start, ignore SIGINT.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -56,6 +51,13 @@ LONG = (
 
 
 def pytest_collection_modifyitems(items):
+    import torch
+
+    # Before anything draws with EGL: its software renderer and torch's triton bring an LLVM each,
+    # and the second to come ends the process. Only here, where the process that shares out the
+    # tests among others does not come by.
+    import torchvision  # noqa: F401
+
     places = {Path(__file__).parent / name: place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: places.get(item.path, len(LONG)))
     if torch.cuda.is_available():

@@ -457,31 +457,40 @@ def nested_tuple_key(depth):
     return b"\x80\x02})" + b"\x85" * depth + b"Ns."
 
 
-BOMBS = {
-    "zip bomb": zipped(b"\0" * (200 << 20), zipfile.ZIP_DEFLATED),
-    "bomb beside the pickle": zipped(b"N.", zipfile.ZIP_DEFLATED, x=b"\0" * (200 << 20)),
-    "huge storage": zipped(tensor_pickle(HUGE, (HUGE,), (1,)), **{"0": b"1234"}),
-    "tensor beyond its storage": zipped(tensor_pickle(1, (HUGE,), (1,)), **{"0": b"1234"}),
-    "tensor that repeats its storage": zipped(tensor_pickle(1, (HUGE,), (0,)), **{"0": b"1234"}),
-    "tensor before its storage": zipped(tensor_pickle(1, (1,), (1,), -1), **{"0": b"1234"}),
-    "huge array": pickle.dumps({"w": HugeArray(None)}, 2),
-    "huge bytes": b"\x80\x04\x8e" + struct.pack("<Q", HUGE) + b"1234.",
-    "huge bytearray": b"\x80\x05\x96" + struct.pack("<Q", HUGE) + b"1234.",
-    "huge text": b"\x80\x04\x8d" + struct.pack("<Q", HUGE) + b"1234.",
-    "huge frame": b"\x80\x04\x95" + struct.pack("<Q", HUGE) + b"N.",
-    "huge memo": b"\x80\x02Nr\xff\xff\xff\xff.",
-    "huge legacy storage": b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03."
-    + pickle.dumps({"little_endian": True}, 2)
-    + tensor_pickle(HUGE, (HUGE,), (1,))
-    + pickle.dumps(["0"], 2)
-    + struct.pack("<q", HUGE),
-    "many objects": b"\x80\x02(" + b"}" * 20_000_000 + b"l.",
-    "deep lists": nested(500_000),
-    "deep tuples as a key": nested_tuple_key(1_000_000),
-    "deep marks": b"\x80\x02" + b"(" * 1_000_000 + b".",
-    "no storage": zipped(tensor_pickle(1, (1,), (1,))),
-    "two pickles": b"PK\x03\x04",
-}
+@pytest.fixture(scope="module")
+def bombs():
+    """Return files by name; it takes seconds, so not where the tests are only collected."""
+
+    def held(*tensor):
+        return zipped(tensor_pickle(*tensor), **{"0": b"1234"})
+
+    return {
+        "zip bomb": zipped(b"\0" * (200 << 20), zipfile.ZIP_DEFLATED),
+        "bomb beside the pickle": zipped(b"N.", zipfile.ZIP_DEFLATED, x=b"\0" * (200 << 20)),
+        "huge storage": held(HUGE, (HUGE,), (1,)),
+        "tensor beyond its storage": held(1, (HUGE,), (1,)),
+        "tensor that repeats its storage": held(1, (HUGE,), (0,)),
+        "tensor before its storage": held(1, (1,), (1,), -1),
+        "huge array": pickle.dumps({"w": HugeArray(None)}, 2),
+        "huge bytes": b"\x80\x04\x8e" + struct.pack("<Q", HUGE) + b"1234.",
+        "huge bytearray": b"\x80\x05\x96" + struct.pack("<Q", HUGE) + b"1234.",
+        "huge text": b"\x80\x04\x8d" + struct.pack("<Q", HUGE) + b"1234.",
+        "huge frame": b"\x80\x04\x95" + struct.pack("<Q", HUGE) + b"N.",
+        "huge memo": b"\x80\x02Nr\xff\xff\xff\xff.",
+        "huge legacy storage": b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03."
+        + pickle.dumps({"little_endian": True}, 2)
+        + tensor_pickle(HUGE, (HUGE,), (1,))
+        + pickle.dumps(["0"], 2)
+        + struct.pack("<q", HUGE),
+        "many objects": b"\x80\x02(" + b"}" * 20_000_000 + b"l.",
+        "deep lists": nested(500_000),
+        "deep tuples as a key": nested_tuple_key(1_000_000),
+        "deep marks": b"\x80\x02" + b"(" * 1_000_000 + b".",
+        "no storage": zipped(tensor_pickle(1, (1,), (1,))),
+        "two pickles": b"PK\x03\x04",
+    }
+
+
 READER = """
 import pathlib, resource, sys
 from panoptic_ros.checkpoints import convert
@@ -497,16 +506,16 @@ for file in sorted(pathlib.Path(sys.argv[1]).iterdir()):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
-def test_bombs_are_refused_in_bounded_memory(tmp_path):
-    for name, content in BOMBS.items():
+def test_bombs_are_refused_in_bounded_memory(tmp_path, bombs):
+    for name, content in bombs.items():
         (tmp_path / name).write_bytes(content)
     done = subprocess.run(
         [sys.executable, "-c", READER, tmp_path], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert len(lines) == len(BOMBS)
-    for name in BOMBS:
+    assert len(lines) == len(bombs)
+    for name in bombs:
         (line,) = (line for line in lines if line.startswith(f"{name} "))
         assert line.startswith(f"{name} refused: {tmp_path / name} "), line
         assert "MemoryError" not in line
