@@ -193,8 +193,9 @@ def test_a_damaged_side_file_is_named(saved, content, message):
 )
 def test_an_architecture_that_cannot_be_is_named_with_its_file(saved, architecture, words):
     edit(saved, architecture=architecture)
-    with pytest.raises(ValueError, match=rf"head.json: .*{words}"):
-        checkpoints.load(saved)
+    for _ in range(2):  # what was found to be is not measured again
+        with pytest.raises(ValueError, match=rf"head.json: .*{words}"):
+            checkpoints.load(saved)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
