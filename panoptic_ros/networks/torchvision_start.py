@@ -36,8 +36,8 @@ _stand_in = ModuleType(_NAME)
 _stand_in.__dict__.update(is_compile_supported=_is_compile_supported, __getattr__=_other)
 
 if _NAME not in sys.modules:
-    # It came with the rest, and with torch: its LLVM and that of EGL's software renderer end the
-    # process where the renderer's is the first.
+    # torch._dynamo would have loaded triton. Where that comes later than EGL's software renderer,
+    # its LLVM meets the renderer's, and the process ends.
     with suppress(ImportError):
         importlib.import_module("triton")
     sys.modules[_NAME] = _stand_in
