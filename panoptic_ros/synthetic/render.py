@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from contextlib import suppress
+
 import mujoco
 import numpy as np
 
@@ -24,6 +27,10 @@ def _activate() -> None:
     and draws into buffers of its own, whatever the context's size.
     """
     if not _contexts:
+        # torch's triton brings an LLVM, as EGL's software renderer does: loaded later, as networks
+        # would, it ends the process.
+        with suppress(ImportError):
+            importlib.import_module("triton")
         _contexts.append(mujoco.GLContext(16, 16))
     _contexts[0].make_current()
 

@@ -24,6 +24,21 @@ def test_same_seed_same_labels_in_another_process(make_town):
     assert there == here
 
 
+_NETWORKS_LATER = """
+from panoptic_ros.synthetic.world import World
+World(5, (32, 64)).frame(0)
+from panoptic_ros.pipeline import PanopticPipeline
+import torch, torch._inductor.config
+"""
+
+
+def test_networks_may_be_loaded_after_a_picture_was_drawn(make_town):
+    done = subprocess.run(
+        [sys.executable, "-c", _NETWORKS_LATER], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_seed_draws_what_it_always_drew(make_town):
     """Results and weights name seeds: what a setting adds must not move the town's draws."""
     town = make_town(5)
