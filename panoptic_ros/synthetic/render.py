@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-from contextlib import suppress
-
 import mujoco
 import numpy as np
 
+from panoptic_ros.synthetic import gl_context
 from panoptic_ros.synthetic.scene_model import LABEL_ONLY_GROUP, Scene
 from panoptic_ros.synthetic.town_camera import TownCamera
 from panoptic_ros.synthetic.weather import Weather
@@ -27,11 +25,7 @@ def _activate() -> None:
     and draws into buffers of its own, whatever the context's size.
     """
     if not _contexts:
-        # torch's triton brings an LLVM, as EGL's software renderer does: loaded later, as networks
-        # would, it ends the process.
-        with suppress(ImportError):
-            importlib.import_module("triton")
-        _contexts.append(mujoco.GLContext(16, 16))
+        _contexts.append(gl_context())
     _contexts[0].make_current()
 
 

@@ -25,6 +25,8 @@ def test_same_seed_same_labels_in_another_process(make_town):
 
 
 _NETWORKS_LATER = """
+from panoptic_ros.synthetic import check_rendering
+check_rendering()
 from panoptic_ros.synthetic.world import World
 World(5, (32, 64)).frame(0)
 from panoptic_ros.pipeline import PanopticPipeline
