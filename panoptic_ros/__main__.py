@@ -6,6 +6,7 @@ import argparse
 import io
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from panoptic_ros import cli
 from panoptic_ros.extras import how_to_install
@@ -31,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
         args = _parser(argv).parse_args(argv)
+        _check_out(getattr(args, "out", None))
         return args.run(args)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -44,6 +46,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         message = f"{message[:_LONGEST_MESSAGE]} ..."
     print(f"panoptic: error: {message}", file=sys.stderr)
     return code
+
+
+def _check_out(out: Path | None) -> None:
+    """Raise NotADirectoryError, before any work, for a folder to write that cannot be one."""
+    for path in () if out is None else (out, *out.parents):
+        if path.exists() and not path.is_dir():
+            raise NotADirectoryError(f"{path} is no folder: choose another --out")
 
 
 def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:

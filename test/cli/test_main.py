@@ -44,6 +44,26 @@ def test_bad_input_is_told_in_one_line():
 
 
 @pytest.mark.parametrize(
+    "command",
+    [
+        ["town"],
+        ["demo"],
+        ["export", "--weights", "town_fast"],
+        ["compare", "--data", "none"],
+        ["evaluate", "--dataset", "town", "--data", "none"],
+    ],
+)
+@pytest.mark.parametrize("below", [(), ("a", "b")])
+def test_a_file_is_no_folder_to_write(tmp_path, capsys, command, below):
+    (tmp_path / "file").write_text("mine")
+    out = tmp_path.joinpath("file", *below)
+    assert main_module.main([*command, "--out", str(out)]) == 2
+    said = f"panoptic: error: {tmp_path / 'file'} is no folder: choose another --out\n"
+    assert capsys.readouterr().err == said
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
     ("error", "code", "words"),
     [
         (ValueError("width is 0"), 2, "panoptic: error: width is 0\n"),
