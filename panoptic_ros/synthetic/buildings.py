@@ -10,13 +10,13 @@ import numpy as np
 
 from panoptic_ros.synthetic import facades, textures
 from panoptic_ros.synthetic.mesh import Mesh, box, copies, from_triangles, merge, quads
-from panoptic_ros.synthetic.scene import SceneBuilder
+from panoptic_ros.synthetic.scene import Front, SceneBuilder
 from panoptic_ros.synthetic.street_layout import END, START, Street
 
 BUILDING, WALL, FENCE = 11, 12, 13
 STYLES = 6
-_FLOOR = 3.2
-_BAY = 3.0
+FLOOR = 3.2
+BAY = 3.0
 
 
 def add_materials(builder: SceneBuilder, rng: np.random.Generator) -> None:
@@ -65,13 +65,13 @@ def add_building(
     style = int(rng.integers(STYLES))
     w, d = size[0] / 2, size[1] / 2
     ground = 4.0 if shops else 0.4
-    top = ground + floors * _FLOOR
+    top = ground + floors * FLOOR
     corners = np.array([[-w, -d], [w, -d], [w, d], [-w, d]])
     turn = np.array([[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]])
     world = corners @ turn.T + center
     upper, lower = [], []
     for a, b in zip(world, np.roll(world, -1, 0), strict=True):
-        bays = max(1, round(float(np.linalg.norm(b - a)) / _BAY))
+        bays = max(1, round(float(np.linalg.norm(b - a)) / BAY))
         upper.append(
             _wall_quad(a, b, ground, top, _uv(bays / facades.BAYS, floors / facades.FLOORS))
         )
@@ -82,6 +82,7 @@ def add_building(
     _add_roof(builder, rng, style, w, d, top, where, yaw)
     _add_details(builder, rng, style, (w, d), (ground, top), shops, where, yaw)
     builder.obstacle(BUILDING, world, top)
+    builder.fronts.append(Front(center, yaw, (w, d), ground, top, shops))
 
 
 def _add_roof(
@@ -145,10 +146,10 @@ def _add_details(
     (w, d), (ground, top) = half, heights
     trim = [box((2 * w + 0.3, 2 * d + 0.3, 0.25), (0, 0, ground))]
     if rng.random() < 0.45:
-        bays = max(1, round(2 * w / _BAY))
+        bays = max(1, round(2 * w / BAY))
         step = 2 * w / bays
-        for floor in range(int((top - ground) / _FLOOR)):
-            z = ground + floor * _FLOOR + 0.5
+        for floor in range(int((top - ground) / FLOOR)):
+            z = ground + floor * FLOOR + 0.5
             for bay in range(bays):
                 if rng.random() < 0.4:
                     x = -w + (bay + 0.5) * step

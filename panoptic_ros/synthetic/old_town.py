@@ -1,7 +1,8 @@
 """The setting `oldtown`: narrow streets, dark pavements, bare trees, hills, foreign markings.
 
 What real streets show and the town does not: pavements of the road's own asphalt, lines along
-the kerb, arrows and words, trees in winter, shops behind glass, a low sun, a dark exposure.
+the kerb, arrows and words, trees in winter, shops behind glass, plants on façades, a low sun, a
+dark exposure.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 
 from panoptic_ros.synthetic import (
     buildings,
+    facade_plants,
     facades,
     street_furniture,
     street_surface,
@@ -57,6 +59,7 @@ def build_old_town(
     for module in (street_surface, buildings, vegetation, street_furniture, vehicles):
         module.add_materials(builder, rngs[1])
     _add_materials(builder, rngs[1])
+    facade_plants.add_materials(builder, rngs[1])
     street_surface.add_ground(builder, street)
     street_surface.add_far_field(builder, _FAR_PIECES)
     _Paint(builder, street, rngs[2]).add()
@@ -65,6 +68,7 @@ def build_old_town(
     relief = make_relief(rngs[0]) if rngs[0].random() < 0.6 else None
     if relief:
         builder.raise_on(relief)
+    facade_plants.add(builder, street, relief, rngs[2])
     return street, drive, relief
 
 

@@ -107,6 +107,21 @@ class StreetLamp(NamedTuple):
     height: float
 
 
+class Front(NamedTuple):
+    """Hold the side of a building that looks at the street; it lies at local y = -half[1].
+
+    center: world x, y of the building; half: half its width and depth; ground: height of the
+    ground floor; top: of the walls; metres.
+    """
+
+    center: np.ndarray
+    yaw: float
+    half: tuple[float, float]
+    ground: float
+    top: float
+    shops: bool
+
+
 class PlacedPart(NamedTuple):
     """Hold a copy of a shared mesh that never moves: part, class, x, y, z, yaw (radians)."""
 
@@ -127,6 +142,7 @@ class SceneBuilder:
     stretches: dict[Stretch, list[Mesh]] = field(default_factory=dict)
     placed: list[PlacedPart] = field(default_factory=list)
     lamps: list[StreetLamp] = field(default_factory=list)
+    fronts: list[Front] = field(default_factory=list)
     _numbers: dict[int, int] = field(default_factory=dict)
 
     def material(
