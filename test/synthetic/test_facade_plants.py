@@ -49,7 +49,7 @@ def test_plants_lie_before_the_front_between_ground_and_roof(street, shops):
     assert 10 < len(some) < 30
     for points in some:
         assert np.abs(points[:, 0]).max() < WIDTH / 2 + 1.0
-        assert -1.2 < points[:, 1].min() + DEPTH / 2
+        assert points[:, 1].min() + DEPTH / 2 > -1.2
         assert points[:, 1].max() + DEPTH / 2 < 0.6
         assert points[:, 2].min() > -0.8
         assert points[:, 2].max() < several[0][0].top + 1.2
