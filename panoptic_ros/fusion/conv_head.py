@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from panoptic_ros.fusion.merge import Candidates, FusionOptions, merge, select
+from panoptic_ros.fusion.merge import Candidates, FusionOptions, NetworkMerge, merge
 from panoptic_ros.fusion.on_device import masks_on_device, merge_on_device
 from panoptic_ros.networks.panoptic_head import HeadKernels, PanopticHead
 from panoptic_ros.prediction import (
-    InstancePrediction,
     MaskCrop,
     NonFinitePrediction,
     PanopticPrediction,
@@ -28,7 +27,7 @@ from panoptic_ros.upsampling import Box, box_tuples, paste, pixel_boxes, strips,
 CONTEXT = 0.1
 
 
-class ConvHead:
+class ConvHead(NetworkMerge):
     """Merge after refining each instance's mask with a PanopticHead.
 
     Calling it has the signature of every strategy; the merge rules are `fusion.merge.merge`'s. On a
@@ -38,19 +37,13 @@ class ConvHead:
     def __init__(self, head: PanopticHead) -> None:
         self.head = head
 
-    @torch.inference_mode()
-    def __call__(
-        self,
-        semantic: SemanticPrediction,
-        instances: InstancePrediction,
-        options: FusionOptions | None = None,
+    def _merged(
+        self, semantic: SemanticPrediction, candidates: Candidates, options: FusionOptions
     ) -> PanopticPrediction:
         """Merge both predictions of an image, the instances' masks refined by the head.
 
         Raise NonFinitePrediction where the head answers with NaN or infinity.
         """
-        options = options or FusionOptions()
-        candidates = select(semantic, instances, options)
         regions = regions_of(candidates.boxes, semantic.image_size)
         if semantic.logits.device.type != "cpu":
             return merge_on_device(semantic, candidates, regions, options, self._kernels)

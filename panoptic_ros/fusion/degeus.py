@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from panoptic_ros.fusion.merge import Candidates, FusionOptions, describe, select
+from panoptic_ros.fusion.merge import USUAL, Candidates, FusionOptions, describe, select
 from panoptic_ros.prediction import InstancePrediction, PanopticPrediction, SemanticPrediction
 from panoptic_ros.upsampling import Box, paste, pixel_box
 
@@ -22,9 +22,7 @@ LEAST_STUFF_PROBABILITY = 0.25
 
 
 def degeus(
-    semantic: SemanticPrediction,
-    instances: InstancePrediction,
-    options: FusionOptions | None = None,
+    semantic: SemanticPrediction, instances: InstancePrediction, options: FusionOptions = USUAL
 ) -> PanopticPrediction:
     """Merge both predictions of an image by pixel scores, after an exchange of boxes.
 
@@ -36,7 +34,6 @@ def degeus(
     Source: de Geus et al. 2019, "Single Network Panoptic Segmentation for Street Scene
     Understanding", sections III-C and III-D.
     """
-    options = options or FusionOptions()
     candidates = grow_to_components(semantic, select(semantic, instances, options))
     boxes = [pixel_box(box, semantic.image_size) for box in candidates.boxes]
     things = _surest_instances(semantic, candidates, boxes, options)

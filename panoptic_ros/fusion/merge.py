@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -93,6 +94,9 @@ class FusionOptions:
         return not self.classes or class_id in self.classes
 
 
+USUAL = FusionOptions()
+
+
 @dataclass(frozen=True)
 class Candidates:
     """Hold the selected instances by falling score.
@@ -159,6 +163,26 @@ def select(
         values=class_ids[order] * INSTANCE_DIVISOR + numbers,
         masks=instances.masks[index],
     )
+
+
+class NetworkMerge(ABC):
+    """Merge with a network of the model's own, its head; the merge's rules are `merge`'s."""
+
+    @torch.inference_mode()
+    def __call__(
+        self,
+        semantic: SemanticPrediction,
+        instances: InstancePrediction,
+        options: FusionOptions = USUAL,
+    ) -> PanopticPrediction:
+        """Merge both predictions of an image."""
+        return self._merged(semantic, select(semantic, instances, options), options)
+
+    @abstractmethod
+    def _merged(
+        self, semantic: SemanticPrediction, candidates: Candidates, options: FusionOptions
+    ) -> PanopticPrediction:
+        """Merge the selected instances with the semantic prediction."""
 
 
 def _numbers(class_ids: np.ndarray) -> np.ndarray:

@@ -6,15 +6,13 @@ from dataclasses import replace
 
 import torch
 
-from panoptic_ros.fusion.merge import FusionOptions
+from panoptic_ros.fusion.merge import USUAL, FusionOptions
 from panoptic_ros.fusion.stack import stack
 from panoptic_ros.prediction import InstancePrediction, PanopticPrediction, SemanticPrediction
 
 
 def panoptic_fpn(
-    semantic: SemanticPrediction,
-    instances: InstancePrediction,
-    options: FusionOptions | None = None,
+    semantic: SemanticPrediction, instances: InstancePrediction, options: FusionOptions = USUAL
 ) -> PanopticPrediction:
     """Merge both predictions of an image as Panoptic FPN does.
 

@@ -9,34 +9,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from panoptic_ros.fusion.merge import Candidates, FusionOptions, merge, select
+from panoptic_ros.fusion.merge import Candidates, FusionOptions, NetworkMerge, merge
 from panoptic_ros.fusion.on_device import merge_on_device
 from panoptic_ros.fusion.stack import detector_masks
 from panoptic_ros.networks.panoptic.spatial_ranking import SpatialRanking
 from panoptic_ros.prediction import (
-    InstancePrediction,
     MaskCrop,
     PanopticPrediction,
     SemanticPrediction,
 )
 
 
-class RankedStack:
+class RankedStack(NetworkMerge):
     """Merge as `stack`, but by falling rank in place of falling score."""
 
     def __init__(self, ranking: SpatialRanking) -> None:
         self.ranking = ranking
 
-    @torch.inference_mode()
-    def __call__(
-        self,
-        semantic: SemanticPrediction,
-        instances: InstancePrediction,
-        options: FusionOptions | None = None,
+    def _merged(
+        self, semantic: SemanticPrediction, candidates: Candidates, options: FusionOptions
     ) -> PanopticPrediction:
         """Merge both predictions of an image. Raise ValueError for a class without a channel."""
-        options = options or FusionOptions()
-        candidates = select(semantic, instances, options)
         crops = detector_masks(semantic, candidates, options)
         order = falling_ranks(self.ranking, candidates, crops, semantic.image_size)
         ranked, masks = candidates[order], [crops[i] for i in order]

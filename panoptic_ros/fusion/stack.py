@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from panoptic_ros.fusion.merge import Candidates, FusionOptions, merge, select
+from panoptic_ros.fusion.merge import USUAL, Candidates, FusionOptions, merge, select
 from panoptic_ros.fusion.on_device import masks_on_device, merge_on_device
 from panoptic_ros.prediction import (
     InstancePrediction,
@@ -14,16 +14,13 @@ from panoptic_ros.upsampling import Box, box_tuples, pasted, pixel_boxes
 
 
 def stack(
-    semantic: SemanticPrediction,
-    instances: InstancePrediction,
-    options: FusionOptions | None = None,
+    semantic: SemanticPrediction, instances: InstancePrediction, options: FusionOptions = USUAL
 ) -> PanopticPrediction:
     """Merge both predictions of an image by stacking the detector's masks.
 
     Source: Inria report RT-0506, section on the baseline; the merge rules are those of
     `fusion.merge.merge`.
     """
-    options = options or FusionOptions()
     candidates = select(semantic, instances, options)
     if semantic.logits.device.type != "cpu":
         boxes = detector_boxes(semantic, candidates)

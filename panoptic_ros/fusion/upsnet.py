@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from panoptic_ros.fusion.merge import Candidates, FusionOptions, describe, select
+from panoptic_ros.fusion.merge import USUAL, Candidates, FusionOptions, describe, select
 from panoptic_ros.prediction import (
     InstancePrediction,
     MaskCrop,
@@ -20,9 +20,7 @@ EPSILON = 1e-4
 
 
 def upsnet(
-    semantic: SemanticPrediction,
-    instances: InstancePrediction,
-    options: FusionOptions | None = None,
+    semantic: SemanticPrediction, instances: InstancePrediction, options: FusionOptions = USUAL
 ) -> PanopticPrediction:
     """Merge both predictions of an image by UPSNet's panoptic logits.
 
@@ -35,7 +33,6 @@ def upsnet(
     area 2048 at 1024 x 2048.
     Source: Xiong et al. 2019, "UPSNet: A Unified Panoptic Segmentation Network", section 3.1.
     """
-    options = options or FusionOptions()
     candidates = select(semantic, instances, options)
     logits = semantic.upsampled()
     is_thing = torch.from_numpy(semantic.labels.is_thing).to(logits.device)

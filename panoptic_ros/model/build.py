@@ -216,7 +216,7 @@ def _onnx(
 ) -> Any:
     """Build an ONNX network from its description, which stands in for torch's predictor."""
     # Imported here and above: onnxruntime is for those who bring such a network.
-    from panoptic_ros.model.onnx import load_description
+    from panoptic_ros.model.onnx import OnnxGraph, load_description
 
     entry: NetworkConfig = getattr(config, part)
     where = f"model {config.name!r}, {part}"
@@ -225,16 +225,9 @@ def _onnx(
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{where}: {error}") from error
     chosen = torch.device(device)
-    return named(
-        where,
-        lambda: make(
-            description,
-            config.labels,
-            chosen,
-            _limits(entry),
-            runtime=runtime_of(config.engine, chosen, config.half),
-        ),
-    )
+    runtime = runtime_of(config.engine, chosen, config.half)
+    rest = (config.labels, chosen, _limits(entry))
+    return named(where, lambda: make(OnnxGraph(description, *rest, runtime=runtime)))
 
 
 def is_onnx(weights: str) -> bool:

@@ -10,14 +10,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from panoptic_ros.model.onnx import OnnxSemanticPredictor
-from panoptic_ros.model.predictors import PanopticPredictor
+from panoptic_ros.model.predictors import OnTop, PanopticPredictor
 from panoptic_ros.prediction import InstancePrediction, SemanticPrediction
 
 # Keeps the log odds of a probability of 0 or 1 finite.
 LEAST = 1e-6
 
 
-class ExpertPredictor:
+class ExpertPredictor(OnTop[PanopticPredictor]):
     """Give the predictions of networks, one class of them as an expert sees it.
 
     expert: knows one class of the label set, and what is none of it.
@@ -25,18 +25,9 @@ class ExpertPredictor:
     """
 
     def __init__(self, networks: PanopticPredictor, expert: OnnxSemanticPredictor) -> None:
-        self.networks, self.expert = networks, expert
-        self.labels = networks.labels
+        super().__init__(networks)
+        self.expert = expert
         self._channel = expert.only_class()
-
-    @property
-    def device(self) -> torch.device:
-        """Device that predictions lie on."""
-        return self.networks.device
-
-    def upload(self, image: np.ndarray | Tensor) -> Tensor:
-        """Return an image as uint8 [3, H, W] on the device; see `predictors.upload`."""
-        return self.networks.upload(image)
 
     @torch.inference_mode()
     def __call__(
@@ -48,7 +39,7 @@ class ExpertPredictor:
         """
         frame = self.upload(image)
         opinion = self.expert(frame)
-        semantic, instances = self.networks(frame, lap)
+        semantic, instances = self._networks(frame, lap)
         return decided(semantic, opinion, self._channel), instances
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -179,29 +179,36 @@ class InstancePredictor(Predictor):
         with answers_of(self.network.answer_layers) as answers, self._computing():
             found = self.network(list(pixels))
         finite, seen = all_finite(answers), (pixels.shape[2], pixels.shape[3])
-        return [self._instances(each, sides_of(frames[0]), seen, finite) for each in found]
+        rest = (self.class_ids, sides_of(frames[0]), seen, finite)
+        return [self._known(found_in_image(each, *rest)) for each in found]
 
-    def _instances(
-        self,
-        found: dict[str, Tensor],
-        size: tuple[int, int],
-        seen: tuple[int, int],
-        finite: Tensor,
-    ) -> InstancePrediction:
-        """Return what was found at a size (height, width) in the image's own pixels."""
-        boxes = in_image(found["boxes"], seen, size)
-        class_ids = self.class_ids[found["labels"]]
-        instances = InstancePrediction(
-            boxes, class_ids, found["scores"], found["masks"][:, 0], finite
-        )
+    def _known(self, instances: InstancePrediction) -> InstancePrediction:
         # Networks may know more classes than the label set.
-        instances = instances[class_ids > 0]
+        instances = instances[instances.class_ids > 0]
         return find_riders(instances, self.labels) if self.finds_riders else instances
 
 
 def _in_float32(module: nn.Module, inputs: object, output: Any) -> Any:
     """Return what a layer gives in float32; a forward hook."""
     return tree_map(lambda values: values.float(), output)
+
+
+def found_in_image(
+    found: dict[str, Tensor],
+    class_ids: Tensor,
+    size: tuple[int, int],
+    seen: tuple[int, int],
+    finite: Tensor,
+) -> InstancePrediction:
+    """Return what a detector found in pixels of the image.
+
+    found: boxes [N, 4], labels [N], scores [N], masks [N, M, M] or, as torchvision gives them,
+    [N, 1, M, M]; class_ids: label id of each class; size, seen: (height, width) of the image and
+    of what the network saw; finite: see `InstancePrediction`.
+    """
+    boxes = in_image(found["boxes"], seen, size)
+    masks = found["masks"].float().reshape(-1, *found["masks"].shape[-2:])
+    return InstancePrediction(boxes, class_ids[found["labels"]], found["scores"], masks, finite)
 
 
 def in_image(boxes: Tensor, seen: tuple[int, int], size: tuple[int, int]) -> Tensor:
@@ -236,8 +243,8 @@ def answers_of(layers: Iterable[nn.Module]) -> Iterator[list[Tensor]]:
             hook.remove()
 
 
-class PanopticPredictor(Protocol):
-    """Give both predictions of an image, from one network or two."""
+class Uploader(Protocol):
+    """Take images to where a network runs."""
 
     labels: LabelSet
 
@@ -248,32 +255,47 @@ class PanopticPredictor(Protocol):
     def upload(self, image: np.ndarray | Tensor) -> Tensor:
         """Return an image as uint8 [3, H, W] on the device; see `upload` below."""
 
+
+U = TypeVar("U", bound=Uploader)
+
+
+class PanopticPredictor(Uploader, Protocol):
+    """Give both predictions of an image, from one network or two."""
+
     def __call__(
         self, image: np.ndarray | Tensor, lap: Callable[[str], None] = ...
     ) -> tuple[SemanticPrediction, InstancePrediction]:
         """Return both predictions of an image; lap: told when `semantic`, `instances` are done."""
 
 
-class SeparatePredictors:
+class OnTop(Generic[U]):
+    """Stand on top of networks: label set, device and upload are theirs."""
+
+    def __init__(self, networks: U) -> None:
+        self._networks = networks
+        self.labels = networks.labels
+
+    @property
+    def device(self) -> torch.device:
+        """Device that predictions lie on."""
+        return self._networks.device
+
+    def upload(self, image: np.ndarray | Tensor) -> Tensor:
+        """Return an image as uint8 [3, H, W] on the device; see `upload` below."""
+        return self._networks.upload(image)
+
+
+class SeparatePredictors(OnTop[SemanticPredictor]):
     """Put two networks of their own behind the call of a shared one: the report's form.
 
     batches: whether `together` can be called.
     """
 
     def __init__(self, semantic: SemanticPredictor, instances: InstancePredictor) -> None:
+        super().__init__(semantic)
         self.semantic, self.instances = semantic, instances
-        self.labels = semantic.labels
         # Networks that are ONNX files take one image.
         self.batches = isinstance(semantic, Predictor) and isinstance(instances, Predictor)
-
-    @property
-    def device(self) -> torch.device:
-        """Device that the networks are on."""
-        return self.semantic.device
-
-    def upload(self, image: np.ndarray | Tensor) -> Tensor:
-        """Return an image as uint8 [3, H, W] on the device; see `upload` below."""
-        return self.semantic.upload(image)
 
     def __call__(
         self, image: np.ndarray | Tensor, lap: Callable[[str], None] = lambda stage: None

@@ -14,7 +14,7 @@ from panoptic_ros.model.predictors import (
     Limits,
     Predictor,
     answers_of,
-    in_image,
+    found_in_image,
     sides_of,
 )
 from panoptic_ros.networks.panoptic.shared import STRIDE, SharedPanopticNetwork
@@ -84,26 +84,10 @@ class SharedPredictor(Predictor):
         return [
             (
                 SemanticPrediction(each, size, self.labels),
-                self._instances(found, size, seen, finite),
+                found_in_image(found, self.class_ids, size, seen, finite),
             )
             for each, found in zip(logits, detections, strict=True)
         ]
-
-    def _instances(
-        self,
-        found: dict[str, Tensor],
-        size: tuple[int, int],
-        seen: tuple[int, int],
-        finite: Tensor,
-    ) -> InstancePrediction:
-        """Return what was found at a size (height, width) in the image's own pixels."""
-        return InstancePrediction(
-            in_image(found["boxes"], seen, size),
-            self.class_ids[found["labels"]],
-            found["scores"],
-            found["masks"].float(),
-            finite,
-        )
 
 
 def _whole(side: int) -> int:

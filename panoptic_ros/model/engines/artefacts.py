@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from panoptic_ros.checkpoints import digest_of
-from panoptic_ros.model.onnx import OnnxPanopticPredictor, load_description
+from panoptic_ros.model.onnx import OnnxGraph, OnnxPanopticPredictor, load_description
 from panoptic_ros.model.onnx.runtimes import version_of
 from panoptic_ros.model.onnx.writer import check, describe, static, write_graph
-from panoptic_ros.model.predictors import PanopticPredictor, SeparatePredictors, sides_of
+from panoptic_ros.model.predictors import OnTop, PanopticPredictor, SeparatePredictors, sides_of
 from panoptic_ros.model.shared_predictor import SharedPredictor
 from panoptic_ros.prediction import InstancePrediction, SemanticPrediction
 
@@ -74,7 +74,7 @@ def input_size(networks: PanopticPredictor, frame: Size) -> Size:
     )
 
 
-class CachedGraphs:
+class CachedGraphs(OnTop[PanopticPredictor]):
     """Run networks as graphs that are exported once for each size of image, and kept on disk.
 
     runtime: of `model.onnx.runtimes`; key: tells the weights. Sizes that the disk knows are ready
@@ -84,8 +84,8 @@ class CachedGraphs:
     """
 
     def __init__(self, networks: PanopticPredictor, key: str, runtime: str) -> None:
-        self.labels = networks.labels
-        self._networks, self._runtime = networks, runtime
+        super().__init__(networks)
+        self._runtime = runtime
         versions = (key, torch.__version__, FORM, networks.device, runtime, version_of(runtime))
         self._stem = hashlib.sha256(" ".join(map(str, versions)).encode()).hexdigest()[:24]
         self._graphs: dict[Size, OnnxPanopticPredictor] = {}
@@ -95,15 +95,6 @@ class CachedGraphs:
         for size in self._known() or ([typical] if typical else []):
             self._seen.add(size)
             self._graphs[size] = self._prepared(size)
-
-    @property
-    def device(self) -> torch.device:
-        """Device that predictions lie on."""
-        return self._networks.device
-
-    def upload(self, image: np.ndarray | Tensor) -> Tensor:
-        """Return an image as uint8 [3, H, W] on the device; see `predictors.upload`."""
-        return self._networks.upload(image)
 
     def __call__(
         self, image: np.ndarray | Tensor, lap: Callable[[str], None] = lambda stage: None
@@ -155,13 +146,8 @@ class CachedGraphs:
             raise ValueError("its content is not what was written")
         networks = self._networks
         riders = isinstance(networks, SeparatePredictors) and networks.instances.finds_riders
-        return OnnxPanopticPredictor(
-            description,
-            self.labels,
-            self.device,
-            finds_riders=riders,
-            runtime=self._runtime,
-        )
+        graph = OnnxGraph(description, self.labels, self.device, runtime=self._runtime)
+        return OnnxPanopticPredictor(graph, finds_riders=riders)
 
     def _export(self, file: Path, size: Size) -> None:
         """Write a graph and then its description, which tells that it is whole."""

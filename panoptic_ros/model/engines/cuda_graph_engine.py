@@ -19,6 +19,7 @@ from panoptic_ros.cuda_graphs import CudaGraph
 from panoptic_ros.model.engines.artefacts import MOST_SIZES, Size, input_size, typical_size
 from panoptic_ros.model.onnx.writer import static
 from panoptic_ros.model.predictors import (
+    OnTop,
     PanopticPredictor,
     SeparatePredictors,
     in_image,
@@ -48,27 +49,18 @@ def prepare(networks: PanopticPredictor, key: str, half: bool) -> PanopticPredic
     return GraphedNetworks(networks, half)
 
 
-class GraphedNetworks:
+class GraphedNetworks(OnTop[PanopticPredictor]):
     """Run networks as CUDA graphs; sizes beyond MOST_SIZES are torch's.
 
     The typical size is captured at once, another with its first frame, which takes a second.
     """
 
     def __init__(self, networks: PanopticPredictor, half: bool) -> None:
-        self.labels = networks.labels
-        self._networks, self._half = networks, half
+        super().__init__(networks)
+        self._half = half
         self._graphs: dict[Size, Captured] = {}
         if size := typical_size(networks):
             self._graphs[size] = self._captured(size)
-
-    @property
-    def device(self) -> torch.device:
-        """Device that the networks are on."""
-        return self._networks.device
-
-    def upload(self, image: np.ndarray | Tensor) -> Tensor:
-        """Return an image as uint8 [3, H, W] on the device; see `predictors.upload`."""
-        return self._networks.upload(image)
 
     @torch.inference_mode()
     def __call__(

@@ -7,6 +7,7 @@ from panoptic_ros.model.onnx.description import (
     load_description,
 )
 from panoptic_ros.model.onnx.onnx_predictors import (
+    OnnxGraph,
     OnnxInstancePredictor,
     OnnxPanopticPredictor,
     OnnxSemanticPredictor,
@@ -14,6 +15,7 @@ from panoptic_ros.model.onnx.onnx_predictors import (
 
 __all__ = [
     "OnnxDescription",
+    "OnnxGraph",
     "OnnxInstancePredictor",
     "OnnxPanopticPredictor",
     "OnnxSemanticPredictor",

@@ -6,6 +6,7 @@ import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -30,7 +31,7 @@ from panoptic_ros.model.onnx.detections import (
 )
 from panoptic_ros.model.onnx.placement import Fit, Placement
 from panoptic_ros.model.onnx.session import GraphError, OnnxSession
-from panoptic_ros.model.predictors import OWN_SIZE, Limits, upload
+from panoptic_ros.model.predictors import OWN_SIZE, Limits, OnTop, upload
 from panoptic_ros.model.rider_rule import find_riders
 from panoptic_ros.prediction import InstancePrediction, SemanticPrediction, all_finite
 
@@ -51,12 +52,10 @@ _OTHER_MULTIPLES = (
 SUM_TOLERANCE = 1e-2
 
 
-class _OnnxPredictor(ABC):
-    """Hold a graph, tried once on a noisy image, and how images come to the size it wants.
+class OnnxGraph:
+    """Hold a graph that runs, its description, and the label set and sizes to read it with.
 
-    session: one that others use, too; runtime: see `runtimes.open_graph`.
-    Raise ValueError where the graph runs on no image, or gives what does not fit its
-    description: what fails at a frame fails here before.
+    runtime: see `runtimes.open_graph`. Raise as `OnnxSession` does.
     """
 
     def __init__(
@@ -65,12 +64,30 @@ class _OnnxPredictor(ABC):
         labels: LabelSet,
         device: torch.device,
         limits: Limits = OWN_SIZE,
-        session: OnnxSession | None = None,
+        *,
         runtime: str = "onnx",
     ) -> None:
-        self.labels = labels
-        self._class_ids = description.class_ids(labels)
-        self._session = session or OnnxSession(description.file, description.input, device, runtime)
+        self.description, self.labels, self.limits = description, labels, limits
+        self.session = OnnxSession(description.file, description.input, device, runtime)
+
+    def halves(self) -> tuple[OnnxGraph, OnnxGraph]:
+        """Return the semantic half and that of the instances, which share what runs."""
+        semantic, instances = copy(self), copy(self)
+        semantic.description, instances.description = self.description.halves()
+        return semantic, instances
+
+
+class _OnnxPredictor(ABC):
+    """Try a graph once on a noisy image, and hold how images come to the size it wants.
+
+    Raise ValueError where the graph runs on no image, or gives what does not fit its
+    description: what fails at a frame fails here before.
+    """
+
+    def __init__(self, graph: OnnxGraph) -> None:
+        description, self.labels = graph.description, graph.labels
+        self._class_ids = description.class_ids(self.labels)
+        self._session = graph.session
         self.outputs: list[str] = self._session.check_outputs(self._names(description))
         wanted = description.input
         fixed = self._session.size
@@ -78,7 +95,7 @@ class _OnnxPredictor(ABC):
         if multiple and any(side % multiple for side in fixed if side):
             raise ValueError(f"{description.file} takes {fixed}, no multiples of {multiple}")
         letterbox = wanted.fit == "letterbox" or (not wanted.fit and not any(fixed))
-        self._fit = Fit(limits, fixed, multiple or 1, letterbox)
+        self._fit = Fit(graph.limits, fixed, multiple or 1, letterbox)
         self._fit = replace(self._fit, multiple=self._working_multiple(multiple))
 
     @abstractmethod
@@ -148,28 +165,20 @@ def _odd_prime(most: int) -> int:
 class OnnxSemanticPredictor(_OnnxPredictor):
     """Score each pixel of an image with an ONNX network; raise as `_OnnxPredictor` does."""
 
-    def __init__(
-        self,
-        description: OnnxDescription,
-        labels: LabelSet,
-        device: torch.device,
-        limits: Limits = OWN_SIZE,
-        session: OnnxSession | None = None,
-        runtime: str = "onnx",
-    ) -> None:
-        assert isinstance(description.output, SemanticOutput)
-        self._kind = description.output.kind
+    def __init__(self, graph: OnnxGraph) -> None:
+        assert isinstance(graph.description.output, SemanticOutput)
+        self._kind = graph.description.output.kind
         self._has_warned = False
-        super().__init__(description, labels, device, limits, session, runtime)
+        super().__init__(graph)
         if self._kind == "labels":
             # What an index stands for that the description does not name.
             self._class_ids = np.append(self._class_ids, 0)
 
         def sources(class_id: int) -> Tensor:
-            return torch.from_numpy(np.flatnonzero(self._class_ids == class_id)).to(device)
+            return torch.from_numpy(np.flatnonzero(self._class_ids == class_id)).to(self.device)
 
         # Channel of the label set -> channels of the network's output that count as it.
-        known = enumerate(labels.classes)
+        known = enumerate(self.labels.classes)
         self._sources = {i: sources(c.id) for i, c in known if c.id in self._class_ids}
         self._none = sources(0)
 
@@ -313,22 +322,14 @@ class OnnxInstancePredictor(_OnnxPredictor):
     finds_riders: as for `InstancePredictor`.
     """
 
-    def __init__(
-        self,
-        description: OnnxDescription,
-        labels: LabelSet,
-        device: torch.device,
-        limits: Limits = OWN_SIZE,
-        session: OnnxSession | None = None,
-        runtime: str = "onnx",
-        *,
-        finds_riders: bool = False,
-    ) -> None:
-        assert isinstance(description.output, InstanceOutput | RawOutput)
+    def __init__(self, graph: OnnxGraph, *, finds_riders: bool = False) -> None:
+        output = graph.description.output
+        assert isinstance(output, InstanceOutput | RawOutput)
         self.finds_riders = finds_riders
-        self._output: InstanceOutput | RawOutput = description.output
-        self._ids = torch.from_numpy(description.class_ids(labels)).to(device)
-        super().__init__(description, labels, device, limits, session, runtime)
+        self._output: InstanceOutput | RawOutput = output
+        class_ids = graph.description.class_ids(graph.labels)
+        self._ids = torch.from_numpy(class_ids).to(graph.session.device)
+        super().__init__(graph)
 
     @torch.inference_mode()
     def __call__(self, image: np.ndarray | Tensor) -> InstancePrediction:
@@ -383,37 +384,16 @@ class OnnxInstancePredictor(_OnnxPredictor):
             raise ValueError(f"{self._session.file}: {error}; its outputs: {shapes}") from error
 
 
-class OnnxPanopticPredictor:
+class OnnxPanopticPredictor(OnTop[OnnxSemanticPredictor]):
     """Score pixels and find instances with one ONNX network; raise as `_OnnxPredictor` does.
 
-    finds_riders: as for `InstancePredictor`; runtime: see `runtimes.open_graph`.
+    finds_riders: as for `InstancePredictor`.
     """
 
-    def __init__(
-        self,
-        description: OnnxDescription,
-        labels: LabelSet,
-        device: torch.device,
-        limits: Limits = OWN_SIZE,
-        *,
-        finds_riders: bool = False,
-        runtime: str = "onnx",
-    ) -> None:
-        session = OnnxSession(description.file, description.input, device, runtime)
-        semantic, instances = description.halves()
-        rest = (labels, device, limits, session)
-        self._semantic = OnnxSemanticPredictor(semantic, *rest)
-        self._instances = OnnxInstancePredictor(instances, *rest, finds_riders=finds_riders)
-        self.labels = labels
-
-    @property
-    def device(self) -> torch.device:
-        """Device that predictions lie on."""
-        return self._semantic.device
-
-    def upload(self, image: np.ndarray | Tensor) -> Tensor:
-        """Return an image as uint8 [3, H, W] on the device; see `predictors.upload`."""
-        return self._semantic.upload(image)
+    def __init__(self, graph: OnnxGraph, *, finds_riders: bool = False) -> None:
+        semantic, instances = graph.halves()
+        super().__init__(OnnxSemanticPredictor(semantic))
+        self._instances = OnnxInstancePredictor(instances, finds_riders=finds_riders)
 
     @torch.inference_mode()
     def __call__(
@@ -423,10 +403,10 @@ class OnnxPanopticPredictor:
 
         lap: told when `instances`, to which the whole run is counted, and `semantic` are done.
         """
-        found, placement = self._instances.run(self.upload(image), self._semantic.outputs)
+        found, placement = self._instances.run(self.upload(image), self._networks.outputs)
         *of_instances, logits = found
         instances = self._instances.read(of_instances, placement)
         lap("instances")
-        semantic = self._semantic.read(logits, placement)
+        semantic = self._networks.read(logits, placement)
         lap("semantic")
         return semantic, instances

@@ -14,7 +14,7 @@ from panoptic_ros.checkpoints.download import download
 from panoptic_ros.checkpoints.install import licence
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.model.onnx.description import load_description
-from panoptic_ros.model.onnx.onnx_predictors import OnnxSemanticPredictor
+from panoptic_ros.model.onnx.onnx_predictors import OnnxGraph, OnnxSemanticPredictor
 from panoptic_ros.whole_files import write_file
 
 _log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ def check_graph(description: Path) -> str:
             digest, name = line.split()
             if digest_of(description.with_name(name)) != digest:
                 return f"{description.with_name(name)} is not the file that was imported"
-        OnnxSemanticPredictor(found, CITYSCAPES, torch.device("cpu"))
+        OnnxSemanticPredictor(OnnxGraph(found, CITYSCAPES, torch.device("cpu")))
     except (OSError, ValueError) as error:
         return str(error)
     return ""

@@ -17,8 +17,13 @@ from panoptic_ros import resources
 from panoptic_ros.fusion import FusionOptions, make_strategy
 from panoptic_ros.fusion.stack import stack
 from panoptic_ros.labels import CITYSCAPES
-from panoptic_ros.model.onnx import OnnxInstancePredictor, OnnxSemanticPredictor, load_description
-from panoptic_ros.model.predictors import InstancePredictor, Limits, SemanticPredictor
+from panoptic_ros.model.onnx import (
+    OnnxGraph,
+    OnnxInstancePredictor,
+    OnnxSemanticPredictor,
+    load_description,
+)
+from panoptic_ros.model.predictors import OWN_SIZE, InstancePredictor, Limits, SemanticPredictor
 from panoptic_ros.pipeline import PanopticPipeline
 from panoptic_ros.prediction import SemanticPrediction
 
@@ -51,10 +56,14 @@ class Found(nn.Module):
         return boxes.flip(0), torch.tensor([0, 2]), torch.tensor([0.4, 0.9]), masks
 
 
+def graph(description, limits=OWN_SIZE):
+    return OnnxGraph(description, CITYSCAPES, CPU, limits)
+
+
 def _semantic(folder, short_side=0, **content):
     content = {"task": "semantic", "classes": NAMES, **content}
     description = load_description(describe(folder, **content), "semantic")
-    return OnnxSemanticPredictor(description, CITYSCAPES, CPU, Limits(short_side))
+    return OnnxSemanticPredictor(graph(description, Limits(short_side)))
 
 
 def test_an_exported_deeplab_gives_what_torch_gives(tmp_path):
@@ -81,7 +90,7 @@ def test_an_exported_mask_rcnn_gives_what_torch_gives(tmp_path):
         "instance",
     )
     ours = InstancePredictor(network, CITYSCAPES)(IMAGE)
-    theirs = OnnxInstancePredictor(description, CITYSCAPES, CPU)(IMAGE)
+    theirs = OnnxInstancePredictor(graph(description))(IMAGE)
     assert len(ours) == 5
     torch.testing.assert_close(theirs.boxes, ours.boxes, atol=1e-2, rtol=1e-4)
     torch.testing.assert_close(theirs.scores, ours.scores, atol=1e-4, rtol=1e-4)
@@ -106,7 +115,7 @@ def test_a_fixed_input_size_is_kept_and_boxes_scaled_back(tmp_path):
     description = load_description(
         describe(tmp_path, task="instance", classes=["car", None, "person"]), "instance"
     )
-    found = OnnxInstancePredictor(description, CITYSCAPES, CPU)(np.zeros((80, 96, 3), np.uint8))
+    found = OnnxInstancePredictor(graph(description))(np.zeros((80, 96, 3), np.uint8))
     assert found.class_ids.tolist() == [24, 26]
     np.testing.assert_allclose(found.scores, [0.9, 0.4])
     np.testing.assert_allclose(found.boxes, [[0, 0, 24, 32], [48, 16, 96, 80]])
@@ -119,7 +128,7 @@ def test_classes_that_are_not_ours_are_left_out(tmp_path):
     description = load_description(
         describe(tmp_path, task="instance", classes=[None, None, "person"]), "instance"
     )
-    found = OnnxInstancePredictor(description, CITYSCAPES, CPU)(np.zeros((40, 32, 3), np.uint8))
+    found = OnnxInstancePredictor(graph(description))(np.zeros((40, 32, 3), np.uint8))
     assert found.class_ids.tolist() == [24]
 
 
@@ -505,7 +514,7 @@ def test_boxes_of_a_letterboxed_image_are_those_of_the_image(tmp_path):
         ),
         "instance",
     )
-    found = OnnxInstancePredictor(description, CITYSCAPES, CPU)(np.zeros((80, 96, 3), np.uint8))
+    found = OnnxInstancePredictor(graph(description))(np.zeros((80, 96, 3), np.uint8))
     y = 80 / 27
     expected = [[0, 0, 24, 10 * y], [48, 2 * y, 96, 80]]
     np.testing.assert_allclose(found.boxes, expected, atol=1e-4)
@@ -522,7 +531,7 @@ def test_a_mask_in_a_boxs_frame_is_cut_with_its_box(tmp_path):
     export(Beyond(), torch.zeros(1, 3, 40, 32), tmp_path, ["boxes", "labels", "scores", "masks"])
     content = {"task": "instance", "classes": ["car"], "output": {"mask_frame": "box"}}
     description = load_description(describe(tmp_path, **content), "instance")
-    found = OnnxInstancePredictor(description, CITYSCAPES, CPU)(np.zeros((40, 32, 3), np.uint8))
+    found = OnnxInstancePredictor(graph(description))(np.zeros((40, 32, 3), np.uint8))
     np.testing.assert_allclose(found.boxes, [[0, 0, 16, 16]])
     # The half that the mask held lies beside the image.
     assert found.masks.mean() < 0.05
@@ -564,7 +573,7 @@ def test_what_a_detector_proposes_is_chosen_here(tmp_path, objectness, transpose
     output = {"kind": "yolo"} | ({name: name for name in names} if apart else {})
     content = {"task": "instance", "classes": ["car", None, "person"], "output": output}
     description = load_description(describe(tmp_path, **content), "instance")
-    found = OnnxInstancePredictor(description, CITYSCAPES, CPU)(np.zeros((96, 64, 3), np.uint8))
+    found = OnnxInstancePredictor(graph(description))(np.zeros((96, 64, 3), np.uint8))
     assert found.class_ids.tolist() == [26]
     np.testing.assert_allclose(found.scores, [0.45 if objectness else 0.9])
     np.testing.assert_allclose(found.boxes, [[8, 20, 24, 60]])
@@ -586,7 +595,7 @@ def test_the_choice_obeys_its_thresholds(tmp_path, options, expected):
     output = {"kind": "yolo", **options}
     content = {"task": "instance", "classes": ["car", None, "person"], "output": output}
     description = load_description(describe(tmp_path, **content), "instance")
-    found = OnnxInstancePredictor(description, CITYSCAPES, CPU)(np.zeros((48, 64, 3), np.uint8))
+    found = OnnxInstancePredictor(graph(description))(np.zeros((48, 64, 3), np.uint8))
     np.testing.assert_allclose(found.scores, expected)
     assert found.masks.shape == (len(expected), 28, 28)
 
@@ -595,16 +604,13 @@ def test_proposals_that_are_not_finite_are_told(tmp_path):
     network = Yolo(False, True, False)
     export(network, torch.zeros(1, 3, 48, 64), tmp_path, ["table", "prototypes"])
     content = {"task": "instance", "classes": ["car", None, "person"], "output": {"kind": "yolo"}}
-    predictor = OnnxInstancePredictor(
-        load_description(describe(tmp_path, **content), "instance"), CITYSCAPES, CPU
-    )
+    description = load_description(describe(tmp_path, **content), "instance")
+    predictor = OnnxInstancePredictor(graph(description))
     image = np.zeros((48, 64, 3), np.uint8)
     assert predictor(image).all_finite()
     network.scores = ((0.9, 0.1, float("nan")), *Yolo.scores[1:])
     export(network, torch.zeros(1, 3, 48, 64), tmp_path, ["table", "prototypes"])
-    predictor = OnnxInstancePredictor(
-        load_description(describe(tmp_path, **content), "instance"), CITYSCAPES, CPU
-    )
+    predictor = OnnxInstancePredictor(graph(description))
     assert not predictor(image).all_finite()
 
 
@@ -619,12 +625,8 @@ def test_a_detector_that_knows_no_riders_may_have_them_by_rule(tmp_path, finds_r
 
     export(Cyclist(), torch.zeros(1, 3, 40, 32), tmp_path, ["boxes", "labels", "scores", "masks"])
     content = {"task": "instance", "classes": ["person", "bicycle"]}
-    predictor = OnnxInstancePredictor(
-        load_description(describe(tmp_path, **content), "instance"),
-        CITYSCAPES,
-        CPU,
-        finds_riders=finds_riders,
-    )
+    description = load_description(describe(tmp_path, **content), "instance")
+    predictor = OnnxInstancePredictor(graph(description), finds_riders=finds_riders)
     found = predictor(np.zeros((40, 32, 3), np.uint8))
     assert found.class_ids.tolist() == [25 if finds_riders else 24, 33]
 
@@ -636,7 +638,7 @@ def test_relative_boxes_and_logits_are_said_to_be_so(tmp_path):
     output = {"kind": "yolo", "relative": True, "sigmoid": True}
     content = {"task": "instance", "classes": ["car", None, "person"], "output": output}
     description = load_description(describe(tmp_path, **content), "instance")
-    found = OnnxInstancePredictor(description, CITYSCAPES, CPU)(np.zeros((48, 64, 3), np.uint8))
+    found = OnnxInstancePredictor(graph(description))(np.zeros((48, 64, 3), np.uint8))
     # Also the lowest anchor: the sigmoid of 0.1 is more than 0.25.
     assert found.class_ids.tolist() == [26, 24]
     np.testing.assert_allclose(found.scores, torch.tensor([0.9, 0.1]).sigmoid())
@@ -661,7 +663,7 @@ def test_a_detector_that_does_not_fit_is_told_before_any_frame(tmp_path, outputs
     content = {"task": "instance", "classes": ["car"], "output": {"kind": "yolo"}} | content
     description = load_description(describe(tmp_path, **content), "instance")
     with pytest.raises(ValueError, match=rf"(?s)net.onnx.*{words}"):
-        OnnxInstancePredictor(description, CITYSCAPES, CPU)
+        OnnxInstancePredictor(graph(description))
 
 
 @pytest.mark.parametrize("objectness", [None, True, False])
@@ -674,9 +676,9 @@ def test_whether_there_is_an_objectness_may_be_said(tmp_path, caplog, objectness
     description = load_description(describe(tmp_path, **content), "instance")
     if objectness is not None and objectness != has_one:
         with pytest.raises(ValueError, match="no axis of the predictions has the"):
-            OnnxInstancePredictor(description, CITYSCAPES, CPU)
+            OnnxInstancePredictor(graph(description))
         return
-    OnnxInstancePredictor(description, CITYSCAPES, CPU)
+    OnnxInstancePredictor(graph(description))
     # A class that the description forgets looks the same.
     warned = "write objectness: true, or name the class that is missing" in caplog.text
     assert warned == (has_one and objectness is None)
@@ -691,11 +693,11 @@ def test_scores_of_another_kind_are_told_before_any_frame(tmp_path, caplog, sigm
     content = {"task": "instance", "classes": ["car", None, "person"], "output": output}
     description = load_description(describe(tmp_path, **content), "instance")
     if sigmoid:
-        OnnxInstancePredictor(description, CITYSCAPES, CPU)
+        OnnxInstancePredictor(graph(description))
         assert "leave out sigmoid: true" in caplog.text
         return
     with pytest.raises(ValueError, match=r"net.onnx: scores of .*: write sigmoid: true"):
-        OnnxInstancePredictor(description, CITYSCAPES, CPU)
+        OnnxInstancePredictor(graph(description))
 
 
 @pytest.mark.parametrize("what", ["scores", "masks"])
@@ -709,7 +711,7 @@ def test_scores_and_masks_of_a_detector_are_probabilities(tmp_path, what):
     content = {"task": "instance", "classes": ["car", None, "person"]}
     description = load_description(describe(tmp_path, **content), "instance")
     with pytest.raises(ValueError, match=rf"net.onnx: {what} of .* are no probabilities"):
-        OnnxInstancePredictor(description, CITYSCAPES, CPU)
+        OnnxInstancePredictor(graph(description))
 
 
 def test_a_file_that_is_no_graph_is_told(tmp_path):
