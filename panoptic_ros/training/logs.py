@@ -7,7 +7,6 @@ import io
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 from torch import Tensor
@@ -48,12 +47,7 @@ class TrainingLog:
         threading.excepthook = self._on_thread_end
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._bar.close()
         try:
             with naming(self._board_folder):
