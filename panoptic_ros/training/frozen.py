@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from panoptic_ros.model.build import build_networks, identities
 from panoptic_ros.model.config import ModelConfig, NetworkConfig, load_model_config
 from panoptic_ros.resources import expanded
 from panoptic_ros.training.frames import Frames
-from panoptic_ros.training.head_inputs import INDEX, prepare
+from panoptic_ros.training.head_inputs import INDEX, HeadInputs, prepare
 from panoptic_ros.training.settings import TrainingConfig, require
 
 
@@ -52,23 +51,25 @@ class FrozenConfig(TrainingConfig):
 
 
 def predict_once(
-    config: FrozenConfig, labels: LabelSet, splits: Mapping[str, Frames], run: Path
-) -> tuple[dict[str, Path], dict[str, Any]]:
+    config: FrozenConfig, labels: LabelSet, train: Frames, val: Frames, run: Path, radius: int
+) -> tuple[HeadInputs, HeadInputs, dict[str, Any]]:
     """Keep the frozen networks' predictions in RUN/inputs/SPLIT, unless a former run did.
 
-    Return the folders by split, and `trained_for` for the side file. Raise ValueError or
-    FileNotFoundError for networks that cannot be built.
+    radius: the head's. Return what was made of both splits, and `trained_for` for the side file.
+    Raise ValueError or FileNotFoundError for networks that cannot be built.
     """
-    folders = {split: run / "inputs" / split for split in splits}
+    splits = {run / "inputs" / "train": train, run / "inputs" / "val": val}
     state = PartialState(cpu=not torch.cuda.is_available())
     with state.local_main_process_first():
-        if not all((folder / INDEX).is_file() for folder in folders.values()):
+        if not all((folder / INDEX).is_file() for folder in splits):
             networks = build_networks(_frozen(config, labels), state.device)
-            for split, folder in folders.items():
-                prepare(folder, splits[split], networks, config.least_score)
+            for folder, frames in splits.items():
+                prepare(folder, frames, networks, config.least_score)
+    notes = {}
     with contextlib.suppress(FileNotFoundError):  # inputs of a former run may outlive them
-        return folders, {"trained_for": identities(_frozen(config, labels))}
-    return folders, {}
+        notes["trained_for"] = identities(_frozen(config, labels))
+    of_train, of_val = (HeadInputs(*split, labels, radius) for split in splits.items())
+    return of_train, of_val, notes
 
 
 def _frozen(config: FrozenConfig, labels: LabelSet) -> ModelConfig:

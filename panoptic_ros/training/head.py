@@ -117,15 +117,14 @@ class HeadTask(Task[HeadTrainee]):
         head = new_network(config.architecture, PanopticHead, "head")
         self.notes = warm_start(head, config.initialize)
         self.trainee = HeadTrainee(head)
-        splits = {"train": train, "val": val}
-        folders, trained_for = predict_once(config, self.labels, splits, run)
+        inputs, val_inputs, trained_for = predict_once(
+            config, self.labels, train, val, run, head.radius
+        )
         self.notes |= trained_for
-        inputs = HeadInputs(folders["train"], train, self.labels, head.radius)
         stride = config.selection_stride
         trained = [e for e in inputs.entries if e.frame % stride]
         selecting = sorted({e.frame for e in inputs.entries if e.frame % stride == 0})
         self.samples = HeadSamples(inputs, trained, config.window, config.seed)
-        val_inputs = HeadInputs(folders["val"], val, self.labels, head.radius)
         judged = sorted({e.frame for e in val_inputs.entries})
         self._judged = ((inputs, selecting), (val_inputs, judged))
 

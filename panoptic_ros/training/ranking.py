@@ -96,10 +96,8 @@ class RankingTask(Task[RankingTrainee]):
         ranking = new_network(config.architecture, SpatialRanking, "ranking")
         self.notes = warm_start(ranking, config.initialize)
         self.trainee = RankingTrainee(ranking)
-        splits = {"train": train, "val": val}
-        folders, trained_for = predict_once(config, self.labels, splits, run)
+        inputs, self._val, trained_for = predict_once(config, self.labels, train, val, run, 0)
         self.notes |= trained_for
-        inputs, self._val = (HeadInputs(folders[s], splits[s], self.labels, 0) for s in splits)
         self.samples = RankingSamples(inputs, _numbers(inputs), ranking.class_ids, config.seed)
 
     def collate(self, samples: list[Sample]) -> list[Sample]:
