@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -11,7 +11,6 @@ from torch import nn
 
 from panoptic_ros.checkpoints import read_side_file, save
 from panoptic_ros.datasets import open_dataset
-from panoptic_ros.training.frames import Frames
 from panoptic_ros.training.frozen import FrozenConfig
 from panoptic_ros.training.head import HeadConfig, HeadTask, HeadTrainee
 from panoptic_ros.training.instance import InstanceConfig, InstanceTask
@@ -22,12 +21,13 @@ from panoptic_ros.training.semantic import SemanticConfig, SemanticTask
 from panoptic_ros.training.settings import TrainingConfig, plain, read
 from panoptic_ros.training.task import Task
 
-CONFIGS: dict[str, type[TrainingConfig]] = {
-    "semantic": SemanticConfig,
-    "instance": InstanceConfig,
-    "panoptic": PanopticConfig,
-    "head": HeadConfig,
-    "ranking": FrozenConfig,
+# What each kind's settings are, and what trains; what has frozen networks takes the run, too.
+KINDS: dict[str, tuple[type[TrainingConfig], Callable[..., Task]]] = {
+    "semantic": (SemanticConfig, SemanticTask),
+    "instance": (InstanceConfig, InstanceTask),
+    "panoptic": (PanopticConfig, PanopticTask),
+    "head": (HeadConfig, HeadTask),
+    "ranking": (FrozenConfig, RankingTask),
 }
 
 
@@ -42,40 +42,24 @@ def start(
 ) -> Mapping[str, float] | None:
     """Train from settings and data on disk; write weights and side file.
 
-    kind: a key of CONFIGS; run: folder of checkpoints and logs, gone on from where it holds
+    kind: a key of KINDS; run: folder of checkpoints and logs, gone on from where it holds
     any; output: weights to write, without suffix; command: for the side file.
     Returns the scores in percent, None in all but the main process. Raises FileNotFoundError
     for missing settings, data or weights, ValueError for bad ones.
     """
-    config = read(CONFIGS[kind], config_file, overrides)
+    settings, make_task = KINDS[kind]
+    config = read(settings, config_file, overrides)
     train_frames = open_dataset(config.dataset, data, config.train_split)
     val_frames = open_dataset(config.dataset, data, config.val_split)
-    task = _task(config, train_frames, val_frames, run)
+    more = (run,) if isinstance(config, FrozenConfig) else ()
+    task = make_task(config, train_frames, val_frames, *more)
     outcome = train(task, run)
     if not outcome.is_main:
         return None
     sizes = {config.train_split: len(train_frames), config.val_split: len(val_frames)}
-    _export(
-        task,
-        outcome,
-        output,
-        command,
-        {"dataset": config.dataset, "folder": data.name, "frames": sizes},
-    )
+    origin = {"dataset": config.dataset, "folder": data.name, "frames": sizes}
+    _export(task, outcome, output, command, origin)
     return outcome.scores
-
-
-def _task(config: TrainingConfig, train_frames: Frames, val_frames: Frames, run: Path) -> Task:
-    if isinstance(config, SemanticConfig):
-        return SemanticTask(config, train_frames, val_frames)
-    if isinstance(config, InstanceConfig):
-        return InstanceTask(config, train_frames, val_frames)
-    if isinstance(config, PanopticConfig):
-        return PanopticTask(config, train_frames, val_frames)
-    if isinstance(config, HeadConfig):
-        return HeadTask(config, train_frames, val_frames, run)
-    assert isinstance(config, FrozenConfig)  # of CONFIGS the only one left
-    return RankingTask(config, train_frames, val_frames, run)
 
 
 def _export(task: Task, outcome: Outcome, output: Path, command: str, data: dict) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from panoptic_ros.training.runs import CONFIGS
+from panoptic_ros.training.runs import KINDS
 from panoptic_ros.training.settings import read
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +64,7 @@ def check_settings(call):
     files = [words[i + 1] for i, word in enumerate(words) if word == "--config"]
     overrides = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
     own = ROOT / "config" / "training" / f"{kind}.yaml"
-    read(CONFIGS[kind], Path(files[0]) if files else own, overrides)
+    read(KINDS[kind][0], Path(files[0]) if files else own, overrides)
 
 
 @pytest.mark.parametrize("weather", [[], ["--weather", "any"]])
