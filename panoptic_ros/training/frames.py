@@ -15,27 +15,29 @@ from panoptic_ros.datasets import LabeledFrame, load_frame
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet, class_ids
 from panoptic_ros.training.augment import Augmentation
 from panoptic_ros.training.sampling import Order
+from panoptic_ros.training.settings import AugmentationConfig
 
 Frames = Sequence[LabeledFrame]
 READERS = 4
 
 
 class FrameSamples(Dataset):
-    """Give augmented frames by sample number, without end, the same for the same number."""
+    """Give augmented frames by sample number, without end, the same for the same number.
+
+    weights: float [N], how often each frame is given; target: of a frame's augmented labels.
+    """
 
     def __init__(
         self,
         frames: Frames,
-        order: Order,
-        augmentation: Augmentation,
+        weights: np.ndarray,
+        augmentation: AugmentationConfig,
         target: Callable[[np.ndarray], Any],
         seed: int,
     ) -> None:
-        self._frames = frames
-        self._order = order
-        self._augmentation = augmentation
-        self._target = target
-        self._seed = seed
+        self._frames, self._target, self._seed = frames, target, seed
+        self._order = Order(weights, seed)
+        self._augmentation = Augmentation(augmentation)
 
     def __getitem__(self, sample: int) -> tuple[Tensor, Any]:
         """Return an image, uint8 [3, h, w], and its target."""

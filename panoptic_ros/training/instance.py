@@ -16,9 +16,8 @@ from panoptic_ros.model.predictors import InstancePredictor
 from panoptic_ros.networks import MaskRCNNDetector
 from panoptic_ros.prediction import InstancePrediction
 from panoptic_ros.scores.matching import Match, match
-from panoptic_ros.training.augment import Augmentation
 from panoptic_ros.training.frames import Frames, FrameSamples, thing_presence
-from panoptic_ros.training.sampling import Order, repeat_factors
+from panoptic_ros.training.sampling import repeat_factors
 from panoptic_ros.training.semantic import validation_frames
 from panoptic_ros.training.settings import AugmentationConfig, TrainingConfig, require
 from panoptic_ros.training.targets import instance_target
@@ -82,13 +81,8 @@ class InstanceTask(Task[InstanceTrainee]):
         weights = repeat_factors(thing_presence(train, self.labels), config.repeat_threshold)
         torch.manual_seed(config.seed)
         network = new_network(config.architecture, MaskRCNNDetector, "instance")
-        self.samples = FrameSamples(
-            train,
-            Order(weights, config.seed),
-            Augmentation(config.augmentation),
-            partial(instance_target, labels=self.labels, min_area=config.min_area),
-            config.seed,
-        )
+        target = partial(instance_target, labels=self.labels, min_area=config.min_area)
+        self.samples = FrameSamples(train, weights, config.augmentation, target, config.seed)
         self.notes = warm_start(network, config.initialize, self.samples)
         self.trainee = InstanceTrainee(network, config.regions)
         self._val = val

@@ -21,12 +21,11 @@ from panoptic_ros.networks.panoptic.shared import RegionHead, SharedOutput
 from panoptic_ros.prediction import PanopticPrediction, SemanticPrediction
 from panoptic_ros.scores.panoptic_quality import PanopticQuality
 from panoptic_ros.scores.segments import label_image_segments
-from panoptic_ros.training.augment import Augmentation
 from panoptic_ros.training.frames import Frames, FrameSamples, class_pixels, thing_presence
 from panoptic_ros.training.head_loss import head_loss
 from panoptic_ros.training.instance import check_sampling
 from panoptic_ros.training.losses import class_weights, hard_cross_entropy
-from panoptic_ros.training.sampling import Order, repeat_factors
+from panoptic_ros.training.sampling import repeat_factors
 from panoptic_ros.training.semantic import check_loss, validation_frames
 from panoptic_ros.training.settings import AugmentationConfig, TrainingConfig, require
 from panoptic_ros.training.targets import instance_target, semantic_target
@@ -152,13 +151,7 @@ class PanopticTask(Task[PanopticTrainee]):
         weights = repeat_factors(thing_presence(train, self.labels), config.repeat_threshold)
         torch.manual_seed(config.seed)
         network = new_network(config.architecture, SharedPanopticNetwork, "panoptic")
-        self.samples = FrameSamples(
-            train,
-            Order(weights, config.seed),
-            Augmentation(config.augmentation),
-            self._target,
-            config.seed,
-        )
+        self.samples = FrameSamples(train, weights, config.augmentation, self._target, config.seed)
         self.notes = warm_start(network, config.initialize, self.samples)
         for name in ("panoptic_weight", "head_weight"):
             if getattr(config, name) and not isinstance(network.instances, RegionHead):

@@ -17,10 +17,8 @@ from panoptic_ros.labels import LabelSet, label_set
 from panoptic_ros.model.predictors import IMAGENET_MEAN, IMAGENET_STD, SemanticPredictor
 from panoptic_ros.networks import DeepLabV3Plus
 from panoptic_ros.scores.confusion import ConfusionMatrix
-from panoptic_ros.training.augment import Augmentation
 from panoptic_ros.training.frames import Frames, FrameSamples, class_pixels
 from panoptic_ros.training.losses import class_weights, hard_cross_entropy
-from panoptic_ros.training.sampling import Order
 from panoptic_ros.training.settings import AugmentationConfig, TrainingConfig
 from panoptic_ros.training.targets import semantic_target
 from panoptic_ros.training.task import Task, Trainee, new_network
@@ -91,12 +89,9 @@ class SemanticTask(Task[SemanticTrainee]):
         pixels = torch.from_numpy(class_pixels(train, self.labels).sum(axis=0))
         torch.manual_seed(config.seed)
         network = new_network(config.architecture, DeepLabV3Plus, "semantic")
+        target = partial(semantic_target, labels=self.labels)
         self.samples = FrameSamples(
-            train,
-            Order(np.ones(len(train)), config.seed),
-            Augmentation(config.augmentation),
-            partial(semantic_target, labels=self.labels),
-            config.seed,
+            train, np.ones(len(train)), config.augmentation, target, config.seed
         )
         self.notes = warm_start(network, config.initialize, self.samples)
         self.trainee = SemanticTrainee(

@@ -114,28 +114,18 @@ class TrainingConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
     def __post_init__(self) -> None:
-        if self.minutes < 0:
-            raise ValueError(f"minutes is {self.minutes}; it must be >= 0")
         if self.mixed_precision not in PRECISIONS:
             known = ", ".join(PRECISIONS)
             raise ValueError(f"mixed_precision is {self.mixed_precision!r}; known: {known}")
         unknown = [name for name in self.trackers if name not in TRACKERS]
         if unknown:
             raise ValueError(f"trackers: {unknown[0]!r} is unknown; known: {', '.join(TRACKERS)}")
-        for name in (
-            "batch_size",
-            "steps",
-            "log_interval",
-            "checkpoint_interval",
-            "validation_interval",
-        ):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be >= 1")
+        require(self, ("log_interval", "checkpoint_interval", "validation_interval"), 1)
         require(self, ("steps",), 1, MOST_STEPS)
         require(self, ("batch_size",), 1, MOST_FRAMES)
         require(self, ("workers",), 0, MOST_WORKERS)
         require(self, ("seed",), 0, LARGEST_SEED)
-        require(self, ("validation_frames",), 0)
+        require(self, ("minutes", "validation_frames"), 0)
 
 
 def require(settings: object, names: Sequence[str], least: float, most: float = math.inf) -> None:

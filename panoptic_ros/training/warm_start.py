@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
+from torchvision.transforms.v2.functional import normalize
 
 from panoptic_ros.checkpoints import load
 from panoptic_ros.model.predictors import IMAGENET_MEAN, IMAGENET_STD
@@ -93,8 +94,7 @@ def _start_folded(network: nn.Module, path: Path, samples: Dataset | None) -> di
     backbone = _backbone(network, str(path))
     assert samples is not None  # what has a backbone learns on images
     pixels = torch.stack([samples[i][0] for i in range(MEASURED_SAMPLES)]).float() / 255
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
-    unfold(backbone, rescaled(folded), (pixels - mean) / std)
+    unfold(backbone, rescaled(folded), normalize(pixels, [*IMAGENET_MEAN], [*IMAGENET_STD]))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     known = KNOWN.get(digest, {"origin": path.name, "licence": "unknown"})
     return {**known, "sha256": digest}
