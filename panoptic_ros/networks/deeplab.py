@@ -8,6 +8,7 @@ are those of the public Cityscapes checkpoint of VainF/DeepLabV3Plus-Pytorch.
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +36,7 @@ STAGES = (
 )
 # The stem and the first two stages: what the decoder takes as low-level features.
 LOW_LEVEL_BLOCKS = 4
+_unpadded = partial(Conv2dNormActivation, padding=0, activation_layer=nn.ReLU6)
 
 
 class InvertedResidual(nn.Module):
@@ -51,9 +53,9 @@ class InvertedResidual(nn.Module):
         hidden = in_channels * expansion
         layers: list[nn.Module] = []
         if expansion != 1:
-            layers.append(_conv_bn_relu6(in_channels, hidden, kernel_size=1))
+            layers.append(_unpadded(in_channels, hidden, kernel_size=1))
         layers += [
-            _conv_bn_relu6(hidden, hidden, stride=stride, dilation=dilation, groups=hidden),
+            _unpadded(hidden, hidden, stride=stride, dilation=dilation, groups=hidden),
             nn.Conv2d(hidden, out_channels, 1, bias=False),
             nn.BatchNorm2d(out_channels),
         ]
@@ -73,7 +75,7 @@ class MobileNetV2Features(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         # The stem alone is not padded.
-        blocks: list[nn.Module] = [_conv_bn_relu6(3, 32, stride=2)]
+        blocks: list[nn.Module] = [_unpadded(3, 32, stride=2)]
         channels = 32
         for expansion, width, count, first_stride, first_dilation, dilation in STAGES:
             for i in range(count):
@@ -98,18 +100,12 @@ class Decoder(nn.Module):
 
     def __init__(self, num_classes: int, width: int) -> None:
         super().__init__()
-        self.project = nn.Sequential(
-            nn.Conv2d(LOW_LEVEL_CHANNELS, PROJECTED_CHANNELS, 1, bias=False),
-            nn.BatchNorm2d(PROJECTED_CHANNELS),
-            nn.ReLU(inplace=True),
-        )
+        self.project = Conv2dNormActivation(LOW_LEVEL_CHANNELS, PROJECTED_CHANNELS, 1)
         self.aspp = ASPP(HIGH_LEVEL_CHANNELS, ATROUS_RATES, width)
         # torchvision's own rate is 0.5.
         self.aspp.project[-1].p = DROPOUT
         self.classifier = nn.Sequential(
-            nn.Conv2d(width + PROJECTED_CHANNELS, width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True),
+            *Conv2dNormActivation(width + PROJECTED_CHANNELS, width),
             nn.Conv2d(width, num_classes, 1),
         )
 
@@ -146,23 +142,3 @@ class DeepLabV3Plus(nn.Module):
         logits to H x W bilinearly, align_corners=False.
         """
         return self.classifier(*self.backbone(images))
-
-
-def _conv_bn_relu6(
-    in_channels: int,
-    out_channels: int,
-    kernel_size: int = 3,
-    stride: int = 1,
-    dilation: int = 1,
-    groups: int = 1,
-) -> nn.Sequential:
-    return Conv2dNormActivation(
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride,
-        padding=0,
-        dilation=dilation,
-        groups=groups,
-        activation_layer=nn.ReLU6,
-    )

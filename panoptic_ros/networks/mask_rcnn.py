@@ -5,7 +5,7 @@ Sources: He et al. 2017, "Mask R-CNN"; Lin et al. 2017, "Feature Pyramid Network
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import MultiScaleRoIAlign
 
-from panoptic_ros.networks.pyramids import BACKBONES, PYRAMID_LEVELS, Norm, norm_layer
+from panoptic_ros.networks.pyramids import BACKBONES, PYRAMID_LEVELS, Norm, known, norm_layer
 from panoptic_ros.networks.regions import (
     AlignedRoIAlign,
     ExactAnchors,
@@ -152,13 +152,13 @@ class MaskRCNNDetector(GeneralizedRCNN):
         aligned_pooling: bool = False,
         late_removal: bool = False,
     ) -> None:
-        _check_known("backbone", backbone, BACKBONES)
-        _check_known("normalisation", normalisation, NORMALISATIONS)
+        make_pyramid = known("backbone", backbone, BACKBONES)
+        transform = FixedSizeTransform(known("normalisation", normalisation, NORMALISATIONS))
         _check_length("anchor_sizes", anchor_sizes, "the pyramid", len(PYRAMID_LEVELS) + 1)
         if class_ids is not None:
             _check_length("class_ids", class_ids, "the network", num_classes, "classes")
         head_norm = nn.BatchNorm2d if deep_heads else None
-        pyramid = BACKBONES[backbone](fpn_channels, norm_layer(norm, norm_epsilon), head_norm)
+        pyramid = make_pyramid(fpn_channels, norm_layer(norm, norm_epsilon), head_norm)
 
         def pool(resolution: int) -> nn.Module:
             if aligned_pooling:
@@ -187,7 +187,6 @@ class MaskRCNNDetector(GeneralizedRCNN):
             post_nms_top_n=limit,
             **RPN_RULES,
         )
-        transform = FixedSizeTransform(NORMALISATIONS[normalisation])
         super().__init__(pyramid, rpn, heads, transform)
         self.num_classes = num_classes
         self.class_ids = None if class_ids is None else tuple(int(i) for i in class_ids)
@@ -209,11 +208,6 @@ def _without_empty(found: dict[str, Tensor]) -> dict[str, Tensor]:
     x0, y0, x1, y1 = found["boxes"].unbind(1)
     kept = (x1 > x0) & (y1 > y0)
     return {key: values[kept] for key, values in found.items()}
-
-
-def _check_known(name: str, value: str, known: Mapping[str, object]) -> None:
-    if value not in known:
-        raise ValueError(f"unknown {name} {value!r}; known: {', '.join(known)}")
 
 
 def _check_length(

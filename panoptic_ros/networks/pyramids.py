@@ -5,8 +5,9 @@ Source: Lin et al. 2017, "Feature Pyramid Networks".
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,6 +15,7 @@ from torchvision.models import mobilenet_v2, resnet50, resnet101
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.ops import FrozenBatchNorm2d
 
+T = TypeVar("T")
 PYRAMID_LEVELS = ["0", "1", "2", "3"]
 # The stages of a ResNet of bottlenecks that make the levels, with their channels.
 RESNET = {"layer1": 256, "layer2": 512, "layer3": 1024, "layer4": 2048}
@@ -37,14 +39,19 @@ NORMS: dict[str, type[nn.Module]] = {"batch": nn.BatchNorm2d, "frozen": FrozenNo
 Norm = Callable[[int], nn.Module]
 
 
+def known(what: str, name: Any, table: Mapping[str, T]) -> T:
+    """Return what a table has by a name; raise ValueError for an unknown one."""
+    if not isinstance(name, str) or name not in table:
+        raise ValueError(f"unknown {what} {name!r}; known: {', '.join(table)}")
+    return table[name]
+
+
 def norm_layer(name: str, epsilon: float) -> Norm:
     """Return the maker of a normalisation layer; raise ValueError for an unknown name.
 
     batch: learns, and keeps running statistics; frozen: a fixed affine map.
     """
-    if name not in NORMS:
-        raise ValueError(f"unknown norm {name!r}; known: {', '.join(NORMS)}")
-    return partial(NORMS[name], eps=epsilon)
+    return partial(known("norm", name, NORMS), eps=epsilon)
 
 
 def mobilenet_v2_fpn(channels: int, norm: Norm, pyramid_norm: Norm | None) -> BackboneWithFPN:

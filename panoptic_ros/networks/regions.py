@@ -13,6 +13,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.ops import batched_nms, clip_boxes_to_image, roi_align
+from torchvision.ops._utils import convert_boxes_to_roi_format
 
 # Lin et al. 2017, equation 1: a region of this side is pooled from the level of this stride.
 CANONICAL_SIDE, CANONICAL_LEVEL = 224, 4
@@ -62,19 +63,14 @@ class AlignedRoIAlign(nn.Module):
         self.output_size = (output_size, output_size)
 
     def forward(
-        self,
-        features: dict[str, Tensor],
-        boxes: list[Tensor],
-        image_shapes: list[tuple[int, int]],
+        self, features: dict[str, Tensor], boxes: list[Tensor], image_shapes: list[tuple[int, int]]
     ) -> Tensor:
         """Return pooled features [R, C, S, S] of all images' boxes (xyxy pixels), in order.
 
         features: [B, C, H, W] per level; image_shapes: unused, as strides are nominal.
         """
         levels = [features[name] for name in self.featmap_names]
-        rois = torch.cat(
-            [torch.cat([b.new_full((len(b), 1), i), b], dim=1) for i, b in enumerate(boxes)]
-        )
+        rois = convert_boxes_to_roi_format(boxes)
         of = self._levels(rois[:, 1:])
         pooled = levels[0].new_zeros(len(rois), levels[0].shape[1], *self.output_size)
         for level, level_features in enumerate(levels):

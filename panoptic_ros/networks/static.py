@@ -25,11 +25,7 @@ from torchvision.ops.poolers import LevelMapper
 from panoptic_ros.networks.deeplab import DeepLabV3Plus
 from panoptic_ros.networks.instances import yolact
 from panoptic_ros.networks.mask_rcnn import NORMALISATIONS, MaskRCNNDetector
-from panoptic_ros.networks.panoptic.shared import (
-    OneStageHead,
-    RegionHead,
-    SharedPanopticNetwork,
-)
+from panoptic_ros.networks.panoptic.shared import OneStageHead, RegionHead, SharedPanopticNetwork
 from panoptic_ros.networks.regions import AlignedRoIAlign, LateRemovalRoIHeads, LogitRankedRPN
 from panoptic_ros.networks.suppression import best_of
 
@@ -101,11 +97,7 @@ class StaticSeparate(nn.Module):
     """Put two networks of their own behind one call, for images of one size."""
 
     def __init__(
-        self,
-        semantic: DeepLabV3Plus,
-        detector: MaskRCNNDetector,
-        size: Size,
-        unasked: bool = False,
+        self, semantic: DeepLabV3Plus, detector: MaskRCNNDetector, size: Size, unasked: bool = False
     ) -> None:
         super().__init__()
         self.semantic = StaticSemantic(semantic)

@@ -9,12 +9,13 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.detection._utils import BoxCoder
-from torchvision.ops import box_iou, clip_boxes_to_image, roi_align
+from torchvision.ops import Conv2dNormActivation, box_iou, clip_boxes_to_image, roi_align
 
 ASPECT_RATIOS = (1.0, 0.5, 2.0)
 # Of SSD, which the paper takes over: regression targets in units of these deviations.
@@ -32,6 +33,7 @@ LOSS_WEIGHTS = {"confidence": 1.0, "box": 1.5, "mask": 6.125, "semantic": 1.0}
 MASK_SIDE = 56
 # Most instances whose masks a training step draws, of each image.
 MASKS_TO_TRAIN = 100
+_conv_relu = partial(Conv2dNormActivation, norm_layer=None)
 
 
 @dataclass(frozen=True)
@@ -147,17 +149,17 @@ def anchors_of(levels: Sequence[Tensor], sizes: Sequence[int]) -> Tensor:
     return torch.cat(found)
 
 
-def fast_nms(boxes: Tensor, scores: Tensor, threshold: float = NMS_IOU) -> Tensor:
+def fast_nms(boxes: Tensor, scores: Tensor) -> Tensor:
     """Return which boxes no better one of the same class overlaps, bool [C, N].
 
     boxes: float [C, N, 4], xyxy, by falling score within each class; scores: float [C, N].
-    A box is removed by a better one with more IoU than the threshold even where that one is
+    A box is removed by a better one with more IoU than NMS_IOU even where that one is
     removed itself: one matrix, no loop, no wait for the device. Section 4.1 of the paper.
     """
     iou = torch.stack([box_iou(of_class, of_class) for of_class in boxes])
     # What is padded (score 0) neither stays nor removes.
     worst = iou.triu(diagonal=1).amax(dim=1)
-    return (worst <= threshold) & (scores > 0)
+    return (worst <= NMS_IOU) & (scores > 0)
 
 
 def detect(
@@ -280,11 +282,7 @@ def _box_loss(
 
 
 def _mask_loss(
-    raw: RawInstances,
-    index: int,
-    positive: Tensor,
-    matched: Tensor,
-    target: dict[str, Tensor],
+    raw: RawInstances, index: int, positive: Tensor, matched: Tensor, target: dict[str, Tensor]
 ) -> Tensor:
     """Return binary cross-entropy inside the true boxes, over the boxes' areas."""
     prototypes = raw.prototypes[index]
@@ -337,7 +335,3 @@ def _start_as_background(layer: nn.Conv2d, num_classes: int) -> None:
         bias[0] = math.log(0.99 / (0.01 / num_classes))
         assert layer.bias is not None  # a convolution's has one by default
         layer.bias.copy_(bias.repeat(len(ASPECT_RATIOS)))
-
-
-def _conv_relu(in_channels: int, out_channels: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 3, padding=1), nn.ReLU(inplace=True))

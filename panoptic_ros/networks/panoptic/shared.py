@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import roi_align
+from torchvision.ops._utils import convert_boxes_to_roi_format
 
 from panoptic_ros.networks.instances import yolact
 from panoptic_ros.networks.instances.yolact import YolactHead
 from panoptic_ros.networks.mask_rcnn import NORMALISATIONS, MaskRCNNDetector
-from panoptic_ros.networks.pyramids import BACKBONES, PYRAMID_LEVELS, norm_layer
+from panoptic_ros.networks.pyramids import BACKBONES, PYRAMID_LEVELS, known, norm_layer
 from panoptic_ros.networks.semantic.attention_branch import AttentionBranch
 from panoptic_ros.networks.semantic.deformable_subnet import DeformableSubnet
 from panoptic_ros.networks.semantic.fpn_branch import FpnBranch
@@ -53,16 +54,13 @@ class RegionHead(nn.Module):
     settings: of `MaskRCNNDetector`, but for backbone and fpn_channels.
     """
 
+    answer_layers = MaskRCNNDetector.answer_layers
+
     def __init__(self, num_classes: int, fpn_channels: int, **settings: Any) -> None:
         super().__init__()
         detector = MaskRCNNDetector(num_classes, fpn_channels=fpn_channels, **settings)
         self.rpn, self.roi_heads = detector.rpn, detector.roi_heads
         self.transform = detector.transform
-
-    @property
-    def answer_layers(self) -> tuple[nn.Module, ...]:
-        """Layers whose answers boxes, scores and masks are chosen from."""
-        return self.rpn.head, self.roi_heads.box_predictor, self.roi_heads.mask_predictor
 
     def forward(
         self, images: Tensor, features: Mapping[str, Tensor], targets: list[Target] | None
@@ -99,12 +97,8 @@ class RegionHead(nn.Module):
         In training mode nothing is detected, so there are no masks: callers give true ones.
         """
         rpn = [self.rpn.head.conv(level) for level in features]
-        boxes = [
-            torch.cat([f["boxes"].new_full((len(f["boxes"]), 1), i), f["boxes"]], dim=1)
-            for i, f in enumerate(found)
-        ]
         masks = [f["masks"][:, None] for f in found]
-        return rpn, torch.cat(masks), torch.cat(boxes)
+        return rpn, torch.cat(masks), convert_boxes_to_roi_format([f["boxes"] for f in found])
 
 
 class OneStageHead(nn.Module):
@@ -196,7 +190,7 @@ class SharedPanopticNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.num_classes, self.num_things = num_classes, num_things
-        self.backbone = _named("backbone", backbone, BACKBONES)(
+        self.backbone = known("backbone", backbone, BACKBONES)(
             fpn_channels, norm_layer("batch", 1e-5), None
         )
         kind, settings = _split("instances", instances or {"name": "mask_rcnn"}, INSTANCE_HEADS)
@@ -261,14 +255,8 @@ def _true_masks(target: Target) -> dict[str, Tensor]:
     return {"boxes": boxes, "masks": masks[:, 0]}
 
 
-def _named(what: str, name: Any, known: Mapping[str, Any]) -> Any:
-    if not isinstance(name, str) or name not in known:
-        raise ValueError(f"unknown {what} {name!r}; known: {', '.join(known)}")
-    return known[name]
-
-
 def _split(
-    what: str, settings: Mapping[str, Any], known: Mapping[str, Any]
-) -> tuple[Any, dict[str, Any]]:
+    what: str, settings: Mapping[str, Any], heads: Mapping[str, Callable[..., nn.Module]]
+) -> tuple[Callable[..., Any], dict[str, Any]]:
     others = dict(settings)
-    return _named(what, others.pop("name", None), known), others
+    return known(what, others.pop("name", None), heads), others

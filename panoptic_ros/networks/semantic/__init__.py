@@ -12,16 +12,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import Conv2dNormActivation
 
+# Of a pyramid.
+LEVELS = 4
 GROUPS = 32
 
 
-def conv_group_norm(in_channels: int, out_channels: int, kernel: int = 3) -> nn.Sequential:
-    """Return convolution, group norm and ReLU, at the same size.
+def conv_group_norm(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Return 3x3 convolution, group norm and ReLU, at the same size.
 
     Raise ValueError where the output's channels are no multiple of 32.
     """
     norm = partial(nn.GroupNorm, GROUPS)
-    return Conv2dNormActivation(in_channels, out_channels, kernel, norm_layer=norm)
+    return Conv2dNormActivation(in_channels, out_channels, norm_layer=norm)
 
 
 def upsample(x: Tensor, size: Sequence[int]) -> Tensor:

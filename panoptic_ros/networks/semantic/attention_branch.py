@@ -11,9 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from panoptic_ros.networks.semantic import conv_group_norm, upsample
+from panoptic_ros.networks.semantic import LEVELS, conv_group_norm, upsample
 
-LEVELS = 4
 # Of the channels that squeeze-and-excite passes through.
 REDUCTION = 4
 

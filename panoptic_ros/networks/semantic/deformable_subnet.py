@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import DeformConv2d
 
-from panoptic_ros.networks.semantic import GROUPS, upsample
+from panoptic_ros.networks.semantic import GROUPS, LEVELS, upsample
 
-LEVELS = 4
 KERNEL = 3
 
 

@@ -9,9 +9,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from panoptic_ros.networks.semantic import conv_group_norm, upsample
-
-LEVELS = 4
+from panoptic_ros.networks.semantic import LEVELS, conv_group_norm, upsample
 
 
 class FpnBranch(nn.Module):

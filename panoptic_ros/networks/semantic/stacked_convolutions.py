@@ -10,9 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from panoptic_ros.networks.semantic import conv_group_norm, upsample
-
-LEVELS = 4
+from panoptic_ros.networks.semantic import LEVELS, conv_group_norm, upsample
 
 
 class StackedConvolutions(nn.Module):
