@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,10 +14,12 @@ from PIL import Image, ImageDraw
 from panoptic_ros.datasets.classes import WANTED_IDS, check_cityscapes_classes, hold_train_ids
 from panoptic_ros.datasets.picture_files import (
     PICTURES,
+    FrameList,
     PictureFrame,
     first_file,
     read_labels,
     refuse_twins,
+    require_files,
     unique_names,
 )
 from panoptic_ros.documents import make, named, read_json
@@ -89,7 +90,7 @@ class Sample(PictureFrame):
         )
 
 
-class Cityscapes(Sequence[Sample]):
+class Cityscapes(FrameList[Sample]):
     """List the samples of a split, by name.
 
     root: folder that holds leftImg8bit and gtFine; split: train, val or test; labels: the
@@ -99,7 +100,6 @@ class Cityscapes(Sequence[Sample]):
     """
 
     EVALUATION_SPLIT = "val"
-    mapped_to_void: tuple[str, ...] = ()
 
     def __init__(
         self, root: str | Path, split: str = "train", labels: LabelSet = CITYSCAPES
@@ -120,12 +120,6 @@ class Cityscapes(Sequence[Sample]):
         if not self._samples:
             raise FileNotFoundError(f"{images} holds no image; expected {LAYOUT}")
 
-    def __len__(self) -> int:
-        return len(self._samples)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._samples[index]
-
     def _folder(self, kind: str) -> Path:
         folder = self.root / kind / self.split
         if not folder.is_dir():
@@ -145,9 +139,7 @@ class Cityscapes(Sequence[Sample]):
         polygons = beside("polygons").with_suffix(".json")
         if polygons.is_file() and not sample.instance_ids.is_file():
             return Sample(name, image, polygons, polygons)
-        for path in (sample.label_ids, sample.instance_ids):
-            if not path.is_file():
-                raise FileNotFoundError(f"{path} is missing for {image}; expected {LAYOUT}")
+        require_files((sample.label_ids, sample.instance_ids), str(image), LAYOUT)
         return sample
 
 

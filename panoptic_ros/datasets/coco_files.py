@@ -65,12 +65,6 @@ class PanopticFile:
     pictures: dict[int | str, str]
 
 
-def read_annotations(path: Path) -> tuple[list[Annotation], list[Category]]:
-    """Read the annotations and categories of a file; errors as for `read_file`."""
-    content = read_file(path)
-    return content.annotations, content.categories
-
-
 def read_file(path: Path) -> PanopticFile:
     """Read a COCO-panoptic JSON file; a prediction may have neither categories nor images.
 
@@ -164,17 +158,22 @@ class _Fields:
         return ValueError(f"{self._where}: {key} is {value}, must be {wanted}")
 
 
+def read_grid(path: Path) -> np.ndarray:
+    """Return a PNG as OpenCV decodes it; raise BrokenFile that names it where that fails."""
+    try:
+        return decoded(path.read_bytes())
+    except OSError as error:
+        raise BrokenFile(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise BrokenFile(f"{path}: {error}") from error
+
+
 def read_colors(path: Path) -> np.ndarray:
     """Read a PNG of segment ids, uint8 [H, W, 3], BGR; what `overlaps` takes. Alpha is ignored.
 
     Raise BrokenFile that names the file for anything else, or where it cannot be read.
     """
-    try:
-        image = decoded(path.read_bytes())
-    except OSError as error:
-        raise BrokenFile(f"{path}: {error.strerror}") from error
-    except ValueError as error:
-        raise BrokenFile(f"{path}: {error}") from error
+    image = read_grid(path)
     if image.dtype != np.uint8 or image.ndim != 3:
         shape = "x".join(map(str, image.shape))
         raise BrokenFile(f"{path}: {image.dtype} {shape}; ids are stored as 8-bit RGB")

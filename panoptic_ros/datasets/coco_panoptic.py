@@ -1,17 +1,16 @@
 """COCO-panoptic data from disk, mapped to the classes of a label set.
 
 Format: https://cocodataset.org/#format-data, "Panoptic Segmentation". The predictions that
-`evaluate --predictions` writes are the same format (evaluation/coco_panoptic_writer.py).
+`evaluate --predictions` writes are the same format (coco_panoptic_writer.py).
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -25,8 +24,10 @@ from panoptic_ros.datasets.coco_files import (
 )
 from panoptic_ros.datasets.picture_files import (
     PICTURES,
+    FrameList,
     PictureFrame,
     first_file,
+    require_files,
     unique_names,
 )
 from panoptic_ros.labels import CITYSCAPES, UNLABELED, LabelSet, encode
@@ -91,12 +92,11 @@ class CocoSample(PictureFrame):
         return values
 
 
-class CocoPanoptic(Sequence[CocoSample]):
+class CocoPanoptic(FrameList[CocoSample]):
     """List the samples of a split, in the order of its file.
 
     root: folder that holds annotations and the split's pictures; split: val2017 or any other
     for which there are files; labels: the classes that the truth is wanted in.
-    mapped_to_void: names of the categories that none of them stands for.
     Raise FileNotFoundError, with the layout expected, where a file or folder is missing;
     ValueError for a JSON file that is broken or shares no class with the labels.
     """
@@ -129,12 +129,6 @@ class CocoPanoptic(Sequence[CocoSample]):
             self._sample(name, annotation, content, labels, mapping.label_ids)
             for name, annotation in zip(names, annotations, strict=True)
         ]
-
-    def __len__(self) -> int:
-        return len(self._samples)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._samples[index]
 
     def _check_folders(self) -> None:
         if not self._json.is_file():
@@ -173,9 +167,5 @@ class CocoPanoptic(Sequence[CocoSample]):
             ]
         )
         sample = CocoSample(name, image, truth, annotation, labels, label_ids)
-        for path in (sample.instance_ids, sample.image):
-            if not path.is_file():
-                raise FileNotFoundError(
-                    f"{path} is missing for image {annotation.image_id}; expected {LAYOUT}"
-                )
+        require_files((truth, image), f"image {annotation.image_id}", LAYOUT)
         return sample

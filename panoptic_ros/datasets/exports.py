@@ -50,7 +50,22 @@ class Export(Protocol):
         """Write what stands for all frames, from what `write` gave."""
 
 
-class CocoExport:
+class CityscapesPanopticExport:
+    """What csEvalPanopticSemanticLabeling reads: FOLDER/NAME.json and FOLDER/NAME/*.png."""
+
+    def __init__(self, folder: Path, name: str, labels: LabelSet) -> None:
+        self._writer = PanopticWriter(folder, name, labels)
+
+    def write(self, name: str, image_id: int | str, panoptic: PanopticPrediction) -> dict[str, Any]:
+        """Write one frame."""
+        return self._writer.write(name, image_id, panoptic.labels)
+
+    def finish(self, entries: Sequence[dict[str, Any]]) -> None:
+        """Write the JSON."""
+        self._writer.finish(entries)
+
+
+class CocoExport(CityscapesPanopticExport):
     """COCO's upload: FOLDER/NAME.json and FOLDER/NAME/*.png with COCO's category ids.
 
     Image ids are those given; text of digits becomes its number, as COCO's files have it.
@@ -66,7 +81,7 @@ class CocoExport:
                 category_id, LabelClass(category_id, category, c.is_thing, c.color)
             )
         self._labels = labels
-        self._writer = PanopticWriter(folder, name, LabelSet("coco", tuple(categories.values())))
+        super().__init__(folder, name, LabelSet("coco", tuple(categories.values())))
 
     def write(self, name: str, image_id: int | str, panoptic: PanopticPrediction) -> dict[str, Any]:
         """Write one frame; classes without a category are unlabeled."""
@@ -82,26 +97,8 @@ class CocoExport:
             table.append(category)
         labels = np.array(table, np.int64)[index].reshape(panoptic.labels.shape)
         is_number = isinstance(image_id, str) and image_id.isascii() and image_id.isdigit()
-        return self._writer.write(name, int(image_id) if is_number else image_id, labels)
-
-    def finish(self, entries: Sequence[dict[str, Any]]) -> None:
-        """Write the JSON."""
-        self._writer.finish(entries)
-
-
-class CityscapesPanopticExport:
-    """What csEvalPanopticSemanticLabeling reads: FOLDER/NAME.json and FOLDER/NAME/*.png."""
-
-    def __init__(self, folder: Path, name: str, labels: LabelSet) -> None:
-        self._writer = PanopticWriter(folder, name, labels)
-
-    def write(self, name: str, image_id: int | str, panoptic: PanopticPrediction) -> dict[str, Any]:
-        """Write one frame."""
-        return self._writer.write(name, image_id, panoptic.labels)
-
-    def finish(self, entries: Sequence[dict[str, Any]]) -> None:
-        """Write the JSON."""
-        self._writer.finish(entries)
+        coco_id = int(image_id) if is_number else image_id
+        return super().write(name, coco_id, PanopticPrediction(labels))
 
 
 class InstanceExport:

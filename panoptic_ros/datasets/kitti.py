@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from panoptic_ros.datasets.classes import WANTED_IDS, check_cityscapes_classes, hold_train_ids
-from panoptic_ros.datasets.picture_files import PICTURES, PictureFrame, read_labels, refuse_twins
+from panoptic_ros.datasets.picture_files import (
+    PICTURES,
+    FrameList,
+    PictureFrame,
+    read_labels,
+    refuse_twins,
+    require_files,
+)
 from panoptic_ros.labels import CITYSCAPES, INSTANCE_DIVISOR, LabelSet
 
 LAYOUT = "ROOT/SPLIT/image_2/*.png (or .jpg) with ROOT/SPLIT/instance/*.png of the same names"
@@ -30,7 +35,7 @@ class KittiSample(PictureFrame):
         return read_kitti(self.instance_ids)
 
 
-class Kitti(Sequence[KittiSample]):
+class Kitti(FrameList[KittiSample]):
     """List the samples of a split, by name.
 
     root: folder that holds the split's folder; split: training (testing has no labels);
@@ -40,7 +45,6 @@ class Kitti(Sequence[KittiSample]):
     """
 
     EVALUATION_SPLIT = "training"
-    mapped_to_void: tuple[str, ...] = ()
 
     def __init__(
         self, root: str | Path, split: str = EVALUATION_SPLIT, labels: LabelSet = CITYSCAPES
@@ -54,16 +58,7 @@ class Kitti(Sequence[KittiSample]):
         if not self._samples:
             raise FileNotFoundError(f"{images} holds no image; expected {LAYOUT}")
         for sample in self._samples:
-            if not sample.instance_ids.is_file():
-                raise FileNotFoundError(
-                    f"{sample.instance_ids} is missing for {sample.image}; expected {LAYOUT}"
-                )
-
-    def __len__(self) -> int:
-        return len(self._samples)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._samples[index]
+            require_files([sample.instance_ids], str(sample.image), LAYOUT)
 
     def _folder(self, kind: str) -> Path:
         folder = self.root / self.split / kind

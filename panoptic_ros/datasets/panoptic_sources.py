@@ -19,11 +19,12 @@ from panoptic_ros.datasets.coco_files import (
     Annotation,
     BrokenFile,
     Category,
-    read_annotations,
     read_colors,
+    read_file,
+    read_grid,
 )
 from panoptic_ros.datasets.kitti import read_kitti
-from panoptic_ros.datasets.picture_files import decoded, files_below, refuse_twins
+from panoptic_ros.datasets.picture_files import files_below, refuse_twins
 from panoptic_ros.labels import CITYSCAPES, INSTANCE_DIVISOR, LabelClass, LabelSet, class_ids
 from panoptic_ros.scores.overlaps import ids_of_colors
 from panoptic_ros.scores.segments import VOID
@@ -176,7 +177,8 @@ def labels_of(categories: Iterable[Category]) -> LabelSet:
 def _open_coco(path: Path, folder: Path) -> PanopticSource:
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder}: no such folder; it should hold the PNG files")
-    listed, categories = read_annotations(path)
+    content = read_file(path)
+    listed, categories = content.annotations, content.categories
 
     def read(annotation: Annotation) -> PanopticImage:
         return PanopticImage(read_colors(folder / annotation.file_name), annotation)
@@ -280,7 +282,7 @@ def _kind(folder: Path) -> str:
         raise ValueError(f"{files[0].parent} holds the PNG files of {listed}; give that file")
     for file in files[:_LOOKED_AT]:
         try:
-            return "labels" if _has_palette(file) or _grid(file).ndim == 2 else "kitti_step"
+            return "labels" if _has_palette(file) or read_grid(file).ndim == 2 else "kitti_step"
         except ValueError:
             continue  # told when it is scored
     return "labels"
@@ -341,19 +343,10 @@ def _has_palette(path: Path) -> bool:
         raise BrokenFile(f"{path}: cannot be decoded; it is truncated or no image") from error
 
 
-def _grid(path: Path) -> np.ndarray:
-    try:
-        return decoded(path.read_bytes())
-    except OSError as error:
-        raise BrokenFile(f"{path}: {error.strerror}") from error
-    except ValueError as error:
-        raise BrokenFile(f"{path}: {error}") from error
-
-
 def _read_labels(path: Path) -> np.ndarray:
     if path.suffix == ".json":
         return draw_polygons(path)
-    image = _grid(path)
+    image = read_grid(path)
     if image.ndim == 3 and _has_palette(path):
         # The indices are the labels, whatever colours a viewer is to show.
         image = np.array(Image.open(path))
@@ -364,7 +357,7 @@ def _read_labels(path: Path) -> np.ndarray:
 
 def _read_step(path: Path) -> np.ndarray:
     """Return a STEP PNG (red: train id, 256 * green + blue: instance) as a label image, int64."""
-    image = _grid(path)
+    image = read_grid(path)
     if image.dtype != np.uint8 or image.ndim != 3:
         raise BrokenFile(f"{path}: {image.dtype} {list(image.shape)}; STEP's are 8-bit RGB")
     blue, green, red = (plane.astype(np.int64) for plane in cv2.split(image)[:3])

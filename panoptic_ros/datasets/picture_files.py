@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -66,6 +67,32 @@ class PictureFrame:
     def load_image(self) -> np.ndarray:
         """Return the image, uint8 [H, W, 3], RGB. Raise ValueError for a broken file."""
         return read_picture(self.image)
+
+
+F = TypeVar("F", bound=PictureFrame)
+
+
+class FrameList(Sequence[F]):
+    """List the samples of a data set's split, which `_samples` holds.
+
+    mapped_to_void: the names of categories that the classes asked for have no place for.
+    """
+
+    mapped_to_void: tuple[str, ...] = ()
+    _samples: list[F]
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._samples[index]
+
+
+def require_files(files: Iterable[Path], of: str, layout: str) -> None:
+    """Raise FileNotFoundError for the first of some paths that is no file, with what it is of."""
+    for path in files:
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is missing for {of}; expected {layout}")
 
 
 def read_labels(path: Path, dtype: type[np.generic]) -> np.ndarray:
@@ -138,13 +165,14 @@ def _png_decoder() -> Callable[[bytes, tuple[int, int], str], np.ndarray] | None
     return kornia_rs.io.decode_image_png_u8
 
 
-def write_png(path: Path, image: np.ndarray) -> None:
+def write_png(path: Path, image: np.ndarray, options: Sequence[int] = ()) -> None:
     """Write a picture, uint8 or uint16 [H, W] or [H, W, 3], RGB; raise as `write_file` does.
 
+    options: cv2.IMWRITE_PNG_* and their values, in turn.
     `cv2.imwrite` reports success on a full disk.
     """
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
-    done, content = cv2.imencode(".png", bgr)
+    done, content = cv2.imencode(".png", bgr, options)
     if not done:
         raise OSError(f"{path}: OpenCV cannot encode {image.dtype} {list(image.shape)} as PNG")
     write_file(path, content.tobytes())

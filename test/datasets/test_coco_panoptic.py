@@ -107,10 +107,7 @@ def test_classes_that_a_model_does_not_know_at_all_are_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("segments", "named"),
-    [
-        ([(1, 1, 0)], r"does not list: \[2\]"),
-        ([(1, 1, 0), (2, 999, 0)], "category id 999"),
-    ],
+    [([(1, 1, 0)], r"does not list: \[2\]"), ([(1, 1, 0), (2, 999, 0)], "category id 999")],
 )
 def test_png_and_json_that_disagree_are_broken(tmp_path, segments, named):
     write(tmp_path, [[1, 2]], infos(segments))

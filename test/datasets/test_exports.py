@@ -61,8 +61,7 @@ def test_coco_has_its_own_category_ids_and_numbers_of_images(folder, labels):
 
 
 @pytest.mark.parametrize(
-    ("place", "layout"),
-    [("cityscapes_panoptic/stack.json", None), ("kitti/stack", "kitti")],
+    ("place", "layout"), [("cityscapes_panoptic/stack.json", None), ("kitti/stack", "kitti")]
 )
 def test_evaluate_files_reads_what_is_written(place, layout, folder, labels, tmp_path):
     path = tmp_path / f"{NAME}_gtFine_instanceIds.png"

@@ -6,7 +6,7 @@ import pytest
 from coco_example import segment, write_side
 from PIL import Image
 
-from panoptic_ros.datasets.coco_files import BrokenFile, read_annotations, read_colors
+from panoptic_ros.datasets.coco_files import BrokenFile, read_colors, read_file
 from panoptic_ros.datasets.panoptic_sources import open_source
 from panoptic_ros.evaluation.file_results import FilePainter
 from panoptic_ros.evaluation.label_files import score_files, score_sources
@@ -147,12 +147,12 @@ def test_json_that_is_no_annotation_file(content, words, tmp_path):
     path = tmp_path / "x.json"
     path.write_text(content)
     with pytest.raises(BrokenFile, match=f"{path}: .*{words}"):
-        read_annotations(path)
+        read_file(path)
 
 
 def test_a_category_may_be_named_by_what_is_no_unicode(sides):
     edit(sides[0], lambda content: content["categories"][0].update(name="\ud800"))
-    assert read_annotations(sides[0].json)[1][0].name == "\\ud800"
+    assert read_file(sides[0].json).categories[0].name == "\\ud800"
 
 
 def test_ids_are_read_from_three_or_four_channels(tmp_path):
