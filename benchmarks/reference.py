@@ -1,4 +1,4 @@
-"""The textbook merge, slow and plain: the reference of tests and benchmarks."""
+"""The textbook merge, and the head, slow and plain: the reference of tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.labels import encode
+from panoptic_ros.networks import PanopticHead
 from panoptic_ros.prediction import InstancePrediction, SemanticPrediction
 
 
@@ -47,6 +48,15 @@ def stack_reference(
         if not label.is_thing and held.sum().item() >= options.stuff_area_limit:
             canvas[held] = label.id
     return canvas.cpu().numpy()
+
+
+def head_reference(head: PanopticHead, semantic: Tensor, mask: Tensor, class_id: int) -> Tensor:
+    """Return an instance's logits [H, W] as the report defines them, over the whole frame.
+
+    semantic: softmax masks [C, H, W]; mask: pasted instance mask [H, W].
+    """
+    stacked = F.pad(torch.cat([mask[None], semantic])[None], [head.radius] * 4)
+    return head.cnn(class_id)(stacked)[0, 0]
 
 
 def _inside(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:

@@ -138,12 +138,3 @@ class PanopticHead(nn.Module):
         kernels = F.conv2d(flat, depthwise.flip(2, 3), padding=full, groups=channels)
         kernels = kernels.view(len(cnns), -1, *kernels.shape[2:])
         return HeadKernels(self.class_ids, kernels, torch.cat([cnn.bias for cnn in cnns]))
-
-    def plain(self, semantic: Tensor, mask: Tensor, class_id: int) -> Tensor:
-        """Return an instance's logits [H, W] as the report defines them, over the whole frame.
-
-        semantic: softmax masks [C, H, W]; mask: pasted instance mask [H, W]. The form that
-        the factorised one is tested against.
-        """
-        stacked = F.pad(torch.cat([mask[None], semantic])[None], [self.radius] * 4)
-        return self.cnn(class_id)(stacked)[0, 0]

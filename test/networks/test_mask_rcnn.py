@@ -96,10 +96,7 @@ def test_training_gives_torchvisions_losses_and_every_parameter_learns():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (
-            {"backbone": "vgg"},
-            "unknown backbone 'vgg'; known: mobilenet_v2_fpn, resnet50_fpn, ",
-        ),
+        ({"backbone": "vgg"}, "unknown backbone 'vgg'; known: mobilenet_v2_fpn, resnet50_fpn, "),
         ({"anchor_sizes": [32, 64]}, "anchor_sizes has 2 entries; the pyramid has 5 levels"),
         ({"mask_channels": []}, "mask_rcnn"),
         ({"norm": "group"}, "unknown norm 'group'; known: batch, frozen"),

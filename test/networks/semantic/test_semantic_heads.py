@@ -8,12 +8,7 @@ from panoptic_ros.networks.semantic.fpn_branch import FpnBranch
 from panoptic_ros.networks.semantic.pyramid_pooling import PyramidPooling
 from panoptic_ros.networks.semantic.stacked_convolutions import StackedConvolutions
 
-HEADS = {
-    FpnBranch: 4,
-    DeformableSubnet: 4,
-    PyramidPooling: 8,
-    StackedConvolutions: 4,
-}
+HEADS = {FpnBranch: 4, DeformableSubnet: 4, PyramidPooling: 8, StackedConvolutions: 4}
 
 
 @pytest.mark.parametrize(("head", "stride"), HEADS.items())
