@@ -51,7 +51,6 @@ class BagReader:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
         self.types = own_types()
         self._recording = Recording(path)
         self.problems = self._recording.problems

@@ -45,7 +45,7 @@ class Recording:
     """Read a bag: a folder with metadata.yaml, its files without it, or one such file.
 
     topics: each topic once per type; problems: what is broken and where, a line each; storage:
-    "mcap" or "sqlite3". Use as a context manager.
+    "mcap" or "sqlite3".
     Raise FileNotFoundError where there is nothing, ValueError where nothing can be read.
     """
 
@@ -75,12 +75,6 @@ class Recording:
         self.problems += self._missing(information)
         self.storage = STORAGE_NAMES[_suffix(Path(self._files[0].name))]
         self._order()
-
-    def __enter__(self) -> Recording:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the files."""

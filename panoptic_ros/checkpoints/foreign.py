@@ -17,13 +17,7 @@ from typing import Any, BinaryIO, TypeVar
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from panoptic_ros.checkpoints.declared import (
-    KNOWN,
-    DeclaredArray,
-    DeclaredTensor,
-    Storage,
-    count,
-)
+from panoptic_ros.checkpoints.declared import KNOWN, DeclaredArray, DeclaredTensor, Storage, count
 from panoptic_ros.checkpoints.restricted_pickle import ALONE, RefusedError, read_pickle
 from panoptic_ros.whole_files import stranger
 

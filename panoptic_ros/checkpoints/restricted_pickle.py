@@ -62,9 +62,7 @@ class Stream(Protocol):
 
 
 def read_pickle(
-    stream: Stream,
-    known: Mapping[str, Any],
-    persistent_load: Callable[[Any], Any] | None = None,
+    stream: Stream, known: Mapping[str, Any], persistent_load: Callable[[Any], Any] | None = None
 ) -> Any:
     """Return what a pickle holds, and leave the stream behind it.
 

@@ -49,11 +49,7 @@ def test_a_network_comes_back_with_all_that_is_said_of_it(saved, head):
 
 
 def test_batch_norm_and_its_counters_come_back(tmp_path):
-    architecture = {
-        "name": "deeplabv3plus_mobilenetv2",
-        "num_classes": 4,
-        "decoder_channels": 8,
-    }
+    architecture = {"name": "deeplabv3plus_mobilenetv2", "num_classes": 4, "decoder_channels": 8}
     network = build(architecture).train()
     network(torch.randn(2, 3, 64, 64))
     save(network, tmp_path / "semantic", architecture=architecture)
@@ -212,10 +208,7 @@ def test_values_that_are_not_finite_are_refused_as_they_are_at_saving(saved, val
     ("change", "message"),
     [
         (lambda t: t.pop("cnns.24.mix.bias"), r"missing tensors \(1\): cnns.24.mix.bias"),
-        (
-            lambda t: t.update(extra=torch.zeros(1)),
-            r"superfluous tensors \(1\): extra",
-        ),
+        (lambda t: t.update(extra=torch.zeros(1)), r"superfluous tensors \(1\): extra"),
         (
             lambda t: t.update({"cnns.26.mix.bias": torch.zeros(2)}),
             r"misshapen tensors \(1\): cnns.26.mix.bias \[2\] instead of \[1\]",
