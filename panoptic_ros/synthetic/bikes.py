@@ -8,38 +8,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from panoptic_ros.synthetic.mesh import Mesh, box, ellipsoid, merge, prism, torus, tube, wheel
-from panoptic_ros.synthetic.scene import Part, SceneBuilder
+from panoptic_ros.synthetic.mesh import box, ellipsoid, merge, prism, torus, tube, wheel
+from panoptic_ros.synthetic.vehicles import Vehicle
 
 MOTORCYCLE, BICYCLE = 32, 33
 
 
-@dataclass(frozen=True)
-class Bike:
-    """Describe a bike: meshes by material slot, discs that only the label image draws, its size.
+@dataclass(frozen=True, kw_only=True)
+class Bike(Vehicle):
+    """Describe a bike, and the points that its rider touches: hand and foot at +y, metres."""
 
-    saddle, hand, foot: the points that its rider touches, hand and foot at +y, metres.
-    """
-
-    meshes: dict[str, Mesh]
-    label_discs: Mesh | None
-    size: tuple[float, float, float]
     saddle: np.ndarray
     hand: np.ndarray
     foot: np.ndarray
     pedal_radius: float
-
-    def register(self, builder: SceneBuilder, name: str) -> list[tuple[str, str, bool]]:
-        """Add the meshes to a builder; return (mesh name, slot, label only) of each."""
-        pieces = [(builder.mesh(f"{name}/{s}", m), s, False) for s, m in self.meshes.items()]
-        if self.label_discs is not None:
-            pieces.append((builder.mesh(f"{name}/discs", self.label_discs), "tyre", True))
-        return pieces
-
-
-def parts(pieces: list[tuple[str, str, bool]], paint: str) -> list[Part]:
-    """Return a bike's parts with its slot "paint" given a material."""
-    return [Part(m, paint if s == "paint" else s, label_only=only) for m, s, only in pieces]
 
 
 def bicycle(rng: np.random.Generator) -> Bike:
@@ -77,16 +59,14 @@ def bicycle(rng: np.random.Generator) -> Bike:
         "rim": merge(spokes),
     }
     discs = merge([wheel(rear, r, 0.03), wheel(front, r, 0.03)])
-    hand = bar + [-0.06, 0.25, 0.03]
-    length = 2 * (x + r)
     return Bike(
         meshes,
+        (2 * (x + r), 0.6, r + 0.75),
         discs,
-        (length, 0.6, r + 0.75),
-        seat + [-0.03, 0, 0.18],
-        hand,
-        crank + [0, 0.13, 0],
-        0.16,
+        saddle=seat + [-0.03, 0, 0.18],
+        hand=bar + [-0.06, 0.25, 0.03],
+        foot=crank + [0, 0.13, 0],
+        pedal_radius=0.16,
     )
 
 
@@ -167,5 +147,5 @@ def motorcycle(rng: np.random.Generator) -> Bike:
         "headlight": ellipsoid(bar + [0.16, 0, -0.1], (0.07, 0.1, 0.1), 5),
         "taillight": box((0.05, 0.16, 0.08), (-x - 0.16, 0, r + 0.5)),
     }
-    hand = bar + [-0.08, 0.33, 0.04]
-    return Bike(meshes, None, (2 * (x + r), 0.8, r + 0.85), saddle, hand, foot, 0.0)
+    hand, size = bar + [-0.08, 0.33, 0.04], (2 * (x + r), 0.8, r + 0.85)
+    return Bike(meshes, size, saddle=saddle, hand=hand, foot=foot, pedal_radius=0.0)

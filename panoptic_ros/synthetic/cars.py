@@ -38,12 +38,8 @@ def car(rng: np.random.Generator, shape: str) -> Vehicle:
         (-half_l, belt * 0.72),
         (-half_l - 0.0, 0.45),
     ]
-    glass = [
-        (rear_base, belt - 0.02),
-        (front_base, belt - 0.02),
-        (front_roof, height - 0.06),
-        (rear_roof, height - 0.06),
-    ]
+    low, high = belt - 0.02, height - 0.06
+    glass = [(rear_base, low), (front_base, low), (front_roof, high), (rear_roof, high)]
     inner, upper = half_w - 0.06, half_w - 0.24
     paint = [
         prism(body, half_w, 0.09),

@@ -58,11 +58,7 @@ class _Compiler:
         flat = mujoco.mjtBuiltin.mjBUILTIN_FLAT
         for name, m in self.builder.materials.items():
             material = self.spec.add_material(
-                name=name,
-                rgba=m.rgba,
-                specular=m.shine,
-                shininess=0.6 * m.shine,
-                emission=m.glow,
+                name=name, rgba=m.rgba, specular=m.shine, shininess=0.6 * m.shine, emission=m.glow
             )
             if m.texture is not None:
                 height, width = m.texture.shape[:2]

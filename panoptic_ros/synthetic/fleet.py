@@ -51,21 +51,21 @@ class Fleet:
         if kind in ("motorcycle", "bicycle"):
             self._ridden(kind, path)
             return
-        model, pieces = self._pick(kind)
+        model, parts = self._pick(kind)
         # Cars come in all colours; a town's buses and trams share theirs.
         count = len(vehicles.PAINTS)
         own = int(self._rng.integers(count))
         paint = self._livery if kind in ("bus", "tram") and self._rng.random() < 0.7 else own
-        drawn = vehicles.parts(pieces, f"paint{paint}", f"paint{(paint + 5) % count}")
+        drawn = vehicles.painted(parts, f"paint{paint}", f"paint{(paint + 5) % count}")
         label = self._builder.next_label(_CLASSES[kind])
         self._builder.actors.append(Actor(label, model.size, drawn, path))
 
     def bike(self, kind: str, path: Path) -> bikes.Bike:
         """Add a bicycle or motorcycle without a rider; return its model."""
-        model, pieces = self._pick(kind)
+        model, parts = self._pick(kind)
         paint = f"paint{int(self._rng.integers(len(vehicles.PAINTS)))}"
         label = self._builder.next_label(_CLASSES[kind])
-        self._builder.actors.append(Actor(label, model.size, bikes.parts(pieces, paint), path))
+        self._builder.actors.append(Actor(label, model.size, vehicles.painted(parts, paint), path))
         return model
 
     def _pick(self, kind: str) -> tuple:

@@ -21,15 +21,8 @@ def truck(rng: np.random.Generator, kind: str) -> Vehicle:
         half_w - 0.03,
         0.08,
     )
-    screen = prism(
-        [
-            (front - 0.5, 1.62),
-            (front + 0.02, 1.6),
-            (front - 0.22, high - 0.3),
-            (front - 0.5, high - 0.3),
-        ],
-        half_w - 0.16,
-    )
+    pane = [(-0.5, 1.62), (0.02, 1.6), (-0.22, high - 0.3), (-0.5, high - 0.3)]
+    screen = prism([(front + x, z) for x, z in pane], half_w - 0.16)
     side_glass = box((0.8, width - 0.02, 0.7), (front - 0.95, 0, 1.95))
     load_l = length - cab_l - 0.3
     load_x = -half_l + load_l / 2
@@ -84,15 +77,8 @@ def bus(rng: np.random.Generator) -> Vehicle:
         )
         for k in range(count)
     ]
-    front = prism(
-        [
-            (half_l - 0.4, 0.95),
-            (half_l + 0.03, 0.95),
-            (half_l - 0.08, height - 0.45),
-            (half_l - 0.4, height - 0.45),
-        ],
-        half_w - 0.12,
-    )
+    pane = [(-0.4, 0.95), (0.03, 0.95), (-0.08, height - 0.45), (-0.4, height - 0.45)]
+    front = prism([(half_l + x, z) for x, z in pane], half_w - 0.12)
     rear = box((0.04, width - 0.5, 0.9), (-half_l - 0.01, 0, height - 1.0))
     doors = [
         box((1.15, 0.05, height - 0.75), (x, -half_w - 0.01, (height - 0.75) / 2 + 0.38))
@@ -134,15 +120,8 @@ def tram(rng: np.random.Generator) -> Vehicle:
     for k in range(cars):
         x0, x1 = -half_l + k * car_l + 0.2, -half_l + (k + 1) * car_l - 0.2
         tip0, tip1 = (0.9 if k == 0 else 0.0), (0.9 if k == cars - 1 else 0.0)
-        body = [
-            (x0, 0.3),
-            (x1, 0.3),
-            (x1, 1.2),
-            (x1 - tip1, height),
-            (x0 + tip0, height),
-            (x0, 1.2),
-        ]
-        paint.append(prism(body, half_w, 0.08))
+        front, back = [(x1, 0.3), (x1, 1.2), (x1 - tip1, height)], [(x0 + tip0, height), (x0, 1.2)]
+        paint.append(prism([(x0, 0.3), *front, *back], half_w, 0.08))
         second.append(box((x1 - x0 - 0.1, width + 0.02, 0.35), ((x0 + x1) / 2, 0, 0.75)))
         glass.append(
             box(
@@ -158,13 +137,8 @@ def tram(rng: np.random.Generator) -> Vehicle:
         if k:
             trim.append(box((0.5, width - 0.25, height - 0.7), (x0 - 0.2, 0, height / 2 + 0.2)))
     for end in (-1, 1):
-        nose = [
-            (half_l - 0.62, 1.3),
-            (half_l - 0.19, 1.35),
-            (half_l - 0.86, height - 0.5),
-            (half_l - 1.2, height - 0.5),
-        ]
-        mesh = prism(nose, half_w - 0.12)
+        pane = [(-0.62, 1.3), (-0.19, 1.35), (-0.86, height - 0.5), (-1.2, height - 0.5)]
+        mesh = prism([(half_l + x, z) for x, z in pane], half_w - 0.12)
         glass.append(mesh if end > 0 else mesh.moved(yaw=np.pi))
     arm = np.array([[0.0, 0, height + 0.2], [-0.9, 0, height + 0.9], [0.0, 0, height + 1.6]])
     trim += [tube(arm, 0.04), box((0.12, 1.6, 0.05), (0, 0, height + 1.6))]

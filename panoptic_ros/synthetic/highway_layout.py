@@ -6,14 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from panoptic_ros.synthetic.street_layout import (
-    END,
-    ROAD,
-    START,
-    TERRAIN,
-    VERGE_HEIGHT,
-    Street,
-)
+from panoptic_ros.synthetic.street_layout import END, ROAD, START, TERRAIN, VERGE_HEIGHT, Street
 
 
 @dataclass(frozen=True)

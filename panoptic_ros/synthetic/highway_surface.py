@@ -8,7 +8,7 @@ import numpy as np
 
 from panoptic_ros.synthetic import buildings, street_furniture, textures, vegetation, vehicles
 from panoptic_ros.synthetic.highway_layout import Highway
-from panoptic_ros.synthetic.mesh import Mesh, merge, quads
+from panoptic_ros.synthetic.mesh import Mesh, cells, merge, quads
 from panoptic_ros.synthetic.scene import SceneBuilder
 from panoptic_ros.synthetic.street_layout import END, ROAD, START, TERRAIN, WIDTH, Street
 from panoptic_ros.synthetic.street_surface import add_far_field, strip
@@ -79,11 +79,7 @@ def sheet(
     points = np.concatenate([xy, z[..., None]], axis=-1)
     if np.ndim(uv) < 3:
         uv = np.stack([grid_s, grid_t], axis=-1) / uv
-
-    def corners(a: np.ndarray) -> np.ndarray:
-        return np.stack([a[:-1, :-1], a[1:, :-1], a[1:, 1:], a[:-1, 1:]], axis=2)
-
-    return quads(corners(points), corners(np.asarray(uv)).reshape(-1, 4, 2))
+    return quads(cells(points), cells(np.asarray(uv)).reshape(-1, 4, 2))
 
 
 def add_ground(builder: SceneBuilder, road: Highway, rng: np.random.Generator) -> None:

@@ -115,6 +115,11 @@ def quads(corners: np.ndarray, uv: np.ndarray | None = None) -> Mesh:
     )
 
 
+def cells(grid: np.ndarray) -> np.ndarray:
+    """Return the four corners of each cell of a grid, [I, J, D], as [I - 1, J - 1, 4, D]."""
+    return np.stack([grid[:-1, :-1], grid[1:, :-1], grid[1:, 1:], grid[:-1, 1:]], axis=2)
+
+
 _BOX_FACES = np.array(
     [[0, 1, 5, 4], [1, 3, 7, 5], [3, 2, 6, 7], [2, 0, 4, 6], [4, 5, 7, 6], [2, 3, 1, 0]]
 )
@@ -247,19 +252,14 @@ def ellipsoid(center: Vector, radii: Vector, rings: int = 6) -> Mesh:
         axis=-1,
     )
     points = unit * np.asarray(radii, float) + np.asarray(center, float)
-    corners = np.stack([points[:-1, :-1], points[1:, :-1], points[1:, 1:], points[:-1, 1:]], axis=2)
-    mesh = quads(corners.reshape(-1, 4, 3))
+    mesh = quads(cells(points))
     normals = (mesh.vertices - np.asarray(center, float)) / np.asarray(radii, float) ** 2
     normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
     return Mesh(mesh.vertices, normals, mesh.uv)
 
 
 def leaf_cloud(
-    rng: np.random.Generator,
-    center: Vector,
-    radii: Vector,
-    count: int,
-    size: float,
+    rng: np.random.Generator, center: Vector, radii: Vector, count: int, size: float
 ) -> Mesh:
     """Return leaf-like triangles near the surface of an ellipsoid.
 

@@ -32,14 +32,10 @@ _HIP_HALF, _SHOULDER_HALF = 0.055, 0.115
 
 def add_materials(builder: SceneBuilder) -> None:
     """Add skin, hair and cloth."""
-    for k, c in enumerate(SKINS):
-        builder.material(f"skin{k}", color=c)
-    for k, c in enumerate(HAIRS):
-        builder.material(f"hair{k}", color=c)
-    for k, c in enumerate(CLOTHES):
-        builder.material(f"cloth{k}", color=c)
-    for k, c in enumerate(TROUSERS):
-        builder.material(f"trousers{k}", color=c)
+    colors = {"skin": SKINS, "hair": HAIRS, "cloth": CLOTHES, "trousers": TROUSERS}
+    for kind, of_kind in colors.items():
+        for k, color in enumerate(of_kind):
+            builder.material(f"{kind}{k}", color=color)
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ class Renderer:
         self._update(label_image=True)
         mujoco.mjr_readPixels(coded, depth, self._rect, self._gpu)
         index = coded.astype(np.uint32) @ np.array([1, 256, 65536], np.uint32)
-        labels = self._decode(index)
+        labels = self._table(self._scene.labels, SKY)[index]
         self._index = index
         distance = self._metres(depth)
         distance[labels == SKY] = 0.0
@@ -134,9 +134,6 @@ class Renderer:
         It is farther than the label image's where a label-only body shows what is behind.
         """
         return np.where(self._seen > 0, self._metres(self._seen), np.float32(0))[::-1].copy()
-
-    def _decode(self, index: np.ndarray) -> np.ndarray:
-        return self._table(self._scene.labels, SKY)[index]
 
     def _table(self, values: np.ndarray, sky: float) -> np.ndarray:
         """Return a value of each geom by its code in the label image."""

@@ -10,7 +10,7 @@ import numpy as np
 from panoptic_ros.synthetic import buildings, street_furniture, vegetation
 from panoptic_ros.synthetic.highway_layout import Highway
 from panoptic_ros.synthetic.highway_surface import sheet
-from panoptic_ros.synthetic.mesh import box, copies, merge, quads, tube
+from panoptic_ros.synthetic.mesh import box, copies, merge, tube
 from panoptic_ros.synthetic.scene import SceneBuilder
 from panoptic_ros.synthetic.street_layout import START, TERRAIN
 
@@ -223,13 +223,9 @@ class Roadside:
             y = -road.lane(lane) - middle
             if rng.random() < 0.75:
                 half, low, high = rng.uniform(1.2, 1.7), 5.6, rng.uniform(7.6, 8.4)
-                face = np.array([[[-0.25, y + half, low], [-0.25, y - half, low],
-                                  [-0.25, y - half, high], [-0.25, y + half, high]]])  # fmt: skip
-                uv = np.array([[[0, 1], [1, 1], [1, 0], [0, 0]]], float)
-                board = f"board{int(rng.integers(2))}"
-                sign = street_furniture.SIGN
-                self.builder.static(sign, board, quads(face, uv).moved(where, yaw))
-                back = quads(face[:, ::-1] + [0.02, 0, 0])
+                face, back = street_furniture.panel(-0.25, (y + half, y - half), (low, high), -0.02)
+                board, sign = f"board{int(rng.integers(2))}", street_furniture.SIGN
+                self.builder.static(sign, board, face.moved(where, yaw))
                 self.builder.static(sign, "sign_back", back.moved(where, yaw))
         for t in (t0, t1):
             self._outline(street_furniture.POLE, s - 0.2, s + 0.2, t, 0.2, 7.4)

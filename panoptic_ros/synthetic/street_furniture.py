@@ -12,6 +12,8 @@ from panoptic_ros.synthetic.street_layout import KERB, Crossing, Street
 POLE, LIGHT, SIGN = 17, 19, 20
 _RED, _BLUE, _WHITE, _BLACK = (190, 25, 30), (25, 75, 165), (240, 240, 238), (25, 25, 28)
 _YELLOW = (235, 190, 30)
+# Side of a sign's texture, pixels.
+_FACE = 128
 _KINDS = (
     "limit",
     "no_entry",
@@ -45,9 +47,9 @@ def add_materials(builder: SceneBuilder, rng: np.random.Generator) -> None:
         builder.material(f"board{k}", texture=_board(rng), glow=0.1)
 
 
-def _face(kind: str, rng: np.random.Generator, size: int = 128) -> np.ndarray:
+def _face(kind: str, rng: np.random.Generator) -> np.ndarray:
+    size, c, font = _FACE, _FACE // 2, cv2.FONT_HERSHEY_SIMPLEX
     image = np.full((size, size, 3), _WHITE, np.uint8)
-    c, font = size // 2, cv2.FONT_HERSHEY_SIMPLEX
     if kind == "limit":
         cv2.circle(image, (c, c), int(c * 0.86), _RED, int(c * 0.26))
         cv2.putText(
@@ -86,8 +88,8 @@ def _face(kind: str, rng: np.random.Generator, size: int = 128) -> np.ndarray:
     return image
 
 
-def foreign_face(kind: str, rng: np.random.Generator, size: int = 128) -> np.ndarray:
-    """Return another face for a kind of sign, uint8 [size, size, 3], that fits its outline."""
+def foreign_face(kind: str, rng: np.random.Generator) -> np.ndarray:
+    """Return another face for a kind of sign, uint8 [128, 128, 3], that fits its outline."""
     ground, ink = {
         "priority": ((235, 180, 30), _BLACK),
         "warning": ((240, 205, 60), _BLACK),
@@ -96,8 +98,8 @@ def foreign_face(kind: str, rng: np.random.Generator, size: int = 128) -> np.nda
     }[kind]
     if kind in ("parking", "crossing") and rng.random() < 0.4:
         ground, ink = ((20, 105, 70), (120, 75, 45), _RED)[int(rng.integers(3))], _WHITE
+    size, c = _FACE, _FACE // 2
     image = np.full((size, size, 3), ground, np.uint8)
-    c = size // 2
     cv2.rectangle(image, (3, 3), (size - 4, size - 4), ink, 2)
     if kind == "parking":
         cv2.rectangle(image, (22, 14), (size - 22, 32), ink, -1)
@@ -157,21 +159,12 @@ def add_sign(builder: SceneBuilder, rng: np.random.Generator, xy: np.ndarray, ya
 
 
 def _add_face(
-    builder: SceneBuilder,
-    kind: str,
-    radius: float,
-    where: tuple[float, ...],
-    yaw: float,
-    z: float,
+    builder: SceneBuilder, kind: str, radius: float, where: tuple[float, ...], yaw: float, z: float
 ) -> None:
     sides = _SIDES.get(kind, 18)
     if sides == 0:
         r = radius * 0.9
-        corners = np.array(
-            [[[0.06, -r, z - r], [0.06, r, z - r], [0.06, r, z + r], [0.06, -r, z + r]]]
-        )
-        uv = np.array([[[0, 1], [1, 1], [1, 0], [0, 0]]], float)
-        face, back = quads(corners, uv), quads(corners[:, ::-1] - [0.01, 0, 0])
+        face, back = panel(0.06, (-r, r), (z - r, z + r), 0.01)
     else:
         face = disc((0.06, 0, z), (1, 0, 0), radius, sides)
         back = disc((0.05, 0, z), (-1, 0, 0), radius, sides)
@@ -179,6 +172,18 @@ def _add_face(
         face, back = (_flipped(m, z) for m in (face, back))
     builder.static(SIGN, f"sign_{kind}", face.moved(where, yaw))
     builder.static(SIGN, "sign_back", back.moved(where, yaw))
+
+
+def panel(
+    x: float, y: tuple[float, float], z: tuple[float, float], thickness: float
+) -> tuple[Mesh, Mesh]:
+    """Return both sides of an upright panel at x, metres: its face, with a texture, and its back.
+
+    y: from the texture's left to its right, which says where it faces; thickness: along x.
+    """
+    corners = np.array([[[x, y[0], z[0]], [x, y[1], z[0]], [x, y[1], z[1]], [x, y[0], z[1]]]])
+    uv = np.array([[[0, 1], [1, 1], [1, 0], [0, 0]]], float)
+    return quads(corners, uv), quads(corners[:, ::-1] - [thickness, 0, 0])
 
 
 def _flipped(mesh: Mesh, z: float) -> Mesh:
@@ -191,12 +196,9 @@ def add_board(builder: SceneBuilder, rng: np.random.Generator, xy: np.ndarray, y
     """Add a direction board on two posts, facing along yaw."""
     posts = [tube(np.array([[0, y, 0], [0, y, 4.4]]), 0.06) for y in (-1.0, 1.0)]
     builder.static(POLE, "metal", merge(posts).moved((*xy, KERB), yaw))
-    corners = np.array([[[0.1, -1.5, 2.9], [0.1, 1.5, 2.9], [0.1, 1.5, 4.4], [0.1, -1.5, 4.4]]])
-    uv = np.array([[[0, 1], [1, 1], [1, 0], [0, 0]]], float)
-    face = quads(corners, uv).moved((*xy, KERB), yaw)
-    builder.static(SIGN, f"board{int(rng.integers(2))}", face)
-    back = quads(corners[:, ::-1] - [0.02, 0, 0]).moved((*xy, KERB), yaw)
-    builder.static(SIGN, "sign_back", back)
+    face, back = panel(0.1, (-1.5, 1.5), (2.9, 4.4), 0.02)
+    builder.static(SIGN, f"board{int(rng.integers(2))}", face.moved((*xy, KERB), yaw))
+    builder.static(SIGN, "sign_back", back.moved((*xy, KERB), yaw))
     _footprint(builder, xy, 4.4)
 
 

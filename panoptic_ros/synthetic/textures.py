@@ -37,8 +37,9 @@ def plain(
     return _finish(_tinted(noise(rng, size, (4, 32, size)), color, spread))
 
 
-def asphalt(rng: np.random.Generator, color: Color, size: int = 512) -> np.ndarray:
+def asphalt(rng: np.random.Generator, color: Color) -> np.ndarray:
     """Return tiling asphalt with patches, stains and cracks."""
+    size = 512
     image = _tinted(noise(rng, size, (4, 16, 128, size)), color, 0.09)
     for _ in range(int(rng.integers(0, 4))):
         x, y = rng.integers(0, size - 150, 2)
@@ -86,17 +87,17 @@ def carriageway(rng: np.random.Generator, color: Color, concrete: bool) -> np.nd
     return canvas
 
 
-def stained(rng: np.random.Generator, color: Color, size: int = 256) -> np.ndarray:
+def stained(rng: np.random.Generator, color: Color) -> np.ndarray:
     """Return cast concrete: streaks that run down, and a joint at its left edge."""
-    streaks = noise(rng, size, (8, 64, 128))[:1]
-    image = _tinted(0.7 * streaks + noise(rng, size, (4, 32, size)), color, 0.08)
+    streaks = noise(rng, 256, (8, 64, 128))[:1]
+    image = _tinted(0.7 * streaks + noise(rng, 256, (4, 32, 256)), color, 0.08)
     image[:, :3] *= 0.6
     return _finish(image)
 
 
-def paving(rng: np.random.Generator, color: Color, size: int = 256, stones: int = 4) -> np.ndarray:
+def paving(rng: np.random.Generator, color: Color, stones: int = 4) -> np.ndarray:
     """Return tiling slabs with joints, each a little different."""
-    step = size // stones
+    size, step = 256, 256 // stones
     tone = np.kron(rng.normal(size=(stones, stones)), np.ones((step, step))).astype(np.float32)
     image = _tinted(0.6 * tone + noise(rng, size, (8, size)), color, 0.07)
     for k in range(stones):
@@ -108,21 +109,21 @@ def paving(rng: np.random.Generator, color: Color, size: int = 256, stones: int 
     return _finish(image)
 
 
-def grass(rng: np.random.Generator, color: Color, size: int = 256) -> np.ndarray:
+def grass(rng: np.random.Generator, color: Color) -> np.ndarray:
     """Return tiling grass with worn patches."""
-    image = _tinted(noise(rng, size, (32, 128, size)), color, 0.22)
-    worn = np.clip(noise(rng, size, (4, 8)) - 0.8, 0, 1)[..., None]
+    image = _tinted(noise(rng, 256, (32, 128, 256)), color, 0.22)
+    worn = np.clip(noise(rng, 256, (4, 8)) - 0.8, 0, 1)[..., None]
     return _finish(image * (1 - worn) + worn * np.array([120, 100, 70], np.float32))
 
 
-def leaves(rng: np.random.Generator, color: Color, size: int = 128) -> np.ndarray:
+def leaves(rng: np.random.Generator, color: Color) -> np.ndarray:
     """Return foliage: light and dark leaves of one hue."""
-    return _finish(_tinted(noise(rng, size, (16, 64)), color, 0.34))
+    return _finish(_tinted(noise(rng, 128, (16, 64)), color, 0.34))
 
 
-def bricks(rng: np.random.Generator, color: Color, size: int = 256, rows: int = 16) -> np.ndarray:
+def bricks(rng: np.random.Generator, color: Color) -> np.ndarray:
     """Return a tiling brick wall."""
-    step, wide = size // rows, size // (rows // 2)
+    size, rows, step, wide = 256, 16, 16, 32
     image = np.full((size, size, 3), 175.0, np.float32)
     for r in range(rows):
         shift = (r % 2) * wide // 2
@@ -133,15 +134,15 @@ def bricks(rng: np.random.Generator, color: Color, size: int = 256, rows: int = 
     return _finish(image * (1 + 0.05 * noise(rng, size, (4, size))[..., None]))
 
 
-def gradient(bottom: Color, top: Color, size: int = 64) -> np.ndarray:
+def gradient(bottom: Color, top: Color) -> np.ndarray:
     """Return a vertical gradient: glass and paint that seem to mirror sky and ground."""
-    ramp = np.linspace(0, 1, size)[:, None, None]
+    ramp = np.linspace(0, 1, 64)[:, None, None]
     image = (1 - ramp) * np.asarray(bottom, float) + ramp * np.asarray(top, float)
-    return _finish(np.broadcast_to(image, (size, size, 3)))
+    return _finish(np.broadcast_to(image, (64, 64, 3)))
 
 
-def stripes(first: Color, second: Color, size: int = 128, count: int = 4) -> np.ndarray:
-    """Return tiling vertical stripes of two colours."""
-    band = (np.arange(size) * count * 2 // size) % 2
+def stripes(first: Color, second: Color) -> np.ndarray:
+    """Return tiling vertical stripes of two colours, four of each."""
+    band = np.arange(128) // 16 % 2
     image = np.where(band[None, :, None] == 0, np.asarray(first, float), np.asarray(second, float))
-    return _finish(np.broadcast_to(image, (size, size, 3)))
+    return _finish(np.broadcast_to(image, (128, 128, 3)))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
 import numpy as np
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
 
 from panoptic_ros.bags.layout import LATCHED, VERSION
+from panoptic_ros.bags.message_types import own_types
 from panoptic_ros.datasets.town import (
     BASE_FRAME,
     CAMERAS,
@@ -44,8 +45,8 @@ class DriveBag:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path, self._town = path, town
         self._topics = CAMERAS[town.camera_name]
-        self._store = get_typestore(Stores.ROS2_HUMBLE)
-        self._types = self._store.types
+        self._store = own_types()
+        self._types: Mapping[str, type] = self._store.types
         self._writer = Writer(path, version=VERSION, storage_plugin=StoragePlugin.MCAP)
         self._connections: dict[str, Connection] = {}
 
@@ -89,9 +90,6 @@ class DriveBag:
         png = self._compressed(stamp, "16UC1; png compressed ", ".png", frame.labels, _PNG)
         self._write(self._topics.labels, stamp, png)
 
-    def _type(self, name: str) -> type:
-        return self._types[name]
-
     def _write(self, topic: str, stamp: int, message: object) -> None:
         connection = self._connections[topic]
         data = self._store.serialize_cdr(message, connection.msgtype)
@@ -99,32 +97,32 @@ class DriveBag:
             self._writer.write(connection, stamp, data)
 
     def _header(self, stamp: int, frame_id: str) -> object:
-        time = self._type("builtin_interfaces/msg/Time")(stamp // 10**9, stamp % 10**9)
-        return self._type("std_msgs/msg/Header")(time, frame_id)
+        time = self._types["builtin_interfaces/msg/Time"](stamp // 10**9, stamp % 10**9)
+        return self._types["std_msgs/msg/Header"](time, frame_id)
 
     def _vector(self, x: float, y: float, z: float) -> object:
-        return self._type("geometry_msgs/msg/Vector3")(float(x), float(y), float(z))
+        return self._types["geometry_msgs/msg/Vector3"](float(x), float(y), float(z))
 
     def _quaternion(self, matrix: np.ndarray) -> object:
         angle_axis = cv2.Rodrigues(np.asarray(matrix, float))[0].ravel()
         angle = float(np.linalg.norm(angle_axis))
         xyz = angle_axis / max(angle, 1e-12) * np.sin(angle / 2)
-        return self._type("geometry_msgs/msg/Quaternion")(
+        return self._types["geometry_msgs/msg/Quaternion"](
             *(float(v) for v in xyz), float(np.cos(angle / 2))
         )
 
     def _transform(
         self, stamp: int, parent: str, child: str, xyz: tuple[float, ...], matrix: np.ndarray
     ) -> object:
-        transform = self._type("geometry_msgs/msg/Transform")(
+        transform = self._types["geometry_msgs/msg/Transform"](
             self._vector(*xyz), self._quaternion(matrix)
         )
-        return self._type("geometry_msgs/msg/TransformStamped")(
+        return self._types["geometry_msgs/msg/TransformStamped"](
             self._header(stamp, parent), child, transform
         )
 
     def _tf(self, transforms: list[object]) -> object:
-        return self._type("tf2_msgs/msg/TFMessage")(transforms)
+        return self._types["tf2_msgs/msg/TFMessage"](transforms)
 
     def _mounting(self) -> object:
         camera = self._town.camera
@@ -137,25 +135,25 @@ class DriveBag:
         )
 
     def _odometry(self, stamp: int, ego: EgoPose) -> object:
-        point = self._type("geometry_msgs/msg/Point")(ego.x, ego.y, 0.0)
-        pose = self._type("geometry_msgs/msg/Pose")(point, self._quaternion(rotation_z(ego.yaw)))
-        twist = self._type("geometry_msgs/msg/Twist")(
+        point = self._types["geometry_msgs/msg/Point"](ego.x, ego.y, 0.0)
+        pose = self._types["geometry_msgs/msg/Pose"](point, self._quaternion(rotation_z(ego.yaw)))
+        twist = self._types["geometry_msgs/msg/Twist"](
             self._vector(ego.speed, 0, 0), self._vector(0, 0, ego.yaw_rate)
         )
         nothing = np.zeros(36)
-        return self._type("nav_msgs/msg/Odometry")(
+        return self._types["nav_msgs/msg/Odometry"](
             self._header(stamp, ODOM_FRAME),
             BASE_FRAME,
-            self._type("geometry_msgs/msg/PoseWithCovariance")(pose, nothing),
-            self._type("geometry_msgs/msg/TwistWithCovariance")(twist, nothing),
+            self._types["geometry_msgs/msg/PoseWithCovariance"](pose, nothing),
+            self._types["geometry_msgs/msg/TwistWithCovariance"](twist, nothing),
         )
 
     def _camera_info(self, stamp: int) -> object:
         h, w = self._town.camera.size
         k = self._town.camera.matrix
         p = np.concatenate([k, np.zeros((3, 1))], axis=1)
-        roi = self._type("sensor_msgs/msg/RegionOfInterest")(0, 0, 0, 0, False)
-        return self._type("sensor_msgs/msg/CameraInfo")(
+        roi = self._types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)
+        return self._types["sensor_msgs/msg/CameraInfo"](
             self._header(stamp, self._topics.frame), h, w, "plumb_bob", np.zeros(5),
             k.ravel(), np.eye(3).ravel(), p.ravel(), 0, 0, roi,
         )  # fmt: skip
@@ -166,6 +164,6 @@ class DriveBag:
         done, data = cv2.imencode(suffix, image, options)
         if not done:
             raise OSError(f"OpenCV could not encode the image as {suffix}")
-        return self._type("sensor_msgs/msg/CompressedImage")(
+        return self._types["sensor_msgs/msg/CompressedImage"](
             self._header(stamp, self._topics.frame), kind, data
         )

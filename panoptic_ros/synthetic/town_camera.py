@@ -63,25 +63,14 @@ class TownCamera:
         )
         return optical @ self.rotation.T.astype(np.float32)
 
-    def project(self, points: np.ndarray) -> np.ndarray:
-        """Return pixel coordinates and depth of points in base_link, float [N, 3] to [N, 3]."""
-        optical = (points - np.asarray(self.position)) @ self.rotation
-        uv = optical @ self.matrix.T
-        return np.concatenate([uv[:, :2] / uv[:, 2:3], uv[:, 2:3]], axis=1)
-
     def to_cityscapes(self) -> dict:
         """Return the fields of a Cityscapes camera file; z is the height of the camera."""
         x, y, z = self.position
         h, w = self.size
         return {
             "extrinsic": {
-                "baseline": 0.0,
-                "pitch": self.pitch,
-                "roll": 0.0,
-                "yaw": self.yaw,
-                "x": x,
-                "y": y,
-                "z": z,
+                **{"baseline": 0.0, "pitch": self.pitch, "roll": 0.0, "yaw": self.yaw},
+                **{"x": x, "y": y, "z": z},
             },
             "intrinsic": {"fx": self.focal, "fy": self.focal, "u0": (w - 1) / 2, "v0": (h - 1) / 2},
         }
@@ -150,14 +139,8 @@ def develop(image: np.ndarray, camera: TownCamera, rng: np.random.Generator) -> 
     if camera.blur:
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), camera.blur))
     # Automatic exposure, not quite to the target, as cameras do.
-    automatic = (
-        np.clip(
-            _TARGET / max(float(cv2.mean(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[0]), 1.0),
-            0.7,
-            1.8,
-        )
-        ** 0.7
-    )
+    bright = float(cv2.mean(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[0])
+    automatic = np.clip(_TARGET / max(bright, 1.0), 0.7, 1.8) ** 0.7
     gain = np.asarray(camera.balance, np.float32) * np.float32(camera.exposure * automatic)
     h, w = camera.size
     y, x = np.ogrid[-1 : 1 : h * 1j, -1 : 1 : w * 1j]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,20 +20,28 @@ PAINTS = (
 
 @dataclass(frozen=True)
 class Vehicle:
-    """Describe a vehicle's meshes by material slot, and its length, width, height in metres."""
+    """Describe a vehicle: meshes by material slot, and its length, width, height in metres.
+
+    label_discs: of a bike's wheels, which only the label image draws.
+    """
 
     meshes: dict[str, Mesh]
     size: tuple[float, float, float]
+    label_discs: Mesh | None = None
 
-    def register(self, builder: SceneBuilder, name: str) -> list[tuple[str, str]]:
-        """Add the meshes to a builder; return (mesh name, slot) of each."""
-        return [(builder.mesh(f"{name}/{s}", m), s) for s, m in self.meshes.items()]
+    def register(self, builder: SceneBuilder, name: str) -> list[Part]:
+        """Add the meshes to a builder; return a part of each, its slot for a material."""
+        parts = [Part(builder.mesh(f"{name}/{s}", m), s) for s, m in self.meshes.items()]
+        if self.label_discs is not None:
+            discs = builder.mesh(f"{name}/discs", self.label_discs)
+            parts.append(Part(discs, "tyre", label_only=True))
+        return parts
 
 
-def parts(pieces: list[tuple[str, str]], paint: str, second: str = "trim") -> list[Part]:
+def painted(parts: list[Part], paint: str, second: str = "trim") -> list[Part]:
     """Return the parts of a vehicle with its slots "paint" and "second" given materials."""
     slots = {"paint": paint, "second": second}
-    return [Part(mesh, slots.get(slot, slot)) for mesh, slot in pieces]
+    return [replace(part, material=slots.get(part.material, part.material)) for part in parts]
 
 
 def add_materials(builder: SceneBuilder, rng: np.random.Generator) -> None:

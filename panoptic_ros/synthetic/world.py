@@ -8,16 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from panoptic_ros.labels import INSTANCE_DIVISOR, UNLABELED, class_ids
-from panoptic_ros.synthetic import (
-    buildings,
-    people,
-    street_furniture,
-    vegetation,
-    vehicles,
-)
-from panoptic_ros.synthetic import (
-    street_surface as ground,
-)
+from panoptic_ros.synthetic import buildings, people, street_furniture, vegetation, vehicles
+from panoptic_ros.synthetic import street_surface as ground
 from panoptic_ros.synthetic.compiler import compile_scene
 from panoptic_ros.synthetic.dashcam import Dashcam, make_dashcam
 from panoptic_ros.synthetic.ego_drive import EgoPose, Plan, make_plan

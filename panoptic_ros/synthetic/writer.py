@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from panoptic_ros.datasets.picture_files import write_png
 from panoptic_ros.datasets.town import DEPTH_SCALE
 from panoptic_ros.labels import class_ids
 from panoptic_ros.synthetic.ground_plan import RESOLUTION, X_RANGE, Y_RANGE, GroundPlan
@@ -33,20 +34,18 @@ def write_frame(root: Path, split: str, town: World, frame: TownFrame) -> Path:
     name = frame_name(town.setting, town.seed, frame.index)
 
     def path(kind: str, suffix: str) -> Path:
-        folder = root / kind / split / town.setting
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder / f"{name}_{suffix}"
+        return root / kind / split / town.setting / f"{name}_{suffix}"
 
-    _write_png(path("gtFine", "gtFine_instanceIds.png"), frame.labels)
+    write_png(path("gtFine", "gtFine_instanceIds.png"), frame.labels, _PNG)
     labels = class_ids(frame.labels).astype(np.uint8)
-    _write_png(path("gtFine", "gtFine_labelIds.png"), labels)
-    _write_png(path("depth", "depth.png"), encode_depth(frame.depth))
+    write_png(path("gtFine", "gtFine_labelIds.png"), labels, _PNG)
+    write_png(path("depth", "depth.png"), encode_depth(frame.depth), _PNG)
     _write_json(path("camera", "camera.json"), town.camera.to_cityscapes())
     pose = {**asdict(frame.ego), "time": frame.time, "rate": RATE}
     _write_json(path("ego_pose", "ego_pose.json"), pose)
     write_ground_plan(path("ground_plan", "ground_plan.npz"), frame.plan)
     image = path("leftImg8bit", "leftImg8bit.png")
-    _write_png(image, cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR))
+    write_png(image, frame.image, _PNG)
     return image
 
 
@@ -64,13 +63,6 @@ def write_ground_plan(path: Path, plan: GroundPlan) -> None:
     grid = {"resolution": RESOLUTION, "x_range": X_RANGE, "y_range": Y_RANGE}
     boxes = [asdict(b) for b in plan.boxes]
     _write_json(path.with_suffix(".json"), {"grid": grid, "boxes": boxes})
-
-
-def _write_png(path: Path, image: np.ndarray) -> None:
-    done, data = cv2.imencode(".png", image, _PNG)
-    if not done:
-        raise OSError(f"{path}: OpenCV could not encode the image as PNG")
-    write_file(path, data.tobytes())
 
 
 def _write_json(path: Path, content: dict) -> None:

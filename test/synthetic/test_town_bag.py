@@ -52,12 +52,7 @@ def test_truth_is_exact_and_images_are_close(drive):
 
 def test_stamps_are_ten_hertz_and_agree(drive):
     _, _, messages, _ = drive
-    for topic in (
-        FRONT.image,
-        FRONT.info,
-        FRONT.labels,
-        town_data.ODOMETRY_TOPIC,
-    ):
+    for topic in (FRONT.image, FRONT.info, FRONT.labels, town_data.ODOMETRY_TOPIC):
         stamps = [m.header.stamp.sec * 10**9 + m.header.stamp.nanosec for m in of(messages, topic)]
         assert np.diff(stamps).tolist() == [10**8, 10**8]
         assert stamps[0] == bags.START_NS
