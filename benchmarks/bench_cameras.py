@@ -6,13 +6,12 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import rclpy
 import torch
 from bench_networks import picture
 from rclpy.node import Node
-from results import Result
+from results import Result, resident_mib
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -90,8 +89,7 @@ def _resident_mib(device: torch.device, cameras: tuple[str, ...]) -> float:
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as node:
         try:
             probe.run_until(_FRAMES)
-            pages = int(Path(f"/proc/{node.pid}/statm").read_text().split()[1])
-            return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+            return resident_mib(node.pid)
         finally:
             node.terminate()
             probe.destroy_node()

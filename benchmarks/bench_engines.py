@@ -6,10 +6,11 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from unittest.mock import patch
 
 import torch
 from bench_networks import picture
-from results import Result, interleaved
+from results import Result, faster, interleaved
 
 from panoptic_ros.datasets.picture_files import read_picture
 from panoptic_ros.model.engines import EAGER, ENGINES
@@ -63,15 +64,11 @@ def _shipped(device: torch.device) -> Result:
 
 def _prepared(name: str, device: torch.device) -> PanopticPipeline:
     """Return the model on an engine that keeps nothing on disk from before, or for later."""
-    before = os.environ.get("XDG_CACHE_HOME")
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["XDG_CACHE_HOME"] = folder
-        try:
-            return PanopticPipeline.load(_MODEL, device=str(device), engine=name)
-        finally:
-            os.environ.pop("XDG_CACHE_HOME")
-            if before is not None:
-                os.environ["XDG_CACHE_HOME"] = before
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        patch.dict(os.environ, {"XDG_CACHE_HOME": folder}),
+    ):
+        return PanopticPipeline.load(_MODEL, device=str(device), engine=name)
 
 
 def _against_eager(name: str, eager: PanopticPipeline, pipeline: PanopticPipeline) -> Result:
@@ -79,12 +76,5 @@ def _against_eager(name: str, eager: PanopticPipeline, pipeline: PanopticPipelin
     times = interleaved(
         {EAGER: lambda: eager.infer(image), name: lambda: pipeline.infer(image)}, _REPEATS
     )
-    return Result(
-        f"engine: {name} against eager",
-        times[EAGER] / times[name],
-        "times faster",
-        None,
-        True,
-        times,
-        f"networks of model {_MODEL}, {_SIDES[1]}x{_SIDES[0]}",
-    )
+    about = f"networks of model {_MODEL}, {_SIDES[1]}x{_SIDES[0]}"
+    return faster(f"engine: {name} against eager", times, EAGER, name, None, about)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from reference import stack_reference
-from results import Result, interleaved, least_on_one_core, on_cpu
+from results import Result, faster, interleaved, least_on_one_core, on_cpu
 from scenes import SIZE, fresh, street
 
 from panoptic_ros.fusion import FusionOptions
@@ -35,19 +35,11 @@ def run(device: torch.device) -> list[Result]:
         },
         _REPEATS,
     )
-    return [
-        Result(
-            "fusion: stack against textbook",
-            times["textbook"] / times["stack"],
-            "times faster",
-            on_cpu(5, device),
-            True,
-            times,
-            f"{SIZE[1]}x{SIZE[0]}, {_INSTANCES} instances, of which "
-            f"{np.count_nonzero(np.unique(fast) >= 1000)} visible",
-        ),
-        *(_on_one_core() if device.type == "cpu" else []),
-    ]
+    visible = np.count_nonzero(np.unique(fast) >= 1000)
+    about = f"{SIZE[1]}x{SIZE[0]}, {_INSTANCES} instances, of which {visible} visible"
+    name, goal = "fusion: stack against textbook", on_cpu(5, device)
+    result = faster(name, times, "textbook", "stack", goal, about)
+    return [result, *(_on_one_core() if device.type == "cpu" else [])]
 
 
 def _on_one_core() -> list[Result]:

@@ -16,11 +16,11 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import torch
-from results import Result, interleaved
+from results import Result, interleaved, one_core
 
 from panoptic_ros.geometry.camera_model import CameraModel
 from panoptic_ros.geometry.ground_plane import GroundView, Viewpoint
-from panoptic_ros.geometry.poses import Pose2D
+from panoptic_ros.geometry.poses import Pose2D, optical_pose
 from panoptic_ros.grid.dynamic_grid import DynamicGrid, Motion
 from panoptic_ros.grid.grid_options import ProjectionOptions
 from panoptic_ros.grid.mapper import GroundMapper
@@ -33,7 +33,8 @@ from panoptic_ros.prediction import PanopticPrediction
 SIZE = (1024, 2048)
 FOCAL = 1362.0
 CAMERA_HEIGHT = 1.4
-PITCH = 0.03
+CAMERA = CameraModel(SIZE[1], SIZE[0], [[FOCAL, 0, 1023.5], [0, FOCAL, 511.5], [0, 0, 1]])
+MOUNTING = optical_pose(1.6, 0.0, CAMERA_HEIGHT, 0.0, 0.03, 0.0)
 INSTANCES = 50
 REPEATS = 100
 # Metres of a drive at 10 m/s between frames at 10 Hz.
@@ -41,25 +42,9 @@ STEP = 1.0
 ROAD, BUILDING, SKY = 7, 11, 23
 
 
-def camera() -> CameraModel:
-    height, width = SIZE
-    matrix = [[FOCAL, 0, (width - 1) / 2], [0, FOCAL, (height - 1) / 2], [0, 0, 1]]
-    return CameraModel(width, height, matrix)
-
-
-def mounting() -> np.ndarray:
-    """Return the camera's pose in base_link, [4, 4], looking down by the pitch."""
-    c, s = np.cos(PITCH), np.sin(PITCH)
-    pose = np.eye(4)
-    pose[:3, :3] = np.array([[0, -s, c], [-1, 0, 0], [0, -c, -s]])
-    pose[:3, 3] = 1.6, 0, CAMERA_HEIGHT
-    return pose
-
-
 def pixels(xyz: np.ndarray) -> np.ndarray:
     """Return the pixels [N, 2] of points [N, 3] in base_link."""
-    pose = mounting()
-    return camera().project((xyz - pose[:3, 3]) @ pose[:3, :3])[0]
+    return CAMERA.project((xyz - MOUNTING[:3, 3]) @ MOUNTING[:3, :3])[0]
 
 
 def street(seed: int) -> np.ndarray:
@@ -89,22 +74,15 @@ def cells_from_pixels(window: GridWindow) -> np.ndarray:
 
 def run(device: torch.device) -> list[Result]:
     """Give the figures to run.py; the device plays no part."""
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
+    with one_core():
         return measure()
-    finally:
-        cv2.setNumThreads(threads)
 
 
 def measure() -> list[Result]:
     """Return the milliseconds of projection with fusion, and of what moves on top of them."""
-    window, predictions = (
-        GridWindow(),
-        itertools.cycle(PanopticPrediction(street(s)) for s in (0, 1)),
-    )
-    options = ProjectionOptions()
-    viewpoint = Viewpoint.of(GroundView(camera(), mounting()), SIZE, options.plane)
+    predictions = itertools.cycle(PanopticPrediction(street(s)) for s in (0, 1))
+    window, options = GridWindow(), ProjectionOptions()
+    viewpoint = Viewpoint.of(GroundView(CAMERA, MOUNTING), SIZE, options.plane)
     project = GroundProjection(viewpoint, window, CITYSCAPES, options)
     fusing, moving = Ground(window), Ground(window)
     homography, size = cells_from_pixels(window), window.shape[::-1]
@@ -156,7 +134,7 @@ class Ground:
         self.dynamic = DynamicGrid(window, CITYSCAPES)
         self._mapper, self._frames = GroundMapper(CITYSCAPES, window), itertools.count()
         # The node, too, reads a camera's calibration once.
-        self._view = GroundView(camera(), mounting())
+        self._view = GroundView(CAMERA, MOUNTING)
 
     def fuse(self, prediction: PanopticPrediction) -> tuple[GroundObservation, Pose2D, float]:
         """Take in a frame; return what it shows, the pose and the time, seconds."""

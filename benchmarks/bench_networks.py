@@ -9,7 +9,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import torch
-from results import Result, interleaved, on_cpu
+from results import Result, faster, interleaved, on_cpu
 from scenes import street
 from torch import Tensor
 from torch.nn import functional as F
@@ -127,16 +127,11 @@ def _against_the_report(pipeline: PanopticPipeline) -> Result:
         },
         _REPEATS,
     )
-    return Result(
-        "frame: ours against the report's way",
-        times["report"] / times["ours"],
-        "times faster",
-        1,
-        True,
-        times,
+    about = (
         f"{_SIDES[1]}x{_SIDES[0]}, model {_MODEL}, {len(inference.instances)} instances, "
-        f"merge {pipeline.fusion_name}",
+        f"merge {pipeline.fusion_name}"
     )
+    return faster("frame: ours against the report's way", times, "report", "ours", 1, about)
 
 
 def _with_pixels(pipeline: PanopticPipeline) -> Result:
@@ -176,15 +171,8 @@ def _with_cameras(pipeline: PanopticPipeline) -> Result:
         },
         _REPEATS,
     )
-    return Result(
-        "cameras: two frames in one pass",
-        times["one by one"] / times["in one pass"],
-        "times faster",
-        None,
-        True,
-        times,
-        f"networks of model {_MODEL}, {_SIDES[1]}x{_SIDES[0]}",
-    )
+    name, about = "cameras: two frames in one pass", f"model {_MODEL}, {_SIDES[1]}x{_SIDES[0]}"
+    return faster(name, times, "one by one", "in one pass", None, f"networks of {about}")
 
 
 @torch.inference_mode()
@@ -195,8 +183,7 @@ def _with_instances(device: torch.device) -> list[Result]:
     for name, strategy in (("stack", stack), ("conv_head", ConvHead(head))):
         scenes = {f"{count} instances": street(count, device) for count in _COUNTS}
         times = interleaved(
-            {k: lambda s=scene, f=strategy: f(*s, options) for k, scene in scenes.items()},
-            _REPEATS,
+            {k: lambda s=scene, f=strategy: f(*s, options) for k, scene in scenes.items()}, _REPEATS
         )
         first, *_, last = times.values()
         results.append(
@@ -226,15 +213,8 @@ def _fast_against_two(fast: PanopticPipeline) -> Result:
         f"networks of {name}": lambda m=model: m.infer(image) for name, model in models.items()
     }
     times = interleaved({**frames, **networks}, _REPEATS)
-    return Result(
-        "frame: town_fast against town",
-        times["town"] / times["town_fast"],
-        "times faster",
-        on_cpu(4, fast.device),
-        True,
-        times,
-        f"{image.shape[1]}x{image.shape[0]}",
-    )
+    name, about = "frame: town_fast against town", f"{image.shape[1]}x{image.shape[0]}"
+    return faster(name, times, "town", "town_fast", on_cpu(4, fast.device), about)
 
 
 def _with_detections(pipeline: PanopticPipeline) -> Result:

@@ -12,10 +12,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
-import numpy as np
 import rclpy
 import torch
+from bench_networks import picture
 from diagnostic_msgs.msg import DiagnosticArray
 from panoptic_ros.msg import LabelInfo
 from rclpy.node import Node
@@ -119,8 +118,7 @@ def run(device: torch.device) -> list[Result]:
 
 def _measure(size: tuple[int, int], has_figures: bool) -> tuple[list[float], dict[str, str]]:
     """Return the milliseconds from stamps to labels, and the figures that a node gives."""
-    blobs = np.random.default_rng(0).integers(0, 256, (9, 16, 3), np.uint8)
-    message = rgb8_image(cv2.resize(blobs, size), Header(frame_id="camera"))
+    message = rgb8_image(picture(*size[::-1]), Header(frame_id="camera"))
     probe = Probe()
     try:
         probe.wait_until(probe.is_connected)
@@ -146,8 +144,8 @@ def _result(
     size: tuple[int, int], goal: float, latencies: list[float], node: dict[str, str], echo: float
 ) -> Result:
     total = statistics.median(latencies)
-    stages = {k: float(node[f"latency_{k}_p50_ms"]) for k in ("inference", "wait", "decode")}
-    stages["publish"] = float(node["latency_publish_p50_ms"])
+    names = ("inference", "wait", "decode", "publish")
+    stages = {k: float(node[f"latency_{k}_p50_ms"]) for k in names}
     added = total - stages["inference"]
     stages["transport"] = added - sum(v for k, v in stages.items() if k != "inference")
     return Result(

@@ -11,10 +11,9 @@ from __future__ import annotations
 import statistics
 import time
 
-import cv2
 import numpy as np
 import torch
-from results import Result
+from results import Result, one_core
 
 from panoptic_ros.geometry.camera_model import CameraModel
 from panoptic_ros.geometry.ground_plane import GroundView
@@ -85,14 +84,8 @@ def measure() -> tuple[float, float]:
 
 def run(device: torch.device) -> list[Result]:
     """Give the figure to run.py; the device plays no part."""
-    threads = cv2.getNumThreads(), torch.get_num_threads()
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
-    try:
+    with one_core():
         milliseconds, instances = measure()
-    finally:
-        cv2.setNumThreads(threads[0])
-        torch.set_num_threads(threads[1])
     about = f"{instances:.0f} instances and those that coast, median of {FRAMES - WARM_UP} frames"
     return [
         Result("tracking: a frame", milliseconds, "ms", 3, False, {"frame": milliseconds}, about)

@@ -11,7 +11,6 @@ undisturbed one did: same weights and losses, same scores, same labels. Exit cod
 from __future__ import annotations
 
 import argparse
-import contextlib
 import io
 import json
 import multiprocessing
@@ -22,10 +21,11 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 # Before torch: no GPU's context and no pool of threads, neither of which survives a fork.
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -118,13 +118,7 @@ def _evaluation(data: Path, model: Path) -> Workload:
         results = json.loads((folder / "results.json").read_text())
         return results["fusion"], [(f["name"], f["pq"]) for f in results["frames"]]
 
-    return Workload(
-        lambda folder: [*command, str(folder)],
-        (RunState, "add"),
-        kept,
-        1,
-        result,
-    )
+    return Workload(lambda folder: [*command, str(folder)], (RunState, "add"), kept, 1, result)
 
 
 def _replay(bag: Path, model: Path) -> Workload:
@@ -151,7 +145,7 @@ def _replay(bag: Path, model: Path) -> Workload:
 
 def _weights(url: str) -> Workload:
     def kept(folder: Path) -> int:
-        with _weights_in(folder):
+        with patch.dict(os.environ, {places.VARIABLE: str(folder)}):
             for name, path in places.installed().items():
                 if folder in path.parents:
                     checkpoints.load(path)
@@ -174,15 +168,6 @@ def _weights(url: str) -> Workload:
     )
 
 
-@contextlib.contextmanager
-def _weights_in(folder: Path) -> Iterator[None]:
-    os.environ[places.VARIABLE] = str(folder)
-    try:
-        yield
-    finally:
-        del os.environ[places.VARIABLE]
-
-
 def _start(workload: Workload, folder: Path) -> Any:
     """Start a workload in a fork of this process; its output goes to FOLDER.log."""
 
@@ -199,7 +184,7 @@ def _start(workload: Workload, folder: Path) -> Any:
             return found
 
         setattr(owner, name, counted)
-        with _weights_in(folder):
+        with patch.dict(os.environ, {places.VARIABLE: str(folder)}):
             os._exit(panoptic_ros(workload.arguments(folder)))
 
     DONE.value = 0

@@ -12,16 +12,15 @@ than --most MiB.
 from __future__ import annotations
 
 import argparse
-import os
 import resource
 import signal
 import sys
 import time
 from contextlib import suppress
-from pathlib import Path
 
 import cv2
 import numpy as np
+from results import resident_mib
 
 from panoptic_ros.pipeline import PanopticPipeline
 
@@ -47,7 +46,7 @@ def main() -> int:
     with suppress(KeyboardInterrupt):
         while len(resident) < args.frames:
             pipeline(_picture(rng, height, width))
-            resident.append(_resident_mib())
+            resident.append(resident_mib())
             if args.seconds is not None and time.monotonic() - start > args.seconds:
                 break
     settled = len(resident) // 10
@@ -79,11 +78,6 @@ def slope_of(resident: np.ndarray) -> tuple[float, float]:
 def _picture(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     blobs = rng.integers(0, 256, (rng.integers(2, 24), rng.integers(2, 48), 3), np.uint8)
     return cv2.resize(blobs, (width, height))
-
-
-def _resident_mib() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 if __name__ == "__main__":

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import torch
@@ -33,6 +36,13 @@ class Result:
         if self.goal is None:
             return True
         return self.value >= self.goal if self.higher_is_better else self.value <= self.goal
+
+
+def faster(
+    name: str, times: Mapping[str, float], slow: str, fast: str, goal: float | None, about: str
+) -> Result:
+    """Return how many times faster one of some functions is than another; times: milliseconds."""
+    return Result(name, times[slow] / times[fast], "times faster", goal, True, times, about)
 
 
 def on_cpu(goal: float, device: torch.device) -> float | None:
@@ -66,20 +76,33 @@ def least_on_one_core(
 
     What else the machine does adds to a time and takes nothing away.
     """
-    threads, others = torch.get_num_threads(), cv2.getNumThreads()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
     times = dict.fromkeys(functions, math.inf)
-    try:
+    with one_core():
         for _ in range(repeats + 1):
             for name, function in functions.items():
                 start = time.process_time()
                 function()
                 times[name] = min(times[name], (time.process_time() - start) * 1e3)
+    return times
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Let torch and OpenCV compute in one thread."""
+    threads, others = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    try:
+        yield
     finally:
         torch.set_num_threads(threads)
         cv2.setNumThreads(others)
-    return times
+
+
+def resident_mib(process: int | str = "self") -> float:
+    """Return what a process, by its number, has in memory, MiB."""
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def _synchronize() -> None:
