@@ -114,17 +114,14 @@ class Environment:
         folder = self.root / "requirements"
         wanted = [f"--requirement={folder / name}.txt" for name in _REQUIREMENTS]
         if self.on_wheels:
-            constraints = folder / "constraints.txt"
-            wanted += [f"--requirement={folder / name}.txt" for name in ("core", self._wheels())]
+            constraints, wheels = folder / "constraints.txt", f"ros_{self.distribution}"
+            wanted += [f"--requirement={folder / name}.txt" for name in ("core", wheels)]
         else:
             constraints = self._system_constraints()
             wanted += self._core_without_system_opencv()
             wanted += [] if shutil.which("colcon") else ["colcon-common-extensions"]
         hold = f"--constraint={constraints}"
         return [[hold, *wanted], [hold, "--no-deps", f"--requirement={folder / 'no_deps.txt'}"]]
-
-    def _wheels(self) -> str:
-        return f"ros_{self.distribution}"
 
     def _core_without_system_opencv(self) -> list[str]:
         """List core.txt, but no second OpenCV beside the one that ROS 2's cv_bridge is bound to."""
