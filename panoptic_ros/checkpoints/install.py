@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 
@@ -88,8 +87,3 @@ def check(path: Path) -> str:
     except (OSError, ValueError) as error:
         return str(error)
     return ""
-
-
-def describe(path: Path) -> str:
-    """Return an installed checkpoint's side file as text."""
-    return json.dumps(checkpoints.read_side_file(path), indent=2)

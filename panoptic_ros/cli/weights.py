@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -99,8 +100,7 @@ def _import(args: argparse.Namespace) -> int:
 
 
 def _info(args: argparse.Namespace) -> int:
-    from panoptic_ros.checkpoints import find, load_manifest
-    from panoptic_ros.checkpoints.install import describe
+    from panoptic_ros.checkpoints import find, load_manifest, read_side_file
     from panoptic_ros.checkpoints.manifest import entry as find_entry
 
     manifest, path = load_manifest(), find(args.name)
@@ -118,7 +118,7 @@ def _info(args: argparse.Namespace) -> int:
     if path is not None and path.suffix == ".yaml":
         print(f"{path}:\n{path.read_text(encoding='utf-8', errors='backslashreplace')}")
     elif path is not None:
-        print(f"{path}.json:\n{describe(path)}")
+        print(f"{path}.json:\n{json.dumps(read_side_file(path), indent=2)}")
     return 0
 
 
