@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.fusion.conv_head import ConvHead
 from panoptic_ros.fusion.stack import detector_masks
-from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet, label_set
+from panoptic_ros.labels import INSTANCE_DIVISOR
 from panoptic_ros.networks import PanopticHead
 from panoptic_ros.prediction import on_host
 from panoptic_ros.scores.instance_iou import mask_iou
@@ -111,10 +111,8 @@ class HeadTask(Task[HeadTrainee]):
     unused_parameters = True
 
     def __init__(self, config: HeadConfig, train: Frames, val: Frames, run: Path) -> None:
-        self.config = config
-        self.labels: LabelSet = label_set(config.label_set)
-        torch.manual_seed(config.seed)
-        head = new_network(config.architecture, PanopticHead, "head")
+        super().__init__(config)
+        head = new_network(config, PanopticHead, "head")
         self.notes = warm_start(head, config.initialize)
         self.trainee = HeadTrainee(head)
         inputs, val_inputs, trained_for = predict_once(

@@ -116,12 +116,7 @@ class HeadInputs:
 
 
 @torch.inference_mode()
-def prepare(
-    folder: Path,
-    frames: Frames,
-    networks: PanopticPredictor,
-    least_score: float,
-) -> None:
+def prepare(folder: Path, frames: Frames, networks: PanopticPredictor, least_score: float) -> None:
     """Write the predictions on every frame to a folder, unless a former run did.
 
     Per frame the semantic scores (half precision), and boxes and masks of the detections

@@ -17,10 +17,7 @@ WINDOW = 192
 
 
 def head_loss(
-    head: PanopticHead,
-    semantic: SemanticPrediction,
-    mask_logits: Tensor,
-    target: dict[str, Tensor],
+    head: PanopticHead, semantic: SemanticPrediction, mask_logits: Tensor, target: dict[str, Tensor]
 ) -> Tensor:
     """Return the mean over instances of each one's mean binary cross-entropy, a scalar.
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from panoptic_ros.datasets import load_frame
-from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet, label_set
+from panoptic_ros.labels import INSTANCE_DIVISOR
 from panoptic_ros.model.predictors import InstancePredictor
 from panoptic_ros.networks import MaskRCNNDetector
 from panoptic_ros.prediction import InstancePrediction
@@ -76,11 +76,9 @@ class InstanceTask(Task[InstanceTrainee]):
     """Hold everything that training a detector needs."""
 
     def __init__(self, config: InstanceConfig, train: Frames, val: Frames) -> None:
-        self.config = config
-        self.labels: LabelSet = label_set(config.label_set)
+        super().__init__(config)
         weights = repeat_factors(thing_presence(train, self.labels), config.repeat_threshold)
-        torch.manual_seed(config.seed)
-        network = new_network(config.architecture, MaskRCNNDetector, "instance")
+        network = new_network(config, MaskRCNNDetector, "instance")
         target = partial(instance_target, labels=self.labels, min_area=config.min_area)
         self.samples = FrameSamples(train, weights, config.augmentation, target, config.seed)
         self.notes = warm_start(network, config.initialize, self.samples)

@@ -16,11 +16,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
-from accelerate.utils import (
-    DataLoaderConfiguration,
-    DistributedDataParallelKwargs,
-    set_seed,
-)
+from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs, set_seed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -187,29 +183,23 @@ def learning_rate(step: int, share: float, config: OptimizerConfig) -> float:
     return config.lr * min(1.0, (step + 1) / config.warmup) * (1 - share) ** config.power
 
 
+@dataclass
 class _Session:
-    """Hold what the steps of one training share."""
+    """Hold what the steps of one training share; done: how many there were."""
 
-    def __init__(
-        self,
-        accelerator: Accelerator,
-        task: Task,
-        trainee: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        run: Path,
-        schedule: Schedule,
-        best: Best | None,
-    ) -> None:
-        self.accelerator = accelerator
-        self.task = task
-        self.config: TrainingConfig = task.config
-        self.trainee = trainee
-        self.optimizer = optimizer
-        self.run = run
-        self.schedule = schedule
-        self.best = best
-        self.done = 0
-        self._unusable = 0
+    accelerator: Accelerator
+    task: Task
+    trainee: nn.Module
+    optimizer: torch.optim.Optimizer
+    run: Path
+    schedule: Schedule
+    best: Best | None
+    done: int = 0
+    _unusable: int = 0
+
+    @property
+    def config(self) -> TrainingConfig:
+        return self.task.config
 
     def loop(self, loader: DataLoader, first: int) -> Mapping[str, float]:
         """Run the steps from `first` on; return the last validation's scores."""

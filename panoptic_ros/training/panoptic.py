@@ -14,7 +14,7 @@ from panoptic_ros.datasets import LabeledFrame, load_frame
 from panoptic_ros.fusion import FusionOptions, Strategy
 from panoptic_ros.fusion.conv_head import ConvHead
 from panoptic_ros.fusion.stack import stack
-from panoptic_ros.labels import LabelSet, label_set
+from panoptic_ros.labels import LabelSet
 from panoptic_ros.model.shared_predictor import SharedPredictor
 from panoptic_ros.networks import PanopticHead, SharedPanopticNetwork
 from panoptic_ros.networks.panoptic.shared import RegionHead, SharedOutput
@@ -145,12 +145,10 @@ class PanopticTask(Task[PanopticTrainee]):
     chosen_by = "PQ"
 
     def __init__(self, config: PanopticConfig, train: Frames, val: Frames) -> None:
-        self.config = config
-        self.labels: LabelSet = label_set(config.label_set)
+        super().__init__(config)
         pixels = torch.from_numpy(class_pixels(train, self.labels).sum(axis=0))
         weights = repeat_factors(thing_presence(train, self.labels), config.repeat_threshold)
-        torch.manual_seed(config.seed)
-        network = new_network(config.architecture, SharedPanopticNetwork, "panoptic")
+        network = new_network(config, SharedPanopticNetwork, "panoptic")
         self.samples = FrameSamples(train, weights, config.augmentation, self._target, config.seed)
         self.notes = warm_start(network, config.initialize, self.samples)
         for name in ("panoptic_weight", "head_weight"):

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.fusion.spatial_ranking import falling_ranks, occupied
 from panoptic_ros.fusion.stack import detector_masks
-from panoptic_ros.labels import LabelSet, class_ids, label_set
+from panoptic_ros.labels import class_ids
 from panoptic_ros.networks import SpatialRanking
 from panoptic_ros.prediction import on_host
 from panoptic_ros.training.frames import Frames
@@ -90,10 +90,8 @@ class RankingTask(Task[RankingTrainee]):
     chosen_by = "by rank"
 
     def __init__(self, config: FrozenConfig, train: Frames, val: Frames, run: Path) -> None:
-        self.config = config
-        self.labels: LabelSet = label_set(config.label_set)
-        torch.manual_seed(config.seed)
-        ranking = new_network(config.architecture, SpatialRanking, "ranking")
+        super().__init__(config)
+        ranking = new_network(config, SpatialRanking, "ranking")
         self.notes = warm_start(ranking, config.initialize)
         self.trainee = RankingTrainee(ranking)
         inputs, self._val, trained_for = predict_once(config, self.labels, train, val, run, 0)

@@ -13,7 +13,6 @@ from torch.nn import functional as F
 from torch.utils.data import default_collate
 
 from panoptic_ros.datasets import load_frame
-from panoptic_ros.labels import LabelSet, label_set
 from panoptic_ros.model.predictors import IMAGENET_MEAN, IMAGENET_STD, SemanticPredictor
 from panoptic_ros.networks import DeepLabV3Plus
 from panoptic_ros.scores.confusion import ConfusionMatrix
@@ -84,11 +83,9 @@ class SemanticTask(Task[SemanticTrainee]):
     """Hold everything that training a semantic network needs."""
 
     def __init__(self, config: SemanticConfig, train: Frames, val: Frames) -> None:
-        self.config = config
-        self.labels: LabelSet = label_set(config.label_set)
+        super().__init__(config)
         pixels = torch.from_numpy(class_pixels(train, self.labels).sum(axis=0))
-        torch.manual_seed(config.seed)
-        network = new_network(config.architecture, DeepLabV3Plus, "semantic")
+        network = new_network(config, DeepLabV3Plus, "semantic")
         target = partial(semantic_target, labels=self.labels)
         self.samples = FrameSamples(
             train, np.ones(len(train)), config.augmentation, target, config.seed

@@ -8,9 +8,11 @@ from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from panoptic_ros.labels import LabelSet, label_set
 from panoptic_ros.networks import NETWORKS, build
 from panoptic_ros.training.settings import TrainingConfig
 from panoptic_ros.training.warm_start import find_backbone
@@ -35,27 +37,27 @@ T = TypeVar("T", bound=Trainee)
 N = TypeVar("N", bound=nn.Module)
 
 
-def new_network(architecture: Mapping[str, Any], kind: type[N], training: str) -> N:
-    """Return a network with random weights; raise ValueError where it is not of the kind.
+def new_network(config: TrainingConfig, kind: type[N], training: str) -> N:
+    """Return a network with the seed's random weights; raise ValueError for another kind.
 
     training: what `train` calls the task.
     """
-    network = build(architecture)
+    torch.manual_seed(config.seed)
+    network = build(config.architecture)
     if not isinstance(network, kind):
         (name,) = (name for name, known in NETWORKS.items() if known is kind)
-        raise ValueError(
-            f"architecture.name is {architecture.get('name')!r}; train {training} needs {name}"
-        )
+        given = config.architecture.get("name")
+        raise ValueError(f"architecture.name is {given!r}; train {training} needs {name}")
     return network
 
 
 class Task(ABC, Generic[T]):
     """Hold the data, the network and the scores of one kind of training.
 
-    config: its settings; trainee: the module that is trained; samples: the data set of
-    training samples, indexed by sample number without end; unused_parameters: whether a
-    step may leave parameters without a gradient; chosen_by: the score whose highest value
-    says which validated state is the result, empty: the last one is; notes: more for the
+    config: its settings; labels: their label set; trainee: the module that is trained; samples:
+    the data set of training samples, indexed by sample number without end; unused_parameters:
+    whether a step may leave parameters without a gradient; chosen_by: the score whose highest
+    value says which validated state is the result, empty: the last one is; notes: more for the
     side file.
     """
 
@@ -65,6 +67,10 @@ class Task(ABC, Generic[T]):
     unused_parameters = False
     chosen_by = ""
     notes: Mapping[str, Any] = MappingProxyType({})
+
+    def __init__(self, config: TrainingConfig) -> None:
+        self.config = config
+        self.labels: LabelSet = label_set(config.label_set)
 
     @abstractmethod
     def collate(self, samples: list[Any]) -> Any:

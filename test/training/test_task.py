@@ -8,6 +8,7 @@ from panoptic_ros.networks import (
     SharedPanopticNetwork,
     SpatialRanking,
 )
+from panoptic_ros.training.settings import TrainingConfig
 from panoptic_ros.training.task import new_network
 
 HEAD = {"name": "panoptic_head", "class_ids": [24, 26], "num_semantic": 19}
@@ -15,7 +16,7 @@ SEMANTIC = {"name": "deeplabv3plus_mobilenetv2", "num_classes": 19, "decoder_cha
 
 
 def test_a_network_of_the_kind_that_is_trained():
-    network = new_network(SEMANTIC, DeepLabV3Plus, "semantic")
+    network = new_network(TrainingConfig(SEMANTIC), DeepLabV3Plus, "semantic")
     assert isinstance(network, DeepLabV3Plus)
     assert network.num_classes == 19
 
@@ -33,4 +34,4 @@ def test_a_network_of_the_kind_that_is_trained():
 def test_another_architecture_is_refused(architecture, kind, training, name):
     message = f"name is {architecture['name']!r}; train {training} needs {name}$"
     with torch.device("meta"), pytest.raises(ValueError, match=message):
-        new_network(architecture, kind, training)
+        new_network(TrainingConfig(architecture), kind, training)
