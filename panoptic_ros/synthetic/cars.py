@@ -36,42 +36,24 @@ def car(rng: np.random.Generator, shape: str) -> Vehicle:
         (rear_base - 0.02, belt + 0.02),
         (-half_l + 0.10, belt - 0.03),
         (-half_l, belt * 0.72),
-        (-half_l - 0.0, 0.45),
+        (-half_l, 0.45),
     ]
     low, high = belt - 0.02, height - 0.06
     glass = [(rear_base, low), (front_base, low), (front_roof, high), (rear_roof, high)]
     inner, upper = half_w - 0.06, half_w - 0.24
-    paint = [
-        prism(body, half_w, 0.09),
-        prism(
-            [
-                (rear_roof - 0.05, height - 0.09),
-                (front_roof + 0.06, height - 0.09),
-                (front_roof - 0.1, height),
-                (rear_roof + 0.1, height),
-            ],
-            upper + 0.03,
-            0.04,
-        ),
-    ]
+    eaves = [(rear_roof - 0.05, height - 0.09), (front_roof + 0.06, height - 0.09)]
+    ridge = [(front_roof - 0.1, height), (rear_roof + 0.1, height)]
+    paint = [prism(body, half_w, 0.09), prism([*eaves, *ridge], upper + 0.03, 0.04)]
     middle = (rear_roof + front_roof) / 2 + 0.12
+    pillars = ((rear_base, rear_roof), (middle, middle - 0.03), (front_base, front_roof))
     for side in (-1, 1):
-        for base, roof in (
-            (rear_base, rear_roof),
-            (middle, middle - 0.03),
-            (front_base, front_roof),
-        ):
+        for base, roof in pillars:
             foot = np.array([base, side * inner, belt - 0.02])
             paint.append(tube(np.array([foot, [roof, side * upper, height - 0.05]]), 0.045, 5))
     paint += mirrored((0.12, 0.2, 0.14), (front_base - 0.25, half_w + 0.08, belt + 0.06))
     if shape == "van":
-        paint.append(
-            box(
-                (length * 0.62, 2 * inner - 0.02, height - belt - 0.1),
-                (-length * 0.17, 0, (height + belt) / 2 - 0.05),
-                0.9,
-            )
-        )
+        size = (length * 0.62, 2 * inner - 0.02, height - belt - 0.1)
+        paint.append(box(size, (-length * 0.17, 0, (height + belt) / 2 - 0.05), 0.9))
     trim = [
         box((0.06, width * 0.55, 0.14), (half_l - 0.02, 0, 0.5)),
         box((0.06, width * 0.9, 0.12), (half_l - 0.04, 0, 0.3)),
@@ -82,19 +64,16 @@ def car(rng: np.random.Generator, shape: str) -> Vehicle:
         *mirrored((0.014, 0.01, belt * 0.5), (front_base - 0.1, half_w + 0.003, belt * 0.65)),
     ]
     wheels = axles_at([-length * 0.3, length * 0.31], half_w + 0.01, height * 0.215, 0.2)
+    heads = mirrored((0.14, 0.34, 0.13), (half_l - 0.07, half_w - 0.3, nose - 0.02))
+    tails = mirrored((0.10, 0.26, 0.22), (-half_l + 0.06, half_w - 0.2, belt * 0.78))
+    plates = [box((0.02, 0.5, 0.11), (x, 0, 0.42)) for x in (half_l + 0.02, -half_l - 0.02)]
     meshes = {
         "paint": merge(paint),
         "glass": prism(glass, [inner, inner, upper, upper]),
         "trim": merge([*trim, wheels.pop("arch")]),
-        "headlight": merge(
-            mirrored((0.14, 0.34, 0.13), (half_l - 0.07, half_w - 0.3, nose - 0.02))
-        ),
-        "taillight": merge(
-            mirrored((0.10, 0.26, 0.22), (-half_l + 0.06, half_w - 0.2, belt * 0.78))
-        ),
-        "plate": merge(
-            [box((0.02, 0.5, 0.11), (x, 0, 0.42)) for x in (half_l + 0.02, -half_l - 0.02)]
-        ),
+        "headlight": merge(heads),
+        "taillight": merge(tails),
+        "plate": merge(plates),
         **wheels,
     }
     return Vehicle(meshes, (length, width, height))

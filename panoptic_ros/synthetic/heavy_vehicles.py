@@ -60,13 +60,8 @@ def bus(rng: np.random.Generator) -> Vehicle:
     """Return a city bus."""
     length, width, height = rng.uniform(10.5, 12.5), 2.5, rng.uniform(2.95, 3.2)
     half_l, half_w = length / 2, width / 2
-    body = [
-        (-half_l, 0.32),
-        (half_l, 0.32),
-        (half_l, 1.3),
-        (half_l - 0.15, height),
-        (-half_l + 0.05, height),
-    ]
+    nose = [(half_l, 0.32), (half_l, 1.3), (half_l - 0.15, height)]
+    body = [(-half_l, 0.32), *nose, (-half_l + 0.05, height)]
     sill = rng.uniform(1.0, 1.25)
     count = 6
     pitch = (length - 1.2) / count

@@ -152,6 +152,11 @@ def tube(path: np.ndarray, radius: float, sides: int = 6) -> Mesh:
     return from_triangles(whole.vertices, whole.uv, smooth=sides > 4)
 
 
+def post(height: float, radius: float, sides: int = 6) -> Mesh:
+    """Return a round post that stands on the ground, open at both ends."""
+    return tube(np.array([[0, 0, 0], [0, 0, height]]), radius, sides)
+
+
 def disc(center: Vector, normal: Vector, radius: float, sides: int = 16) -> Mesh:
     """Return a flat regular polygon that faces along a normal; uv covers the texture once.
 

@@ -10,7 +10,7 @@ import numpy as np
 from panoptic_ros.synthetic import buildings, street_furniture, vegetation
 from panoptic_ros.synthetic.highway_layout import Highway
 from panoptic_ros.synthetic.highway_surface import sheet
-from panoptic_ros.synthetic.mesh import box, copies, merge, tube
+from panoptic_ros.synthetic.mesh import box, copies, merge, post
 from panoptic_ros.synthetic.scene import SceneBuilder
 from panoptic_ros.synthetic.street_layout import START, TERRAIN
 
@@ -107,9 +107,9 @@ class Roadside:
         self, class_id: int, material: str, s: np.ndarray, t: float, size: Sequence[float]
     ) -> None:
         feet = np.concatenate([self.road.to_world(s, t), self.road.ground(s, t)[:, None]], axis=1)
-        post = box(size, (0, 0, size[2] / 2))
+        one = box(size, (0, 0, size[2] / 2))
         for part in np.array_split(feet, max(1, len(feet) // 12)):
-            self.builder.static(class_id, material, copies(post, part))
+            self.builder.static(class_id, material, copies(one, part))
 
     def _concrete(self, s0: float, s1: float, t: float) -> None:
         """Add a jersey barrier, in some places with a rail on top."""
@@ -202,8 +202,7 @@ class Roadside:
     def _power_line(self, side: int) -> None:
         """Add wooden poles with a crossarm."""
         t = side * (self.road.kerb + float(self.rng.uniform(8, 22)))
-        post = tube(np.array([[0, 0, 0], [0, 0, 10.0]]), 0.13, 8)
-        pole = merge([post, box((0.12, 2.2, 0.14), (0, 0, 9.3))])
+        pole = merge([post(10.0, 0.13, 8), box((0.12, 2.2, 0.14), (0, 0, 9.3))])
         for s in np.arange(START, _REACH, 45.0):
             where = (*self.road.to_world(s, t), float(self.road.ground(s, t)))
             self.builder.static(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from panoptic_ros.synthetic.mesh import Mesh, box, disc, ellipsoid, merge, quads, tube
+from panoptic_ros.synthetic.mesh import Mesh, box, disc, ellipsoid, merge, post, quads, tube
 from panoptic_ros.synthetic.scene import SceneBuilder, StreetLamp
 from panoptic_ros.synthetic.street_layout import KERB, Crossing, Street
 
@@ -134,10 +134,8 @@ def _footprint(builder: SceneBuilder, xy: np.ndarray, height: float) -> None:
 def add_lamp(builder: SceneBuilder, xy: np.ndarray, yaw: float, height: float) -> None:
     """Add a street lamp; its arm points along yaw."""
     arm = np.array([[0, 0, height], [0.6, 0, height + 0.5], [1.9, 0, height + 0.65]])
-    post = tube(np.array([[0, 0, 0], [0, 0, height]]), 0.085, 8)
-    foot = tube(np.array([[0, 0, 0], [0, 0, 1.1]]), 0.13, 8)
     head = box((0.7, 0.26, 0.13), (2.1, 0, height + 0.63))
-    lamp = merge([post, foot, tube(arm, 0.055), head])
+    lamp = merge([post(height, 0.085, 8), post(1.1, 0.13, 8), tube(arm, 0.055), head])
     builder.static(POLE, "metal", lamp.moved((*xy, KERB), yaw))
     reach = 2.1 * np.array([np.cos(yaw), np.sin(yaw)])
     above = KERB + height + 0.55
@@ -148,9 +146,7 @@ def add_lamp(builder: SceneBuilder, xy: np.ndarray, yaw: float, height: float) -
 def add_sign(builder: SceneBuilder, rng: np.random.Generator, xy: np.ndarray, yaw: float) -> None:
     """Add one or two signs on a pole, facing along yaw."""
     height = rng.uniform(2.4, 3.0)
-    builder.static(
-        POLE, "metal", tube(np.array([[0, 0, 0], [0, 0, height]]), 0.04).moved((*xy, KERB), yaw)
-    )
+    builder.static(POLE, "metal", post(height, 0.04).moved((*xy, KERB), yaw))
     z = height - 0.3
     for _ in range(int(rng.integers(1, 3))):
         _add_face(builder, str(rng.choice(_KINDS)), rng.uniform(0.33, 0.42), (*xy, KERB), yaw, z)
@@ -220,7 +216,7 @@ def add_traffic_light(
     """Add a traffic light that faces along yaw; reach: length of an arm over the road, or 0."""
     where = (*xy, KERB)
     top = 5.6 if reach else 3.3
-    parts = [tube(np.array([[0, 0, 0], [0, 0, top]]), 0.075, 8)]
+    parts = [post(top, 0.075, 8)]
     if reach:
         parts.append(tube(np.array([[0, 0, top - 0.1], [0, reach, top + 0.1]]), 0.05))
         _light_head(builder, where, yaw, top - 0.15, reach - 0.2, lit)
@@ -231,13 +227,8 @@ def add_traffic_light(
 
 def add_bollard(builder: SceneBuilder, xy: np.ndarray) -> None:
     """Add a bollard."""
-    post = merge(
-        [
-            tube(np.array([[0, 0, 0], [0, 0, 0.95]]), 0.07, 8),
-            ellipsoid((0, 0, 0.95), (0.08,) * 3, 4),
-        ]
-    )
-    builder.static(POLE, "metal", post.moved((*xy, KERB)))
+    bollard = merge([post(0.95, 0.07, 8), ellipsoid((0, 0, 0.95), (0.08,) * 3, 4)])
+    builder.static(POLE, "metal", bollard.moved((*xy, KERB)))
     _footprint(builder, xy, 0.95)
 
 

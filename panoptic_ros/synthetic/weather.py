@@ -41,13 +41,8 @@ def make_weather(rng: np.random.Generator) -> Weather:
     kind = str(rng.choice(["clear", "cloudy", "overcast", "low"], p=[0.3, 0.3, 0.25, 0.15]))
     azimuth = rng.uniform(0, 2 * np.pi)
     elevation = np.deg2rad({"low": rng.uniform(12, 24)}.get(kind, rng.uniform(30, 65)))
-    sun = np.array(
-        [
-            np.cos(azimuth) * np.cos(elevation),
-            np.sin(azimuth) * np.cos(elevation),
-            np.sin(elevation),
-        ]
-    )
+    level = np.cos(elevation)
+    sun = np.array([np.cos(azimuth) * level, np.sin(azimuth) * level, np.sin(elevation)])
     warm = np.array([1.0, 0.94, 0.84]) if kind != "low" else np.array([1.0, 0.82, 0.6])
     strength = {"clear": 0.72, "cloudy": 0.5, "overcast": 0.06, "low": 0.62}[kind]
     sky = {"clear": 0.40, "cloudy": 0.50, "overcast": 0.72, "low": 0.40}[kind]
