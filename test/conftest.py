@@ -65,3 +65,13 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture
+def no_egl(monkeypatch):
+    """Let nothing be rendered."""
+
+    def cannot_render():
+        raise OSError("no libegl1")
+
+    monkeypatch.setattr("panoptic_ros.synthetic.check_rendering", cannot_render)

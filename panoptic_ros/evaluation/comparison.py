@@ -12,8 +12,7 @@ import numpy as np
 
 from panoptic_ros.datasets.coco_files import LARGEST
 from panoptic_ros.documents import read_json
-from panoptic_ros.evaluation.frame_classes import COUNTS
-from panoptic_ros.evaluation.intervals import class_table
+from panoptic_ros.evaluation.intervals import COUNTS, class_table
 from panoptic_ros.scores.bootstrap import interval, means, qualities, resampled
 
 MOST_BYTES = 1 << 31

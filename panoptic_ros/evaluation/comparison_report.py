@@ -11,7 +11,7 @@ import numpy as np
 
 from panoptic_ros.datasets.picture_files import read_picture
 from panoptic_ros.evaluation.comparison import METRICS, Run
-from panoptic_ros.evaluation.console_tables import table
+from panoptic_ros.evaluation.console_tables import NOTHING, percent, table
 from panoptic_ros.evaluation.report.page import write_report
 from panoptic_ros.evaluation.run_facts import run_facts
 from panoptic_ros.whole_files import write_file
@@ -83,9 +83,9 @@ def _occurs(figure: Mapping[str, Any]) -> bool:
 def _cells(figure: Mapping[str, Any]) -> list[str]:
     found = figure["interval"]
     return [
-        *("-" if figure[k] is None else f"{100 * figure[k]:.1f}" for k in ("baseline", "run")),
-        "-" if figure["difference"] is None else f"{100 * figure['difference']:+.2f}",
-        f"{100 * found[0]:+.2f} to {100 * found[1]:+.2f}" if found else "-",
+        *(percent(figure[key]) for key in ("baseline", "run")),
+        NOTHING if figure["difference"] is None else f"{100 * figure['difference']:+.2f}",
+        f"{100 * found[0]:+.2f} to {100 * found[1]:+.2f}" if found else NOTHING,
     ]
 
 

@@ -12,8 +12,7 @@ import numpy as np
 from panoptic_ros.datasets.exports import make_export
 from panoptic_ros.datasets.panoptic_sources import PanopticImage, PanopticSource, frame_name
 from panoptic_ros.datasets.picture_files import PICTURES, files_below, read_picture
-from panoptic_ros.evaluation.frame_classes import class_counts
-from panoptic_ros.evaluation.intervals import quality_intervals
+from panoptic_ros.evaluation.intervals import class_counts, quality_intervals
 from panoptic_ros.evaluation.label_files import FileScore
 from panoptic_ros.evaluation.report.pictures import PictureFolder, label_colors
 from panoptic_ros.evaluation.results import (
@@ -26,7 +25,7 @@ from panoptic_ros.evaluation.results import (
 from panoptic_ros.evaluation.run_facts import run_facts
 from panoptic_ros.labels import CITYSCAPES, LabelSet, class_ids
 from panoptic_ros.prediction import PanopticPrediction, Segment
-from panoptic_ros.scores.panoptic_quality import PanopticQuality
+from panoptic_ros.scores.panoptic_quality import known_scores
 
 # The one method that label files are of.
 METHOD = "prediction"
@@ -65,7 +64,7 @@ def file_results(
         "frames": [
             {
                 "name": frame.entry.name,
-                "pq": {METHOD: _own_quality(frame.quality)},
+                "pq": {METHOD: known_scores(frame.quality.results())["all"]["pq"]},
                 "classes": {METHOD: counts},
                 "pictures": {},
                 **frame.shown,
@@ -95,7 +94,8 @@ class FilePainter:
         # A table of colours grows with the largest id.
         self._writes = max(labels.by_id, default=0) <= _LARGEST_SHOWN_CLASS
         self._labels, self._pictures = labels, PictureFolder(folder, labels)
-        self._camera = _pictures(images) if images else {}
+        camera = files_below(images, *PICTURES) if images else ()
+        self._camera = {frame_name(p.stem): p for p in camera}
 
     def __call__(
         self, name: str, truth: PanopticImage, prediction: PanopticImage
@@ -143,12 +143,3 @@ def _as_prediction(labels: np.ndarray, label_set: LabelSet) -> PanopticPredictio
             box = (x, y, x + width, y + height)
             segments.append(Segment(value, class_id, True, 1.0, int(mask.sum()), box))
     return PanopticPrediction(labels, segments)
-
-
-def _pictures(folder: Path) -> dict[str, Path]:
-    return {frame_name(p.stem): p for p in files_below(folder, *PICTURES)}
-
-
-def _own_quality(quality: PanopticQuality) -> float | None:
-    found = quality.results()["all"]
-    return found["pq"] if found["n"] else None

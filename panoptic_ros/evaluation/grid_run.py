@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from panoptic_ros.datasets.cityscapes import Sample
 from panoptic_ros.datasets.town import Town
 from panoptic_ros.evaluation.drive_conditions import (
     AS_RECORDED,
-    CONDITIONS,
+    GROUND_CONDITIONS,
     PREDICTED,
     TRUE_LABELS,
     Condition,
@@ -24,6 +24,7 @@ from panoptic_ros.evaluation.grid_fusion import ShownFrame, best_single, free_io
 from panoptic_ros.evaluation.grid_truth import ground_truth
 from panoptic_ros.evaluation.town_drive import (
     DriveFrame,
+    Network,
     TownDrive,
     files_drive,
     network_predictions,
@@ -37,9 +38,6 @@ from panoptic_ros.labels import LabelSet
 from panoptic_ros.prediction import PanopticPrediction
 from panoptic_ros.scores.grid_accuracy import FREE_RANGE, GroundScore, GroundTruth
 from panoptic_ros.scores.grid_motion import MotionScore, MovingCells, second_later
-
-# Without odometry there is no memory, and nothing to compare with single frames.
-GROUND_CONDITIONS = tuple(c for c in CONDITIONS if c.odometry)
 
 
 @dataclass(frozen=True)
@@ -101,25 +99,21 @@ class GroundComparison:
 
 
 def compare_ground(
-    drives: Sequence[GroundDrive],
-    labels: LabelSet,
-    network: Callable[[np.ndarray], PanopticPrediction],
-    window: GridWindow,
+    drives: Sequence[GroundDrive], labels: LabelSet, network: Network, window: GridWindow
 ) -> GroundComparison:
     """Score drives on true labels and on a network's, as recorded and under worse conditions."""
     predictions = {
         TRUE_LABELS: [_true_predictions(d.drive, labels) for d in drives],
         PREDICTED: [network_predictions(d.drive, network) for d in drives],
     }
-    rows: dict[str, dict[str, Any]] = {}
-    ends: dict[str, list[DriveEnd]] = {}
-    for condition in tqdm(GROUND_CONDITIONS, "projecting", unit="row"):
-        rows[condition.name] = {}
-        for kind, of_drives in predictions.items():
-            scored = _score(drives, of_drives, labels, window, condition)
-            rows[condition.name][kind] = scored.results
-            if condition is AS_RECORDED:
-                ends[kind] = scored.ends
+    scored = {
+        condition.name: {
+            kind: _score(drives, of_drives, labels, window, condition)
+            for kind, of_drives in predictions.items()
+        }
+        for condition in tqdm(GROUND_CONDITIONS, "projecting", unit="row")
+    }
+    rows = {name: {kind: s.results for kind, s in kinds.items()} for name, kinds in scored.items()}
     best = rows[AS_RECORDED.name]
     results = {
         **best,
@@ -129,6 +123,7 @@ def compare_ground(
         "drives": [d.drive.name for d in drives],
         "frames": sum(len(d.drive.frames) for d in drives),
     }
+    ends = {kind: s.ends for kind, s in scored[AS_RECORDED.name].items()}
     return GroundComparison(results, ends)
 
 

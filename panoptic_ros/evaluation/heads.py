@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from panoptic_ros.evaluation.console_tables import table
+from panoptic_ros.evaluation.console_tables import number, table
 
 HEURISTIC, HEAD = "heuristic", "head"
 # What the report calls the two -> the strategies that are the same methods.
@@ -39,7 +39,7 @@ def compare_heads(results: Mapping[str, Any]) -> dict[str, Any]:
 def head_table(comparison: Mapping[str, Any]) -> str:
     """Return what `compare_heads` gives as text, in the form of the report's Table 1."""
     rows = [
-        [name, _number(row[HEURISTIC]), _number(row[HEAD]), str(row["instances"])]
+        [name, number(row[HEURISTIC]), number(row[HEAD]), str(row["instances"])]
         for name, row in [*comparison["classes"].items(), ("mean", comparison["mean"])]
     ]
     pq = comparison["pq"]
@@ -47,15 +47,11 @@ def head_table(comparison: Mapping[str, Any]) -> str:
         [
             table(["IoU of instances, %", HEURISTIC, HEAD, "instances"], rows),
             "",
-            table(["", HEURISTIC, HEAD], [["PQ, %", _number(pq[HEURISTIC]), _number(pq[HEAD])]]),
-            f"semantic mIoU, %: {_number(comparison['miou'])}",
+            table(["", HEURISTIC, HEAD], [["PQ, %", number(pq[HEURISTIC]), number(pq[HEAD])]]),
+            f"semantic mIoU, %: {number(comparison['miou'])}",
         ]
     )
 
 
 def _percent(fraction: float | None) -> float | None:
     return None if fraction is None else 100 * fraction
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"

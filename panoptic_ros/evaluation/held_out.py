@@ -22,11 +22,15 @@ DRIVE_SEEDS = (900_002, 900_005, 900_008, 900_004, 900_001, 900_007, 900_009, 90
 FRAMES_PER_DRIVE = 60
 
 
+class FramesMissing(OSError):  # noqa: N818 - what is missing is no fault of anything
+    """Say which held-out frames are missing and why they cannot be rendered."""
+
+
 def held_out_frames(root: Path, limit: int | None = None) -> list[Sample]:
     """Return the first `limit` held-out frames of a folder, rendered first where missing.
 
     200 frames of 512x1024 in the Cityscapes layout, split `val`; other frames of that split
-    are left out. Raise RuntimeError where frames are missing and nothing can be rendered.
+    are left out. Raise FramesMissing where frames are missing and nothing can be rendered.
     """
     count = len(SEEDS) * FRAMES_PER_SEED if limit is None else limit
     seeds = SEEDS[: -(-count // FRAMES_PER_SEED)]
@@ -39,7 +43,7 @@ def held_out_drives(root: Path, count: int = 2, limit: int | None = None) -> lis
 
     count: drives, 1..8; limit: frames of each, 60 at most, 0.1 s apart.
     `Town(root, DRIVES_SPLIT)` gives their truth. Raise ValueError for an impossible count;
-    RuntimeError where frames are missing and nothing can be rendered.
+    FramesMissing where frames are missing and nothing can be rendered.
     """
     if not 1 <= count <= len(DRIVE_SEEDS):
         raise ValueError(f"{count} drives are asked for; there are 1..{len(DRIVE_SEEDS)}")
@@ -71,7 +75,7 @@ def _render(root: Path, split: str, seeds: list[int], frames: int, stride: int) 
     try:
         check_rendering()
     except OSError as error:
-        raise RuntimeError(
+        raise FramesMissing(
             f"{root} lacks {len(seeds)} of the town's held-out drives, and they cannot be made "
             f"here: {error}"
         ) from error

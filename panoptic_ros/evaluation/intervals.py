@@ -1,4 +1,4 @@
-"""Confidence intervals of a run's quality, by bootstrap over its frames."""
+"""What a frame adds to its classes' scores, and confidence intervals by bootstrap over frames."""
 
 from __future__ import annotations
 
@@ -7,11 +7,31 @@ from typing import Any
 
 import numpy as np
 
-from panoptic_ros.evaluation.frame_classes import COUNTS
+from panoptic_ros.labels import LabelSet
 from panoptic_ros.scores.bootstrap import LEVEL, interval, means, qualities, resampled
+from panoptic_ros.scores.panoptic_quality import PanopticQuality
 
+# Of PanopticQuality, and the pixels of truth and prediction for IoU.
+COUNTS = ("iou", "tp", "fp", "fn", "intersection", "union")
 # Fewer frames say nothing of how much others would differ.
 LEAST_FRAMES = 5
+
+
+def class_counts(
+    quality: PanopticQuality, labels: LabelSet, intersection: np.ndarray, union: np.ndarray
+) -> dict[str, list[float]]:
+    """Return {class id: COUNTS} of the classes that occur in a frame, by which runs are compared.
+
+    intersection, union: int64 [C], in the order of the label set.
+    """
+    pixels = dict(zip(labels.ids.tolist(), zip(intersection, union, strict=True), strict=True))
+    counts = zip(quality.iou, quality.tp, quality.fp, quality.fn, strict=True)
+    found = {}
+    for class_id, counted in zip(quality.class_ids.tolist(), counts, strict=True):
+        values = [value.item() for value in (*counted, *pixels[class_id])]
+        if any(values):
+            found[str(class_id)] = values
+    return found
 
 
 def class_table(frames: Sequence[Mapping[str, Sequence[float]]], ids: Sequence[int]) -> np.ndarray:

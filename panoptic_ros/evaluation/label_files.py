@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,7 @@ def score_sources(
     """
     if not truth.categories:
         raise BrokenFile(f"{truth.path}: has no categories, so there are no classes to score")
-    key = _image_id if truth.kind == prediction.kind == COCO else _name
+    key = attrgetter("image_id" if truth.kind == prediction.kind == COCO else "name")
     predictions = {key(e): e for e in prediction.entries}
     known = dict.fromkeys(map(key, truth.entries))
     labels = truth.labels
@@ -175,14 +176,6 @@ def score_sources(
     if score.unscorable is None:
         score.warnings += _no_match(score, prediction)
     return score
-
-
-def _image_id(entry: SourceEntry) -> int | str:
-    return entry.image_id
-
-
-def _name(entry: SourceEntry) -> str:
-    return entry.name
 
 
 def _repeated(path: Path, annotations: Iterable[Annotation], which: str) -> list[str]:

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from panoptic_ros.evaluation.frame_classes import class_counts
 from panoptic_ros.evaluation.frame_scores import FrameScores, FusionScores, MaskMatches
-from panoptic_ros.evaluation.intervals import quality_intervals
+from panoptic_ros.evaluation.intervals import class_counts, quality_intervals
 from panoptic_ros.evaluation.timing import end_to_end, statistics
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.scores.ap_interval import ap_intervals, cityscapes_ap_intervals
@@ -63,8 +62,7 @@ def build_results(
 
 def frame_pq(frame: FrameScores, strategy: str, labels: LabelSet) -> float | None:
     """Return a frame's own panoptic quality, 0..1; None where no class occurs in it."""
-    found = _quality([frame.fusion[strategy]], labels).results()["all"]
-    return found["pq"] if found["n"] else None
+    return known_scores(_quality([frame.fusion[strategy]], labels).results())["all"]["pq"]
 
 
 def _frame_classes(score: FusionScores, labels: LabelSet) -> dict[str, list[float]]:

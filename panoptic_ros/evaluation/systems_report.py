@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from panoptic_ros.evaluation.console_tables import NOTHING, number, percent
 from panoptic_ros.evaluation.report.page import write_report
 from panoptic_ros.evaluation.report.pictures import label_colors
-from panoptic_ros.evaluation.report.tables import NOTHING, ReportTable, percent
+from panoptic_ros.evaluation.report.published import PUBLISHED, PublishedSystem
+from panoptic_ros.evaluation.report.tables import ReportTable
 from panoptic_ros.evaluation.systems import ShownFrame
-from panoptic_ros.evaluation.systems_published import PUBLISHED, PublishedSystem
 from panoptic_ros.labels import LabelSet
 
 _PUBLISHED = "published, Cityscapes"
@@ -66,7 +67,7 @@ def _quality_table(results: Mapping[str, Any]) -> ReportTable:
         groups = [parts[group]["pq"] for group in ("things", "stuff")]
         others = [entry[key] for key in ("miou", "ap", "ap_cityscapes")]
         published = PUBLISHED.get(name)
-        figure = _figure(published.pq) if published else NOTHING
+        figure = number(published.pq) if published else NOTHING
         rows.append((name, *map(percent, (*quality, *groups, *others)), figure))
     header = (
         *("system", "PQ %", "SQ %", "RQ %", "PQ things", "PQ stuff", "mIoU %"),
@@ -82,10 +83,10 @@ def _cost_table(results: Mapping[str, Any]) -> ReportTable:
     rows = []
     for name, entry in results["systems"].items():
         millions = entry["parameters"] and entry["parameters"] / 1e6
-        times = [_figure(entry["milliseconds"][key]) for key in ("p50", "p95")]
+        times = [number(entry["milliseconds"][key]) for key in ("p50", "p95")]
         published = PUBLISHED.get(name)
-        figure = _figure(published.milliseconds, 0) if published else NOTHING
-        costs = (_figure(millions), _figure(entry["gflops"]), entry["engine"])
+        figure = number(published.milliseconds, 0) if published else NOTHING
+        costs = (number(millions), number(entry["gflops"]), entry["engine"])
         rows.append((name, *costs, *times, figure))
     header = ("system", "parameters, M", "GFLOPs", "engine", "ms p50", "ms p95", f"ms {_PUBLISHED}")
     machine = results["machine"]
@@ -111,8 +112,4 @@ def _published_table(systems: Mapping[str, Any]) -> ReportTable:
 
 def _published_row(row: PublishedSystem) -> list[str]:
     quality = (row.pq, row.sq, row.rq, row.things, row.stuff, row.miou, row.ap)
-    return [row.backbone, *map(_figure, quality), _figure(row.milliseconds, 0), row.source]
-
-
-def _figure(value: float | None, decimals: int = 1) -> str:
-    return NOTHING if value is None else f"{value:.{decimals}f}"
+    return [row.backbone, *map(number, quality), number(row.milliseconds, 0), row.source]

@@ -25,6 +25,9 @@ from panoptic_ros.geometry.poses import Pose2D, optical_pose, rigid_transform, r
 from panoptic_ros.messages import ImageRefused, decode_compressed, decode_labels
 from panoptic_ros.prediction import PanopticPrediction
 
+# Gives a picture's labels.
+Network = Callable[[np.ndarray], PanopticPrediction]
+
 _CAMERA = CAMERAS["front"]
 _TOPICS = (STATIC_TF_TOPIC, _CAMERA.info, ODOMETRY_TOPIC, _CAMERA.labels, _CAMERA.image)
 
@@ -125,9 +128,7 @@ def files_drive(town: Town, samples: Sequence[Sample]) -> TownDrive:
     )
 
 
-def network_predictions(
-    drive: TownDrive, network: Callable[[np.ndarray], PanopticPrediction]
-) -> list[PanopticPrediction]:
+def network_predictions(drive: TownDrive, network: Network) -> list[PanopticPrediction]:
     """Return what a network makes of a drive's images."""
     return [network(frame.image()) for frame in tqdm(drive.frames, drive.name, unit="frame")]
 

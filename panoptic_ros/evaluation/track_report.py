@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from panoptic_ros.evaluation.console_tables import table
+from panoptic_ros.evaluation.console_tables import number, table
 from panoptic_ros.evaluation.drive_conditions import TITLES, TRUE_LABELS
 from panoptic_ros.evaluation.report.page import write_report as write_page
 from panoptic_ros.evaluation.report.tables import ReportTable, videos_table
@@ -90,7 +90,7 @@ def write_report(
 
 def _rows(results: Mapping[str, Any]) -> list[list[str]]:
     return [
-        [f"{title}, {name}", *(_number(scores[kind][key]) for key in _COLUMNS)]
+        [f"{title}, {name}", *(number(scores[kind][key]) for key in _COLUMNS)]
         for kind, title in TITLES.items()
         for name, scores in results["robustness"].items()
     ]
@@ -99,7 +99,7 @@ def _rows(results: Mapping[str, Any]) -> list[list[str]]:
 def _box_rows(results: Mapping[str, Any]) -> list[list[str]]:
     """Return a row for each kind of labels, measurement and range that has objects."""
     return [
-        [f"{title}, {name}, {distance}", *(_number(score[key], 2) for key in _BOX_COLUMNS)]
+        [f"{title}, {name}, {distance}", *(number(score[key], 2) for key in _BOX_COLUMNS)]
         for kind, title in TITLES.items()
         for name, scores in results["boxes"].items()
         for distance, score in scores[kind].items()
@@ -117,9 +117,3 @@ def _summary(results: Mapping[str, Any]) -> str:
         f"{len(results['drives'])} drives, {results['frames']} frames, "
         f"{counts['objects']} objects, {counts['sightings']} sightings"
     )
-
-
-def _number(value: float | int | None, digits: int = 1) -> str:
-    if value is None:
-        return "-"
-    return str(value) if isinstance(value, int) else f"{value:.{digits}f}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from panoptic_ros.evaluation.drive_conditions import (
     Condition,
     views_of,
 )
-from panoptic_ros.evaluation.town_drive import DriveFrame, TownDrive, network_predictions
+from panoptic_ros.evaluation.town_drive import DriveFrame, Network, TownDrive, network_predictions
 from panoptic_ros.evaluation.tracked_video import TrackedVideo
 from panoptic_ros.ground_stage import GroundStage
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet, class_ids, encode
@@ -135,34 +135,34 @@ class TrackComparison:
 
 
 def compare_tracks(
-    drives: Sequence[TownDrive],
-    labels: LabelSet,
-    network: Callable[[np.ndarray], PanopticPrediction],
+    drives: Sequence[TownDrive], labels: LabelSet, network: Network
 ) -> TrackComparison:
     """Track on true labels and on a network's, as recorded and under worse conditions."""
     predictions = {
         TRUE_LABELS: [true_predictions(drive, labels) for drive in drives],
         PREDICTED: [network_predictions(drive, network) for drive in drives],
     }
-    rows: dict[str, dict[str, Any]] = {}
-    first_drive, video = {}, {}
-    for condition in tqdm(CONDITIONS, "tracking", unit="row"):
-        rows[condition.name] = {}
-        for kind, of_drives in predictions.items():
-            tracked = [
+    tracked = {
+        condition.name: {
+            kind: [
                 track_drive(drive, of_drive, labels, condition)
                 for drive, of_drive in zip(drives, of_drives, strict=True)
             ]
-            rows[condition.name][kind] = score_tracks(tracked, labels)
-            if condition is AS_RECORDED:
-                first_drive[kind] = tracked[0]
-                video[kind] = score_video(tracked, labels)
+            for kind, of_drives in predictions.items()
+        }
+        for condition in tqdm(CONDITIONS, "tracking", unit="row")
+    }
+    rows = {
+        name: {kind: score_tracks(of_drives, labels) for kind, of_drives in kinds.items()}
+        for name, kinds in tracked.items()
+    }
+    recorded = tracked[AS_RECORDED.name]
     results = {
         **rows[AS_RECORDED.name],
         "robustness": rows,
         "boxes": score_boxes(drives, labels, predictions),
-        "video": video,
+        "video": {kind: score_video(of_drives, labels) for kind, of_drives in recorded.items()},
         "drives": [drive.name for drive in drives],
         "frames": sum(len(drive.frames) for drive in drives),
     }
-    return TrackComparison(results, first_drive)
+    return TrackComparison(results, {kind: of_drives[0] for kind, of_drives in recorded.items()})

@@ -19,8 +19,8 @@ from panoptic_ros.datasets.panoptic_sources import (
     PanopticSource,
     SourceEntry,
 )
-from panoptic_ros.evaluation.console_tables import table
-from panoptic_ros.evaluation.report.tables import percent, tracks_table
+from panoptic_ros.evaluation.console_tables import percent, table
+from panoptic_ros.evaluation.report.tables import tracks_table
 from panoptic_ros.evaluation.tracked_video import TrackedVideo
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet
 from panoptic_ros.scores.mots import TrackSequence, track_results

@@ -15,8 +15,9 @@ from typing import Any
 from urllib.parse import quote
 
 from panoptic_ros.distributed import Event, Report, Workers, run_jobs
+from panoptic_ros.evaluation.console_tables import NOTHING, percent
 from panoptic_ros.evaluation.report.page import write_report
-from panoptic_ros.evaluation.report.tables import NOTHING, ReportTable, percent
+from panoptic_ros.evaluation.report.tables import ReportTable
 from panoptic_ros.evaluation.run_facts import run_facts
 from panoptic_ros.evaluation.run_state import fingerprint
 from panoptic_ros.model.config import load_model_config

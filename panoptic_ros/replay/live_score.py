@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from panoptic_ros.evaluation.console_tables import table
+from panoptic_ros.evaluation.console_tables import percent, table
+from panoptic_ros.evaluation.report.tables import group_table
 from panoptic_ros.evaluation.timing import statistics
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.replay.source import stamps_text
@@ -137,11 +138,8 @@ def report_text(results: Mapping[str, Any]) -> str:
         cells = [f"{value:.1f}" for value in latency.values()]
         parts.append("Latency, image to labels, ms\n" + table(list(latency), [cells]))
     if results["panoptic"]:
-        groups = [
-            [name, *(f"{100 * group[key]:.1f}" for key in ("pq", "sq", "rq")), str(group["n"])]
-            for name, group in ((n, results["panoptic"][n]) for n in ("all", "things", "stuff"))
-        ]
-        quality = table(["", "PQ %", "SQ %", "RQ %", "classes"], groups)
-        miou = "-" if results["miou"] is None else f"{100 * results['miou']:.1f}"
-        parts.append(f"Quality of the answered frames, mIoU {miou} %\n{quality}")
+        groups = group_table(results["panoptic"])
+        quality = table(groups.header, groups.rows)
+        title = f"Quality of the answered frames, mIoU {percent(results['miou'])} %"
+        parts.append(f"{title}\n{quality}")
     return "\n\n".join(parts)

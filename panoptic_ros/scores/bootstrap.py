@@ -13,7 +13,7 @@ import numpy as np
 SAMPLES = 1000
 LEVEL = 0.95
 _SEED = 0
-# Of the counts' last axis, as `evaluation.frame_classes` writes them.
+# Of the counts' last axis, as `evaluation.intervals` writes them.
 IOU, TP, FP, FN, INTERSECTION, UNION = range(6)
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from panoptic_ros.evaluation.report.published import PUBLISHED
 from panoptic_ros.evaluation.systems import ShownFrame
-from panoptic_ros.evaluation.systems_published import PUBLISHED
 from panoptic_ros.evaluation.systems_report import system_tables, write_page
 from panoptic_ros.labels import CITYSCAPES
 

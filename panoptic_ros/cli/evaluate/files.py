@@ -48,11 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print and write the scores; return 1 if a file was broken, 2 if nothing could be scored."""
-    from panoptic_ros.evaluation.console_tables import quality_table
+    from panoptic_ros.evaluation.console_tables import percent
     from panoptic_ros.evaluation.file_results import METHOD, FilePainter, file_results
     from panoptic_ros.evaluation.label_files import score_sources
     from panoptic_ros.evaluation.report.page import write_report
-    from panoptic_ros.evaluation.report.tables import further_table, percent
+    from panoptic_ros.evaluation.report.tables import further_table, quality_table
     from panoptic_ros.evaluation.run_facts import existing
     from panoptic_ros.whole_files import write_json
 

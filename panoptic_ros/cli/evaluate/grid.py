@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from panoptic_ros.cli.evaluate.arguments import add_held_out_arguments
-from panoptic_ros.cli.evaluate.dataset import EXIT_CANNOT_RUN
 from panoptic_ros.whole_files import write_json
 
 HELP = "score the semantic grid on drives through the town: free space, contacts, fusion"
@@ -25,9 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print and write the scores; return 2 where drives are missing and cannot be rendered.
+    """Print and write the scores.
 
-    Raise OSError or ValueError for weights, a device or drives that cannot be used.
+    Raise OSError or ValueError for weights, a device or drives that cannot be used, or rendered.
     """
     from panoptic_ros.datasets.town import Town
     from panoptic_ros.evaluation import held_out
@@ -38,11 +36,7 @@ def run(args: argparse.Namespace) -> int:
 
     # The model first: whether it loads is known at once, drives may take minutes.
     pipeline = PanopticPipeline.load(args.weights, device=args.device)
-    try:
-        samples = held_out.held_out_drives(args.data, limit=args.limit)
-    except RuntimeError as error:
-        print(f"panoptic: error: {error}", file=sys.stderr)
-        return EXIT_CANNOT_RUN
+    samples = held_out.held_out_drives(args.data, limit=args.limit)
     town, window = Town(args.data, held_out.DRIVES_SPLIT), GridWindow()
     drives = [GroundDrive.of(town, drive, window) for drive in samples]
     comparison = compare_ground(drives, pipeline.labels, pipeline, window)

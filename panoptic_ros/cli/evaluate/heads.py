@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from pathlib import Path
 
 from panoptic_ros.cli.evaluate.arguments import add_held_out_arguments
-from panoptic_ros.cli.evaluate.dataset import EXIT_BROKEN_FILES, EXIT_CANNOT_RUN
+from panoptic_ros.cli.evaluate.dataset import EXIT_BROKEN_FILES
 from panoptic_ros.whole_files import write_json
 
 HELP = "compare the heuristic merge with the panoptic head on the town's held-out frames"
@@ -25,7 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print and write the table; return 1 if a frame was broken, 2 if nothing can run."""
+    """Print and write the table; return 1 if a frame was broken.
+
+    Raise OSError or ValueError for weights, a device or frames that cannot be used, or rendered.
+    """
     from panoptic_ros.evaluation.dataset_run import DatasetRun, RunOptions
     from panoptic_ros.evaluation.heads import STRATEGIES, compare_heads, head_table
     from panoptic_ros.evaluation.held_out import held_out_frames
@@ -33,11 +35,7 @@ def run(args: argparse.Namespace) -> int:
 
     # The model first: whether it loads is known at once, frames may take minutes.
     PanopticPipeline.load(args.weights, device=args.device, fusion="conv_head")
-    try:
-        names = [sample.name for sample in held_out_frames(args.data, args.limit)]
-    except RuntimeError as error:
-        print(f"panoptic: error: {error}", file=sys.stderr)
-        return EXIT_CANNOT_RUN
+    names = [sample.name for sample in held_out_frames(args.data, args.limit)]
     with tempfile.TemporaryDirectory() as folder:
         options = RunOptions(
             "town",

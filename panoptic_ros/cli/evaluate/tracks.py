@@ -58,7 +58,7 @@ def _drives(root: Path, limit: int | None) -> list[TownDrive]:
     drives = [bag_drive(share_dir() / "sample" / "town_drive", limit)]
     try:
         samples = held_out.held_out_drives(root, limit=limit)
-    except RuntimeError as error:
+    except held_out.FramesMissing as error:
         print(f"only the drive in sample/ is scored: {error}", file=sys.stderr)
         return drives
     town = Town(root, held_out.DRIVES_SPLIT)

@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from panoptic_ros.evaluation.console_tables import NOTHING, percent
 from panoptic_ros.evaluation.report.pictures import extremes
 from panoptic_ros.evaluation.report.segment_errors import KINDS
-from panoptic_ros.evaluation.report.tables import NOTHING, milliseconds, percent, spread
+from panoptic_ros.evaluation.report.tables import milliseconds, spread
+from panoptic_ros.scores.bootstrap import FN, FP
 
 _WORST_OF_CLASS = 3
 _WORST_OF_KIND = 6
-_FN, _FP = 3, 2  # of `evaluation.frame_classes.COUNTS`
 # Sorts the table of frames by a column that is clicked, and hides rows without the text typed.
 SCRIPT = """
 const table = document.getElementById("frames"), body = table && table.tBodies[0];
@@ -117,7 +118,7 @@ def frame_table(results: Mapping[str, Any]) -> dict[str, Any] | None:
         cells = [frame["name"], *(percent(pq.get(s)) for s in strategies)]
         cells += [milliseconds(total.get(s)) for s in strategies] if has_time else []
         counts = (frame.get("classes") or {}).get(strategies[0], {}).values()
-        cells += [str(sum(row[at] for row in counts)) for at in (_FN, _FP)]
+        cells += [str(sum(row[at] for row in counts)) for at in (FN, FP)]
         pictures = (frame.get("pictures") or {}).items()
         rows.append((cells, [(name, quote(path)) for name, path in pictures]))
     return {"header": header, "rows": rows}
@@ -137,8 +138,8 @@ def worst_by_class(results: Mapping[str, Any]) -> list[tuple[str, list[dict[str,
         rows = []
         for frame in frames:
             counts = (frame.get("classes") or {}).get(strategies[0], {}).get(str(entry["id"]))
-            if counts and counts[_FN] + counts[_FP]:
-                rows.append((counts[_FN] + counts[_FP], counts, frame))
+            if counts and counts[FN] + counts[FP]:
+                rows.append((counts[FN] + counts[FP], counts, frame))
         rows.sort(key=lambda row: -row[0])
         shown = [_error(frame, counts, strategies[0]) for _, counts, frame in rows]
         if shown:
@@ -175,7 +176,7 @@ def _error(frame: Mapping[str, Any], counts: Sequence[float], strategy: str) -> 
     path = (frame.get("pictures") or {}).get(f"{strategy} error")
     return {
         "name": frame["name"],
-        "about": f"{counts[_FN]:g} missed, {counts[_FP]:g} false",
+        "about": f"{counts[FN]:g} missed, {counts[FP]:g} false",
         "address": quote(path) if path else None,
     }
 

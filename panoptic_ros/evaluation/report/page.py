@@ -9,6 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from panoptic_ros.evaluation.console_tables import percent
 from panoptic_ros.evaluation.report import figures, frame_views, pictures, tables
 from panoptic_ros.evaluation.report.pictures import ReportFrame
 from panoptic_ros.evaluation.report.template import template
@@ -171,7 +172,7 @@ def _frames(results: Mapping[str, Any], frames: Iterable[ReportFrame]) -> list[d
     return [
         {
             "title": f"{frame.rank}: {frame.name}",
-            "about": f"{frame.fusion}, PQ {tables.percent(frame.pq)} %",
+            "about": f"{frame.fusion}, PQ {percent(frame.pq)} %",
             "pictures": pictures.frame_pictures(frame, labels),
         }
         for frame in frames

@@ -1,8 +1,8 @@
-"""Figures that Inria report RT-0506 published; see docs/report.md for what is known of it.
+"""Figures that others published with their own networks: to compare with, never part of a mean.
 
-M. A. Diaz-Zapata, "Contribution to Panoptic Segmentation", Inria RT-0506, 2019,
-HAL hal-02300774. It measured them with its own networks: the figures are shown to compare
-against, never mixed into a mean.
+Of Inria report RT-0506, M. A. Diaz-Zapata, "Contribution to Panoptic Segmentation", 2019, HAL
+hal-02300774 (docs/report.md says what is known of it), and of the papers of the compared systems,
+for Cityscapes' validation set. A figure that no source at hand gives is None.
 """
 
 from __future__ import annotations
@@ -30,3 +30,45 @@ TABLE_1: Mapping[str, PublishedIoU] = {
 }
 # Fusion strategies of this package -> the column of Table 1 that holds the same method.
 COLUMNS = {"stack": "heuristic", "conv_head": "head"}
+
+
+@dataclass(frozen=True)
+class PublishedSystem:
+    """Hold a row of a paper: quality in percent, time in ms; source: where it is read."""
+
+    backbone: str
+    source: str
+    pq: float | None = None
+    sq: float | None = None
+    rq: float | None = None
+    things: float | None = None
+    stuff: float | None = None
+    miou: float | None = None
+    ap: float | None = None
+    milliseconds: float | None = None
+
+
+PUBLISHED: Mapping[str, PublishedSystem] = {
+    "panoptic_fpn": PublishedSystem("ResNet-101", "Kirillov et al., arXiv 1901.02446", pq=58.1),
+    "upsnet": PublishedSystem(
+        "ResNet-50",
+        "README of github.com/uber-research/UPSNet",
+        pq=59.3,
+        sq=79.7,
+        rq=73.0,
+        things=54.6,
+        stuff=62.7,
+    ),
+    "degeus": PublishedSystem(
+        "-", "de Geus et al., arXiv 1902.02678, input 512 x 1024", pq=45.9, milliseconds=590
+    ),
+    "aunet": PublishedSystem(
+        "ResNet-101",
+        "paperswithcode.com, attention-guided-unified-network-for-panoptic",
+        pq=59.0,
+        things=54.8,
+        stuff=62.1,
+        miou=75.6,
+        ap=34.4,
+    ),
+}

@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from panoptic_ros.evaluation.console_tables import table
+from panoptic_ros.evaluation.console_tables import NOTHING, number, percent, table
 from panoptic_ros.evaluation.report.published import COLUMNS, SOURCE, TABLE_1
 from panoptic_ros.scores.quality_variants import DISTANCES
 
-NOTHING = "-"
 _STATISTICS = ("mean", "p50", "p95", "min", "max")
 # Two metrics of one name: both are given, and neither stands alone.
 _AP = ("AP COCO", "AP50 COCO", "AP Cityscapes")
@@ -151,7 +150,7 @@ def tracks_table(tracks: Mapping[str, Any]) -> ReportTable:
     rows = {"all things": tracks} if "hota" in tracks else {}
     rows |= tracks["classes"]
     header = ("tracks", *_TRACKS.values())
-    cells = tuple((name, *(_track(score[key]) for key in _TRACKS)) for name, score in rows.items())
+    cells = tuple((name, *(number(score[key]) for key in _TRACKS)) for name, score in rows.items())
     return ReportTable("Tracks, %", header, cells)
 
 
@@ -168,7 +167,7 @@ def time_table(results: Mapping[str, Any]) -> ReportTable | None:
     if not rows:
         return None
     memory = ", ".join(
-        f"{place} {_number(mib, 0)} MiB"
+        f"{place} {number(mib, 0)} MiB"
         for place, mib in (timing.get("peak_memory_mib") or {}).items()
         if mib is not None
     )
@@ -222,15 +221,24 @@ def class_table(fusion: Mapping[str, Any], classes: Sequence[Mapping[str, Any]])
     return ReportTable("Per class", header, tuple(rows))
 
 
+def quality_table(results: Mapping[str, Any], names: Mapping[int, str]) -> str:
+    """Return what `PanopticQuality.results` gives as text, per class and per group.
+
+    names: class id -> name.
+    """
+    header = ("class", "PQ %", "SQ %", "RQ %", "TP", "FP", "FN")
+    classes = [
+        (names[class_id], *_scores(entry), *(str(entry[key]) for key in ("tp", "fp", "fn")))
+        for class_id, entry in results["per_class"].items()
+    ]
+    groups = group_table(results)
+    return f"{table(header, classes)}\n\n{table(groups.header, groups.rows)}"
+
+
 def section_table(content: Mapping[str, Any]) -> ReportTable:
     """Return a table that a caller brings: {"caption", "header", "rows"} of text and numbers."""
     rows = tuple(tuple(map(_cell, row)) for row in content["rows"])
     return ReportTable(content["caption"], tuple(content["header"]), rows)
-
-
-def percent(fraction: float | None) -> str:
-    """Return a fraction as a percentage with one decimal, "-" for None."""
-    return NOTHING if fraction is None else f"{100 * fraction:.1f}"
 
 
 def spread(interval: Sequence[float] | None) -> str:
@@ -295,14 +303,6 @@ def _published(class_name: str, column: str) -> str:
     """Return a published figure with the three digits that it was published with."""
     figures = TABLE_1.get(class_name)
     return f"{getattr(figures, column):#.3g}" if figures else NOTHING
-
-
-def _track(value: float | None) -> str:
-    return str(value) if isinstance(value, int) else _number(value, 1)
-
-
-def _number(value: float | None, decimals: int) -> str:
-    return NOTHING if value is None else f"{value:.{decimals}f}"
 
 
 _FORMATS: Mapping[type, Callable[[Any], str]] = {
