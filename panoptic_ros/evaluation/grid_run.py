@@ -38,6 +38,7 @@ from panoptic_ros.labels import LabelSet
 from panoptic_ros.prediction import PanopticPrediction
 from panoptic_ros.scores.grid_accuracy import FREE_RANGE, GroundScore, GroundTruth
 from panoptic_ros.scores.grid_motion import MotionScore, MovingCells, second_later
+from panoptic_ros.scores.panoptic_quality import known_mean
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ def _score(
         ends.append(DriveEnd(frame.image(), placed, dynamic, truth))
         fused.append(free_iou(placed.layers, drive.cells, truth.occupied))
         singles.append(best_single([s for *_, s in frames], stage, drive.cells, truth.occupied))
-    means = {"single_iou": _mean(singles), "fused_iou": _mean(fused)}
+    means = {"single_iou": known_mean(singles), "fused_iou": known_mean(fused)}
     times = {"frame_ms": 1e3 * float(np.median(seconds))}
     return _Scored(score.results() | means | motion.results() | times, ends)
 
@@ -186,8 +187,3 @@ def _score_motion(
         (truth, frame, _), (later, later_frame, _) = frames[now], frames[then]
         motion = frame.pose.inverse().compose(later_frame.pose)
         score.add_prediction(moving[now], truth, later, motion)
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None

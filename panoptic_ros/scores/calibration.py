@@ -41,10 +41,11 @@ class Calibration:
         the bins' counts; score, right: of a bin, means, 0..1. None where there is nothing.
         """
         total = self.counts[:, 0].sum()
-        if not total:
-            return {"ece": None, "bins": [_bin(*row) for row in self.counts.tolist()]}
-        error = np.abs(self.counts[:, 1] - self.counts[:, 2]).sum() / total
-        return {"ece": float(error), "bins": [_bin(*row) for row in self.counts.tolist()]}
+        error = np.abs(self.counts[:, 1] - self.counts[:, 2]).sum()
+        return {
+            "ece": float(error / total) if total else None,
+            "bins": [_bin(*row) for row in self.counts.tolist()],
+        }
 
 
 def _bin(count: float, scores: float, right: float) -> dict[str, float | None]:

@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.scores.mask_ap import SMALLEST_INSTANCE, MaskFrame
-from panoptic_ros.scores.mask_codes import as_coco
+from panoptic_ros.scores.mask_codes import as_coco, codes_iou
 
 IOU_THRESHOLDS = np.arange(0.5, 1.0, 0.05)
 
@@ -109,12 +109,8 @@ def _area(code: str, size: Sequence[int]) -> int:
 
 def _shared(masks: list[dict], others: list[dict]) -> np.ndarray:
     """Return how many pixels each pair of masks shares, float64 [N, M]."""
-    if not masks or not others:
-        return np.zeros((len(masks), len(others)))
-    # Against a crowd, pycocotools divides by the first mask's own area.
-    part = coco_mask.iou(masks, others, [1] * len(others))
     areas = np.array([coco_mask.area(mask) for mask in masks], float)
-    return np.rint(part * areas[:, None])
+    return np.rint(codes_iou(masks, others, is_crowd=True) * areas[:, None])
 
 
 def _areas(

@@ -6,7 +6,7 @@ weights and categories these are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet, class_ids
 from panoptic_ros.scores.confusion import ConfusionMatrix
 from panoptic_ros.scores.overlaps import Overlaps
+from panoptic_ros.scores.panoptic_quality import known_mean
 
 CATEGORIES = {
     "flat": ("road", "sidewalk"),
@@ -122,10 +123,10 @@ def cityscapes_iou(confusion: ConfusionMatrix, weighted: np.ndarray) -> dict[str
             entry["iiou"] = _ratio(counts[:, 2].sum(), counts[:, 2:].sum() + wrong)
         categories[name] = entry
     return {
-        "iiou": _mean(list(iiou.values())),
+        "iiou": known_mean(iiou.values()),
         "iiou_classes": iiou,
         "categories": {
-            **{key: _mean([c[key] for c in categories.values()]) for key in ("iou", "iiou")},
+            **{key: known_mean(c[key] for c in categories.values()) for key in ("iou", "iiou")},
             "classes": categories,
         },
     }
@@ -133,8 +134,3 @@ def cityscapes_iou(confusion: ConfusionMatrix, weighted: np.ndarray) -> dict[str
 
 def _ratio(part: float, whole: float) -> float | None:
     return float(part) / float(whole) if whole else None
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None

@@ -52,11 +52,6 @@ class InstanceIoU:
             for name, found in masks.items():
                 self.sums[name][row] += mask_iou(found[pair.detection], instance)
 
-    def means(self, name: str) -> np.ndarray:
-        """Return a strategy's mean IoU per class, float64 [T], 0..1; NaN without instances."""
-        empty = np.full(len(self.classes), np.nan)
-        return np.divide(self.sums[name], self.instances, out=empty, where=self.instances > 0)
-
 
 def mask_iou(found: BoxMask, truth: np.ndarray) -> float:
     """Return the IoU, 0..1, of a mask known inside its box with one of the whole image.

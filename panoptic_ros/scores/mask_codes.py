@@ -48,6 +48,16 @@ def as_coco(code: str, size: Sequence[int]) -> dict:
     return {"size": list(size), "counts": code}
 
 
+def codes_iou(masks: list[dict], others: list[dict], *, is_crowd: bool = False) -> np.ndarray:
+    """Return the IoU of each pair of masks as pycocotools takes them, float64 [N, M], 0..1.
+
+    is_crowd: divide by the first mask's own area, as pycocotools does against a crowd.
+    """
+    if not masks or not others:
+        return np.zeros((len(masks), len(others)))
+    return np.asarray(coco_mask.iou(masks, others, [int(is_crowd)] * len(others)))
+
+
 def area_of_code(code: str, size: Sequence[int]) -> int:
     """Return the pixels of a mask whose code comes from a stranger.
 

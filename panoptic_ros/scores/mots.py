@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from panoptic_ros.scores.mask_codes import codes_iou
+
 MATCH_IOU = 0.5
 # Result's key -> whose figure, and its name there.
 _PERCENTAGES = {
@@ -56,11 +58,10 @@ class TrackSequence:
         object is left out.
         """
         masks = [mask for _, mask in tracks]
-        iou = _iou([mask for _, mask in truth], masks, is_crowd=False)
+        iou = codes_iou([mask for _, mask in truth], masks)
         inside = np.zeros(len(masks))
         if ignored and masks:
-            # Against a crowd, pycocotools divides by the first mask's own area.
-            inside = _iou(masks, [coco_mask.merge(list(ignored))], is_crowd=True)[:, 0]
+            inside = codes_iou(masks, [coco_mask.merge(list(ignored))], is_crowd=True)[:, 0]
         kept = (iou > MATCH_IOU).any(axis=0) | (inside <= MATCH_IOU)
         self.truth.append(np.array([i for i, _ in truth], np.int64))
         self.tracks.append(np.array([i for i, _ in tracks], np.int64)[kept])
@@ -101,10 +102,3 @@ def track_results(sequences: Sequence[TrackSequence]) -> dict[str, Any]:
         "objects": objects,
         "sightings": sightings,
     }
-
-
-def _iou(masks: list[dict], others: list[dict], *, is_crowd: bool) -> np.ndarray:
-    """Return the IoU of each pair of masks, float64 [N, M]."""
-    if not masks or not others:
-        return np.zeros((len(masks), len(others)))
-    return np.asarray(coco_mask.iou(masks, others, [int(is_crowd)] * len(others)))

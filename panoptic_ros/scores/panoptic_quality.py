@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,12 +81,8 @@ class PanopticQuality:
         counts where its true segment does.
         """
         hit = matches.iou > MATCH_IOU
-        rows, iou, missed, wrong = (
-            matches.rows[hit],
-            matches.iou[hit],
-            matches.missed,
-            matches.wrong,
-        )
+        rows, iou = matches.rows[hit], matches.iou[hit]
+        missed, wrong = matches.missed, matches.wrong
         if of_truth is not None:
             iou, rows, missed = iou[of_truth[rows]], rows[of_truth[rows]], missed & of_truth
         if of_prediction is not None:
@@ -161,6 +157,12 @@ def known_scores(results: Mapping[str, Any]) -> dict[str, Any]:
     There 0 would read as a verdict on predictions of which nothing is known.
     """
     return dict(results) if results["all"]["n"] else without_scores(results)
+
+
+def known_mean(values: Iterable[float | None]) -> float | None:
+    """Return the mean of those values that are known, None where none is."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
 
 
 def without_scores(results: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from panoptic_ros.labels import INSTANCE_DIVISOR, UNLABELED, LabelSet, class_ids
+from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet, class_ids
+from panoptic_ros.scores.confusion import ConfusionMatrix
 from panoptic_ros.scores.overlaps import Overlaps, merged, overlaps
-from panoptic_ros.scores.panoptic_quality import PanopticQuality, known_scores
+from panoptic_ros.scores.panoptic_quality import PanopticQuality, known_mean, known_scores
 from panoptic_ros.scores.segments import overlap_segments
 
 WINDOWS = (1, 2, 3, 4)
-
-
-@dataclass
-class _Sequence:
-    """Hold the overlaps of a sequence's frames, in their order."""
-
-    frames: list[Overlaps] = field(default_factory=list)
 
 
 class VideoQuality:
@@ -40,12 +33,13 @@ class VideoQuality:
     def __init__(self, labels: LabelSet) -> None:
         self._labels = labels
         self._thing_ids = labels.ids[labels.is_thing]
-        self._sequences: dict[str, _Sequence] = {}
+        # The overlaps of each sequence's frames, in their order.
+        self._sequences: dict[str, list[Overlaps]] = {}
         self._counted: dict[str, Any] = {}
 
     def start_sequence(self, name: str) -> None:
         """Begin a sequence; numbers of earlier ones mean other things."""
-        self._sequences[name] = _Sequence()
+        self._sequences[name] = []
 
     def add(self, truth: np.ndarray, prediction: np.ndarray) -> None:
         """Count the sequence's next frame.
@@ -55,11 +49,11 @@ class VideoQuality:
         """
         pairs = overlaps(truth, prediction)
         overlap_segments(pairs, self._labels)  # refuses unknown classes while the frame is known
-        list(self._sequences.values())[-1].frames.append(pairs)
+        list(self._sequences.values())[-1].append(pairs)
 
     def counts(self) -> dict[str, Any]:
         """Return what each sequence adds, as JSON can hold it; `add_counts` takes it back."""
-        own = {name: self._counts(s.frames) for name, s in self._sequences.items()}
+        own = {name: self._counts(frames) for name, frames in self._sequences.items()}
         return {**self._counted, **own}
 
     def add_counts(self, counts: Mapping[str, Any]) -> None:
@@ -79,15 +73,17 @@ class VideoQuality:
             for counted in counts.values():
                 quality.add_sparse(counted["windows"][str(k)])
             windows[k] = known_scores(quality.results())
-        known = [w["all"]["pq"] for w in windows.values() if w["all"]["pq"] is not None]
+        vpq = known_mean(window["all"]["pq"] for window in windows.values())
         return {
-            "vpq": {"vpq": float(np.mean(known)) if known else None, "windows": windows},
+            "vpq": {"vpq": vpq, "windows": windows},
             "stq": self._stq(counts),
         }
 
     def _counts(self, frames: Sequence[Overlaps]) -> dict[str, Any]:
         pairs = merged(frames)
-        confusion = self._confusion(pairs).ravel()
+        matrix = ConfusionMatrix(self._labels)
+        matrix.add_overlaps(pairs)
+        confusion = matrix.counts.ravel()
         occurs = np.flatnonzero(confusion)
         return {
             "frames": len(frames),
@@ -132,16 +128,6 @@ class VideoQuality:
             union = sizes[truth] + tracks[track] - shared
             total += shared * shared / union / sizes[truth]
         return total, len(sizes)
-
-    def _confusion(self, pairs: Overlaps) -> np.ndarray:
-        """Return pixels by true and predicted class, int64 [C, C + 1], the last unlabeled."""
-        rank = {c.id: i for i, c in enumerate(self._labels.classes)}
-        counts = np.zeros((len(rank), len(rank) + 1), np.int64)
-        classes = class_ids(pairs.truth).tolist(), class_ids(pairs.prediction).tolist()
-        for truth, prediction, pixels in zip(*classes, pairs.pixels.tolist(), strict=True):
-            if truth in rank and truth != UNLABELED:
-                counts[rank[truth], rank.get(prediction, len(rank))] += pixels
-        return counts
 
 
 def _sizes(ids: np.ndarray, pixels: np.ndarray, chosen: np.ndarray) -> dict[int, int]:

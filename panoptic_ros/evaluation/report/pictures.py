@@ -15,7 +15,7 @@ from panoptic_ros.datasets.picture_files import decoded
 from panoptic_ros.evaluation.report.segment_errors import crop, worst_errors
 from panoptic_ros.labels import LabelSet, class_ids
 from panoptic_ros.prediction import PanopticPrediction
-from panoptic_ros.scores.panoptic_quality import MATCH_IOU
+from panoptic_ros.scores.panoptic_quality import MATCH_IOU, match_segments
 from panoptic_ros.scores.segments import VOID, label_image_segments
 from panoptic_ros.visualization import colorize
 from panoptic_ros.whole_files import write_file
@@ -164,21 +164,12 @@ def tile(image: np.ndarray) -> str:
 def _matched(frame: ReportFrame, labels: LabelSet) -> np.ndarray:
     """Return the pixels whose two segments are a match, or lie on a group, bool [H, W]."""
     pairs, truth, prediction = label_image_segments(frame.truth, frame.prediction, labels)
-    on_void = (pairs.truth == VOID) & (pairs.prediction != VOID)
-    columns = np.searchsorted(prediction.ids, pairs.prediction[on_void])
-    scored_area = prediction.areas - np.bincount(
-        columns, pairs.pixels[on_void], len(prediction.ids)
-    ).astype(np.int64)
-
-    scored = (pairs.truth != VOID) & (pairs.prediction != VOID)
-    ours, theirs, shared = (v[scored] for v in (pairs.truth, pairs.prediction, pairs.pixels))
-    rows, columns = np.searchsorted(truth.ids, ours), np.searchsorted(prediction.ids, theirs)
-    union = truth.areas[rows] + scored_area[columns] - shared
-    match = (shared > MATCH_IOU * union) | truth.crowd[rows]
-
+    matches = match_segments(pairs, truth, prediction)
+    hit = matches.iou > MATCH_IOU
+    ours, theirs = truth.ids[matches.rows[hit]], prediction.ids[matches.columns[hit]]
     base = 1 + int(frame.prediction.max(initial=0))
     codes = frame.truth.astype(np.int64) * base + frame.prediction
-    return np.isin(codes, ours[match] * base + theirs[match])
+    return np.isin(codes, ours * base + theirs) | np.isin(frame.truth, truth.ids[truth.crowd])
 
 
 def label_colors(label_image: np.ndarray, labels: LabelSet) -> np.ndarray:
