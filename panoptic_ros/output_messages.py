@@ -106,7 +106,7 @@ class Placed:
 class OutputMessages:
     """Turn frame after frame into messages; the markers remember what they showed before.
 
-    message_type, pack: as for `MessageBuilder`.
+    message_type, pack: as for `Messages`.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class OutputMessages:
         self.grids = GridMessages(message_type, pack)
         self.markers = MarkerMessages(message_type, pack)
         self.clouds = CloudMessages(message_type, pack)
-        self.vision = DetectionMessages(message_type)
+        self.vision = DetectionMessages(message_type, pack)
 
     def infos(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from panoptic_ros.geometry.poses import Pose2D
 from panoptic_ros.labels import class_ids, shifted
-from panoptic_ros.messages.panoptic import AUTO, SHIFTED
+from panoptic_ros.messages.panoptic import AUTO, SHIFTED, Messages
 from panoptic_ros.messages.refusal import ImageRefused
 from panoptic_ros.prediction import PanopticPrediction
 
@@ -21,8 +21,6 @@ CLOUD_KIND = "sensor_msgs/msg/PointCloud2"
 FARTHEST = 1e6
 # sensor_msgs/PointField's numbers for floating-point types -> their size in bytes.
 _FLOATS = {7: 4, 8: 8}
-
-
 _UINT32, _FLOAT32 = 6, 7
 # Fields of a point of ~/points, four bytes each, and PointField's number for their types.
 _LABELLED = (
@@ -149,14 +147,8 @@ def _row_step(msg: PointCloud, height: int, width: int, step: int) -> int:
     return row
 
 
-class CloudMessages:
-    """Build labelled clouds. message_type, pack: as for `MessageBuilder`."""
-
-    def __init__(
-        self, message_type: Callable[[str], Any], pack: Callable[[np.ndarray], Any]
-    ) -> None:
-        self._type = message_type
-        self._pack = pack
+class CloudMessages(Messages):
+    """Build labelled clouds."""
 
     def labelled(
         self,

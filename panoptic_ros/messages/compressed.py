@@ -116,13 +116,13 @@ def decode_compressed(
     return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
 
 
-def decode_label_png(msg: Compressed, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def decode_label_png(msg: Compressed) -> np.ndarray:
     """Return the values in a PNG of one 16-bit channel, uint16 [H, W].
 
     Raise ImageRefused as `decode_compressed` does, and for a file of another kind.
     """
     data = bytes(msg.data)
-    return _decode(data, _checked_header(data, msg.format, max_pixels), _labels)
+    return _decode(data, _checked_header(data, msg.format, MAX_PIXELS), _labels)
 
 
 def _checked_header(data: bytes, format_: str, max_pixels: int) -> _Header:

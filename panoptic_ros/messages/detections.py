@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from panoptic_ros.labels import LabelSet
-from panoptic_ros.messages.grids import pose_message, vector_message
+from panoptic_ros.messages.panoptic import Messages
 from panoptic_ros.prediction import PanopticPrediction
 
 DETECTIONS_KIND = "vision_msgs/msg/Detection2DArray"
@@ -34,15 +34,12 @@ class Box3D:
     covariance: np.ndarray
 
 
-class DetectionMessages:
-    """Build messages. message_type, headers, stamps: as for `MessageBuilder`.
+class DetectionMessages(Messages):
+    """Build messages of vision_msgs.
 
     A hypothesis has the class's label id in decimal digits, whose name is in LabelInfo; a
     detection has its track's id, or "" where it is not tracked.
     """
-
-    def __init__(self, message_type: Callable[[str], Any]) -> None:
-        self._type = message_type
 
     def detections(
         self, panoptic: PanopticPrediction, header: Any, track_ids: Mapping[int, int]
@@ -60,10 +57,7 @@ class DetectionMessages:
                     header=header,
                     results=[
                         self._hypothesis(
-                            s.class_id,
-                            s.score,
-                            pose_message(self._type, (0.0, 0.0, 0.0)),
-                            np.zeros(36),
+                            s.class_id, s.score, self._pose((0.0, 0.0, 0.0)), np.zeros(36)
                         )
                     ],
                     bbox=self._box_2d(s.box),
@@ -103,14 +97,13 @@ class DetectionMessages:
         )
 
     def _detection_3d(self, box: Box3D, header: Any) -> Any:
-        pose = pose_message(self._type, box.center, box.yaw)
+        pose = self._pose(box.center, box.yaw)
         covariance = np.zeros((6, 6))
         covariance[:2, :2] = box.covariance
-        size = vector_message(self._type, box.size)
         return self._of("Detection3D")(
             header=header,
             results=[self._hypothesis(box.class_id, box.score, pose, covariance.ravel())],
-            bbox=self._of("BoundingBox3D")(center=pose, size=size),
+            bbox=self._of("BoundingBox3D")(center=pose, size=self._vector(box.size)),
             id=str(box.track_id),
         )
 

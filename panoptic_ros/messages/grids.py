@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+
+from panoptic_ros.messages.panoptic import Messages
 
 GRID_KIND = "nav_msgs/msg/OccupancyGrid"
 LAYERS_KIND = "panoptic_ros/msg/SemanticGrid"
@@ -75,14 +77,8 @@ class TrackMarker:
     velocity: tuple[float, float] | None
 
 
-class GridMessages:
-    """Build messages of grids. message_type, pack, headers: as for `MessageBuilder`."""
-
-    def __init__(
-        self, message_type: Callable[[str], Any], pack: Callable[[np.ndarray], Any]
-    ) -> None:
-        self._type = message_type
-        self._pack = pack
+class GridMessages(Messages):
+    """Build messages of grids."""
 
     def grid(self, cells: np.ndarray, window: Cells, header: Any) -> Any:
         """Return cells, int8 [ny, nx] (-1 unknown, else 0..100 or a class id), as OccupancyGrid."""
@@ -143,7 +139,7 @@ class GridMessages:
             resolution=float(window.resolution),
             length_x=float(length),
             length_y=float(width),
-            pose=pose_message(self._type, middle),
+            pose=self._pose(middle),
         )
         size = rows * columns
         dimensions = [
@@ -172,27 +168,22 @@ class GridMessages:
             resolution=window.resolution,
             width=columns,
             height=rows,
-            origin=pose_message(self._type, (window.x_min, window.y_min, 0.0)),
+            origin=self._pose((window.x_min, window.y_min, 0.0)),
         )
 
     def _floats(self, values: np.ndarray) -> Any:
         return self._pack(np.ascontiguousarray(values, np.float32).ravel())
 
 
-class MarkerMessages:
+class MarkerMessages(Messages):
     """Turn the tracks of frame after frame into markers: boxes, names, velocities.
 
     Namespaces are tracks/box, tracks/name and tracks/velocity, a marker's id is its track's.
-    message_type, pack, headers: as for `MessageBuilder`.
     """
 
-    def __init__(
-        self, message_type: Callable[[str], Any], pack: Callable[[np.ndarray], Any]
-    ) -> None:
-        self._type = message_type
-        self._pack = pack
-        self._shown: set[tuple[str, int]] = set()
-        self._is_first = True
+    # Namespace and id of what the last message has shown.
+    _shown: Set[tuple[str, int]] = frozenset()
+    _is_first = True
 
     def message(self, tracks: Iterable[TrackMarker], header: Any) -> Any:
         """Return a MarkerArray: of a frame, and DELETE for what was shown and is no more."""
@@ -222,9 +213,9 @@ class MarkerMessages:
                 "grid/velocity",
                 number,
                 type=kind.ARROW,
-                points=[_point(self._type, (*end, 0.0)) for end in ends],
-                scale=vector_message(self._type, _ARROW_SIZES),
-                color=_color(self._type, _ORANGE),
+                points=[self._point((*end, 0.0)) for end in ends],
+                scale=self._vector(_ARROW_SIZES),
+                color=self._color(_ORANGE),
             )
             for number, ends in enumerate(
                 np.stack([places, places + _ARROW_SECONDS * velocities], axis=1).tolist()
@@ -248,16 +239,16 @@ class MarkerMessages:
             add(
                 "box",
                 kind.CUBE,
-                pose=pose_message(self._type, track.center, track.yaw),
-                scale=vector_message(self._type, track.size),
-                color=_color(self._type, color),
+                pose=self._pose(track.center, track.yaw),
+                scale=self._vector(track.size),
+                color=self._color(color),
             ),
             add(
                 "name",
                 kind.TEXT_VIEW_FACING,
-                pose=pose_message(self._type, above),
-                scale=vector_message(self._type, (0.0, 0.0, _TEXT_METRES)),
-                color=_color(self._type, _WHITE),
+                pose=self._pose(above),
+                scale=self._vector((0.0, 0.0, _TEXT_METRES)),
+                color=self._color(_WHITE),
                 text=track.text,
             ),
         ]
@@ -267,9 +258,9 @@ class MarkerMessages:
             arrow = add(
                 "velocity",
                 kind.ARROW,
-                points=[_point(self._type, track.center), _point(self._type, tip)],
-                scale=vector_message(self._type, _ARROW_SIZES),
-                color=_color(self._type, color),
+                points=[self._point(track.center), self._point(tip)],
+                scale=self._vector(_ARROW_SIZES),
+                color=self._color(color),
             )
             markers.append(arrow)
         return markers
@@ -284,9 +275,9 @@ class MarkerMessages:
         image = of("sensor_msgs/msg/CompressedImage")(header=empty, format="", data=nothing)
         common: dict[str, Any] = {
             "type": 0,
-            "pose": pose_message(of, (0.0, 0.0, 0.0)),
-            "scale": vector_message(of, (0.0, 0.0, 0.0)),
-            "color": _color(of, _CLEAR),
+            "pose": self._pose((0.0, 0.0, 0.0)),
+            "scale": self._vector((0.0, 0.0, 0.0)),
+            "color": self._color(_CLEAR),
             "lifetime": of("builtin_interfaces/msg/Duration")(sec=0, nanosec=0),
             "frame_locked": False,
             "points": [],
@@ -302,29 +293,3 @@ class MarkerMessages:
         return of("visualization_msgs/msg/Marker")(
             header=header, ns=ns, id=number, action=action, **(common | fields)
         )
-
-
-def pose_message(
-    of: Callable[[str], Any], place: tuple[float, float, float], yaw: float = 0.0
-) -> Any:
-    """Return a place and a turn about z, radians, as Pose; of: message_type."""
-    turn = of("geometry_msgs/msg/Quaternion")(
-        x=0.0, y=0.0, z=math.sin(yaw / 2), w=math.cos(yaw / 2)
-    )
-    return of("geometry_msgs/msg/Pose")(position=_point(of, place), orientation=turn)
-
-
-def _point(of: Callable[[str], Any], place: tuple[float, float, float]) -> Any:
-    x, y, z = map(float, place)
-    return of("geometry_msgs/msg/Point")(x=x, y=y, z=z)
-
-
-def vector_message(of: Callable[[str], Any], sizes: tuple[float, float, float]) -> Any:
-    """Return sizes as Vector3; of: message_type."""
-    x, y, z = map(float, sizes)
-    return of("geometry_msgs/msg/Vector3")(x=x, y=y, z=z)
-
-
-def _color(of: Callable[[str], Any], rgba: tuple[float, ...]) -> Any:
-    r, g, b, a = rgba
-    return of("std_msgs/msg/ColorRGBA")(r=r, g=g, b=b, a=a)

@@ -164,6 +164,19 @@ def check_pixels(what: str, width: int, height: int, max_pixels: int) -> None:
         )
 
 
+def single_channel(msg: RawImage, what: str, kind: str) -> np.ndarray:
+    """Return the values of an image of one channel, [H, W], in the message's byte order.
+
+    what: the image is, for an error; kind: NumPy's name of a value's type, "u2" say. Raise
+    ImageRefused for zero size, more than MAX_PIXELS, or wrong step or length of data.
+    """
+    width, height = int(msg.width), int(msg.height)
+    check_pixels(what, width, height, MAX_PIXELS)
+    dtype = np.dtype(kind).newbyteorder(">" if msg.is_bigendian else "<")
+    rows = unpadded_rows(msg, height, width * dtype.itemsize)
+    return np.ascontiguousarray(rows).view(dtype)
+
+
 def unpadded_rows(msg: RawImage, count: int, row_size: int) -> np.ndarray:
     """Return a view of a message's rows without their padding, uint8 [count, row_size].
 

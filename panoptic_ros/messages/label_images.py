@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from panoptic_ros.messages.compressed import decode_label_png
-from panoptic_ros.messages.images import MAX_PIXELS, check_pixels, unpadded_rows
+from panoptic_ros.messages.images import single_channel
 from panoptic_ros.messages.refusal import ImageRefused
 
-_TYPES = {"16UC1": np.uint16, "mono16": np.uint16, "32SC1": np.int32}
+_TYPES = {"16UC1": "u2", "mono16": "u2", "32SC1": "i4"}
 # As in a COCO-panoptic PNG; scores count by id.
 LARGEST_ID = (1 << 24) - 1
 
@@ -26,12 +26,8 @@ def decode_labels(msg: Any) -> np.ndarray:
         return decode_label_png(msg)
     if msg.encoding not in _TYPES:
         raise ImageRefused(f"a label image must be {' or '.join(_TYPES)}, not {msg.encoding!r}")
-    width, height = int(msg.width), int(msg.height)
-    check_pixels("label image", width, height, MAX_PIXELS)
-    dtype = np.dtype(_TYPES[msg.encoding])
-    rows = unpadded_rows(msg, height, width * dtype.itemsize)
-    pixels = np.ascontiguousarray(rows).view(dtype.newbyteorder(">" if msg.is_bigendian else "<"))
-    labels = pixels.astype(dtype)
+    kind = _TYPES[msg.encoding]
+    labels = single_channel(msg, "label image", kind).astype(kind)
     smallest, largest = int(labels.min()), int(labels.max())
     if smallest < 0 or largest > LARGEST_ID:
         wrong = smallest if smallest < 0 else largest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,8 @@ INSTANCES_KIND = "panoptic_ros/msg/PanopticInstances"
 LABEL_INFO_KIND = "panoptic_ros/msg/LabelInfo"
 
 
-class MessageBuilder:
-    """Build messages.
+class Messages:
+    """Build messages of one library's classes.
 
     message_type: maps a type's name ("sensor_msgs/msg/Image") to its class, which takes every
     field by name; pack: turns a C-contiguous array [N] into what that class wants for a field of
@@ -35,6 +35,32 @@ class MessageBuilder:
     ) -> None:
         self._type = message_type
         self._pack = pack
+
+    def _point(self, place: Iterable[float]) -> Any:
+        """Return x, y, z as Point."""
+        x, y, z = map(float, place)
+        return self._type("geometry_msgs/msg/Point")(x=x, y=y, z=z)
+
+    def _vector(self, sizes: Iterable[float]) -> Any:
+        """Return x, y, z as Vector3."""
+        x, y, z = map(float, sizes)
+        return self._type("geometry_msgs/msg/Vector3")(x=x, y=y, z=z)
+
+    def _pose(self, place: Iterable[float], yaw: float = 0.0) -> Any:
+        """Return a place and a turn about z, radians, as Pose."""
+        turn = self._type("geometry_msgs/msg/Quaternion")(
+            x=0.0, y=0.0, z=math.sin(yaw / 2), w=math.cos(yaw / 2)
+        )
+        return self._type("geometry_msgs/msg/Pose")(position=self._point(place), orientation=turn)
+
+    def _color(self, rgba: Iterable[float]) -> Any:
+        """Return a colour, 0..1, as ColorRGBA."""
+        r, g, b, a = rgba
+        return self._type("std_msgs/msg/ColorRGBA")(r=r, g=g, b=b, a=a)
+
+
+class MessageBuilder(Messages):
+    """Build messages of a frame's labels."""
 
     def image(self, pixels: np.ndarray, encoding: str, header: Any) -> Any:
         """Return pixels, [H, W] or [H, W, C], as sensor_msgs/Image of an encoding that fits."""
@@ -102,7 +128,10 @@ class MessageBuilder:
         """Return what the values of the label image mean, as LabelInfo."""
         classes = [
             self._type("panoptic_ros/msg/LabelClass")(
-                id=c.id, name=c.name, is_thing=c.is_thing, color=self._color(c.color)
+                id=c.id,
+                name=c.name,
+                is_thing=c.is_thing,
+                color=self._color((*(channel / 255 for channel in c.color), 1.0)),
             )
             for c in sorted(labels.classes, key=lambda c: c.id)
         ]
@@ -126,7 +155,6 @@ class MessageBuilder:
     ) -> Any:
         x0, y0, x1, y1 = segment.box
         mask = panoptic.mask(segment).view(np.uint8) * np.uint8(255)
-        x, y, z = map(float, place) if place else (math.nan,) * 3
         return self._type("panoptic_ros/msg/PanopticInstance")(
             id=value,
             track_id=track_id,
@@ -138,9 +166,5 @@ class MessageBuilder:
             ),
             area=segment.area,
             mask=self.image(mask, "mono8", header),
-            position=self._type("geometry_msgs/msg/Point")(x=x, y=y, z=z),
+            position=self._point(place or (math.nan,) * 3),
         )
-
-    def _color(self, rgb: tuple[int, int, int]) -> Any:
-        r, g, b = (c / 255 for c in rgb)
-        return self._type("std_msgs/msg/ColorRGBA")(r=r, g=g, b=b, a=1.0)

@@ -45,11 +45,13 @@ def test_signalling_nan_is_no_depth():
         np.testing.assert_array_equal(decode_depth(message(values, "32FC1")), [[0, 1]])
 
 
-def test_a_limit_of_pixels():
+def test_a_limit_of_pixels(monkeypatch):
     values = np.array(MILLIMETRES, "<u2")
-    assert decode_depth(message(values), max_pixels=6).shape == (2, 3)
+    monkeypatch.setattr("panoptic_ros.messages.images.MAX_PIXELS", 6)
+    assert decode_depth(message(values)).shape == (2, 3)
+    monkeypatch.setattr("panoptic_ros.messages.images.MAX_PIXELS", 5)
     with pytest.raises(ImageRefused, match="depth image of 3x2 pixels is beyond the limit of 5"):
-        decode_depth(message(values), max_pixels=5)
+        decode_depth(message(values))
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
