@@ -13,7 +13,7 @@ import numpy as np
 
 from panoptic_ros.bags import BagReader
 from panoptic_ros.datasets.town import CAMERAS, ODOMETRY_TOPIC, STATIC_TF_TOPIC
-from panoptic_ros.geometry.poses import mounting, rigid_transform, rotation_matrix
+from panoptic_ros.geometry.poses import message_pose, mounting
 from panoptic_ros.messages import decode_compressed
 from panoptic_ros.resources import share_dir
 
@@ -89,9 +89,7 @@ class _Camera:
         with BagReader(self.bag) as reader:
             message = next(reader.messages({STATIC_TF_TOPIC})).message
         transform = message.transforms[0].transform
-        place, turn = transform.translation, transform.rotation
-        rotation = rotation_matrix((turn.x, turn.y, turn.z, turn.w))
-        return mounting(rigid_transform((place.x, place.y, place.z), rotation))
+        return mounting(message_pose(transform.translation, transform.rotation))
 
     def shots(self) -> Iterator[Shot]:
         """Yield each picture with calibration and odometry of its stamp."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from panoptic_ros.bags import BagReader
+from panoptic_ros.bags import BagReader, stamp_ns
 from panoptic_ros.datasets.cityscapes import Sample
 from panoptic_ros.datasets.town import (
     CAMERAS,
@@ -21,7 +21,7 @@ from panoptic_ros.datasets.town import (
 )
 from panoptic_ros.geometry.camera_model import CameraModel
 from panoptic_ros.geometry.cuboid import Cuboid
-from panoptic_ros.geometry.poses import Pose2D, optical_pose, rigid_transform, rotation_matrix, yaw
+from panoptic_ros.geometry.poses import Pose2D, message_pose, optical_pose, planar_pose
 from panoptic_ros.messages import ImageRefused, decode_compressed, decode_labels
 from panoptic_ros.prediction import PanopticPrediction
 
@@ -83,8 +83,8 @@ def bag_drive(path: Path, limit: int | None = None) -> TownDrive:
     mounting = topics[STATIC_TF_TOPIC][0].transforms[0].transform
     frames = [
         DriveFrame(
-            _stamp_ns(labels),
-            _pose(odometry),
+            stamp_ns(labels.header),
+            planar_pose(message_pose(odometry.pose.pose.position, odometry.pose.pose.orientation)),
             _true_labels(labels, path),
             partial(decode_compressed, image),
         )
@@ -95,7 +95,7 @@ def bag_drive(path: Path, limit: int | None = None) -> TownDrive:
     return TownDrive(
         path.name,
         CameraModel.from_camera_info(topics[_CAMERA.info][0]),
-        rigid_transform(_xyz(mounting.translation), rotation_matrix(_xyzw(mounting.rotation))),
+        message_pose(mounting.translation, mounting.rotation),
         frames,
     )
 
@@ -146,21 +146,3 @@ def _true_labels(message: Any, path: Path) -> np.ndarray:
         return decode_labels(message)
     except ImageRefused as refusal:
         raise ValueError(f"{path}: {_CAMERA.labels}: {refusal}") from refusal
-
-
-def _pose(message: Any) -> Pose2D:
-    pose = message.pose.pose
-    return Pose2D(pose.position.x, pose.position.y, yaw(_xyzw(pose.orientation)))
-
-
-def _stamp_ns(message: Any) -> int:
-    stamp = message.header.stamp
-    return stamp.sec * 10**9 + stamp.nanosec
-
-
-def _xyz(vector: Any) -> tuple[float, float, float]:
-    return vector.x, vector.y, vector.z
-
-
-def _xyzw(quaternion: Any) -> tuple[float, float, float, float]:
-    return quaternion.x, quaternion.y, quaternion.z, quaternion.w

@@ -154,6 +154,13 @@ class CameraModel:
         inside = (pixels > -0.5) & (pixels < [width - 0.5, height - 0.5])
         return pixels, seen & inside.all(axis=1)
 
+    def flat_index(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the index in the flattened picture, intp [N], of pixels [N, 2] (x, y) in it."""
+        columns, rows = np.rint(pixels).astype(np.intp).T
+        # A point just above -0.5 or below the last half rounds into the picture's outermost pixel.
+        height, width = self.size
+        return rows.clip(0, height - 1) * width + columns.clip(0, width - 1)
+
     def rays(self, pixels: np.ndarray) -> np.ndarray:
         """Return the direction [N, 3] (optical frame, z = 1) of each pixel [N, 2] (x, y)."""
         pixels = np.asarray(pixels, np.float64).reshape(-1, 2)

@@ -33,10 +33,10 @@ def register_depth(
     # A picture finer than the depth image would have holes between its points.
     finer = max(1.0, camera.matrix[0, 0] / depth_camera.matrix[0, 0])
     height, width = (max(1, int(side / finer)) for side in camera.size)
-    pixels, seen = camera.scaled((height, width)).project(points)
-    columns, rows = np.rint(pixels[seen]).astype(np.intp).T
-    index = rows.clip(0, height - 1) * width + columns.clip(0, width - 1)
+    coarse = camera.scaled((height, width))
+    pixels, seen = coarse.project(points)
     nearest = np.full(height * width, np.inf, np.float32)
+    index = coarse.flat_index(pixels[seen])
     np.minimum.at(nearest, index, points[seen, 2].astype(np.float32))
     nearest[np.isinf(nearest)] = 0
     registered = nearest.reshape(height, width)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -110,12 +111,6 @@ def quaternion(rotation: np.ndarray) -> tuple[float, float, float, float]:
     return x, y, z, float(np.cos(angle / 2))
 
 
-def yaw(quaternion: Sequence[float]) -> float:
-    """Return the heading of a quaternion (x, y, z, w), radians; errors as rotation_matrix."""
-    rotation = rotation_matrix(quaternion)
-    return float(np.arctan2(rotation[1, 0], rotation[0, 0]))
-
-
 def rigid_transform(translation: Sequence[float], rotation: np.ndarray) -> np.ndarray:
     """Return float64 [4, 4] that takes points from the child's frame to the parent's.
 
@@ -125,6 +120,15 @@ def rigid_transform(translation: Sequence[float], rotation: np.ndarray) -> np.nd
     matrix[:3, :3] = rotation
     matrix[:3, 3] = translation
     return matrix
+
+
+def message_pose(place: Any, turn: Any) -> np.ndarray:
+    """Return a pose of a message, float64 [4, 4]; errors as `rotation_matrix`.
+
+    place: x, y, z, metres, of a Point or Vector3; turn: a Quaternion.
+    """
+    rotation = rotation_matrix((turn.x, turn.y, turn.z, turn.w))
+    return rigid_transform((place.x, place.y, place.z), rotation)
 
 
 def optical_pose(x: float, y: float, z: float, roll: float, pitch: float, yaw: float) -> np.ndarray:

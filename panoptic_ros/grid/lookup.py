@@ -34,10 +34,7 @@ class PixelFinder:
 
     def flat(self, pixels: np.ndarray, visible: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the flat index (0 where none) of pixels [N, 2], and bool [N]."""
-        columns, rows = np.rint(np.where(visible[:, None], pixels, 0.0)).astype(np.intp).T
-        # A point just above -0.5 or below the last half rounds into the picture's outermost pixel.
-        height, width = self.view.camera.size
-        index = rows.clip(0, height - 1) * width + columns.clip(0, width - 1)
+        index = self.view.camera.flat_index(np.where(visible[:, None], pixels, 0.0))
         if self._hidden is not None:
             visible = visible & ~self._hidden[index]
         return np.where(visible, index, 0), visible

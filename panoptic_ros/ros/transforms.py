@@ -10,7 +10,7 @@ from geometry_msgs.msg import Quaternion, TransformStamped, Vector3
 from rclpy.node import Node
 from rclpy.time import Time
 
-from panoptic_ros.geometry.poses import optical_pose, quaternion, rigid_transform, rotation_matrix
+from panoptic_ros.geometry.poses import message_pose, optical_pose, quaternion
 
 
 def is_available() -> bool:
@@ -61,11 +61,7 @@ class Transforms:
             found = self._buffer.lookup_transform(*frames, Time(nanoseconds=time_ns))
         except self._error as error:
             raise LookupError(str(error)) from None
-        position, turn = found.transform.translation, found.transform.rotation
-        matrix = rigid_transform(
-            (position.x, position.y, position.z),
-            rotation_matrix((turn.x, turn.y, turn.z, turn.w)),
-        )
+        matrix = message_pose(found.transform.translation, found.transform.rotation)
         if not np.isfinite(matrix).all():
             raise ValueError(f"TF has a place that is not finite: {matrix[:3, 3].tolist()}")
         return matrix

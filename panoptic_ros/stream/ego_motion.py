@@ -11,14 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from panoptic_ros.geometry.poses import (
-    Pose2D,
-    is_same_frame,
-    jump,
-    planar_pose,
-    rigid_transform,
-    rotation_matrix,
-)
+from panoptic_ros.geometry.poses import Pose2D, is_same_frame, jump, message_pose, planar_pose
 from panoptic_ros.stream.stamps import StampMonitor, nanoseconds
 
 _HISTORY_NS = 10_000_000_000
@@ -72,10 +65,7 @@ class EgoMotion:
 
     def _vehicle_pose(self, message: Any, base_from: Callable[[str], np.ndarray]) -> Pose2D:
         pose, frame, base = message.pose.pose, message.header.frame_id, self._base_frame
-        place, turn = pose.position, pose.orientation
-        matrix = rigid_transform(
-            (place.x, place.y, place.z), rotation_matrix((turn.x, turn.y, turn.z, turn.w))
-        )
+        matrix = message_pose(pose.position, pose.orientation)
         child = message.child_frame_id or base
         if frame and (is_same_frame(frame, base) or is_same_frame(frame, child)):
             raise ValueError(
@@ -93,8 +83,7 @@ class PoseHistory:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._stamps = StampMonitor()
-        self._times: deque[int] = deque()
-        self._poses: deque[Pose2D] = deque()
+        self._poses: deque[tuple[int, Pose2D]] = deque()
 
     def add(self, time_ns: int, pose: Pose2D) -> None:
         """Keep a measurement.
@@ -104,21 +93,17 @@ class PoseHistory:
         """
         with self._lock:
             if self._stamps.step_back(time_ns) is not None:
-                self._times.clear()
                 self._poses.clear()
-            elif self._times and time_ns <= self._times[-1]:
+            elif self._poses and time_ns <= self._poses[-1][0]:
                 return
-            self._times.append(time_ns)
-            self._poses.append(pose)
-            while self._times[0] < time_ns - _HISTORY_NS:
-                self._times.popleft()
+            self._poses.append((time_ns, pose))
+            while self._poses[0][0] < time_ns - _HISTORY_NS:
                 self._poses.popleft()
 
     def forget(self) -> None:
         """Forget all poses."""
         with self._lock:
             self._stamps.reset()
-            self._times.clear()
             self._poses.clear()
 
     def at(self, time_ns: int) -> Pose2D | None:
@@ -127,19 +112,19 @@ class PoseHistory:
         None, too, between poses that are more than two seconds apart, or a `jump`.
         """
         with self._lock:
-            after = bisect_left(self._times, time_ns)
-            if after == len(self._times):
+            after = bisect_left(self._poses, time_ns, key=lambda entry: entry[0])
+            if after == len(self._poses):
                 return None
-            if self._times[after] == time_ns:
-                return self._poses[after]
+            later_ns, later = self._poses[after]
+            if later_ns == time_ns:
+                return later
             if after == 0:
                 return None
-            times = self._times[after - 1], self._times[after]
-            poses = self._poses[after - 1], self._poses[after]
-        gap_ns = times[1] - times[0]
-        if gap_ns > LONGEST_GAP_NS or jump(*poses, gap_ns / 1e9):
+            before_ns, before = self._poses[after - 1]
+        gap_ns = later_ns - before_ns
+        if gap_ns > LONGEST_GAP_NS or jump(before, later, gap_ns / 1e9):
             return None
-        return _between(*poses, (time_ns - times[0]) / gap_ns)
+        return _between(before, later, (time_ns - before_ns) / gap_ns)
 
 
 def no_odometry(topic: str) -> str:

@@ -75,9 +75,7 @@ def measured_points(
     cloud = cloud[np.isfinite(cloud).all(axis=1)].astype(float)
     points = (cloud - view.base_from_optical[:3, 3]) @ view.base_from_optical[:3, :3]
     pixels, seen = camera.project(points)
-    height, width = size
-    columns, rows = np.rint(pixels[seen]).astype(np.intp).T
-    points, index = points[seen], rows.clip(0, height - 1) * width + columns.clip(0, width - 1)
+    points, index = points[seen], camera.flat_index(pixels[seen])
     chosen = slice(None) if wanted is None else wanted.ravel()[index]
     return points[chosen], index[chosen]
 

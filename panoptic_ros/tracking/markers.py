@@ -1,4 +1,4 @@
-"""What a viewer shows of tracks: boxes in `odom`, marks on the grid, names, velocities."""
+"""What a viewer shows of tracks: boxes in `odom`, names, velocities."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from collections.abc import Iterable
 import numpy as np
 
 from panoptic_ros.geometry.cuboid import Cuboid
-from panoptic_ros.geometry.poses import Pose2D
-from panoptic_ros.grid.bird_eye import Mark
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.messages.grids import TrackMarker
 from panoptic_ros.tracking.track import Track
@@ -23,27 +21,6 @@ _SEEN_ALPHA, _COASTING_ALPHA = 0.7, 0.3
 def track_markers(tracks: Iterable[Track], labels: LabelSet) -> list[TrackMarker]:
     """Return a marker for each track that has a box or a place on the ground."""
     return [_marker(track, labels) for track in tracks if track.box_3d or track.position]
-
-
-def track_marks(tracks: Iterable[Track], labels: LabelSet, pose: Pose2D) -> list[Mark]:
-    """Return marks of the tracks that have a place in odom; pose: base_link in odom.
-
-    What does not surely move has no velocity.
-    """
-    to_base = pose.inverse()
-    turn = Pose2D(yaw=to_base.yaw)
-    marks = []
-    for track in tracks:
-        if track.position is None:
-            continue
-        velocity = track.velocity if track.velocity and _moves(track) else (0.0, 0.0)
-        cls = labels[track.class_id]
-        x, y = to_base.apply(np.array(track.position)).tolist()
-        vx, vy = turn.apply(np.array(velocity)).tolist()
-        speed = f" {math.hypot(vx, vy):.0f} m/s" if vx or vy else ""
-        text = f"{cls.name} {track.track_id}{speed}"
-        marks.append(Mark((x, y), (vx, vy), text, instance_color(cls, track.track_id)))
-    return marks
 
 
 def _marker(track: Track, labels: LabelSet) -> TrackMarker:

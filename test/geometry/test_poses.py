@@ -1,4 +1,5 @@
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -6,11 +7,12 @@ import pytest
 from panoptic_ros.geometry.poses import (
     Pose2D,
     jump,
+    message_pose,
     mounting,
     optical_pose,
+    planar_pose,
     rigid_transform,
     rotation_matrix,
-    yaw,
 )
 
 HALF = np.sqrt(0.5)
@@ -38,8 +40,11 @@ def test_a_quaternion_that_is_no_rotation(quaternion):
 
 
 @pytest.mark.parametrize("angle", [-3.0, 0.0, 0.4, 3.1])
-def test_yaw(angle):
-    assert yaw((0, 0, np.sin(angle / 2), np.cos(angle / 2))) == pytest.approx(angle)
+def test_place_and_heading_of_a_message(angle):
+    place = SimpleNamespace(x=1.0, y=2.0, z=3.0)
+    turn = SimpleNamespace(x=0, y=0, z=np.sin(angle / 2), w=np.cos(angle / 2))
+    pose = planar_pose(message_pose(place, turn))
+    assert (pose.x, pose.y, pose.yaw) == pytest.approx((1, 2, angle))
 
 
 def seen_at(point, **pose):

@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 
 from panoptic_ros.geometry.cuboid import Cuboid
-from panoptic_ros.geometry.poses import Pose2D
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.tracking.box_tracks import TrackedBox
-from panoptic_ros.tracking.markers import track_markers, track_marks
+from panoptic_ros.tracking.markers import track_markers
 from panoptic_ros.tracking.track import Track
 
 TRACK = Track(
@@ -74,18 +73,3 @@ def test_without_a_height_a_box_is_as_high_as_wide():
 def test_what_has_no_place_has_no_marker():
     nowhere = replace(TRACK, position=None, velocity=None, covariance=None, bearing=None)
     assert track_markers([nowhere], CITYSCAPES) == []
-
-
-def test_marks_on_the_grid_are_in_base_link_and_left_out_without_a_place():
-    placed = replace(TRACK, position=(10.0, 8.0), velocity=(0.0, 2.0))
-    lost = replace(TRACK, position=None, velocity=None)
-    (mark,) = track_marks([placed, lost], CITYSCAPES, Pose2D(10.0, 5.0, np.pi / 2))
-    assert mark.position == pytest.approx((3.0, 0.0))
-    assert mark.velocity == pytest.approx((2.0, 0.0))
-    assert mark.text == "car 12 2 m/s"
-
-
-def test_a_mark_that_does_not_surely_move_has_no_velocity():
-    (mark,) = track_marks([replace(TRACK, velocity=(0.5, 0.5))], CITYSCAPES, Pose2D())
-    assert mark.velocity == (0.0, 0.0)
-    assert mark.text == "car 12"

@@ -12,21 +12,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from nav_msgs.msg import OccupancyGrid, Odometry
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
 from visualization_msgs.msg import Marker, MarkerArray
 
-from panoptic_ros.geometry.poses import Pose2D, yaw
+from panoptic_ros.geometry.poses import Pose2D, message_pose, planar_pose
 from panoptic_ros.grid.bird_eye import MOTION_COLOR, Mark, draw
 from panoptic_ros.grid.window import GridWindow
 from panoptic_ros.labels import label_set
 from panoptic_ros.messages.grids import TrackMarker
 from panoptic_ros.msg import LabelInfo
+from panoptic_ros.ros.conversions import LATCHED
 
 if TYPE_CHECKING:
     from panoptic_ros.rerun_log import RerunLog
 
-_LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 # The grid leaves the node right after the label image.
 _WAIT_SECONDS = 2.0
 _NEEDED = {"grid", "classes", "velocities", "pose"}
@@ -59,7 +58,7 @@ class GroundPane:
             keep = partial(self._tracks.__setitem__, camera)
             topic = f"panoptic/{camera}/markers"
             node.create_subscription(MarkerArray, topic, lambda m, k=keep: k(m.markers), 10)
-        node.create_subscription(LabelInfo, "panoptic/label_info", self._on_labels, _LATCHED)
+        node.create_subscription(LabelInfo, "panoptic/label_info", self._on_labels, LATCHED)
 
     def picture(self, stamp_ns: int, log: RerunLog | None = None) -> np.ndarray | None:
         """Return the ground at a stamp, uint8 [h, w, 3] RGB, waiting for it if need be.
@@ -108,7 +107,7 @@ class GroundPane:
     def _draw(self, parts: dict[str, Any]) -> np.ndarray:
         grid = parts["grid"]
         moving = _moving(parts["velocities"].markers)
-        tracks = _marks(self._markers(), _pose(parts["pose"]).inverse())
+        tracks = _marks(_tracks(self._markers()), _pose(parts["pose"]).inverse())
         return draw(
             _cells(grid),
             _cells(parts["classes"]),
@@ -133,8 +132,7 @@ def _window(message: OccupancyGrid) -> GridWindow:
 
 
 def _pose(message: Odometry) -> Pose2D:
-    place, turn = message.pose.pose.position, message.pose.pose.orientation
-    return Pose2D(place.x, place.y, yaw((turn.x, turn.y, turn.z, turn.w)))
+    return planar_pose(message_pose(message.pose.pose.position, message.pose.pose.orientation))
 
 
 def _tracks(markers: list[Marker]) -> list[TrackMarker]:
@@ -162,16 +160,13 @@ def _way(here: tuple[float, float], there: tuple[float, float]) -> tuple[float, 
     return there[0] - here[0], there[1] - here[1]
 
 
-def _marks(markers: list[Marker], to_base: Pose2D) -> list[Mark]:
+def _marks(tracks: list[TrackMarker], to_base: Pose2D) -> list[Mark]:
     """Return the tracks in base_link; to_base: odom in base_link."""
-    shown = [m for m in markers if m.action == Marker.ADD]
-    names = {m.id: _SPEED.sub("", m.text) for m in shown if m.text}
     marks = []
-    for box in shown:
-        if box.ns == _BOX:
-            x, y = to_base.apply(np.array(_xy(box.pose.position))).tolist()
-            red, green, blue = (round(255 * v) for v in (box.color.r, box.color.g, box.color.b))
-            marks.append(Mark((x, y), (0.0, 0.0), names.get(box.id, ""), (red, green, blue)))
+    for track in tracks:
+        x, y = to_base.apply(np.array(track.center[:2])).tolist()
+        red, green, blue = (round(255 * value) for value in track.color)
+        marks.append(Mark((x, y), (0.0, 0.0), _SPEED.sub("", track.text), (red, green, blue)))
     return marks
 
 
