@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tqdm import tqdm
+
 from panoptic_ros.cli import (
     absolute_if_file,
     add_cluster_arguments,
@@ -14,15 +16,14 @@ from panoptic_ros.cli import (
     positive,
     recording,
 )
+from panoptic_ros.demo.interrupt import EXIT_SIGNAL, interruptible
 
 if TYPE_CHECKING:
-    from panoptic_ros.distributed import Loader, Workers
+    from panoptic_ros.distributed import Event, Loader, Workers
     from panoptic_ros.replay.archive import ReplayOptions
 
 HELP = "run a bag's camera frames through the pipeline, write a bag, score it"
 EXIT_BROKEN = 1
-# As shells do: 130 after SIGINT, 143 after SIGTERM.
-EXIT_SIGNAL = 128
 # Lines on stderr; results.json has all.
 MOST_LINES = 20
 
@@ -109,10 +110,8 @@ def _replay_bag(bag: Path, out: Path, options: ReplayOptions, rerun: Path | None
 
 
 def _replay_archive(args: argparse.Namespace, options: ReplayOptions) -> int:
-    from panoptic_ros.demo.interrupt import interruptible
     from panoptic_ros.evaluation.report.tables import print_tables
     from panoptic_ros.replay.archive import INDEX, Archive, BagReplayer, bag_table
-    from panoptic_ros.replay.archive_progress import ArchiveProgress
     from panoptic_ros.replay.replay_results import RESULTS
     from panoptic_ros.whole_files import alone
 
@@ -123,7 +122,7 @@ def _replay_archive(args: argparse.Namespace, options: ReplayOptions) -> int:
         with interruptible() as stopped:
             if cluster:
                 workers, count = cluster
-                with ArchiveProgress(len(archive.jobs), len(archive.done)) as progress:
+                with _ArchiveProgress(len(archive.jobs), len(archive.done)) as progress:
                     archive.replay(workers, count, progress.show, stopped)
             results = archive.write()
     print_tables(results)
@@ -140,6 +139,59 @@ def _replay_archive(args: argparse.Namespace, options: ReplayOptions) -> int:
         )
         return EXIT_SIGNAL + stopped[0]
     return EXIT_BROKEN if archive.problems else 0
+
+
+class _ArchiveProgress:
+    """Show events of `run_jobs` on stderr: a bar for the whole, and one for each bag in work.
+
+    Where that is no terminal: a line per bag.
+    """
+
+    def __init__(self, bags: int, done: int) -> None:
+        self._whole = tqdm(total=bags, initial=done, desc="replaying", unit="bag")
+        self._bars: dict[str, tqdm] = {}
+        self._frames = 0
+
+    def __enter__(self) -> _ArchiveProgress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for bar in self._bars.values():
+            bar.close()
+        self._whole.close()
+
+    def show(self, event: Event) -> None:
+        """Show what became of a bag."""
+        if event.kind == "progress":
+            self._advance(event.of, *event.content)
+            return
+        bar = self._bars.pop(event.of, None)
+        if bar is not None:
+            bar.close()
+        if event.kind == "died":
+            self._say(f"{event.of}: taken up again, {event.content}")
+            return
+        if event.kind == "done":
+            replay = event.content["replay"]
+            self._frames += replay["frames"]
+            problems = f", {len(replay['problems'])} problems" if replay["problems"] else ""
+            self._say(f"{event.of}: {replay['frames']} frames{problems}")
+        else:
+            self._say(f"{event.of}: broken: {event.content}")
+        seconds = self._whole.format_dict["elapsed"]
+        self._whole.set_postfix_str(f"{self._frames / max(seconds, 1e-9):.1f} frames/s", False)
+        self._whole.update()
+
+    def _advance(self, name: str, done: int, of: int) -> None:
+        if name not in self._bars:
+            # None: no bars that move where there is no terminal.
+            self._bars[name] = tqdm(desc=name, unit="frame", leave=False, disable=None)
+        bar = self._bars[name]
+        bar.total = of
+        bar.update(done - bar.n)
+
+    def _say(self, text: str) -> None:
+        self._whole.write(text, file=sys.stderr)
 
 
 def _workers(args: argparse.Namespace, load: Loader) -> tuple[Workers, int]:

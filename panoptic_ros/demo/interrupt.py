@@ -7,6 +7,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+# Of a command that a signal ends, as shells have it: 130 after SIGINT, 143 after SIGTERM.
+EXIT_SIGNAL = 128
+
 
 @contextmanager
 def interruptible() -> Iterator[list[int]]:

@@ -14,16 +14,14 @@ from tqdm import tqdm
 
 from panoptic_ros.demo import demo_page as page
 from panoptic_ros.demo.footage import open_footage
-from panoptic_ros.demo.interrupt import interruptible
+from panoptic_ros.demo.interrupt import EXIT_SIGNAL, interruptible
 from panoptic_ros.demo.panels import write_film
 from panoptic_ros.demo.processes import Children, DemoError
 from panoptic_ros.demo.record import Record
-from panoptic_ros.demo.surroundings import private_environment, require_ros
+from panoptic_ros.demo.surroundings import private_environment, require_ros, ros_arguments
 from panoptic_ros.whole_files import write_file, write_json
 
 PICTURES, FILM, PAGE, SUMMARY = "pictures", "demo.mp4", "index.html", "summary.json"
-# As shells do: 130 after SIGINT, 143 after SIGTERM.
-_EXIT_SIGNAL = 128
 # A busy machine's; it ends when the node is active.
 _START_SECONDS = 180.0
 # With start and film this keeps a demo that nothing delays at 90 s on two cores.
@@ -97,8 +95,7 @@ def _node_parameters(
         parameters["ground.window.x_min"] = -_BEHIND_METRES
     for camera, mounting in mountings.items():
         parameters |= {f"{camera}.ground.camera.{k}": f"{v:.6f}" for k, v in mounting.items()}
-    settings = [text for k, v in parameters.items() for text in ("-p", f"{k}:={v}")]
-    return ["--ros-args", *settings]
+    return ros_arguments(parameters)
 
 
 def _wait_until_active(children: Children, record: Record, stopped: list[int]) -> None:
@@ -134,7 +131,7 @@ def _watch(children: Children, record: Record, pictures: int, stopped: list[int]
 
 def _take_in(children: Children, record: Record, stopped: list[int]) -> None:
     if stopped:
-        sys.exit(_EXIT_SIGNAL + stopped[0])
+        sys.exit(EXIT_SIGNAL + stopped[0])
     for event in children.events(timeout=0.2):
         record.add(event)
     if record.failure:

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import random
 import socket
+from collections.abc import Mapping
 
 from panoptic_ros.demo.processes import DemoError
 
@@ -26,6 +27,15 @@ def private_environment() -> dict[str, str]:
         "ROS_DOMAIN_ID": str(_free_domain()),
         "FASTDDS_BUILTIN_TRANSPORTS": "LARGE_DATA",
     }
+
+
+def ros_arguments(
+    parameters: Mapping[str, object], remaps: Mapping[str, str] | None = None
+) -> list[str]:
+    """Return parameters and remappings as a node's arguments."""
+    settings = [text for k, v in parameters.items() for text in ("-p", f"{k}:={v}")]
+    moved = [text for k, v in (remaps or {}).items() for text in ("-r", f"{k}:={v}")]
+    return ["--ros-args", *settings, *moved]
 
 
 def _free_domain() -> int:

@@ -14,9 +14,9 @@ from typing import Any
 from tqdm import tqdm
 
 from panoptic_ros.bags import COMPRESSED
-from panoptic_ros.demo.interrupt import interruptible
+from panoptic_ros.demo.interrupt import EXIT_SIGNAL, interruptible
 from panoptic_ros.demo.processes import Children, DemoError
-from panoptic_ros.demo.surroundings import private_environment, require_ros
+from panoptic_ros.demo.surroundings import private_environment, require_ros, ros_arguments
 from panoptic_ros.replay.ground_views import node_inputs
 from panoptic_ros.replay.live_score import report_text
 from panoptic_ros.replay.source import BagSource, is_ros_name
@@ -29,7 +29,6 @@ _SETTLE_SECONDS = 30.0
 # Of a bag with stamps that several frames have: which one is answered is not known.
 _QUIET_SECONDS = 5.0
 _EXIT_BROKEN = 1
-_EXIT_SIGNAL = 128
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ def run_live(args: argparse.Namespace) -> int:
         except DemoError as error:
             report.unlink(missing_ok=True)
             print(f"panoptic: error: {error}", file=sys.stderr)
-            return _EXIT_SIGNAL + stopped[0] if stopped else _EXIT_BROKEN
+            return EXIT_SIGNAL + stopped[0] if stopped else _EXIT_BROKEN
     if stopped:
         results["problems"].append("interrupted")
     write_json(report, results)
@@ -129,7 +128,7 @@ def run_live(args: argparse.Namespace) -> int:
     for problem in results["problems"]:
         print(f"broken: {problem}", file=sys.stderr)
     if stopped:
-        return _EXIT_SIGNAL + stopped[0]
+        return EXIT_SIGNAL + stopped[0]
     return _EXIT_BROKEN if results["problems"] else 0
 
 
@@ -147,7 +146,10 @@ def _play(
             **({"truth_topic": played.truth} if played.truth else {}),
         }
         children.start(
-            "evaluator", "panoptic_ros.ros.replay.evaluator", *_ros(evaluator), reports=True
+            "evaluator",
+            "panoptic_ros.ros.replay.evaluator",
+            *ros_arguments(evaluator),
+            reports=True,
         )
         node = {
             "weights": args.weights,
@@ -156,19 +158,13 @@ def _play(
             "qos.reliability": "reliable",
             **({"fusion": args.fusion} if args.fusion else {}),
         }
-        children.start("node", "panoptic_ros.ros.node", *_ros(node, played.remaps))
+        children.start("node", "panoptic_ros.ros.node", *ros_arguments(node, played.remaps))
         _wait_until_ready(children, progress, stopped)
         play = [str(args.bag.resolve()), "--topic", played.camera, "--rate", str(args.rate)]
         play += ["--wait-for", "panoptic", "replay_evaluator"]
         if not stopped:
             children.start("player", "panoptic_ros.ros.replay.player", *play, reports=True)
             _watch(children, progress, stopped)
-
-
-def _ros(parameters: dict[str, Any], remaps: dict[str, str] | None = None) -> list[str]:
-    settings = [text for k, v in parameters.items() for text in ("-p", f"{k}:={v}")]
-    moved = [text for k, v in (remaps or {}).items() for text in ("-r", f"{k}:={v}")]
-    return ["--ros-args", *settings, *moved]
 
 
 def _wait_until_ready(children: Children, progress: _Progress, stopped: list[int]) -> None:

@@ -1,4 +1,4 @@
-"""rclpy's messages: their classes, to arrays and from arrays."""
+"""rclpy's messages: their classes, to arrays and from arrays; how those that last are sent."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import functools
 import importlib
 
 import numpy as np
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
@@ -20,6 +21,8 @@ from panoptic_ros.messages.compressed import JpegDecoder
 from panoptic_ros.messages.images import MAX_PIXELS, check_pixels
 from panoptic_ros.messages.panoptic import MessageBuilder
 
+# Late subscribers get the last message.
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 # The camera topic's type, by the parameter image_transport.
 TRANSPORTS = {"raw": Image, "compressed": CompressedImage}
 

@@ -11,7 +11,7 @@ import numpy as np
 from nav_msgs.msg import Odometry
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from rclpy.qos import qos_profile_sensor_data
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
@@ -20,6 +20,7 @@ from panoptic_ros.geometry.poses import Pose2D, is_same_frame, planar_pose
 from panoptic_ros.ground_stage import GroundView
 from panoptic_ros.messages.clouds import points_in_base
 from panoptic_ros.messages.depth import depth_of_picture
+from panoptic_ros.ros.conversions import LATCHED
 from panoptic_ros.ros.parameters import GroundParameters
 from panoptic_ros.ros.transforms import Transforms, is_available
 from panoptic_ros.stream.ego_motion import EgoMotion, no_odometry
@@ -31,7 +32,6 @@ T = TypeVar("T", bound=Any)
 _POLL_SECONDS = 0.002
 # How often calibrations that are kept for late subscribers are looked for.
 _LOOK_SECONDS = 0.2
-_LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 # As a time of TF: the newest that it has. As a deadline: try once.
 _NEWEST = 0
 _AT_ONCE = 0.0
@@ -211,21 +211,14 @@ class GroundInputs:
         self._place(frame)
         mounting = self._mounting(stamp_ns, deadline)
         pose = self.vehicle.pose(stamp_ns, deadline)
+        when = stamp_ns, deadline
         depth = self._measured(
-            self._depth,
-            "depth",
-            stamp_ns,
-            deadline,
-            lambda _, image: self._registered(image, camera, stamp_ns, deadline),
+            self._depth, "depth", when, lambda _, image: self._registered(image, camera, *when)
         )
         points = None
         if depth is None:
             points = self._measured(
-                self._points,
-                "points",
-                stamp_ns,
-                deadline,
-                lambda points_ns, cloud: self._in_base(points_ns, cloud, stamp_ns, deadline),
+                self._points, "points", when, lambda ns, cloud: self._in_base(ns, cloud, *when)
             )
         return GroundView(camera, mounting, pose, depth, points)
 
@@ -239,10 +232,10 @@ class GroundInputs:
         """
         for topic, callback in self._infos.items():
             publishers = self._node.get_publishers_info_by_topic(topic)
-            is_kept = any(p.qos_profile.durability == _LATCHED.durability for p in publishers)
+            is_kept = any(p.qos_profile.durability == LATCHED.durability for p in publishers)
             if is_kept and topic not in self._latched:
                 create = self._node.create_subscription
-                self._latched[topic] = create(CameraInfo, topic, callback, _LATCHED)
+                self._latched[topic] = create(CameraInfo, topic, callback, LATCHED)
 
     def _on_info(self, message: CameraInfo) -> None:
         self._info = message
@@ -295,11 +288,14 @@ class GroundInputs:
         self,
         messages: StampMatch[T],
         topic: str,
-        stamp_ns: int,
-        deadline: float,
+        when: tuple[int, float],
         convert: Callable[[int, T], np.ndarray],
     ) -> np.ndarray | None:
-        """Return what is made of the message of an image's stamp; None where it is left out."""
+        """Return what is made of the message of an image's stamp; None where it is left out.
+
+        when: that stamp, and the deadline; convert: takes the message's own stamp, and it.
+        """
+        stamp_ns, deadline = when
         name = self._node.resolve_topic_name(f"{self._prefix}{topic}")
         if self._node.count_publishers(name) == 0:
             return None

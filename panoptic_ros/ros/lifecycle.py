@@ -125,12 +125,8 @@ class PanopticNode(LifecycleNode):
         try:
             self._declare_cameras()
             self.session = Session(self, self._chosen, self._track_ids, self._warm_up)
-        except torch.cuda.OutOfMemoryError as error:
-            return self._refuse_to_configure(f"{error}; {MEMORY_ADVICE}")
-        except (OSError, RuntimeError, ValueError) as error:
-            return self._refuse_to_configure(str(error))
         except Exception as error:
-            return self._refuse_to_configure(f"{type(error).__name__}: {error}")
+            return self._refuse_to_configure(_reason(error))
         self._state = "inactive"
         return super().on_configure(state)
 
@@ -391,13 +387,17 @@ class _Turn:
 def _load(chosen: Parameters, tell: Callable[[str], None], loaded: Future[ServedModel]) -> None:
     try:
         loaded.set_result(ServedModel(chosen, tell))
-    except torch.cuda.OutOfMemoryError as error:
-        loaded.set_exception(RuntimeError(f"{error}; {MEMORY_ADVICE}"))
-    except (OSError, RuntimeError, ValueError) as error:
-        loaded.set_exception(error)
     # The service has to answer, whatever a library raises.
     except BaseException as error:
-        loaded.set_exception(RuntimeError(f"{type(error).__name__}: {error}"))
+        loaded.set_exception(RuntimeError(_reason(error)))
+
+
+def _reason(error: BaseException) -> str:
+    """Return why a model cannot be loaded."""
+    if isinstance(error, torch.cuda.OutOfMemoryError):
+        return f"{error}; {MEMORY_ADVICE}"
+    is_told = isinstance(error, (OSError, RuntimeError, ValueError))
+    return str(error) if is_told else f"{type(error).__name__}: {error}"
 
 
 def _free_memory() -> None:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 from panoptic_ros.fusion import FusionOptions
 from panoptic_ros.grid.window import GridWindow
@@ -22,17 +22,12 @@ from panoptic_ros.output_messages import (
     OutputMessages,
     Placed,
 )
-from panoptic_ros.ros.conversions import message_type, packed
+from panoptic_ros.ros.conversions import LATCHED, message_type, packed
 from panoptic_ros.ros.parameters import OutputParameters
 
 # A reliable publisher serves reliable and best-effort subscribers alike; a few frames of
 # history bridge a subscriber's hiccup and no more.
 OUTPUT_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
-LATCHED_QOS = QoSProfile(
-    depth=1,
-    reliability=ReliabilityPolicy.RELIABLE,
-    durability=DurabilityPolicy.TRANSIENT_LOCAL,
-)
 
 
 class Outputs:
@@ -50,7 +45,7 @@ class Outputs:
         with ExitStack() as undo:
             undo.callback(self.close)
             for name in set(names) - absent_outputs().keys():
-                qos = LATCHED_QOS if name in LATCHED_OUTPUTS else OUTPUT_QOS
+                qos = LATCHED if name in LATCHED_OUTPUTS else OUTPUT_QOS
                 topic = "/".join(filter(None, ("~", camera, name)))
                 self._publishers[name] = node.create_lifecycle_publisher(
                     message_type(OUTPUT_KINDS[name]), topic, qos

@@ -28,7 +28,7 @@ from panoptic_ros.demo.footage import Footage, Shot, open_footage, thinned
 from panoptic_ros.msg import PanopticInstances
 from panoptic_ros.ros import transforms
 from panoptic_ros.ros.conversions import rgb8_image
-from panoptic_ros.ros.program import report, running
+from panoptic_ros.ros.program import report, rest, running, wait_for_subscribers
 
 # The first moments are shown one by one: the networks' first runs are slow, and only then is
 # known how many frames per second this machine can hold.
@@ -81,12 +81,8 @@ class Car(Node):
     def wait_for_panoptic(self) -> None:
         """Wait until the panoptic node subscribes."""
         for publisher in self._images.values():
-            while "panoptic" not in {
-                info.node_name
-                for info in self.get_subscriptions_info_by_topic(publisher.topic_name)
-            }:
-                self.rest(0.1)
-        self.rest(_CONNECT_SECONDS)
+            wait_for_subscribers(self, publisher.topic_name, ["panoptic"])
+        rest(self, _CONNECT_SECONDS)
 
     def show(self, shot: Shot) -> int:
         """Publish a shot; return its stamp in nanoseconds."""
@@ -116,12 +112,6 @@ class Car(Node):
             rclpy.spin_once(self, timeout_sec=0.05)
         return None
 
-    def rest(self, seconds: float) -> None:
-        """Spin for a while."""
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            rclpy.spin_once(self, timeout_sec=left)
-
     def _on_answer(self, camera: str, message: PanopticInstances) -> None:
         self._answered[camera] = Time.from_msg(message.header.stamp).nanoseconds
 
@@ -144,13 +134,13 @@ def play(car: Car, footage: Footage, seconds: float) -> None:
     for moment in islice(moments, _WARM_UP_MOMENTS - 1):
         answer = car.show_and_wait(moment) or _ANSWER_SECONDS
     interval = max(1 / footage.rate, _MARGIN * answer)
-    rest = max(0, footage.count - _WARM_UP_MOMENTS)
-    left = max(1, min(rest, int(seconds / interval)))
-    stride = max(1, rest // left)
-    report("plan", pictures=footage.count - rest + left)
+    others = max(0, footage.count - _WARM_UP_MOMENTS)
+    left = max(1, min(others, int(seconds / interval)))
+    stride = max(1, others // left)
+    report("plan", pictures=footage.count - others + left)
     chosen = islice(thinned(moments, stride), left)
     for moment, due in zip(chosen, _beat(interval), strict=False):
-        car.rest(due - time.monotonic())
+        rest(car, due - time.monotonic())
         for shot in moment:
             car.show(shot)
 

@@ -29,7 +29,6 @@ import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import ColorRGBA
@@ -44,7 +43,7 @@ from panoptic_ros.messages import decode_labels
 from panoptic_ros.messages.panoptic import NOT_TRACKED
 from panoptic_ros.msg import LabelInfo, PanopticInstance, PanopticInstances
 from panoptic_ros.prediction import PanopticPrediction, Segment
-from panoptic_ros.ros.conversions import image_to_rgb
+from panoptic_ros.ros.conversions import LATCHED, image_to_rgb
 from panoptic_ros.ros.demo.ground_pane import GroundPane
 from panoptic_ros.ros.program import report, running
 
@@ -62,7 +61,6 @@ _MEDIAN = re.compile(r"latency_(\w+)_p50_ms")
 # The only camera's name in a recording.
 _CAMERA = "camera"
 _OF_CAMERA = re.compile(r": camera (\w+)$")
-_LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class Gather:
@@ -127,7 +125,7 @@ class Viewer(Node):
         for camera in mountings:
             hold = partial(self._infos.__setitem__, camera)
             self.create_subscription(CameraInfo, f"{camera}/camera_info", hold, 10)
-        self.create_subscription(LabelInfo, "panoptic/label_info", self._on_label_info, _LATCHED)
+        self.create_subscription(LabelInfo, "panoptic/label_info", self._on_label_info, LATCHED)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 
 from panoptic_ros.bags import COMPRESSED, IMAGE, Entry, stamp_ns
@@ -29,11 +29,11 @@ from panoptic_ros.messages import ImageRefused, decode_labels
 from panoptic_ros.msg import LabelInfo
 from panoptic_ros.replay.live_score import LiveScore, report_text
 from panoptic_ros.replay.source import TRUTH_TOPICS, BagSource
+from panoptic_ros.ros.conversions import LATCHED
 from panoptic_ros.ros.program import report
 from panoptic_ros.whole_files import write_json
 
 NODE = "replay_evaluator"
-_LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _LOOK_SECONDS = 0.1
 # Large enough to lose nothing while a frame is scored.
 _DEPTH = 50
@@ -105,7 +105,7 @@ class Evaluator(Node):
         labels = self._text("labels_topic")
         self.create_subscription(Image, labels, self._on_labels, _DEPTH)
         info = self._text("label_info_topic")
-        self.create_subscription(LabelInfo, info, self._on_label_info, _LATCHED)
+        self.create_subscription(LabelInfo, info, self._on_label_info, LATCHED)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
     def _subscribe_once_published(self, topic: str, on_message: Callable[[Any], None]) -> None:

@@ -19,7 +19,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from panoptic_ros.bags import BagMessage, stamp_ns
 from panoptic_ros.replay.source import COPIED_KINDS, BagSource, is_ros_name
 from panoptic_ros.ros.conversions import message_type
-from panoptic_ros.ros.program import report, running
+from panoptic_ros.ros.program import report, rest, running, wait_for_subscribers
 
 # What is published while the middleware still connects is lost.
 _CONNECT_SECONDS = 2.0
@@ -44,12 +44,8 @@ class Player(Node):
 
     def wait_for(self, names: list[str]) -> None:
         """Wait until nodes of these names subscribe to the camera's topic."""
-        topic = self._source.camera or ""
-        while not set(names) <= {
-            info.node_name for info in self.get_subscriptions_info_by_topic(topic)
-        }:
-            self._rest(0.1)
-        self._rest(_CONNECT_SECONDS)
+        wait_for_subscribers(self, self._source.camera or "", names)
+        rest(self, _CONNECT_SECONDS)
 
     def play(self, rate: float) -> None:
         """Publish everything at the pace of its log times; rate: how much faster."""
@@ -57,7 +53,7 @@ class Player(Node):
         entries = source.bag.entries(self._publishers_of)
         messages = (found for entry in entries if (found := source.read(entry)))
         for seconds, message in timeline(messages, source.problems):
-            self._rest(start + seconds / rate - time.monotonic())
+            rest(self, start + seconds / rate - time.monotonic())
             self._publishers_of[message.topic].publish(message.data)
             if message.topic == self._source.camera:
                 report("published", stamp_ns=stamp_ns(message.message.header))
@@ -79,11 +75,6 @@ class Player(Node):
         )
         qos = QoSProfile(depth=_DEPTH, durability=durability)
         return self.create_publisher(of_kind, topic, qos)
-
-    def _rest(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            rclpy.spin_once(self, timeout_sec=left)
 
 
 def timeline(
