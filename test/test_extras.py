@@ -15,17 +15,6 @@ from panoptic_ros import cli
 from panoptic_ros.extras import MODULES, how_to_install
 
 ROOT = Path(__file__).resolve().parents[1]
-# Distribution -> module, where the names differ.
-NAMES = {
-    "backports.zstd": "backports",
-    "kornia-rs": "kornia_rs",
-    "opencv-python-headless": "cv2",
-    "pillow": "PIL",
-    "pyyaml": "yaml",
-    "rerun-sdk": "rerun",
-}
-# Imported by one of the others, not by this package.
-INDIRECT = {"pydeprecate", "requests", "rich"}
 # Command -> what it names first of what it needs, or None where it runs without any extra.
 COMMANDS = {
     "compare --data {out} --out {out}/result --systems random": "train",
@@ -134,18 +123,6 @@ def test_the_programs_name_what_they_need(program, module, part, tmp_path):
     assert "Traceback" not in run.stderr
     assert run.stderr.startswith(f"{program}: {module} ")
     assert f"requirements/{part}.txt" in run.stderr
-
-
-@pytest.mark.parametrize("part", MODULES)
-def test_the_extras_are_those_of_the_requirement_files_and_documented(part):
-    files = [part, "no_deps"] if part == "tracking" else [part]
-    text = "".join((ROOT / "requirements" / f"{file}.txt").read_text() for file in files)
-    wanted = set(re.findall(r"^[\w.-]+", text, re.MULTILINE))
-    if part == "tracking":
-        wanted -= INDIRECT
-    assert {NAMES.get(name, name) for name in wanted} == set(MODULES[part])
-    documented = (ROOT / "docs" / "installation.md").read_text()
-    assert re.search(rf"^\| `{part}` \|", documented, re.MULTILINE)
 
 
 def test_what_no_extra_brings_is_raised_again():

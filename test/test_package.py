@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 import panoptic_ros
+from panoptic_ros.extras import MODULES
 from tools import setup_environment
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,6 +40,8 @@ ROSDEP_KEYS = {
 }
 # In no Ubuntu of every supported ROS 2: docs/installation.md.
 WITHOUT_ROSDEP_KEY = {"safetensors", "torch", "torchvision"}
+# Imported by one of the others, not by this package.
+INDIRECT = {"pydeprecate", "requests", "rich"}
 # Used where it is installed, not needed; the standard library's from Python 3.14 on.
 OPTIONAL = {"compression", "cv_bridge"}
 
@@ -104,6 +107,18 @@ def test_the_requirement_files_name_every_other_import():
     needed = {DISTRIBUTIONS.get(m, m) for m in _imports("panoptic_ros") - _ros_modules()}
     assert "torch" in needed
     assert needed <= _requirements()
+
+
+@pytest.mark.parametrize("part", MODULES)
+def test_the_extras_are_those_of_the_requirement_files_and_documented(part):
+    files = [part, "no_deps"] if part == "tracking" else [part]
+    text = "".join((ROOT / "requirements" / f"{file}.txt").read_text() for file in files)
+    wanted = set(re.findall(r"^[\w.-]+", text, re.MULTILINE))
+    if part == "tracking":
+        wanted -= INDIRECT
+    assert wanted == {DISTRIBUTIONS.get(module, module) for module in MODULES[part]}
+    documented = (ROOT / "docs" / "installation.md").read_text()
+    assert re.search(rf"^\| `{part}` \|", documented, re.MULTILINE)
 
 
 def test_every_pin_names_one_version():

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ class RunState:
         try:
             self.records: dict[str, dict[str, Any]] = self._take_over(dict(settings))
         except BaseException:
-            self.close()
+            os.close(self._file)
             raise
 
     def add(self, name: str, record: Mapping[str, Any]) -> None:
@@ -39,15 +39,11 @@ class RunState:
         self._append({"name": name, "record": record, "crc32": _checksum(name, record)})
         self.records[name] = dict(record)
 
-    def close(self) -> None:
-        """Let go of the file."""
-        os.close(self._file)
-
     def __enter__(self) -> RunState:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        os.close(self._file)
 
     def _take_over(self, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
         hold(self._file, self.path)
@@ -83,19 +79,23 @@ class RunState:
         return name, record
 
     def _check(self, before: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-        changed = [
-            f"{key} was {before.get(key)!r} and is {settings.get(key)!r}"
-            for key in {**before, **settings}
-            if before.get(key) != settings.get(key)
-        ]
-        if changed:
+        if changed := changes(before, settings, {**before, **settings}):
             raise ValueError(
-                f"{self.path} holds another evaluation: {'; '.join(changed)}; "
+                f"{self.path} holds another evaluation: {changed}; "
                 "choose another --out, or delete it to start anew"
             )
 
     def _append(self, entry: Mapping[str, Any]) -> None:
         append(self.path, json.dumps(entry, separators=(",", ":")) + "\n")
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any], keys: Iterable[str]) -> str:
+    """Return which of some settings are others now, as words, "" where none is."""
+    return "; ".join(
+        f"{key} was {before.get(key)!r} and is {now.get(key)!r}"
+        for key in keys
+        if before.get(key) != now.get(key)
+    )
 
 
 def _checksum(name: str, record: Mapping[str, Any]) -> int:

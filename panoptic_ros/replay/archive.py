@@ -19,7 +19,7 @@ from panoptic_ros.evaluation.console_tables import NOTHING, percent
 from panoptic_ros.evaluation.report.page import write_report
 from panoptic_ros.evaluation.report.tables import ReportTable
 from panoptic_ros.evaluation.run_facts import run_facts
-from panoptic_ros.evaluation.run_state import fingerprint
+from panoptic_ros.evaluation.run_state import changes, fingerprint
 from panoptic_ros.model.config import load_model_config
 from panoptic_ros.pipeline import PanopticPipeline
 from panoptic_ros.replay.offline import Replay, ReplayOutcome
@@ -107,7 +107,11 @@ class Archive:
             archive.jobs[folder.name] = BagJob(bag, folder, own)
             if brief and not brief["replay"]["interrupted"]:
                 before = brief["replay"]["settings"]
-                _refuse_other(folder, before, settings)
+                if changed := changes(before, settings, settings):
+                    raise ValueError(
+                        f"{folder} holds a replay with other options: {changed}; "
+                        "choose another --out, or delete it"
+                    )
                 if before == own:
                     archive.done[folder.name] = brief
         return archive
@@ -279,16 +283,3 @@ def _free_name(bag: Path, taken: Collection[str]) -> str:
     own = bag.stem if bag.suffix in (".mcap", ".db3") else bag.name
     names = [own, f"{bag.parent.name}_{own}", *(f"{own}_{i}" for i in range(2, len(taken) + 3))]
     return next(name for name in names if name not in taken)
-
-
-def _refuse_other(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    changed = [
-        f"{key} was {before.get(key)!r} and is {value!r}"
-        for key, value in now.items()
-        if before.get(key) != value
-    ]
-    if changed:
-        raise ValueError(
-            f"{folder} holds a replay with other options: {'; '.join(changed)}; "
-            "choose another --out, or delete it"
-        )

@@ -100,10 +100,6 @@ class FrameStatus:
     clock_gap: float = 0.0
     clocks: int | None = None
 
-    def count(self, kind: str) -> Count:
-        """Return how often something happened."""
-        return self.health.counts.get(kind, Count())
-
     @property
     def last_refusal(self) -> Count:
         """The kind of refusal that happened last."""
@@ -188,8 +184,8 @@ class Status:
 
     def _recent(self) -> str:
         """Return what went wrong in the last seconds."""
-        frames, lost = self.frames, self.frames.count("lost")
-        dropped = self.ground.health.counts.get("grid", Count())
+        frames, lost = self.frames, self.frames.health.count("lost")
+        dropped = self.ground.health.count("grid")
         if self.callbacks.seconds_ago < WARN_SECONDS:
             return self.callbacks.reason
         if frames.last_refusal.seconds_ago < WARN_SECONDS:
@@ -229,9 +225,9 @@ class Status:
 
     def values(self) -> dict[str, str]:
         """Return the keys of the module's docstring with their values."""
-        frames, grid = self.frames, self.ground.health.counts.get("grid", Count())
-        counts = frames.counts
-        latency = {**frames.health.latency, **self.ground.health.latency}
+        frames, grid = self.frames, self.ground.health.count("grid")
+        counts, health = frames.counts, frames.health
+        latency = {**health.latency, **self.ground.health.latency}
         return {
             "state": self.state,
             "warm_up": self.warm_up,
@@ -241,20 +237,20 @@ class Status:
             "fusion": self.fusion,
             "input_topic": self.input_topic,
             "image_size": frames.size,
-            "rate_hz": f"{frames.health.rate:.2f}",
+            "rate_hz": f"{health.rate:.2f}",
             "frames_in": str(counts.frames_in),
             "frames_out": str(counts.out),
             "frames_dropped": str(counts.dropped),
             "frames_refused": str(counts.refused),
             "frames_waiting": str(counts.waiting),
-            **{f"frames_{kind}": str(frames.count(kind).number) for kind in ("lost", *STAMP_KINDS)},
-            **{f"refused_{kind}": str(frames.count(kind).number) for kind in KINDS},
+            **{f"frames_{k}": str(health.count(k).number) for k in ("lost", *STAMP_KINDS)},
+            **{f"refused_{k}": str(health.count(k).number) for k in KINDS},
             "last_refusal": frames.last_refusal.reason,
             "work_s": f"{frames.seconds_in_work:.1f}",
             "grids_out": str(self.ground.grids),
             "grids_dropped": str(grid.number + self.ground.replaced),
             "last_grid_drop": grid.reason,
-            **{f"left_out_{i}": str(self.ground.health.number(i)) for i in INPUTS},
+            **{f"left_out_{i}": str(self.ground.health.count(i).number) for i in INPUTS},
             "last_left_out": self.ground.health.newest(INPUTS).reason,
             "callback_errors": str(self.callbacks.number),
             "last_callback_error": self.callbacks.reason,

@@ -46,13 +46,13 @@ class Health:
     counts: dict[str, Count] = field(default_factory=dict)
     fault: str = ""
 
-    def number(self, kind: str) -> int:
+    def count(self, kind: str) -> Count:
         """Return how often something happened."""
-        return self.counts.get(kind, Count()).number
+        return self.counts.get(kind, Count())
 
     def newest(self, kinds: Iterable[str]) -> Count:
         """Return the count among kinds that happened last."""
-        found = (self.counts.get(kind, Count()) for kind in kinds)
+        found = (self.count(kind) for kind in kinds)
         return min(found, key=lambda count: count.seconds_ago, default=Count())
 
 
@@ -61,7 +61,7 @@ def added(healths: Sequence[Health]) -> Health:
     counts = {}
     for kind in healths[0].counts:
         newest = min((h.counts[kind] for h in healths), key=lambda count: count.seconds_ago)
-        counts[kind] = replace(newest, number=sum(h.number(kind) for h in healths))
+        counts[kind] = replace(newest, number=sum(h.count(kind).number for h in healths))
     latency = dict.fromkeys(healths[0].latency, Latency())
     return Health(sum(h.rate for h in healths), latency, counts)
 

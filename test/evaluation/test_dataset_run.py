@@ -242,8 +242,9 @@ def test_a_model_that_knows_what_it_sees_worked_out_on_paper(tmp_path):
         ({"a": 0.1, "b": 0.2, "c": 0.3, "d": 0.4, "e": 0.5}, ["e", "d"], ["a", "b"]),
     ],
 )
-def test_extremes(quality, best, worst):
-    found = extremes(quality, count=2)
+def test_extremes(quality, best, worst, monkeypatch):
+    monkeypatch.setattr("panoptic_ros.evaluation.report.pictures.SHOWN_FRAMES", 2)
+    found = extremes(quality)
     assert found == (
         ("best", {n: quality[n] for n in best}),
         ("worst", {n: quality[n] for n in worst}),

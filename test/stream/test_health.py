@@ -78,7 +78,7 @@ def test_counts_by_kind_with_the_last_reason_and_its_age(monitor, clock):
     assert health.counts["image"] == Count(4, "no bytes", 0)
     assert health.counts["memory"] == Count(1, "2 GiB", 30)
     assert health.newest(("memory", "image")).reason == "no bytes"
-    assert health.number("inference") == 0
+    assert health.count("inference").number == 0
     assert health.counts["inference"].seconds_ago == math.inf
 
 
@@ -91,7 +91,7 @@ def test_the_nodes_own_failures_stay_until_a_frame_goes_through(monitor, kind, f
     assert monitor.snapshot().fault == fault
     monitor.settle(times(1))
     assert monitor.snapshot().fault == ""
-    assert monitor.snapshot().number(kind) == 2
+    assert monitor.snapshot().count(kind).number == 2
     assert monitor.count(kind, "x")
 
 

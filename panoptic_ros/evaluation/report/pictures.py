@@ -52,17 +52,15 @@ class ReportFrame:
     prediction: np.ndarray
 
 
-def extremes(
-    quality: Mapping[str, float | None], count: int = SHOWN_FRAMES
-) -> tuple[tuple[Rank, dict[str, float]], ...]:
+def extremes(quality: Mapping[str, float | None]) -> tuple[tuple[Rank, dict[str, float]], ...]:
     """Return ("best", frames, best first) and ("worst", frames, worst first): name -> quality.
 
-    At most `count` each, no frame twice; frames without a quality are left out.
+    At most SHOWN_FRAMES each, no frame twice; frames without a quality are left out.
     """
     known = {name: q for name, q in quality.items() if q is not None}
     order = sorted(known, key=known.__getitem__)
-    best = order[::-1][: min(count, -(-len(order) // 2))]
-    worst = [n for n in order if n not in best][:count]
+    best = order[::-1][: min(SHOWN_FRAMES, -(-len(order) // 2))]
+    worst = [n for n in order if n not in best][:SHOWN_FRAMES]
     return ("best", {n: known[n] for n in best}), ("worst", {n: known[n] for n in worst})
 
 
