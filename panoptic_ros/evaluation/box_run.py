@@ -39,38 +39,38 @@ def score_boxes(
     predictions: by kind of labels, then drive, then frame. Drives without depth or true boxes
     are left out.
     """
-    rows: dict[str, Any] = {}
-    for name, measure in tqdm(MEASUREMENTS.items(), "boxes", unit="row"):
-        rows[name] = {}
-        for kind, of_drives in predictions.items():
-            score = BoxScore(labels)
-            for drive, of_drive in zip(drives, of_drives, strict=True):
-                _add_drive(score, drive, of_drive, labels, measure)
-            rows[name][kind] = score.results()
-    return rows
+    return {
+        name: {
+            kind: _score(drives, of_drives, labels, measure)
+            for kind, of_drives in predictions.items()
+        }
+        for name, measure in tqdm(MEASUREMENTS.items(), "boxes", unit="row")
+    }
 
 
-def _add_drive(
-    score: BoxScore,
-    drive: TownDrive,
-    predictions: Sequence[PanopticPrediction],
+def _score(
+    drives: Sequence[TownDrive],
+    predictions: Sequence[Sequence[PanopticPrediction]],
     labels: LabelSet,
     measure: Measure,
-) -> None:
-    stage, views = GroundStage(labels), views_of(drive, AS_RECORDED)
-    rng = np.random.default_rng(_SEED)
-    for frame, prediction, view in zip(drive.frames, predictions, views, strict=True):
-        if frame.depth is None or frame.boxes is None:
-            continue
-        view = measure(view, frame.depth(), rng)
-        result = stage(prediction, time_ns=frame.time_ns, view=view, boxes=True)
-        to_base = frame.pose.inverse()
-        boxes = {
-            track.instance_id: track.box_3d.cuboid.moved(to_base)
-            for track in result.tracks
-            if track.box_3d is not None
-        }
-        score.add(frame.truth, prediction.labels, frame.boxes(), boxes, result.track_ids)
+) -> dict[str, Any]:
+    score = BoxScore(labels)
+    for drive, of_drive in zip(drives, predictions, strict=True):
+        stage, views = GroundStage(labels), views_of(drive, AS_RECORDED)
+        rng = np.random.default_rng(_SEED)
+        for frame, prediction, view in zip(drive.frames, of_drive, views, strict=True):
+            if frame.depth is None or frame.boxes is None:
+                continue
+            view = measure(view, frame.depth(), rng)
+            result = stage(prediction, time_ns=frame.time_ns, view=view, boxes=True)
+            to_base = frame.pose.inverse()
+            boxes = {
+                track.instance_id: track.box_3d.cuboid.moved(to_base)
+                for track in result.tracks
+                if track.box_3d is not None
+            }
+            score.add(frame.truth, prediction.labels, frame.boxes(), boxes, result.track_ids)
+    return score.results()
 
 
 def _exact(view: GroundView, depth: np.ndarray, _: np.random.Generator) -> GroundView:

@@ -290,9 +290,8 @@ class DatasetRun:
             self._log.start()
             self._log.add_picture(content.image, merged[shown], truth=content.truth)
             self._log.add_figures(milliseconds, frame_pq(scores, shown, self.labels))
-        label_images = {TRUTH: content.truth}
-        label_images.update((name, p.labels) for name, p in merged.items())
         predictions = {name: p.labels for name, p in merged.items()}
+        label_images = {TRUTH: content.truth, **predictions}
         return {
             "scores": scores.to_json(),
             "pictures": self._pictures.write(frame.name, content.image, content.truth, predictions),

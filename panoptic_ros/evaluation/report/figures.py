@@ -41,8 +41,8 @@ _STYLE: dict[Any, Any] = {
 def class_bars(classes: Sequence[str], series: Mapping[str, Sequence[float | None]]) -> str:
     """Return a chart of a fraction per class, one bar for each series; None leaves a gap."""
     count = max(1, len(series))
-    with _figure("bars", 0.9 + len(classes) * (0.13 + 0.1 * count)) as drawing:
-        axes = drawing.figure.add_subplot()
+    with _figure("bars", 0.9 + len(classes) * (0.13 + 0.1 * count)) as figure:
+        axes = figure.add_subplot()
         rows = np.arange(len(classes))
         thickness = 0.8 / count
         for i, (name, values) in enumerate(series.items()):
@@ -55,7 +55,7 @@ def class_bars(classes: Sequence[str], series: Mapping[str, Sequence[float | Non
         axes.set_xlabel("PQ %")
         axes.grid(axis="x", alpha=0.25)
         _legend(axes, count)
-    return drawing.svg
+        return _svg(figure)
 
 
 def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
@@ -101,8 +101,8 @@ def reliability(series: Mapping[str, Mapping[str, Any]]) -> str:
 
     series: what `Calibration.results` gives, by name.
     """
-    with _figure("reliability", 3.0) as drawing:
-        axes = drawing.figure.add_subplot()
+    with _figure("reliability", 3.0) as figure:
+        axes = figure.add_subplot()
         axes.plot([0, 1], [0, 1], color=_INK, linewidth=0.8, linestyle=":")
         for i, (name, found) in enumerate(series.items()):
             points = [(b["score"], b["right"]) for b in found["bins"] if b["count"]]
@@ -111,13 +111,13 @@ def reliability(series: Mapping[str, Mapping[str, Any]]) -> str:
         axes.set(xlabel="score", ylabel="share that is right", xlim=(0, 1), ylim=(0, 1))
         axes.grid(alpha=0.25)
         _legend(axes, 1)
-    return drawing.svg
+        return _svg(figure)
 
 
 def latency_histogram(milliseconds: Mapping[str, Sequence[float]]) -> str:
     """Return how many frames took how long, with p50 and p95, one outline per series."""
-    with _figure("latency", 2.8) as drawing:
-        axes = drawing.figure.add_subplot()
+    with _figure("latency", 2.8) as figure:
+        axes = figure.add_subplot()
         pooled = np.concatenate([np.asarray(v, float) for v in milliseconds.values()])
         edges = np.histogram_bin_edges(pooled, bins=min(30, max(5, len(pooled) // 2)))
         for i, (name, values) in enumerate(milliseconds.items()):
@@ -129,7 +129,7 @@ def latency_histogram(milliseconds: Mapping[str, Sequence[float]]) -> str:
         axes.set(xlabel="end to end, ms (solid: p50, dashed: p95)", ylabel="frames")
         axes.yaxis.set_major_locator(MaxNLocator("auto", integer=True))
         _legend(axes, 1)
-    return drawing.svg
+        return _svg(figure)
 
 
 def quality_against_time(points: Sequence[tuple[str, float, float | None]]) -> str:
@@ -138,8 +138,8 @@ def quality_against_time(points: Sequence[tuple[str, float, float | None]]) -> s
     points: name, milliseconds, PQ 0..1; one without a quality is left out.
     """
     known = [(name, ms, 100 * pq) for name, ms, pq in points if pq is not None]
-    with _figure("scatter", 3.6) as drawing:
-        axes = drawing.figure.add_subplot()
+    with _figure("scatter", 3.6) as figure:
+        axes = figure.add_subplot()
         for i, (name, ms, pq) in enumerate(known):
             mark = _MARKS[i % len(_MARKS)]
             axes.plot(ms, pq, mark, color=_color(i), markersize=8, linestyle="", label=name)
@@ -147,7 +147,7 @@ def quality_against_time(points: Sequence[tuple[str, float, float | None]]) -> s
         axes.set_xlim(left=0)
         axes.grid(alpha=0.25)
         _legend(axes, len(known))
-    return drawing.svg
+        return _svg(figure)
 
 
 def timeline(entries: Sequence[Mapping[str, Any]]) -> str:
@@ -162,8 +162,8 @@ def timeline(entries: Sequence[Mapping[str, Any]]) -> str:
     ]
     rows = [row for row in rows if any(e.get(row[0]) is not None for e in entries)]
     refused = [e["time"] for e in entries if e.get("refused")]
-    with _figure("timeline", 0.7 + 1.2 * max(1, len(rows))) as drawing:
-        panels = drawing.figure.subplots(max(1, len(rows)), sharex=True, squeeze=False)[:, 0]
+    with _figure("timeline", 0.7 + 1.2 * max(1, len(rows))) as figure:
+        panels = figure.subplots(max(1, len(rows)), sharex=True, squeeze=False)[:, 0]
         for i, ((key, label, scale), axes) in enumerate(zip(rows, panels, strict=False)):
             points = [(e["time"], scale * e[key]) for e in entries if e.get(key) is not None]
             axes.plot(*zip(*points, strict=True), ".-", color=_color(i), markersize=3, linewidth=1)
@@ -174,27 +174,22 @@ def timeline(entries: Sequence[Mapping[str, Any]]) -> str:
             for time in refused:
                 axes.axvline(time, color=_COLORS[-1], alpha=0.7)
         panels[-1].set_xlabel("s since the first frame" + (", lines: refused" if refused else ""))
-    return drawing.svg
-
-
-class _Drawing:
-    """Hold a figure while it is drawn, and its SVG text after that."""
-
-    def __init__(self, figure: Figure) -> None:
-        self.figure = figure
-        self.svg = ""
+        return _svg(figure)
 
 
 @contextmanager
-def _figure(name: str, height: float) -> Iterator[_Drawing]:
+def _figure(name: str, height: float) -> Iterator[Figure]:
     # Ids inside the SVG come from the salt: equal for equal reports, distinct in one page.
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
-        drawing = _Drawing(Figure(figsize=(_WIDTH, height), layout="constrained"))
-        yield drawing
-        file = io.StringIO()
-        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        drawing.figure.savefig(file, format="svg", transparent=True, metadata=nothing)
-        drawing.svg = _inline(file.getvalue())
+        yield Figure(figsize=(_WIDTH, height), layout="constrained")
+
+
+def _svg(figure: Figure) -> str:
+    """Return a figure's SVG text; its style still has to be in use."""
+    file = io.StringIO()
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    figure.savefig(file, format="svg", transparent=True, metadata=nothing)
+    return _inline(file.getvalue())
 
 
 def _inline(document: str) -> str:
