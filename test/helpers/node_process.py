@@ -175,6 +175,12 @@ class Client:
         count = camera.get_subscription_count
         wait_for(lambda: count() == 1, "the node, and no other, to subscribe")
 
+    def while_heard(self):
+        """Yield the client once the node hears it, and close it in the end: for a fixture."""
+        self.wait_until_heard()
+        yield self
+        self.close()
+
     def camera_is_alone(self):
         return self.camera().get_subscription_count() == 0
 

@@ -51,10 +51,7 @@ def node(domain, tiny_model):
 
 @pytest.fixture
 def client(node):
-    client = Client(reliable=True)
-    client.wait_until_heard()
-    yield client
-    client.close()
+    yield from Client(reliable=True).while_heard()
 
 
 class HeldLoading:

@@ -129,10 +129,7 @@ def node(start_node, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def rig(node):
-    rig = Rig()
-    rig.wait_until_heard()
-    yield rig
-    rig.close()
+    yield from Rig().while_heard()
 
 
 def walls(message):

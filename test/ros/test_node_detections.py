@@ -49,10 +49,7 @@ def grid_map_msgs(domain):
 def car(vision_msgs, grid_map_msgs, start_node, tmp_path_factory):
     parameters = node_parameters(tmp_path_factory.mktemp("painted"))
     start_node(**parameters | {"score_threshold": 0.25, "ground.window.resolution": 0.5})
-    car = Car()
-    car.wait_until_heard()
-    yield car
-    car.close()
+    yield from Car().while_heard()
 
 
 def plain(message):

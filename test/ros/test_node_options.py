@@ -47,10 +47,7 @@ def node(start_node, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def client(node):
-    car = Car()
-    car.wait_until_heard()
-    yield car
-    car.close()
+    yield from Car().while_heard()
 
 
 @pytest.fixture(scope="module")

@@ -53,14 +53,24 @@ class Bench:
         assert self.settled.acquire(timeout=TIMEOUT)
         assert self.taken.acquire(timeout=TIMEOUT)
 
+    def settle(self, count, go=None):
+        """Let frames go, as many as shall be settled or more, and wait until they are."""
+        self.go.release(go or count)
+        for _ in range(count):
+            assert self.settled.acquire(timeout=TIMEOUT)
+
+    def end(self):
+        self.go.release(100)
+        assert self.worker.stop(TIMEOUT)
+        assert not self.worker.is_alive()
+        assert not [t.name for t in threading.enumerate() if t.name.startswith("bench")]
+
 
 @pytest.fixture
 def bench():
     bench = Bench()
     yield bench
-    bench.go.release(100)
-    assert bench.worker.stop(TIMEOUT)
-    assert not bench.worker.is_alive()
+    bench.end()
 
 
 def test_the_newest_frame_replaces_the_one_that_waits(bench):
@@ -69,9 +79,7 @@ def test_the_newest_frame_replaces_the_one_that_waits(bench):
     assert bench.taken.acquire(timeout=TIMEOUT)
     bench.worker.slots[0].put(2)
     bench.worker.slots[0].put(3)
-    bench.go.release(2)
-    for _ in range(2):
-        assert bench.settled.acquire(timeout=TIMEOUT)
+    bench.settle(2)
     assert bench.published == [1, 3]
     assert bench.worker.slots[0].counts().dropped == 1
 
@@ -84,8 +92,7 @@ def test_nothing_is_published_once_paused(bench):
     bench.go.release()
     bench.worker.resume()
     bench.worker.slots[0].put(2)
-    bench.go.release()
-    assert bench.settled.acquire(timeout=TIMEOUT)
+    bench.settle(1)
     assert bench.published == [2]
 
 
@@ -145,14 +152,10 @@ def test_slots_are_served_in_turn(bench):
     for number in range(3):
         for slot, name in ((first, "a"), (third, "c")):
             slot.put(f"{name}{number}")
-    bench.go.release(3)
-    for _ in range(2):
-        assert bench.settled.acquire(timeout=TIMEOUT)
+    bench.settle(2, go=3)
     third.put("c3")
     second.put("b")
-    bench.go.release(10)
-    for _ in range(3):
-        assert bench.settled.acquire(timeout=TIMEOUT)
+    bench.settle(3, go=10)
     assert bench.published[:2] == ["a", "c2"]
     assert sorted(bench.published[2:]) == ["a2", "b", "c3"]
 
@@ -163,8 +166,7 @@ def test_a_slot_that_is_closed_leaves_the_others(bench):
     first.close()
     first.put(1)
     second.put(2)
-    bench.go.release()
-    assert bench.settled.acquire(timeout=TIMEOUT)
+    bench.settle(1)
     assert bench.published == [2]
     assert (first.counts().dropped, second.counts().out) == (1, 1)
 
@@ -175,9 +177,7 @@ def test_frames_that_join_are_prepared_together_and_settled_one_by_one(bench):
     assert bench.taken.acquire(timeout=TIMEOUT)
     for slot, frame in zip(bench.worker.slots, ("A", "b", "C"), strict=True):
         slot.put(frame)
-    bench.go.release(4)
-    for _ in range(4):
-        assert bench.settled.acquire(timeout=TIMEOUT)
+    bench.settle(4)
     assert bench.published == ["a", "b", "C", "A"]
     assert bench.joined == [["C", "A"]]
     assert bench.errors == []
@@ -215,18 +215,14 @@ class AheadBench(Bench):
 def ahead():
     bench = AheadBench()
     yield bench
-    bench.go.release(100)
     bench.ahead_go.release(100)
-    assert bench.worker.stop(TIMEOUT)
-    assert not [t.name for t in threading.enumerate() if t.name.startswith("bench")]
+    bench.end()
 
 
 def test_only_what_waits_behind_a_frame_is_told_ahead_and_once(ahead):
     ahead.begin()
     ahead.ahead_go.release(2)
-    ahead.go.release(3)
-    for _ in range(2):
-        assert ahead.settled.acquire(timeout=TIMEOUT)
+    ahead.settle(2, go=3)
     wait_for(lambda: ahead.worker.seconds_in_work() == 0, "an idle worker")
     ahead.run(3)
     assert (ahead.told, ahead.published) == (["2"], [1, 2, 3])
@@ -234,8 +230,7 @@ def test_only_what_waits_behind_a_frame_is_told_ahead_and_once(ahead):
 
 def test_a_frame_that_is_half_ready_is_waited_for(ahead):
     ahead.begin()
-    ahead.go.release(2)
-    assert ahead.settled.acquire(timeout=TIMEOUT)
+    ahead.settle(1, go=2)
     wait_for(lambda: ahead.worker.slots[0].waiting is None, "the frame to be taken")
     assert not ahead.taken.acquire(timeout=0.05)
     # What hangs there is seen as in the work itself.
@@ -262,9 +257,7 @@ def test_a_frame_that_is_replaced_while_it_gets_ready_holds_up_nobody(ahead):
     del frame
     assert ahead.begun.acquire(timeout=TIMEOUT)
     ahead.worker.slots[0].put(3)
-    ahead.go.release(2)
-    for _ in range(2):
-        assert ahead.settled.acquire(timeout=TIMEOUT)
+    ahead.settle(2)
     assert ahead.published == [1, 3]
     assert ahead.worker.slots[0].counts().dropped == 1
     assert ahead.told == ["named"]
@@ -279,9 +272,7 @@ def test_what_is_raised_ahead_is_left_to_the_work(ahead, error):
     ahead.worker.slots[0].put(error)
     ahead.ahead_go.release(2)
     assert ahead.begun.acquire(timeout=TIMEOUT)
-    ahead.go.release(2)
-    for _ in range(2):
-        assert ahead.settled.acquire(timeout=TIMEOUT)
+    ahead.settle(2)
     assert (ahead.errors, ahead.published) == ([error], [1])
     counts = ahead.worker.slots[0].counts()
     assert (counts.out, counts.dropped, counts.refused) == (1, 1, 1)
@@ -336,9 +327,7 @@ def test_without_its_second_thread_the_worker_goes_on(ahead, monkeypatch):
         lambda: "bench ahead" not in [t.name for t in threading.enumerate()], "the thread's end"
     )
     ahead.worker.slots[0].put(2)
-    ahead.go.release(2)
-    for _ in range(2):
-        assert ahead.settled.acquire(timeout=TIMEOUT)
+    ahead.settle(2)
     assert (ahead.told, ahead.published) == ([], [1, 2])
 
 
