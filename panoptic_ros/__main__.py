@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from panoptic_ros import cli
 from panoptic_ros.extras import how_to_install
+from panoptic_ros.resources import expanded
 from panoptic_ros.whole_files import is_full
 
 # Of an error: what strangers wrote into a file may be all of it.
@@ -17,6 +20,9 @@ _LONGEST_MESSAGE = 2000
 EXIT_FULL_DISK = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130  # what a shell reports for SIGINT: 128 + 2
+# What commands write, by the names of their arguments: folders, and files, the suffix aside.
+_FOLDERS = {"out": "--out", "report": "--report", "folder": "--run"}
+_FILES = {"json": "--json", "rerun": "--rerun", "output": "--output"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
         args = _parser(argv).parse_args(argv)
-        _check_out(getattr(args, "out", None))
+        _expand(args)
+        _check_places(vars(args))
         return args.run(args)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -48,11 +55,40 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _check_out(out: Path | None) -> None:
-    """Raise NotADirectoryError, before any work, for a folder to write that cannot be one."""
-    for path in () if out is None else (out, *out.parents):
-        if path.exists() and not path.is_dir():
-            raise NotADirectoryError(f"{path} is no folder: choose another --out")
+def _expand(args: argparse.Namespace) -> None:
+    """Write out ~ in all paths: a shell leaves it as it is behind the = of --out=~/out."""
+    for name, value in vars(args).items():
+        if isinstance(value, Path):
+            setattr(args, name, expanded(value))
+        elif isinstance(value, list):
+            setattr(args, name, [expanded(v) if isinstance(v, Path) else v for v in value])
+
+
+def _check_places(args: Mapping[str, Any]) -> None:
+    """Raise OSError, before any work, for a file or folder to write that cannot be one."""
+    for name, option in {**_FOLDERS, **_FILES}.items():
+        path = args.get(name)
+        if path is None:
+            continue
+        if name in _FILES and name != "output" and path.is_dir():
+            raise IsADirectoryError(f"{path} is a folder: choose another {option}")
+        _check_folder(path if name in _FOLDERS else path.parent, option)
+
+
+def _check_folder(folder: Path, option: str) -> None:
+    """Raise OSError for a folder that is none, cannot be made, or cannot be written to."""
+    for path in (folder, *folder.parents):
+        if path.is_dir():
+            if not os.access(path, os.W_OK | os.X_OK):
+                raise PermissionError(f"{path} cannot be written to: choose another {option}")
+            return
+        if path.is_symlink() and not path.exists():
+            raise NotADirectoryError(
+                f"{path} is a link to nothing ({path.readlink()}): make that folder, or choose "
+                f"another {option}"
+            )
+        if path.exists():
+            raise NotADirectoryError(f"{path} is no folder: choose another {option}")
 
 
 def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:

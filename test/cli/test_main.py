@@ -63,6 +63,59 @@ def test_a_file_is_no_folder_to_write(tmp_path, capsys, command, below):
     assert (tmp_path / "file").read_text() == "mine"
 
 
+def test_a_link_to_nothing_is_no_folder_to_write(tmp_path, capsys):
+    (tmp_path / "link").symlink_to(tmp_path / "unplugged")
+    assert main_module.main(["town", "--out", str(tmp_path / "link" / "town")]) == 2
+    said = f"{tmp_path / 'link'} is a link to nothing ({tmp_path / 'unplugged'}): make that folder"
+    assert said in capsys.readouterr().err
+
+
+def test_a_folder_that_takes_no_files_is_told_before_any_work(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
+    assert main_module.main(["town", "--out", str(tmp_path / "new" / "town")]) == 2
+    said = f"panoptic: error: {tmp_path} cannot be written to: choose another --out\n"
+    assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (["evaluate", "files", "--truth", "none", "--prediction", "none"], "--json"),
+        (["evaluate", "video", "--truth", "none", "--prediction", "none"], "--json"),
+        *((["evaluate", what, "--data", "none"], "--json") for what in ("grid", "tracks", "heads")),
+    ],
+)
+def test_a_file_to_write_is_no_folder_and_lies_in_one(tmp_path, capsys, command, option):
+    assert main_module.main([*command, option, str(tmp_path)]) == 2
+    said = f"panoptic: error: {tmp_path} is a folder: choose another {option}\n"
+    assert capsys.readouterr().err == said
+    (tmp_path / "file").write_text("mine")
+    assert main_module.main([*command, option, str(tmp_path / "file" / "out.json")]) == 2
+    said = f"panoptic: error: {tmp_path / 'file'} is no folder: choose another {option}\n"
+    assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize("option", ["--run", "--output"])
+def test_what_a_training_writes_is_looked_at_before_it(tmp_path, capsys, option):
+    (tmp_path / "file").write_text("mine")
+    paths = {"--run": tmp_path / "run", "--output": tmp_path / "out"}
+    paths[option] = tmp_path / "file" / "weights"
+    given = [text for name, path in paths.items() for text in (name, str(path))]
+    assert main_module.main(["train", "semantic", "--data", "none", *given]) == 2
+    said = f"panoptic: error: {tmp_path / 'file'} is no folder: choose another {option}\n"
+    assert capsys.readouterr().err == said
+
+
+def test_home_is_written_out_where_the_shell_has_not(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    seen = []
+    monkeypatch.setattr("panoptic_ros.cli.replay.run", lambda args: seen.append(args) or 0)
+    assert main_module.main(["replay", "~/a", "~/b.mcap", "--out=~/new"]) == 0
+    (args,) = seen
+    assert args.bags == [tmp_path / "a", tmp_path / "b.mcap"]
+    assert args.out == tmp_path / "new"
+
+
 @pytest.mark.parametrize(
     ("error", "code", "words"),
     [
