@@ -181,18 +181,28 @@ def write_png(path: Path, image: np.ndarray, options: Sequence[int] = ()) -> Non
 def files_below(folder: Path, *endings: str) -> list[Path]:
     """Return the files below a folder whose names end so in any case, hidden ones aside, by name.
 
-    Raise OSError that names a folder that cannot be read: pathlib leaves it out in silence.
+    Links to folders are followed, each folder once. Raise OSError that names a folder that cannot
+    be read: pathlib leaves it out in silence.
     """
 
     def refuse(error: OSError) -> None:
         raise error
 
-    return sorted(
-        Path(place, name)
-        for place, _, names in os.walk(folder, onerror=refuse)
-        for name in names
-        if name.lower().endswith(endings) and not name.startswith(".")
-    )
+    found, seen = [], set()
+    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        # A link may lead to a folder above it, or beside it.
+        if (real := os.path.realpath(place)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        # Under its own name rather than under a link's.
+        folders.sort(key=lambda name: (Path(place, name).is_symlink(), name))
+        found += [
+            Path(place, name)
+            for name in names
+            if name.lower().endswith(endings) and not name.startswith(".")
+        ]
+    return sorted(found)
 
 
 def unique_names(files: Sequence[Path]) -> list[str]:

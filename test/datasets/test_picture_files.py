@@ -84,6 +84,17 @@ def test_what_is_written_is_read(image, tmp_path):
     assert np.array_equal(found, image)
 
 
+def test_links_to_folders_are_followed_and_each_folder_is_read_once(tmp_path):
+    disk, folder = tmp_path / "disk", tmp_path / "folder"
+    for place in (disk, folder / "a"):
+        place.mkdir(parents=True)
+        (place / "1.png").touch()
+    (folder / "b").symlink_to(disk)
+    (folder / "0").symlink_to("a")
+    (folder / "a" / "up").symlink_to(folder)
+    assert files_below(folder, ".png") == [folder / "a" / "1.png", folder / "b" / "1.png"]
+
+
 def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
     (tmp_path / "a").mkdir()
     for name in ("a/1.PNG", "a/2.txt", ".3.png"):
