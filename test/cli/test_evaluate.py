@@ -122,6 +122,30 @@ def test_files_takes_folders_and_writes_a_report(tmp_path, capsys):
     assert (tmp_path / "out" / "report.html").read_text().count("<img") == 9
 
 
+@pytest.mark.parametrize("side", ["truth", "prediction"])
+def test_files_does_not_overwrite_what_it_scores(files, side, tmp_path, capsys):
+    content = (tmp_path / f"{side}.json").read_bytes()
+    assert main(["evaluate", "files", *files, "--json", str(tmp_path / f"{side}.json")]) == 2
+    assert f"is the --{side} itself" in capsys.readouterr().err
+    assert (tmp_path / f"{side}.json").read_bytes() == content
+    (tmp_path / f"{side}.json").rename(tmp_path / "results.json")
+    moved = [text.replace(f"{side}.json", "results.json") for text in files]
+    assert main(["evaluate", "files", *moved, "--out", str(tmp_path)]) == 2
+    assert f"would overwrite the --{side} {tmp_path / 'results.json'}" in capsys.readouterr().err
+    assert (tmp_path / "results.json").read_bytes() == content
+
+
+def test_files_writes_no_pictures_among_labels(tmp_path, capsys):
+    for name in ("truth", "found"):
+        (tmp_path / name).mkdir()
+        cv2.imwrite(str(tmp_path / name / "frame.png"), np.full((8, 8), 7, np.uint8))
+    out = tmp_path / "found" / "report"
+    sides = ["--truth", str(tmp_path / "truth"), "--prediction", str(tmp_path / "found")]
+    assert main(["evaluate", "files", *sides, "--out", str(out)]) == 2
+    assert f"lies in the --prediction {tmp_path / 'found'}" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_files_exports_into_a_folder_only(files, capsys):
     assert main(["evaluate", "files", *files, "--export", "kitti"]) == 2
     assert "--export writes below --out" in capsys.readouterr().err

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from panoptic_ros.cli import positive
 
@@ -38,7 +39,10 @@ def add_file_arguments(parser: argparse.ArgumentParser, what: str, layouts: Sequ
 
 
 def open_sources(args: argparse.Namespace) -> tuple[PanopticSource, PanopticSource]:
-    """Open truth and prediction as the arguments say; errors as `open_source`'s."""
+    """Open truth and prediction as the arguments say; errors as `open_source`'s.
+
+    Raise ValueError where what is written would take the place of one, or lie among its files.
+    """
     from panoptic_ros.datasets.panoptic_sources import open_source
 
     options = vars(args)
@@ -52,7 +56,25 @@ def open_sources(args: argparse.Namespace) -> tuple[PanopticSource, PanopticSour
         truth.labels,
         args.prediction_topic,
     )
+    for name, source in (("truth", truth), ("prediction", prediction)):
+        _refuse_to_overwrite(options, name, source)
     return truth, prediction
+
+
+def _refuse_to_overwrite(options: Mapping[str, Any], name: str, source: PanopticSource) -> None:
+    from panoptic_ros.datasets.panoptic_sources import FOLDERS
+
+    out, file = options.get("out"), options["json"]
+    path, folder = (Path(os.path.realpath(p)) for p in (source.path, out or ""))
+    if file is not None and Path(os.path.realpath(file)) == path:
+        raise ValueError(f"--json {file} is the --{name} itself; choose another")
+    if out is not None and path.parent == folder and path.name in ("results.json", "report.html"):
+        raise ValueError(f"--out {out} would overwrite the --{name} {source.path}; choose another")
+    if out is not None and source.kind in FOLDERS and folder.is_relative_to(path):
+        raise ValueError(
+            f"--out {out} lies in the --{name} {source.path}, where the next run would take its "
+            "pictures for labels; choose another"
+        )
 
 
 def add_held_out_arguments(
