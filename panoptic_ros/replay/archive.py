@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -218,6 +219,8 @@ def _replay_bag(
     """Replay a bag into its folder, from which the rest of an earlier try goes."""
     for name in WRITTEN:
         _remove(job.out / name)
+        # What a kill has left of a file.
+        _remove(job.out / f"{name}.partial")
     begin = time.monotonic()
     replay = Replay(
         pipeline,
@@ -282,4 +285,6 @@ def _free_name(bag: Path, taken: Collection[str]) -> str:
     """Return a name for a bag's folder: its own, with its folder's where that is taken."""
     own = bag.stem if bag.suffix in (".mcap", ".db3") else bag.name
     names = [own, f"{bag.parent.name}_{own}", *(f"{own}_{i}" for i in range(2, len(taken) + 3))]
-    return next(name for name in names if name not in taken)
+    # Without what rosbags' writer of sqlite3 loses.
+    plain = (re.sub("[?#%]", "_", name) for name in names)
+    return next(name for name in plain if name not in taken)

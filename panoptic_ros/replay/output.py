@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from rosbags.rosbag2 import (
+    CompressionFormat,
+    CompressionMode,
+    StoragePlugin,
+    Writer,
+    WriterError,
+)
 from rosbags.typesys.store import Typestore
 
 from panoptic_ros.bags import Topic
@@ -36,7 +42,7 @@ class PanopticBag:
 
     A killed process leaves everything before the current frame. Raise OSError that names the bag
     where it cannot be written, ValueError where its path has characters that rosbags' sqlite3
-    writer loses, rosbags' WriterError where the folder is there already.
+    writer loses, or is there already.
     """
 
     def __init__(self, path: Path, storage: str, types: Typestore, labels: LabelSet) -> None:
@@ -48,7 +54,8 @@ class PanopticBag:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         plugin = StoragePlugin.MCAP if storage == "mcap" else StoragePlugin.SQLITE3
-        self._writer = Writer(path, version=VERSION, storage_plugin=plugin)
+        with self._named():
+            self._writer = Writer(path, version=VERSION, storage_plugin=plugin)
         if plugin is StoragePlugin.MCAP:
             # Compressed in chunks, as every MCAP reader expects: a quarter of the size.
             self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
@@ -128,9 +135,11 @@ class PanopticBag:
 
     @contextmanager
     def _named(self) -> Iterator[None]:
-        """Name the bag in errors of the disk."""
+        """Name the bag in errors of the disk, and where another replay has begun it."""
         try:
             yield
+        except WriterError as error:
+            raise ValueError(f"{str(error).rstrip('.')}: choose another --out") from error
         except (OSError, sqlite3.Error) as error:
             raise OSError(f"{self._path} cannot be written any further: {error}") from error
 

@@ -213,6 +213,27 @@ def test_bags_of_one_name_have_folders_of_their_own(folder, tmp_path):
     assert list(found.jobs) == ["drive", "tuesday_drive", "late_drive"]
 
 
+def test_folders_have_names_that_every_storage_can_write(folder, tmp_path):
+    options = archive.ReplayOptions(str(folder / "painted.yaml"))
+    bags = [tmp_path / "drive #1", tmp_path / "drive ?1", tmp_path / "100%.db3"]
+    found = archive.Archive.open(bags, tmp_path / "out", options)
+    first, second, third = found.jobs
+    assert (first, third) == ("drive _1", "100_")
+    assert second not in (first, third)
+    assert not set(second) & set("?#%")
+
+
+def test_half_a_file_of_a_killed_replay_does_not_stop_the_next(folder, tmp_path):
+    options = archive.ReplayOptions(str(folder / "painted.yaml"), device="cpu")
+    job = archive.BagJob(folder / "third", tmp_path / "third", {})
+    job.out.mkdir()
+    for name in ("scores.jsonl.partial", "report.html.partial", "results.json.partial"):
+        (job.out / name).write_text("{")
+    brief = archive.BagReplayer(options)()(job, lambda done, of: None)
+    assert brief["replay"]["answered"] == FRAMES["third"]
+    assert not list(job.out.glob("*.partial"))
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -171,6 +171,16 @@ def test_nothing_is_overwritten(replay, tmp_path):
     assert "is not empty" in said.err
 
 
+def test_two_at_once_into_one_folder_leave_one(tmp_path):
+    types, labels = own_types(), label_set("cityscapes")
+    # Both have found the folder empty.
+    first, second = (PanopticBag(tmp_path / "bag", "mcap", types, labels) for _ in range(2))
+    with first, pytest.raises(ValueError, match=r"bag exists already.*choose another --out"):
+        second.__enter__()
+    with pytest.raises(ValueError, match=r"bag exists already.*choose another --out"):
+        PanopticBag(tmp_path / "bag", "mcap", types, labels)
+
+
 def test_a_file_is_no_output_folder(replay, tmp_path):
     (tmp_path / "out").touch()
     code, out, said = replay(drive(tmp_path / "bag", 1))
