@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 from tqdm import tqdm
@@ -85,6 +86,9 @@ def _check(args: argparse.Namespace) -> None:
     for name in ("count", "frames", "stride", "workers"):
         if getattr(args, name) < 1:
             raise ValueError(f"--{name} is {getattr(args, name)}, it must be at least 1")
+    # Every kind of file has a folder of that name.
+    if not re.fullmatch(r"[\w-][\w.-]*", args.split):
+        raise ValueError(f"--split is {args.split!r}, it must be a name, such as train or val")
     if args.first_seed < 0:
         raise ValueError(f"--first-seed is {args.first_seed}, it must not be negative")
     if args.camera != "front" and not args.bag:

@@ -43,7 +43,7 @@ def render_seed(job: Job, seed: int) -> int:
         # Here, so that files need no rosbags.
         from panoptic_ros.synthetic.town_bag import DriveBag
 
-        with DriveBag(job.root / job.split / f"{job.setting}_{seed:06d}", town) as bag:
+        with DriveBag(_bag(job, seed), town) as bag:
             for frame in frames:
                 bag.add(frame)
     else:
@@ -54,7 +54,16 @@ def render_seed(job: Job, seed: int) -> int:
 
 
 def generate(job: Job, seeds: Sequence[int], workers: int) -> Iterator[int]:
-    """Render seeds in a number of processes; yield the number of frames of each seed done."""
+    """Render seeds in a number of processes; yield the number of frames of each seed done.
+
+    Raise FileExistsError, before any is rendered, where the bag of one is there.
+    """
+    there = [_bag(job, seed) for seed in seeds if job.bag and _bag(job, seed).exists()]
+    if there:
+        raise FileExistsError(
+            f"{there[0]} exists ({len(there)} of {len(seeds)} bags do); remove it, or choose other "
+            "seeds by --first-seed and --count"
+        )
     if workers == 1:
         for seed in seeds:
             yield render_seed(job, seed)
@@ -65,6 +74,10 @@ def generate(job: Job, seeds: Sequence[int], workers: int) -> Iterator[int]:
     processes = min(workers, usable_cores())
     with context.Pool(processes, initializer=_one_thread) as pool:
         yield from pool.imap_unordered(functools.partial(render_seed, job), seeds)
+
+
+def _bag(job: Job, seed: int) -> Path:
+    return job.root / job.split / f"{job.setting}_{seed:06d}"
 
 
 def _one_thread() -> None:

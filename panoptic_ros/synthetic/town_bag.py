@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import mkdtemp
 
 import cv2
 import numpy as np
@@ -35,8 +36,9 @@ START_NS = 1_700_000_000_000_000_000
 class DriveBag:
     """Write frames of a town to one bag; use as a context manager.
 
-    path: a folder that must not exist yet (FileExistsError otherwise). Raise OSError that names
-    it where the disk is full; after an error nothing of it is left.
+    path: a folder that must not exist yet (FileExistsError otherwise), and does not before the bag
+    is whole: a kill leaves a folder PATH.*.partial. Raise OSError that names it where the disk is
+    full; after an error nothing of it is left.
     """
 
     def __init__(self, path: Path, town: World) -> None:
@@ -44,14 +46,26 @@ class DriveBag:
             raise FileExistsError(f"{path} exists; give a folder that does not")
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path, self._town = path, town
+        self._partial = Path(mkdtemp(".partial", f"{path.name}.", path.parent))
         self._topics = CAMERAS[town.camera_name]
         self._store = own_types()
         self._types: Mapping[str, type] = self._store.types
-        self._writer = Writer(path, version=VERSION, storage_plugin=StoragePlugin.MCAP)
+        # rosbags names the files by their folder.
+        self._bag = self._partial / path.name
+        self._writer = Writer(self._bag, version=VERSION, storage_plugin=StoragePlugin.MCAP)
         self._connections: dict[str, Connection] = {}
 
     def __enter__(self) -> DriveBag:
-        self._writer.open()
+        try:
+            with naming(self._path):
+                self._writer.open()
+            self._begin()
+        except BaseException:
+            shutil.rmtree(self._partial, ignore_errors=True)
+            raise
+        return self
+
+    def _begin(self) -> None:
         for topic, kind in (
             (self._topics.image, "sensor_msgs/msg/CompressedImage"),
             (self._topics.info, "sensor_msgs/msg/CameraInfo"),
@@ -65,18 +79,16 @@ class DriveBag:
                 topic, kind, typestore=self._store, offered_qos_profiles=qos
             )
         self._write(STATIC_TF_TOPIC, START_NS, self._mounting())
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        is_whole = False
         try:
             with naming(self._path):
                 self._writer.close()
-            is_whole = kind is None
+                # Half a bag would pass for a drive.
+                if kind is None:
+                    self._bag.rename(self._path)
         finally:
-            # Half a bag would pass for a drive.
-            if not is_whole:
-                shutil.rmtree(self._path, ignore_errors=True)
+            shutil.rmtree(self._partial, ignore_errors=True)
 
     def add(self, frame: TownFrame) -> None:
         """Write one frame."""

@@ -23,6 +23,8 @@ def run(*words):
         ("--count", "0", "0"),
         ("--workers", "0", "0"),
         ("--first-seed", "-1", "-1"),
+        ("--split", "../val", "'../val', it must be a name"),
+        ("--split", "/data", "'/data', it must be a name"),
         ("--size", "31 64", r"\[31, 64\], both"),
         ("--size", "9999 9999", r"\[9999, 9999\], more than"),
     ],
@@ -30,6 +32,11 @@ def run(*words):
 def test_bad_options_are_named(tmp_path, option, value, words):
     with pytest.raises(ValueError, match=f"{option} is {words}"):
         run("--out", str(tmp_path), option, *value.split())
+
+
+def test_a_split_has_a_name(tmp_path):
+    with pytest.raises(ValueError, match="--split is '', it must be a name"):
+        run("--out", str(tmp_path), "--split", "")
 
 
 def test_another_weather_is_refused(tmp_path, capsys):

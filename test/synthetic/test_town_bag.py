@@ -7,6 +7,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from panoptic_ros.datasets import town as town_data
 from panoptic_ros.synthetic import town_bag as bags
+from panoptic_ros.synthetic.generate import Job, generate
 
 FRONT = town_data.CAMERAS["front"]
 
@@ -100,6 +101,37 @@ def test_odometry_and_tf_follow_the_ego_car(drive):
 def test_an_existing_folder_is_refused(drive):
     with pytest.raises(FileExistsError, match="drive"):
         bags.DriveBag(drive[3], drive[0])
+
+
+def test_half_a_bag_has_no_bags_name(drive, tmp_path):
+    town, frames, _, _ = drive
+    with bags.DriveBag(tmp_path / "drive", town) as bag:
+        bag.add(frames[0])
+        assert not (tmp_path / "drive").exists()
+    assert list(tmp_path.iterdir()) == [tmp_path / "drive"]
+    half = bags.DriveBag(tmp_path / "other", town).__enter__()
+    half.add(frames[0])
+    half.__exit__(KeyboardInterrupt)
+    assert list(tmp_path.iterdir()) == [tmp_path / "drive"]
+
+
+def test_a_bag_that_another_has_written_meanwhile_is_left_alone(drive, tmp_path):
+    town, frames, _, _ = drive
+    bag = bags.DriveBag(tmp_path / "drive", town).__enter__()
+    bag.add(frames[0])
+    (tmp_path / "drive").mkdir()
+    (tmp_path / "drive" / "metadata.yaml").touch()
+    with pytest.raises(OSError, match=r"not empty: .*drive"):
+        bag.__exit__(None)
+    assert [path.name for path in tmp_path.rglob("*")] == ["drive", "metadata.yaml"]
+
+
+def test_bags_that_are_there_are_told_before_any_is_rendered(tmp_path):
+    (tmp_path / "train" / "town_000007").mkdir(parents=True)
+    job = Job(tmp_path, "train", (64, 128), 1, 1, bag=True)
+    with pytest.raises(FileExistsError, match=r"town_000007 exists \(1 of 3 bags do\)"):
+        next(generate(job, range(5, 8), 1))
+    assert [path.name for path in tmp_path.rglob("*")] == ["train", "town_000007"]
 
 
 def _matrix(x, y, z, w):
