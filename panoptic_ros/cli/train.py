@@ -69,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
     config = args.config or share_dir() / "config" / "training" / f"{args.kind}.yaml"
     overrides = [*args.overrides, *([] if args.minutes is None else [f"minutes={args.minutes}"])]
     output = args.output or args.folder / args.kind
+    if output.suffix in (".safetensors", ".json"):
+        raise ValueError(f"--output is {output}; write {output.with_suffix('')}, no suffix")
     command = shlex.join(["python", "-m", "panoptic_ros", *sys.argv[1:]])
     began = time.monotonic()
     try:

@@ -20,6 +20,7 @@ from panoptic_ros.networks.mask_rcnn import MaskRCNNDetector
 from panoptic_ros.networks.panoptic.shared import SharedPanopticNetwork
 from panoptic_ros.networks.panoptic.spatial_ranking import SpatialRanking
 from panoptic_ros.networks.panoptic_head import PanopticHead
+from panoptic_ros.networks.parameters import check_parameters
 
 __all__ = [
     "NETWORKS",
@@ -72,6 +73,7 @@ def build(architecture: Mapping[str, Any]) -> nn.Module:
         known = ", ".join(inspect.signature(network).parameters)
         raise ValueError(f"architecture {name!r}: {error}; its parameters: {known}") from None
     try:
+        check_parameters(network, parameters)
         # Without memory first: a file may ask for more than there is.
         if repr(architecture) not in _small_enough:
             with torch.device("meta"), _Unfilled(), _limited():

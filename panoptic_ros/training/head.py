@@ -21,7 +21,7 @@ from panoptic_ros.networks import PanopticHead
 from panoptic_ros.prediction import on_host
 from panoptic_ros.scores.instance_iou import mask_iou
 from panoptic_ros.training.frames import Frames
-from panoptic_ros.training.frozen import FrozenConfig, predict_once
+from panoptic_ros.training.frozen import FrozenConfig, check_things, predict_once
 from panoptic_ros.training.head_inputs import Entry, HeadInputs, HeadSample
 from panoptic_ros.training.sampling import Order
 from panoptic_ros.training.settings import require
@@ -113,6 +113,12 @@ class HeadTask(Task[HeadTrainee]):
     def __init__(self, config: HeadConfig, train: Frames, val: Frames, run: Path) -> None:
         super().__init__(config)
         head = new_network(config, PanopticHead, "head")
+        check_things(head.class_ids, self.labels)
+        if head.num_semantic != len(self.labels):
+            raise ValueError(
+                f"architecture.num_semantic is {head.num_semantic}; label set "
+                f"{self.labels.name!r} has {len(self.labels)} classes"
+            )
         self.notes = warm_start(head, config.initialize)
         self.trainee = HeadTrainee(head)
         inputs, val_inputs, trained_for = predict_once(

@@ -77,8 +77,10 @@ class InstanceTask(Task[InstanceTrainee]):
 
     def __init__(self, config: InstanceConfig, train: Frames, val: Frames) -> None:
         super().__init__(config)
-        weights = repeat_factors(thing_presence(train, self.labels), config.repeat_threshold)
         network = new_network(config, MaskRCNNDetector, "instance")
+        # Other classes than the labels' are told before the labels are read.
+        InstancePredictor(network, self.labels)
+        weights = repeat_factors(thing_presence(train, self.labels), config.repeat_threshold)
         target = partial(instance_target, labels=self.labels, min_area=config.min_area)
         self.samples = FrameSamples(train, weights, config.augmentation, target, config.seed)
         self.notes = warm_start(network, config.initialize, self.samples)

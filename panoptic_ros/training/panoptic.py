@@ -146,9 +146,11 @@ class PanopticTask(Task[PanopticTrainee]):
 
     def __init__(self, config: PanopticConfig, train: Frames, val: Frames) -> None:
         super().__init__(config)
+        network = new_network(config, SharedPanopticNetwork, "panoptic")
+        # Other classes than the labels' are told before the labels are read.
+        SharedPredictor(network, self.labels)
         pixels = torch.from_numpy(class_pixels(train, self.labels).sum(axis=0))
         weights = repeat_factors(thing_presence(train, self.labels), config.repeat_threshold)
-        network = new_network(config, SharedPanopticNetwork, "panoptic")
         self.samples = FrameSamples(train, weights, config.augmentation, self._target, config.seed)
         self.notes = warm_start(network, config.initialize, self.samples)
         for name in ("panoptic_weight", "head_weight"):

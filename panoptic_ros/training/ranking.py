@@ -18,7 +18,7 @@ from panoptic_ros.labels import class_ids
 from panoptic_ros.networks import SpatialRanking
 from panoptic_ros.prediction import on_host
 from panoptic_ros.training.frames import Frames
-from panoptic_ros.training.frozen import FrozenConfig, predict_once
+from panoptic_ros.training.frozen import FrozenConfig, check_things, predict_once
 from panoptic_ros.training.head_inputs import HeadInputs
 from panoptic_ros.training.sampling import Order
 from panoptic_ros.training.targets import IGNORE
@@ -92,6 +92,7 @@ class RankingTask(Task[RankingTrainee]):
     def __init__(self, config: FrozenConfig, train: Frames, val: Frames, run: Path) -> None:
         super().__init__(config)
         ranking = new_network(config, SpatialRanking, "ranking")
+        check_things(ranking.class_ids, self.labels)
         self.notes = warm_start(ranking, config.initialize)
         self.trainee = RankingTrainee(ranking)
         inputs, self._val, trained_for = predict_once(config, self.labels, train, val, run, 0)

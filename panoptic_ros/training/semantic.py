@@ -18,7 +18,7 @@ from panoptic_ros.networks import DeepLabV3Plus
 from panoptic_ros.scores.confusion import ConfusionMatrix
 from panoptic_ros.training.frames import Frames, FrameSamples, class_pixels
 from panoptic_ros.training.losses import class_weights, hard_cross_entropy
-from panoptic_ros.training.settings import AugmentationConfig, TrainingConfig
+from panoptic_ros.training.settings import AugmentationConfig, TrainingConfig, require
 from panoptic_ros.training.targets import semantic_target
 from panoptic_ros.training.task import Task, Trainee, new_network
 from panoptic_ros.training.warm_start import warm_start
@@ -39,6 +39,8 @@ class SemanticConfig(TrainingConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_loss(self.hard_fraction, self.largest_class_weight)
+        # The network's image pooling leaves one value of a frame, which no batch norm learns from.
+        require(self, ("batch_size",), 2)
 
 
 def check_loss(hard_fraction: float, largest_class_weight: float) -> None:
@@ -84,8 +86,10 @@ class SemanticTask(Task[SemanticTrainee]):
 
     def __init__(self, config: SemanticConfig, train: Frames, val: Frames) -> None:
         super().__init__(config)
-        pixels = torch.from_numpy(class_pixels(train, self.labels).sum(axis=0))
         network = new_network(config, DeepLabV3Plus, "semantic")
+        # Other classes than the labels' are told before the labels are read.
+        SemanticPredictor(network, self.labels)
+        pixels = torch.from_numpy(class_pixels(train, self.labels).sum(axis=0))
         target = partial(semantic_target, labels=self.labels)
         self.samples = FrameSamples(
             train, np.ones(len(train)), config.augmentation, target, config.seed

@@ -85,6 +85,23 @@ def test_predictions_are_made_once(splits, oracle, tmp_path):
         prepare(tmp_path, splits[0][:1], never, least_score=0.5)
 
 
+def test_predictions_of_another_training_are_not_taken(splits, oracle, tmp_path):
+    HeadTask(_config(), *splits, tmp_path)
+    HeadTask(_config("steps=7"), *splits, tmp_path)
+    with pytest.raises(ValueError, match=r"least_score was 0.5 and is 0.7; choose another --run"):
+        HeadTask(_config("least_score=0.7"), *splits, tmp_path)
+    fewer = splits[0][1:], splits[1]
+    with pytest.raises(ValueError, match=r"frames of train was 6 \(\w+\) and is 5 \(\w+\)"):
+        HeadTask(_config(), *fewer, tmp_path)
+    # A killed run's are made anew, by whatever settings.
+    for split in ("train", "val"):
+        (tmp_path / "inputs" / split / "index.json").unlink()
+    HeadTask(_config("least_score=0.7"), *splits, tmp_path)
+    # Those of an earlier version do not say what they are of.
+    (tmp_path / "inputs" / "made_of.json").unlink()
+    HeadTask(_config(), *splits, tmp_path)
+
+
 def test_detections_of_a_low_score_are_no_samples(splits, oracle, tmp_path):
     prepare(tmp_path, splits[0][:1], oracle, least_score=0.95)
     assert json.loads((tmp_path / "index.json").read_text()) == []

@@ -1,4 +1,5 @@
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +25,11 @@ class Frame:
     """A person before a car on a road."""
 
     seed: int
+    image = Path(__file__)
+
+    @property
+    def name(self):
+        return str(self.seed)
 
     def load_instance_ids(self):
         ids = np.full((64, 128), 7, np.uint16)

@@ -15,6 +15,7 @@ import yaml
 from held import held
 from waiting import wait_for
 
+from panoptic_ros.__main__ import main
 from panoptic_ros.checkpoints import load, read_side_file
 from panoptic_ros.pipeline import PanopticPipeline
 from panoptic_ros.resources import share_dir
@@ -68,6 +69,37 @@ def test_weights_and_side_file_say_what_was_done(data, tmp_path):
     assert side["scores"]["mIoU"] == pytest.approx(scores["mIoU"], abs=1e-3)
     assert side["settings"]["augmentation"]["crop"] == [64, 64]
     assert yaml.safe_load(_config("semantic").read_text()).keys() <= side["settings"].keys()
+
+
+@pytest.mark.parametrize(
+    ("kind", "override", "said"),
+    [
+        ("semantic", "architecture.num_classes=5", "the semantic network has 5 classes"),
+        ("instance", "architecture.num_classes=9", "the instance network has 9 classes"),
+        ("panoptic", "architecture.num_things=7", "the network has 19 classes, 7 of them things"),
+        ("head", "architecture.class_ids=[24]", r"class_ids is \[24\]; the things of label set"),
+        ("head", "architecture.num_semantic=5", "num_semantic is 5; label set 'cityscapes' has 19"),
+        ("ranking", "architecture.class_ids=[24]", r"class_ids is \[24\]; the things of label set"),
+        ("semantic", "batch_size=1", "batch_size is 1; it must be >= 2"),
+    ],
+)
+def test_other_classes_than_the_labels_are_told_before_any_is_read(
+    data, tmp_path, monkeypatch, kind, override, said
+):
+    def never(frame):
+        raise AssertionError("a frame was read")
+
+    monkeypatch.setattr("panoptic_ros.datasets.Sample.load_instance_ids", never)
+    overrides = [override] + (["model=random"] if kind in ("head", "ranking") else [])
+    with pytest.raises(ValueError, match=said):
+        start(kind, _config(kind), overrides, data, tmp_path, tmp_path / "out", "the command")
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".json"])
+def test_weights_to_write_are_named_without_suffix(data, tmp_path, capsys, suffix):
+    command = ["train", "semantic", "--data", str(data), "--run", str(tmp_path / "run")]
+    assert main([*command, "--output", str(tmp_path / f"mine{suffix}")]) == 2
+    assert f"write {tmp_path / 'mine'}, no suffix" in capsys.readouterr().err
 
 
 SHARED = [

@@ -19,6 +19,7 @@ from torchvision.ops._utils import convert_boxes_to_roi_format
 from panoptic_ros.networks.instances import yolact
 from panoptic_ros.networks.instances.yolact import YolactHead
 from panoptic_ros.networks.mask_rcnn import NORMALISATIONS, MaskRCNNDetector
+from panoptic_ros.networks.parameters import check_parameters
 from panoptic_ros.networks.pyramids import BACKBONES, PYRAMID_LEVELS, known, norm_layer
 from panoptic_ros.networks.semantic.attention_branch import AttentionBranch
 from panoptic_ros.networks.semantic.deformable_subnet import DeformableSubnet
@@ -58,6 +59,7 @@ class RegionHead(nn.Module):
 
     def __init__(self, num_classes: int, fpn_channels: int, **settings: Any) -> None:
         super().__init__()
+        check_parameters(MaskRCNNDetector, settings)
         detector = MaskRCNNDetector(num_classes, fpn_channels=fpn_channels, **settings)
         self.rpn, self.roi_heads = detector.rpn, detector.roi_heads
         self.transform = detector.transform
@@ -259,4 +261,6 @@ def _split(
     what: str, settings: Mapping[str, Any], heads: Mapping[str, Callable[..., nn.Module]]
 ) -> tuple[Callable[..., Any], dict[str, Any]]:
     others = dict(settings)
-    return known(what, others.pop("name", None), heads), others
+    kind = known(what, others.pop("name", None), heads)
+    check_parameters(kind, others)
+    return kind, others
