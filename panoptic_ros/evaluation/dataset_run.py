@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -146,6 +147,7 @@ class DatasetRun:
         if workers:
             self._settings["device"] = f"{self.options.device}, on workers"
         with RunState(self.options.out, self._settings) as state:
+            _drop_changed(frames, state.records)
             missing = [f for f in frames if f.name not in state.records]
             scored = self._on_workers(missing, workers, count) if workers else self._here(missing)
             broken = self._keep(frames, scored, state)
@@ -293,6 +295,7 @@ class DatasetRun:
         predictions = {name: p.labels for name, p in merged.items()}
         label_images = {TRUTH: content.truth, **predictions}
         return {
+            "files": _files(frame),
             "scores": scores.to_json(),
             "pictures": self._pictures.write(frame.name, content.image, content.truth, predictions),
             "segments": self._pictures.write_errors(
@@ -337,6 +340,31 @@ class DatasetRun:
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
         }
+
+
+def _drop_changed(frames: Sequence[LabeledFrame], records: dict[str, Record]) -> None:
+    """Drop the records of frames whose files have changed since, and say how many on stderr.
+
+    What an earlier version has kept does not know its files.
+    """
+    known = [frame for frame in frames if "files" in records.get(frame.name, {})]
+    changed = [frame for frame in known if records[frame.name]["files"] != _files(frame)]
+    for frame in changed:
+        del records[frame.name]
+    if changed:
+        print(
+            f"{len(changed)} frames have changed since they were scored, and are scored anew (the "
+            f"first: {changed[0].name})",
+            file=sys.stderr,
+        )
+
+
+def _files(frame: LabeledFrame) -> list[Any]:
+    """Return what tells a frame's image and truth from others of their names, as JSON holds it."""
+    states = [file.stat() for file in (frame.image, frame.instance_ids)]
+    # A COCO-panoptic file says what the segments are.
+    listed = repr(getattr(frame, "annotation", None)).encode(errors="backslashreplace")
+    return [*([state.st_size, state.st_mtime_ns] for state in states), crc32(listed)]
 
 
 def _device_name(device: torch.device) -> str:

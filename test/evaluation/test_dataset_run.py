@@ -162,6 +162,24 @@ def test_the_same_again_computes_nothing_and_says_the_same(options, outcome, mon
     assert {**again["run"], "date": None} == {**before["run"], "date": None}
 
 
+def test_frames_that_have_changed_are_scored_anew(options, tmp_path, capsys):
+    write_cityscapes(tmp_path / "data", 2)
+    run = replace(options, data=tmp_path / "data", out=tmp_path / "out", predictions=False)
+    before = DatasetRun(run)().results["frames"]
+    assert "have changed" not in capsys.readouterr().err
+    (truth, *_) = sorted(tmp_path.glob("data/gtFine/val/*/*_instanceIds.png"))
+    ids = np.full_like(cv2.imread(str(truth), cv2.IMREAD_UNCHANGED), 23)
+    cv2.imwrite(str(truth), ids)
+    cv2.imwrite(str(truth).replace("instanceIds", "labelIds"), ids.astype(np.uint8))
+    after = DatasetRun(run)().results["frames"]
+    assert "1 frames have changed since they were scored, and are scored anew (the first: " in (
+        capsys.readouterr().err
+    )
+    assert after[0]["classes"] != before[0]["classes"]
+    fresh = DatasetRun(replace(run, out=tmp_path / "fresh"))().results["frames"]
+    assert [f["classes"] for f in after] == [f["classes"] for f in fresh]
+
+
 def test_a_higher_limit_goes_on(options, outcome, tmp_path):
     first = replace(options, out=tmp_path, limit=1, fusion=("stack",), workers=0, predictions=False)
     assert DatasetRun(first)().results["dataset"]["frames"] == 1
