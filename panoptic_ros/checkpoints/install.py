@@ -38,11 +38,13 @@ def import_file(file: Path, name: str, entry: Entry | None, command: str) -> Pat
     entry: the manifest's of that name; None recognises the file by what it holds. A file that
     the user brings may be another than the published one, which is warned of and noted:
     nothing in it is executed, and every tensor is accounted for.
-    Raise FileNotFoundError; ValueError for content that is none of the known kinds.
+    Raise FileNotFoundError; ValueError for content that is none of the known kinds, and where
+    there are weights of that name that do not come from this file.
     """
     if not file.is_file():
         raise FileNotFoundError(f"there is no file {file}")
-    digest = digest_of(file)
+    digest, path = digest_of(file), places.target() / name
+    _refuse_to_replace(path, digest)
     # None: there is no published hash to compare with.
     is_published = digest.startswith(entry.sha256) if entry and entry.sha256 else None
     if entry and is_published is False:
@@ -51,7 +53,6 @@ def import_file(file: Path, name: str, entry: Entry | None, command: str) -> Pat
             *(file, entry.file, digest[: len(entry.sha256)], entry.sha256),
         )
     converted = checkpoints.convert(file, entry.kind if entry else None)
-    path = places.target() / name
     checkpoints.save(
         converted.module,
         path,
@@ -70,6 +71,19 @@ def import_file(file: Path, name: str, entry: Entry | None, command: str) -> Pat
         **converted.notes,
     )
     return path
+
+
+def _refuse_to_replace(path: Path, digest: str) -> None:
+    """Raise ValueError where weights are there that come from another file, a training say."""
+    try:
+        source = checkpoints.read_side_file(path).get("source")
+    except (OSError, ValueError):
+        return  # damaged ones make room
+    if not isinstance(source, dict) or source.get("sha256") != digest:
+        raise ValueError(
+            f"{path}.safetensors is there already, and from elsewhere; choose another name, or "
+            f"remove it and {path.name}.json"
+        )
 
 
 def licence(entry: Entry) -> str:

@@ -63,6 +63,22 @@ def test_what_was_fetched_is_listed_described_and_verified(own, published, tmp_p
     assert "mine/street: whole" in out
 
 
+def test_weights_from_elsewhere_are_not_replaced(own, network, published, tmp_path, capsys):
+    first, second = tmp_path / "first.pth", tmp_path / "second.pth"
+    first.write_bytes(published)
+    torch.save(network.state_dict(), second)
+    assert main(["weights", "import", str(first), "--as", "mine"]) == 0
+    before = (own / "mine.json").read_bytes()
+    assert main(["weights", "import", str(second), "--as", "mine"]) == 2
+    said = f"{own / 'mine'}.safetensors is there already, and from elsewhere"
+    assert said in capsys.readouterr().err
+    assert (own / "mine.json").read_bytes() == before
+    # The same file again, and any in the place of a damaged one.
+    assert main(["weights", "import", str(first), "--as", "mine"]) == 0
+    (own / "mine.json").write_text("{")
+    assert main(["weights", "import", str(second), "--as", "mine"]) == 0
+
+
 def test_verify_finds_a_damaged_file(own, published, tmp_path, capsys):
     file = tmp_path / "some.pth"
     file.write_bytes(published)
