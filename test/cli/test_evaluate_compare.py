@@ -89,6 +89,12 @@ def test_limits_end_with_an_exit_code(limits, code, runs, tmp_path, capsys):
     assert ("panoptic: error" in streams.err) == (code == 2)
 
 
+def test_two_limits_of_a_metric_are_refused(runs, tmp_path, capsys):
+    words = [str(run) for run in runs]
+    assert main(["evaluate", "compare", *words, "--fail-below", "pq=5", "pq=-9"]) == 2
+    assert "two limits of one metric" in capsys.readouterr().err
+
+
 def test_a_run_against_itself_is_no_difference(runs, tmp_path):
     _, found = compare([runs[1], runs[1]], tmp_path)
     assert found["runs"][0]["pq"]["difference"] == 0

@@ -44,6 +44,9 @@ def run(args: argparse.Namespace) -> int:
     from panoptic_ros.evaluation.comparison_report import comparison_text, write_comparison
     from panoptic_ros.whole_files import write_json
 
+    limits = dict(args.fail_below)
+    if len(limits) < len(args.fail_below):
+        raise ValueError("--fail-below has two limits of one metric; give one")
     runs = open_runs(args.runs, args.fusion)
     comparison = compare(runs)
     print(comparison_text(comparison))
@@ -51,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         write_json(args.out / "comparison.json", comparison)
         write_comparison(comparison, runs, args.out / "comparison.html")
         print(f"Written: {args.out / 'comparison.json'}, {args.out / 'comparison.html'}")
-    broken = below(comparison, dict(args.fail_below))
+    broken = below(comparison, limits)
     for line in broken:
         print(f"below the limit: {line}")
     return EXIT_WORSE if broken else 0
