@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from scenes import CAR, ROAD, empty_instances, instances_of, random_scene, semantic_of
+from scenes import CAR, ROAD, instances_of, random_scene, semantic_of
 from torch.nn import functional as F
 
 from benchmarks.reference import head_reference
@@ -135,7 +135,7 @@ def test_mask_threshold_is_on_the_sigmoid(threshold):
 
 def test_no_instances():
     semantic = semantic_of([[ROAD, ROAD]])
-    assert ConvHead(PanopticHead(THINGS))(semantic, empty_instances(), OPTIONS).labels.tolist() == [
+    assert ConvHead(PanopticHead(THINGS))(semantic, instances_of(), OPTIONS).labels.tolist() == [
         [7, 7]
     ]
 

@@ -1,17 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from scenes import (
-    CAR,
-    CHANNEL,
-    PERSON,
-    ROAD,
-    SKY,
-    empty_instances,
-    instances_of,
-    random_scene,
-    semantic_of,
-)
+from scenes import CAR, CHANNEL, PERSON, ROAD, SKY, instances_of, random_scene, semantic_of
 
 from benchmarks.reference import paste_full
 from panoptic_ros.fusion import FusionOptions
@@ -116,5 +106,5 @@ def test_small_stuff_chooses_again_and_unsure_stuff_is_unlabeled():
     semantic = SemanticPrediction(logits, (1, 5), CITYSCAPES)
     # The fourth pixel is sky alone of its kind; the fifth is car to nine tenths.
     options = FusionOptions(stuff_area_limit=2)
-    assert degeus(semantic, empty_instances(), ANY_SIZE).labels.tolist() == [[7, 7, 7, 23, 0]]
-    assert degeus(semantic, empty_instances(), options).labels.tolist() == [[7, 7, 7, 7, 0]]
+    assert degeus(semantic, instances_of(), ANY_SIZE).labels.tolist() == [[7, 7, 7, 23, 0]]
+    assert degeus(semantic, instances_of(), options).labels.tolist() == [[7, 7, 7, 7, 0]]

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from scenes import CAR, PERSON, ROAD, empty_instances, instances_of, random_scene, semantic_of
+from scenes import CAR, PERSON, ROAD, instances_of, random_scene, semantic_of
 
 from benchmarks.reference import stack_reference
 from panoptic_ros.fusion import FusionOptions
@@ -18,7 +18,7 @@ def test_things_are_one_class_against_stuff():
     for class_id, p in ((ROAD, 0.4), (PERSON, 0.3), (CAR, 0.3)):
         probabilities[[c.id for c in CITYSCAPES.classes].index(class_id)] = p
     semantic = SemanticPrediction(probabilities.log(), (1, 1), CITYSCAPES)
-    assert panoptic_fpn(semantic, empty_instances(), ANY_SIZE).labels.tolist() == [[0]]
+    assert panoptic_fpn(semantic, instances_of(), ANY_SIZE).labels.tolist() == [[0]]
 
 
 def test_masks_are_laid_as_in_stack():

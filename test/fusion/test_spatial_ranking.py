@@ -1,6 +1,6 @@
 import pytest
 import torch
-from scenes import CAR, PERSON, ROAD, empty_instances, instances_of, random_scene, semantic_of
+from scenes import CAR, PERSON, ROAD, instances_of, random_scene, semantic_of
 
 from benchmarks.reference import paste_full, stack_reference
 from panoptic_ros.fusion import FusionOptions
@@ -79,7 +79,7 @@ def test_a_class_without_a_channel_is_named():
 
 def test_no_instances():
     result = RankedStack(SpatialRanking(THINGS))(
-        semantic_of([[ROAD, ROAD]]), empty_instances(), ANY_SIZE
+        semantic_of([[ROAD, ROAD]]), instances_of(), ANY_SIZE
     )
     assert result.labels.tolist() == [[7, 7]]
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from scenes import CAR, PERSON, ROAD, SKY, empty_instances, instances_of, random_scene, semantic_of
+from scenes import CAR, PERSON, ROAD, SKY, instances_of, random_scene, semantic_of
 
 from benchmarks.reference import stack_reference
 from panoptic_ros.fusion import FusionOptions
@@ -51,7 +51,7 @@ def test_an_instance_mostly_covered_is_dropped_and_frees_its_pixels(threshold, s
 
 
 def test_thing_pixels_without_an_instance_are_unlabeled():
-    result = stack(semantic_of([[ROAD, CAR, SKY]]), empty_instances(), ANY_SIZE)
+    result = stack(semantic_of([[ROAD, CAR, SKY]]), instances_of(), ANY_SIZE)
     assert result.labels.tolist() == [[7, 0, 23]]
     assert [s.id for s in result.segments] == [7, 23]
 
@@ -59,7 +59,7 @@ def test_thing_pixels_without_an_instance_are_unlabeled():
 @pytest.mark.parametrize(("limit", "sky"), [(2, 23), (3, 0)])
 def test_small_stuff_is_unlabeled(limit, sky):
     semantic = semantic_of([[ROAD, ROAD, ROAD, SKY, SKY]])
-    result = stack(semantic, empty_instances(), FusionOptions(stuff_area_limit=limit))
+    result = stack(semantic, instances_of(), FusionOptions(stuff_area_limit=limit))
     assert result.labels.tolist() == [[7, 7, 7, sky, sky]]
 
 
@@ -119,7 +119,7 @@ def test_an_instance_on_stuff_is_vetoed_and_frees_its_pixels(veto, second):
 
 
 def test_no_pixels_of_stuff_and_no_instances():
-    result = stack(semantic_of([[CAR, CAR]]), empty_instances(), ANY_SIZE)
+    result = stack(semantic_of([[CAR, CAR]]), instances_of(), ANY_SIZE)
     assert result.labels.tolist() == [[0, 0]]
     assert result.segments == []
 

@@ -3,17 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from scenes import (
-    CAR,
-    CHANNEL,
-    PERSON,
-    ROAD,
-    SKY,
-    empty_instances,
-    instances_of,
-    random_scene,
-    semantic_of,
-)
+from scenes import CAR, CHANNEL, PERSON, ROAD, SKY, instances_of, random_scene, semantic_of
 
 from benchmarks.reference import paste_full
 from panoptic_ros.fusion import FusionOptions
@@ -99,7 +89,7 @@ def test_a_car_wins_where_mask_and_semantics_agree():
 
 
 def test_a_thing_that_nobody_detected_is_unknown():
-    result = upsnet(semantic_of([[ROAD, CAR, SKY]]), empty_instances(), ANY_SIZE)
+    result = upsnet(semantic_of([[ROAD, CAR, SKY]]), instances_of(), ANY_SIZE)
     assert result.labels.tolist() == [[7, 0, 23]]
 
 
@@ -116,5 +106,5 @@ def test_only_better_ones_of_the_same_class_cover():
 
 def test_small_stuff_is_unlabeled():
     semantic = semantic_of([[ROAD] * 3 + [SKY] * 2])
-    result = upsnet(semantic, empty_instances(), FusionOptions(stuff_area_limit=3))
+    result = upsnet(semantic, instances_of(), FusionOptions(stuff_area_limit=3))
     assert result.labels.tolist() == [[7, 7, 7, 0, 0]]

@@ -20,12 +20,12 @@ def semantic_of(class_rows):
 
 
 def instances_of(*rows, mask=None):
-    """Return instances from (class_id, score, box) rows; masks fill their boxes."""
-    class_ids, scores, boxes = zip(*rows, strict=True)
+    """Return instances from (class_id, score, box) rows, none of no rows; masks fill their boxes."""
+    class_ids, scores, boxes = zip(*rows, strict=True) if rows else ([], [], [])
     masks = torch.ones(len(rows), 28, 28) if mask is None else mask
     return InstancePrediction(
-        torch.tensor(boxes, dtype=torch.float32),
-        torch.tensor(class_ids),
+        torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+        torch.tensor(class_ids, dtype=torch.int64),
         torch.tensor(scores),
         masks,
     )
@@ -48,11 +48,4 @@ def random_scene(seed, size=(96, 160), count=12):
         things[torch.randint(8, (count,), generator=generator)],
         torch.rand(count, generator=generator) * 0.7 + 0.3,
         masks,
-    )
-
-
-def empty_instances():
-    """Return a prediction of no instances."""
-    return InstancePrediction(
-        torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0), torch.zeros(0, 28, 28)
     )

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from scenes import empty_instances
+from scenes import instances_of
 
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.model.rider_rule import find_riders
@@ -78,7 +78,7 @@ def test_everything_but_the_class_stays():
 
 
 def test_nothing_to_decide_is_no_error():
-    assert len(find_riders(empty_instances(), CITYSCAPES)) == 0
+    assert len(find_riders(instances_of(), CITYSCAPES)) == 0
     empty = predict((PERSON, (30, 20, 30, 70)), (BICYCLE, BIKE, FULL * 0))
     assert find_riders(empty, CITYSCAPES).class_ids.tolist() == [PERSON, BICYCLE]
 

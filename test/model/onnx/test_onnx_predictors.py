@@ -10,7 +10,7 @@ import torch
 import yaml
 from exported import THINGS, deeplab, describe, export, mask_rcnn
 from onnx import TensorProto, helper
-from scenes import empty_instances
+from scenes import instances_of
 from torch import nn
 
 from panoptic_ros import resources
@@ -145,7 +145,7 @@ def test_what_is_none_of_the_classes_is_unlabeled_where_it_wins(tmp_path, kind, 
     expected = np.where(road > other, 7, 0)
     np.testing.assert_array_equal(found.class_map()[~same], expected[~same])
     # Of a merge, too: sky is no road.
-    labels = stack(found, empty_instances(), FusionOptions(stuff_area_limit=0)).labels
+    labels = stack(found, instances_of(), FusionOptions(stuff_area_limit=0)).labels
     np.testing.assert_array_equal(labels, found.class_map())
 
 
@@ -166,7 +166,7 @@ def test_every_merge_leaves_unlabeled_what_is_none_of_the_classes(strategy):
     other = torch.zeros(4, 4)
     semantic = SemanticPrediction(logits, (8, 8), CITYSCAPES, other)
     options = FusionOptions(stuff_area_limit=0)
-    labels = make_strategy(strategy)(semantic, empty_instances(), options).labels
+    labels = make_strategy(strategy)(semantic, instances_of(), options).labels
     assert np.unique(labels[:, :3]).tolist() == [7]
     assert np.unique(labels[:, 5:]).tolist() == [0]
 
