@@ -20,7 +20,7 @@ def semantic_of(class_rows):
 
 
 def instances_of(*rows, mask=None):
-    """Return instances from (class_id, score, box) rows, none of no rows; masks fill their boxes."""
+    """Return instances from (class_id, score, box) rows, perhaps none; masks fill their boxes."""
     class_ids, scores, boxes = zip(*rows, strict=True) if rows else ([], [], [])
     masks = torch.ones(len(rows), 28, 28) if mask is None else mask
     return InstancePrediction(
