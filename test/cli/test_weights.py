@@ -133,7 +133,9 @@ def test_info_shows_a_description_whatever_it_holds(own, capsys):
     assert "net.yaml:\n# \\xff" in capsys.readouterr().out
 
 
-def test_info_of_what_is_not_here_says_how_to_get_it(own, capsys):
+def test_info_of_what_is_not_here_says_how_to_get_it(own, monkeypatch, capsys):
+    # Whoever runs this may have fetched it.
+    monkeypatch.setattr("panoptic_ros.checkpoints.places.folders", lambda: [own])
     assert main(["weights", "info", MASK_RCNN]) == 0
     said = capsys.readouterr().out
     assert f"weights fetch {MASK_RCNN}" in said
