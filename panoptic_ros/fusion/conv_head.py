@@ -93,7 +93,8 @@ def refine(
     The factorised form: the head is linear up to its sigmoid, so what the semantic masks
     add is the same for every instance of a class. It is computed once where the instances
     crowd, else in their regions alone; an instance's own mask costs one single-channel
-    convolution. Equal to `PanopticHead.plain` cropped to the regions.
+    convolution. Equal to the head over the whole image,
+    `benchmarks/reference.head_reference`, cropped to the regions.
     """
     regions = regions_of(candidates.boxes, semantic.image_size)
     parts: list[list[Tensor]] = [[] for _ in regions]

@@ -94,6 +94,7 @@ class FusionOptions:
         return not self.classes or class_id in self.classes
 
 
+# Of a merge that is given none.
 USUAL = FusionOptions()
 
 

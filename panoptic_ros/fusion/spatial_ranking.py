@@ -13,11 +13,7 @@ from panoptic_ros.fusion.merge import Candidates, FusionOptions, NetworkMerge, m
 from panoptic_ros.fusion.on_device import merge_on_device
 from panoptic_ros.fusion.stack import detector_masks
 from panoptic_ros.networks.panoptic.spatial_ranking import SpatialRanking
-from panoptic_ros.prediction import (
-    MaskCrop,
-    PanopticPrediction,
-    SemanticPrediction,
-)
+from panoptic_ros.prediction import MaskCrop, PanopticPrediction, SemanticPrediction
 
 
 class RankedStack(NetworkMerge):
