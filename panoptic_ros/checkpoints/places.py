@@ -75,3 +75,14 @@ def installed() -> dict[str, Path]:
             name = description.relative_to(folder).as_posix().removesuffix(".yaml")
             found.setdefault(name, description)
     return found
+
+
+def incomplete() -> dict[str, Path]:
+    """Return by name the tensor files without a side file, which `find` passes over."""
+    found: dict[str, Path] = {}
+    for folder in folders():
+        for file in sorted(folder.rglob("*.safetensors")):
+            path = file.with_name(file.name.removesuffix(".safetensors"))
+            if not path.with_name(f"{path.name}.json").is_file():
+                found.setdefault(path.relative_to(folder).as_posix(), file)
+    return found

@@ -127,18 +127,27 @@ def _verify(args: argparse.Namespace) -> int:
     from panoptic_ros.checkpoints.install import check
     from panoptic_ros.model.onnx.published import check_graph
 
-    here = places.installed()
+    here, incomplete = places.installed(), places.incomplete()
     for name in args.names:
-        if name not in here:
+        if name not in {**here, **incomplete}:
             searched = ", ".join(map(str, places.folders()))
             raise ValueError(f"there are no weights {name!r} in {searched}")
     damaged = 0
-    for name in args.names or sorted(here):
-        path = here[name]
-        trouble = (check_graph if path.suffix == ".yaml" else check)(path)
-        damaged += bool(trouble)
-        print(f"{name}: {'whole' if not trouble else 'DAMAGED'}")
-        if trouble:
+    for name in args.names or sorted({**here, **incomplete}):
+        troubles = []
+        if name in here:
+            path = here[name]
+            troubles.append((check_graph if path.suffix == ".yaml" else check)(path))
+        if name in incomplete:
+            file = incomplete[name]
+            troubles.append(
+                f"{file} has no side file, without which it is not found: copy "
+                f"{file.with_suffix('.json').name} from where the weights come from, or move "
+                f"{file.name} out of {file.parent}"
+            )
+        damaged += any(troubles)
+        print(f"{name}: {'DAMAGED' if any(troubles) else 'whole'}")
+        for trouble in filter(None, troubles):
             print(f"  {trouble}", file=sys.stderr)
     return EXIT_DAMAGED if damaged else 0
 

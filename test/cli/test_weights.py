@@ -94,6 +94,26 @@ def test_verify_finds_a_damaged_file(own, published, tmp_path, capsys):
     assert "town/semantic: whole" in captured.out
 
 
+@pytest.mark.parametrize("names", [(), ("mine/street.v2",)])
+def test_verify_names_tensors_without_a_side_file(own, capsys, names):
+    file = own / "mine" / "street.v2.safetensors"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"")
+    assert main(["weights", "verify", *names]) == 1
+    captured = capsys.readouterr()
+    assert "mine/street.v2: DAMAGED" in captured.out
+    assert f"{file} has no side file" in captured.err
+    assert "copy street.v2.json from where" in captured.err
+    assert main(["weights", "verify", "town/head"]) == 0
+
+
+def test_verify_tells_tensors_that_others_of_their_name_hide(own, capsys):
+    (own / "town").mkdir(parents=True)
+    (own / "town" / "head.safetensors").write_bytes(b"")
+    assert main(["weights", "verify", "town/head"]) == 1
+    assert "head.safetensors has no side file" in capsys.readouterr().err
+
+
 def test_a_download_of_a_wrong_hash_is_refused_before_anything_is_opened(own, capsys):
     with serving(Site(b"another file")) as site:
         assert main(["weights", "fetch", MASK_RCNN, "--url", site.url]) == 2
