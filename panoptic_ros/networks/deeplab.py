@@ -21,6 +21,8 @@ HIGH_LEVEL_CHANNELS = 320
 PROJECTED_CHANNELS = 48
 ATROUS_RATES = (6, 12, 18)
 DROPOUT = 0.1
+# Of an image: the stem is not padded.
+SMALLEST_SIDE = 3
 
 # Stages of MobileNetV2 (table 2): expansion, channels, blocks, stride of the first block,
 # dilation of the first block and of the others. The last-but-one stage keeps its resolution
@@ -138,7 +140,7 @@ class DeepLabV3Plus(nn.Module):
         """Return logits float [B, num_classes, about H/4, about W/4].
 
         images: float [B, 3, H, W], RGB in 0..1 normalised by ImageNet's mean and deviation;
-        H, W >= 3. In training mode B >= 2 (batch norm over the pooled image). Upsample the
-        logits to H x W bilinearly, align_corners=False.
+        H, W >= SMALLEST_SIDE. In training mode B >= 2 (batch norm over the pooled image). Upsample
+        the logits to H x W bilinearly, align_corners=False.
         """
         return self.classifier(*self.backbone(images))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -46,12 +47,13 @@ class InstanceConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_sampling(self)
+        check_sampling(self, self.augmentation.crop)
 
 
-def check_sampling(config: TrainingConfig) -> None:
+def check_sampling(config: TrainingConfig, crop: tuple[int, int]) -> None:
     """Raise ValueError for an impossible setting of `InstanceConfig`, or of one that has its."""
-    require(config, ("min_area",), 0)
+    # Of more pixels than a crop has, no instance would be a target.
+    require(config, ("min_area",), 0, math.prod(crop))
     require(config, ("repeat_threshold",), 0, 1)
     require(config, ("regions",), 1)
 

@@ -28,6 +28,8 @@ from panoptic_ros.whole_files import alone
 
 # fp16's loss scale halves at each of them; from 2^16 this many leave it at 1.
 UNUSABLE_LIMIT = 16
+# Weights are stored in half precision.
+LARGEST_WEIGHT = torch.finfo(torch.float16).max
 _LONGEST_REASON = 400
 # Of a training that ends by the clock: more than any will see.
 ENDLESS_STEPS = 1 << 40
@@ -263,6 +265,7 @@ class _Session:
         self._check(step, losses, bool(torch.isfinite(norm)))
         if self._unusable == 0 or self.accelerator.scaler is not None:
             self.optimizer.step()
+        self._check_weights(step)
         self.optimizer.zero_grad()
         return {**{k: v.detach() for k, v in losses.items()}, "lr": lr}
 
@@ -273,13 +276,37 @@ class _Session:
         then by design, and bf16 on a CPU has been seen to give one (torch 2.15, oneDNN).
         """
         self._unusable = 0 if usable else self._unusable + 1
-        if self._unusable > UNUSABLE_LIMIT:
+        # A short training may not end before that, with the weights that it began with.
+        limit = UNUSABLE_LIMIT
+        if self.accelerator.scaler is None:
+            limit = min(limit, self.config.steps - 1)
+        if self._unusable > limit:
             shown = {k: float(v.detach()) for k, v in losses.items()}
             raise FloatingPointError(
                 f"step {step}: {self._unusable} gradients in a row are not finite, the losses "
-                f"are {shown}; lower optimizer.lr ({self.config.optimizer.lr}), lengthen "
-                "optimizer.warmup or set mixed_precision=no"
+                f"are {shown}; {self._advice()} or set mixed_precision=no"
             )
+
+    def _check_weights(self, step: int) -> None:
+        """Raise FloatingPointError where the weights cannot be stored: more steps are in vain."""
+        trainee = self.accelerator.unwrap_model(self.trainee)
+        tensors = (*trainee.parameters(), *trainee.network.buffers())
+        largest = nn.utils.get_total_norm(
+            [t.detach() for t in tensors if t.is_floating_point()], math.inf
+        )
+        if not largest <= LARGEST_WEIGHT:
+            raise FloatingPointError(
+                f"step {step}: the weights reach {largest:.3g}, more than half precision holds, in "
+                f"which they are stored ({LARGEST_WEIGHT:g}); {self._advice()}; the last "
+                f"checkpoint in {self.run} is of before"
+            )
+
+    def _advice(self) -> str:
+        optimizer = self.config.optimizer
+        return (
+            f"lower optimizer.lr ({optimizer.lr:g}) or optimizer.weight_decay "
+            f"({optimizer.weight_decay:g}), lengthen optimizer.warmup ({optimizer.warmup})"
+        )
 
     def _save(self, step: int) -> None:
         self.accelerator.wait_for_everyone()

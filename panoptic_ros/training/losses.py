@@ -24,12 +24,12 @@ def hard_cross_entropy(logits: Tensor, target: Tensor, weights: Tensor, fraction
     """Return the mean weighted cross-entropy of the hardest pixels, a scalar.
 
     logits: float [B, C, H, W]; target: int64 [B, H, W], 255 ignored; weights: float [C];
-    fraction: share of the labelled pixels that counts (1: all). Source: online hard
+    fraction: share of the labelled pixels that counts (1: all), one at least. Source: online hard
     example mining, Shrivastava et al. 2016, per batch as in Wu et al. 2016.
     """
     loss = F.cross_entropy(logits, target, weights, ignore_index=IGNORE, reduction="none")
     labelled = loss[target != IGNORE]
-    count = int(fraction * labelled.numel())
-    if count == 0:
+    if labelled.numel() == 0:
         return logits.sum() * 0
+    count = max(1, int(fraction * labelled.numel()))
     return labelled.mean() if count == labelled.numel() else labelled.topk(count).values.mean()

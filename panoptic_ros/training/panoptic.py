@@ -17,7 +17,7 @@ from panoptic_ros.fusion.stack import stack
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.model.shared_predictor import SharedPredictor
 from panoptic_ros.networks import PanopticHead, SharedPanopticNetwork
-from panoptic_ros.networks.panoptic.shared import RegionHead, SharedOutput
+from panoptic_ros.networks.panoptic.shared import STRIDE, RegionHead, SharedOutput
 from panoptic_ros.prediction import PanopticPrediction, SemanticPrediction
 from panoptic_ros.scores.panoptic_quality import PanopticQuality
 from panoptic_ros.scores.segments import label_image_segments
@@ -27,7 +27,12 @@ from panoptic_ros.training.instance import check_sampling
 from panoptic_ros.training.losses import class_weights, hard_cross_entropy
 from panoptic_ros.training.sampling import repeat_factors
 from panoptic_ros.training.semantic import check_loss, validation_frames
-from panoptic_ros.training.settings import AugmentationConfig, TrainingConfig, require
+from panoptic_ros.training.settings import (
+    LARGEST_FACTOR,
+    AugmentationConfig,
+    TrainingConfig,
+    require,
+)
 from panoptic_ros.training.targets import instance_target, semantic_target
 from panoptic_ros.training.task import Task, Trainee, new_network
 from panoptic_ros.training.upsnet_loss import DROPPED, panoptic_loss
@@ -64,10 +69,18 @@ class PanopticConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        crop = self.augmentation.crop
         check_loss(self.hard_fraction, self.largest_class_weight)
-        check_sampling(self)
+        check_sampling(self, crop)
+        if any(side % STRIDE for side in crop):
+            raise ValueError(
+                f"augmentation.crop is {crop}; both sides must be multiples of {STRIDE}"
+            )
         weights = ("semantic_weight", "instance_weight", "panoptic_weight", "head_weight")
-        require(self, (*weights, "stuff_area_limit"), 0)
+        require(self, weights, 0, LARGEST_FACTOR)
+        if not any(getattr(self, name) for name in weights):
+            raise ValueError(f"{', '.join(weights)} are 0; one must be more")
+        require(self, ("stuff_area_limit",), 0)
 
 
 class PanopticTrainee(Trainee):

@@ -15,6 +15,7 @@ from torch.utils.data import default_collate
 from panoptic_ros.datasets import load_frame
 from panoptic_ros.model.predictors import IMAGENET_MEAN, IMAGENET_STD, SemanticPredictor
 from panoptic_ros.networks import DeepLabV3Plus
+from panoptic_ros.networks.deeplab import SMALLEST_SIDE
 from panoptic_ros.scores.confusion import ConfusionMatrix
 from panoptic_ros.training.frames import Frames, FrameSamples, class_pixels
 from panoptic_ros.training.losses import class_weights, hard_cross_entropy
@@ -22,6 +23,9 @@ from panoptic_ros.training.settings import AugmentationConfig, TrainingConfig, r
 from panoptic_ros.training.targets import semantic_target
 from panoptic_ros.training.task import Task, Trainee, new_network
 from panoptic_ros.training.warm_start import warm_start
+
+# Of a class: of less, torch makes 0.
+SMALLEST_WEIGHT = 1e-6
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,9 @@ class SemanticConfig(TrainingConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_loss(self.hard_fraction, self.largest_class_weight)
+        crop = self.augmentation.crop
+        if min(crop) < SMALLEST_SIDE:
+            raise ValueError(f"augmentation.crop is {crop}; both sides must be >= {SMALLEST_SIDE}")
         # The network's image pooling leaves one value of a frame, which no batch norm learns from.
         require(self, ("batch_size",), 2)
 
@@ -47,8 +54,10 @@ def check_loss(hard_fraction: float, largest_class_weight: float) -> None:
     """Raise ValueError for an impossible setting of the loss."""
     if not 0 < hard_fraction <= 1:
         raise ValueError(f"hard_fraction is {hard_fraction}; it must be in ]0, 1]")
-    if largest_class_weight <= 0:
-        raise ValueError(f"largest_class_weight is {largest_class_weight}; it must be > 0")
+    if largest_class_weight < SMALLEST_WEIGHT:
+        raise ValueError(
+            f"largest_class_weight is {largest_class_weight}; it must be >= {SMALLEST_WEIGHT:g}"
+        )
 
 
 class SemanticTrainee(Trainee):

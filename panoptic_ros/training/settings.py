@@ -20,6 +20,11 @@ MOST_STEPS, MOST_FRAMES, MOST_WORKERS = 1 << 40, 1 << 16, 1 << 10
 # NumPy's seeds have 32 bits, and each step adds to the settings'.
 LARGEST_SEED = (1 << 31) - 1
 SMALLEST_SCALE, LARGEST_SCALE = 1 / 64, 8.0
+# Of brightness, contrast and saturation: all is white or grey long before.
+LARGEST_CHANGE = 10.0
+# Of learning rates, decay and losses' weights: torch's numbers end at 3e38.
+LARGEST_FACTOR = 1e6
+MOST_MINUTES = 366 * 24 * 60
 Config = TypeVar("Config")
 
 
@@ -47,7 +52,7 @@ class OptimizerConfig:
         for name in ("lr", "backbone_lr", "clip_norm", "warmup"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be > 0")
-        require(self, ("weight_decay", "power"), 0)
+        require(self, ("lr", "backbone_lr", "weight_decay", "power"), 0, LARGEST_FACTOR)
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ class AugmentationConfig:
         if self.scale[0] < SMALLEST_SCALE or self.scale[1] > LARGEST_SCALE:
             raise ValueError(f"scale is {self.scale}; it must be in 1/64..{LARGEST_SCALE:g}")
         require(self, ("flip",), 0, 1)
-        require(self, ("brightness", "contrast", "saturation"), 0)
+        require(self, ("brightness", "contrast", "saturation"), 0, LARGEST_CHANGE)
         require(self, ("hue",), 0, 0.5)
 
 
@@ -125,7 +130,8 @@ class TrainingConfig:
         require(self, ("batch_size",), 1, MOST_FRAMES)
         require(self, ("workers",), 0, MOST_WORKERS)
         require(self, ("seed",), 0, LARGEST_SEED)
-        require(self, ("minutes", "validation_frames"), 0)
+        require(self, ("minutes",), 0, MOST_MINUTES)
+        require(self, ("validation_frames",), 0)
 
 
 def require(settings: object, names: Sequence[str], least: float, most: float = math.inf) -> None:
@@ -133,7 +139,7 @@ def require(settings: object, names: Sequence[str], least: float, most: float = 
     for name in names:
         value = getattr(settings, name)
         if not least <= value <= most:
-            allowed = f">= {least}" if most == math.inf else f"in {least}..{most}"
+            allowed = f">= {least}" if most == math.inf else f"in {least:.15g}..{most:.15g}"
             raise ValueError(f"{name} is {value}; it must be {allowed}")
 
 

@@ -140,8 +140,9 @@ def _environment():
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
-def test_losses_that_stay_not_finite_stop_the_training(tmp_path):
-    task = LinearTask(steps=40)
+@pytest.mark.parametrize("steps", [2, 40])
+def test_losses_that_stay_not_finite_stop_the_training(tmp_path, steps):
+    task = LinearTask(steps=steps)
 
     class Broken(LinearSamples):
         def __getitem__(self, sample):
@@ -163,6 +164,26 @@ def test_one_gradient_that_is_not_finite_is_left_out(tmp_path):
     task.samples = Once()
     outcome = train(task, tmp_path)
     assert all(torch.isfinite(p).all() for p in outcome.trainee.parameters())
+
+
+@pytest.mark.parametrize("part", ["parameters", "buffers"])
+@pytest.mark.parametrize("value", [7e4, torch.nan])
+def test_weights_that_cannot_be_stored_end_the_training_at_that_step(tmp_path, part, value):
+    task = LinearTask(steps=1000)
+    network = task.trainee.network
+    network.register_buffer("seen", torch.zeros(1))
+
+    class Bad(LinearSamples):
+        def __getitem__(self, sample):
+            if sample == 12:
+                with torch.no_grad():
+                    next(iter(getattr(network, part)())).fill_(value)
+            return super().__getitem__(sample)
+
+    task.samples = Bad()
+    said = r"step [23]: the weights reach (7e\+04|nan), .*lower optimizer\.lr \(0\.05\) or"
+    with pytest.raises(FloatingPointError, match=said):
+        train(task, tmp_path)
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path, monkeypatch):

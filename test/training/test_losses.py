@@ -33,6 +33,13 @@ def test_hard_cross_entropy_takes_the_hardest_share_of_the_labelled_pixels():
     assert loss.item() == pytest.approx((math.log(2) + math.log(4)) / 2, rel=1e-5)
 
 
+def test_hard_cross_entropy_takes_a_pixel_at_least():
+    loss = hard_cross_entropy(
+        _logits_of([0.9, 0.25]), torch.tensor([[[0, 0]]]), torch.ones(2), fraction=1e-300
+    )
+    assert loss.item() == pytest.approx(math.log(4), rel=1e-5)
+
+
 def test_hard_cross_entropy_weighs_classes():
     logits = _logits_of([0.5, 0.5])
     target = torch.tensor([[[0, 1]]])

@@ -54,7 +54,7 @@ def test_overrides_reach_into_groups_and_keep_the_rest(file):
         ("optimizer.lr=fast", "optimizer: lr is 'fast'; it must be a number"),
         ("optimizer.lr=-1", "optimizer: lr is -1.0; it must be > 0"),
         ("optimizer.backbone_lr=0", "optimizer: backbone_lr is 0.0; it must be > 0"),
-        ("minutes=-1", "minutes is -1.0; it must be >= 0"),
+        ("minutes=-1", "minutes is -1.0; it must be in 0"),
         ("optimizer.name=adam", "known: adamw, sgd"),
         ("mixed_precision=fp8", "known: no, bf16, fp16"),
         ("augmentation.crop=[1]", "must be a list of 2 values"),
@@ -63,10 +63,21 @@ def test_overrides_reach_into_groups_and_keep_the_rest(file):
         ("augmentation.scale=[1e-9, 1]", "must be in 1/64..8"),
         ("augmentation.flip=7", "flip is 7.0; it must be in 0..1"),
         ("augmentation.hue=9", "hue is 9.0; it must be in 0..0.5"),
-        ("augmentation.contrast=-3", "contrast is -3.0; it must be >= 0"),
-        ("optimizer.weight_decay=-1", "weight_decay is -1.0; it must be >= 0"),
-        ("optimizer.power=-5", "power is -5.0; it must be >= 0"),
-        ("largest_class_weight=-1", "largest_class_weight is -1.0; it must be > 0"),
+        ("augmentation.contrast=-3", "contrast is -3.0; it must be in 0"),
+        ("optimizer.weight_decay=-1", "weight_decay is -1.0; it must be in 0"),
+        ("optimizer.power=-5", "power is -5.0; it must be in 0"),
+        ("largest_class_weight=-1", "largest_class_weight is -1.0; it must be >= 1e-06"),
+        ("largest_class_weight=1e-308", "largest_class_weight is 1e-308; it must be >= 1e-06"),
+        ("augmentation.crop=[1, 1]", r"augmentation.crop is \(1, 1\); both sides must be >= 3"),
+        ("augmentation.brightness=1e30", r"brightness is 1e\+30; it must be in 0..10"),
+        ("augmentation.contrast=1e308", r"contrast is 1e\+308; it must be in 0..10"),
+        ("augmentation.saturation=1e300", r"saturation is 1e\+300; it must be in 0..10"),
+        ("optimizer.lr=1e308", r"lr is 1e\+308; it must be in 0..1000000"),
+        ("optimizer.backbone_lr=1e308", r"backbone_lr is 1e\+308; it must be in 0..1000000"),
+        ("optimizer.weight_decay=1e30", r"weight_decay is 1e\+30; it must be in 0..1000000"),
+        ("optimizer.power=1e30", r"power is 1e\+30; it must be in 0..1000000"),
+        ("minutes=1e30", r"minutes is 1e\+30; it must be in 0..527040"),
+        ("optimizer.clip_norm=.inf", "clip_norm is inf; it must be a number"),
         ("steps=9223372036854775807", "steps is 9223372036854775807; it must be in 1.."),
         ("batch_size=1000000000", "batch_size is 1000000000; it must be in 1.."),
         ("workers=-1", "workers is -1; it must be in 0.."),
@@ -94,6 +105,31 @@ def test_bad_overrides_are_named(file, override, words):
     file.write_text("architecture: {name: x}\nsteps: 5\n")
     with pytest.raises(ValueError, match=words):
         read(SemanticConfig, file, [override])
+
+
+@pytest.mark.parametrize(
+    ("kind", "override", "words"),
+    [
+        ("panoptic", "augmentation.crop=[384, 700]", r"\(384, 700\); both .* multiples of 32"),
+        (
+            "panoptic",
+            "semantic_weight=1e38",
+            r"semantic_weight is 1e\+38; it must be in 0..1000000",
+        ),
+        ("panoptic", "min_area=2049", "min_area is 2049; it must be in 0..2048"),
+        ("instance", "min_area=2049", "min_area is 2049; it must be in 0..2048"),
+    ],
+)
+def test_what_no_training_learns_from_is_named(kind, override, words):
+    path = share_dir() / "config" / "training" / f"{kind}.yaml"
+    with pytest.raises(ValueError, match=words):
+        read(KINDS[kind][0], path, ["augmentation.crop=[32, 64]", override])
+
+
+def test_a_panoptic_training_without_any_loss_is_refused():
+    path = share_dir() / "config" / "training" / "panoptic.yaml"
+    with pytest.raises(ValueError, match="head_weight are 0; one must be more"):
+        read(KINDS["panoptic"][0], path, ["semantic_weight=0", "instance_weight=0"])
 
 
 @pytest.mark.parametrize(
