@@ -12,8 +12,8 @@ from pathlib import Path
 import cv2
 
 from panoptic_ros.cores import usable_cores
-from panoptic_ros.synthetic.world import World
-from panoptic_ros.synthetic.writer import write_frame
+from panoptic_ros.synthetic.world import World, weather_of
+from panoptic_ros.synthetic.writer import former_frame, write_frame
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ def render_seed(job: Job, seed: int) -> int:
 def generate(job: Job, seeds: Sequence[int], workers: int) -> Iterator[int]:
     """Render seeds in a number of processes; yield the number of frames of each seed done.
 
-    Raise FileExistsError, before any is rendered, where the bag of one is there.
+    Raise FileExistsError, before any is rendered, where the bag of one is there, or frames of
+    one in another size or weather.
     """
     there = [_bag(job, seed) for seed in seeds if job.bag and _bag(job, seed).exists()]
     if there:
@@ -64,6 +65,8 @@ def generate(job: Job, seeds: Sequence[int], workers: int) -> Iterator[int]:
             f"{there[0]} exists ({len(there)} of {len(seeds)} bags do); remove it, or choose other "
             "seeds by --first-seed and --count"
         )
+    if not job.bag:
+        _check_former(job, seeds)
     if workers == 1:
         for seed in seeds:
             yield render_seed(job, seed)
@@ -74,6 +77,24 @@ def generate(job: Job, seeds: Sequence[int], workers: int) -> Iterator[int]:
     processes = min(workers, usable_cores())
     with context.Pool(processes, initializer=_one_thread) as pool:
         yield from pool.imap_unordered(functools.partial(render_seed, job), seeds)
+
+
+def _check_former(job: Job, seeds: Sequence[int]) -> None:
+    others = []
+    for seed in seeds:
+        new = list(job.size), weather_of(seed, job.weather)
+        for k in range(job.frames):
+            found = former_frame(job.root, job.split, job.setting, seed, k * job.stride)
+            if found and found[1:] != new:
+                others.append((found, new))
+    if others:
+        (path, *old), new = others[0]
+        was, wanted = (f"{'x'.join(map(str, size))}, {weather}" for size, weather in (old, new))
+        raise FileExistsError(
+            f"{path} is of a frame of {was}; it would become {wanted}, and so would "
+            f"{len(others)} of {len(seeds) * job.frames} frames: choose another folder, split or "
+            "seeds, or remove those frames"
+        )
 
 
 def _bag(job: Job, seed: int) -> Path:

@@ -78,8 +78,7 @@ class World:
             raise ValueError(f"setting {setting!r} must be one of {', '.join(SETTINGS)}")
         self.seed, self.camera_name, self.setting = seed, camera, setting
         # One generator per concern: a change in one leaves the others' draws as they are.
-        streams = np.random.SeedSequence(seed).spawn(7)
-        rngs = [np.random.default_rng(s) for s in streams]
+        rngs = _generators(seed)
         self.weather_name = pick(weather, rngs[6])
         builder = SceneBuilder()
         self.street: Street
@@ -174,6 +173,15 @@ class World:
     def close(self) -> None:
         """Free the renderer's memory."""
         self._renderer.close()
+
+
+def weather_of(seed: int, weather: str) -> str:
+    """Return what a seed's `World` has as `weather_name`, without building it."""
+    return pick(weather, _generators(seed)[6])
+
+
+def _generators(seed: int) -> list[np.random.Generator]:
+    return [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(7)]
 
 
 def _build_town(builder: SceneBuilder, rngs: Sequence[np.random.Generator]) -> tuple[Street, Plan]:

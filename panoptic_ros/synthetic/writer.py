@@ -11,6 +11,7 @@ import numpy as np
 
 from panoptic_ros.datasets.picture_files import write_png
 from panoptic_ros.datasets.town import DEPTH_SCALE
+from panoptic_ros.documents import mapping, read_json
 from panoptic_ros.labels import class_ids
 from panoptic_ros.synthetic.ground_plan import RESOLUTION, X_RANGE, Y_RANGE, GroundPlan
 from panoptic_ros.synthetic.world import RATE, TownFrame, World
@@ -31,22 +32,43 @@ def write_frame(root: Path, split: str, town: World, frame: TownFrame) -> Path:
     The image comes last and under its name only when complete: a listing of images finds
     everything else beside them. Raise OSError where a file cannot be written.
     """
-    name = frame_name(town.setting, town.seed, frame.index)
 
     def path(kind: str, suffix: str) -> Path:
-        return root / kind / split / town.setting / f"{name}_{suffix}"
+        return _path(root, kind, split, town.setting, town.seed, frame.index, suffix)
 
     write_png(path("gtFine", "gtFine_instanceIds.png"), frame.labels, _PNG)
     labels = class_ids(frame.labels).astype(np.uint8)
     write_png(path("gtFine", "gtFine_labelIds.png"), labels, _PNG)
     write_png(path("depth", "depth.png"), encode_depth(frame.depth), _PNG)
     _write_json(path("camera", "camera.json"), town.camera.to_cityscapes())
-    pose = {**asdict(frame.ego), "time": frame.time, "rate": RATE}
+    made_of = {"size": town.camera.size, "weather": town.weather_name}
+    pose = {**asdict(frame.ego), "time": frame.time, "rate": RATE, **made_of}
     _write_json(path("ego_pose", "ego_pose.json"), pose)
     write_ground_plan(path("ground_plan", "ground_plan.npz"), frame.plan)
     image = path("leftImg8bit", "leftImg8bit.png")
     write_png(image, frame.image, _PNG)
     return image
+
+
+def former_frame(
+    root: Path, split: str, setting: str, seed: int, index: int
+) -> tuple[Path, list[int], str] | None:
+    """Return path, size and weather of a frame that `write_frame` left; None where it left none.
+
+    None, too, where that is not known: a new frame makes good what is damaged.
+    """
+    try:
+        path = _path(root, "ego_pose", split, setting, seed, index, "ego_pose.json")
+        content = mapping(read_json(path), str(path))
+        return path, content["size"], content["weather"]
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _path(
+    root: Path, kind: str, split: str, setting: str, seed: int, index: int, suffix: str
+) -> Path:
+    return root / kind / split / setting / f"{frame_name(setting, seed, index)}_{suffix}"
 
 
 def encode_depth(depth: np.ndarray) -> np.ndarray:

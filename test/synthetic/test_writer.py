@@ -75,6 +75,39 @@ def test_many_seeds_in_one_or_more_processes(make_town, tmp_path, workers, seeds
     assert names == [f"town_{s:06d}_{i:06d}" for s in seeds for i in (0, 5)]
 
 
+@pytest.mark.parametrize(
+    ("size", "weather", "old", "new"),
+    [
+        ((128, 256), "night", "128x256, day", "128x256, night"),
+        # Seed 6 is of the day.
+        ((64, 128), "any", "128x256, day", "64x128, day"),
+    ],
+)
+def test_frames_of_another_kind_are_not_written_over(written, size, weather, old, new):
+    root, _, _ = written
+    before = {path: path.read_bytes() for path in root.rglob("*.*")}
+    job = Job(root, "val", size, frames=2, stride=3, weather=weather)
+    said = (
+        f"town_000006_000003_ego_pose.json is of a frame of {old}; it would become {new}, .* 1 of 4"
+    )
+    with pytest.raises(FileExistsError, match=said):
+        next(generate(job, [5, 6], 1))
+    assert {path: path.read_bytes() for path in root.rglob("*.*")} == before
+
+
+@pytest.mark.parametrize(
+    ("weather", "pose"), [("any", None), ("day", None), ("rain", b"{"), ("rain", b"{}")]
+)
+def test_the_same_frames_and_damaged_ones_are_written_anew(make_town, tmp_path, weather, pose):
+    town = make_town(6)
+    write_frame(tmp_path, "val", town, town.frame(0))
+    (path,) = tmp_path.rglob("*ego_pose.json")
+    if pose is not None:
+        path.write_bytes(pose)
+    assert list(generate(Job(tmp_path, "val", (128, 256), 1, 1, weather=weather), [6], 1)) == [1]
+    assert json.loads(path.read_text())["weather"] == weather.replace("any", "day")
+
+
 def test_there_are_no_more_processes_than_cores(monkeypatch, tmp_path):
     # A process's threads are another matter.
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
