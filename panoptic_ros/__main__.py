@@ -7,13 +7,14 @@ import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from panoptic_ros import cli
 from panoptic_ros.extras import how_to_install
 from panoptic_ros.resources import expanded
-from panoptic_ros.whole_files import is_full
+from panoptic_ros.whole_files import alone, alone_with, is_full
 
 # Of an error: what strangers wrote into a file may be all of it.
 _LONGEST_MESSAGE = 2000
@@ -23,6 +24,7 @@ EXIT_INTERRUPTED = 130  # what a shell reports for SIGINT: 128 + 2
 # What commands write, by the names of their arguments: folders, and files, the suffix aside.
 _FOLDERS = {"out": "--out", "report": "--report", "folder": "--run"}
 _FILES = {"json": "--json", "rerun": "--rerun", "output": "--output"}
+_OF_TRAINING = ("folder", "output")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = _parser(argv).parse_args(argv)
         _expand(args)
         _check_places(vars(args))
-        return args.run(args)
+        with _alone(vars(args)):
+            return args.run(args)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     # FloatingPointError: a network that answers with NaN.
@@ -73,6 +76,19 @@ def _check_places(args: Mapping[str, Any]) -> None:
         if name in _FILES and name != "output" and path.is_dir():
             raise IsADirectoryError(f"{path} is a folder: choose another {option}")
         _check_folder(path if name in _FOLDERS else path.parent, option)
+
+
+def _alone(args: Mapping[str, Any]) -> ExitStack:
+    """Let no other command write the same meanwhile; raise ValueError where one does.
+
+    A training's processes share what they write, which the first of them holds.
+    """
+    with ExitStack() as held:
+        for name, option in {**_FOLDERS, **_FILES}.items():
+            if name not in _OF_TRAINING and args.get(name) is not None:
+                by = alone if name in _FOLDERS else alone_with
+                held.enter_context(by(args[name], option))
+        return held.pop_all()
 
 
 def _check_folder(folder: Path, option: str) -> None:

@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,6 +27,8 @@ _STRANGERS = {
 }
 # No room, a used-up quota, a limit to the size of files, a disk that fails.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+# Of file systems without locks, some over a network.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 def stranger(begin: bytes) -> str:
@@ -117,22 +119,60 @@ def write_json(file: Path, content: Any, indent: int | None = 1) -> None:
 def alone(folder: Path, option: str) -> Iterator[None]:
     """Let no other command write into a folder, which is made where it is missing.
 
-    option: by which another one can be chosen. Raise ValueError that names the folder where
-    another process writes, NotADirectoryError where it is a file.
+    option: by which another one can be chosen. A folder that is made and stays empty is removed
+    in the end. Raise ValueError that names the folder where another process writes,
+    NotADirectoryError where it is a file.
     """
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file; choose another {option}")
+    with locked(folder / LOCK, _in_use(folder, option)):
+        yield
+
+
+def alone_with(file: Path, option: str) -> AbstractContextManager[None]:
+    """Let no other command write a file; as `alone`."""
+    return locked(file.with_name(f"{file.name}{LOCK}"), _in_use(file, option))
+
+
+@contextmanager
+def locked(file: Path, words: str) -> Iterator[None]:
+    """Hold a file that is nothing but a lock, and is gone in the end, as are folders made for it.
+
+    Raise ValueError of these words where another process holds it. Where the file system knows no
+    locks, nobody is kept out.
+    """
+    made = [folder for folder in file.parents if not folder.exists()]
+    file.parent.mkdir(parents=True, exist_ok=True)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise NotADirectoryError(f"{folder} is a file; choose another {option}") from error
-    with (folder / LOCK).open("a") as opened:
+        with _lock(file, words):
+            try:
+                yield
+            finally:
+                file.unlink(missing_ok=True)
+    finally:
+        with suppress(OSError):  # not empty
+            for folder in made:
+                folder.rmdir()
+
+
+def _lock(file: Path, words: str) -> BinaryIO:
+    while True:
+        opened = file.open("ab")
         try:
             # Unlike flock's, this lock does not outlive a killed process in its children.
             fcntl.lockf(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError) as error:
-            raise ValueError(
-                f"{folder} is in use by another run; choose another {option}"
-            ) from error
-        yield
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                return opened
+            opened.close()
+            if isinstance(error, BlockingIOError | PermissionError):
+                raise ValueError(words) from error
+            raise
+        # Who held it before may have removed it after it was opened here.
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(opened.fileno()), file.stat()):
+                return opened
+        opened.close()
 
 
 def hold(opened: int, file: Path) -> None:
@@ -143,7 +183,11 @@ def hold(opened: int, file: Path) -> None:
     try:
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise ValueError(f"{file} is in use by another run; choose another --out") from error
+        raise ValueError(_in_use(file, "--out")) from error
+
+
+def _in_use(path: Path, option: str) -> str:
+    return f"{path} is in use by another run; wait for its end, or choose another {option}"
 
 
 def _encoded(content: str) -> bytes:

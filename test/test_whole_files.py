@@ -1,10 +1,13 @@
+import errno
 import os
 import subprocess
 import sys
 
 import pytest
+from held import held
 
-from panoptic_ros.whole_files import replacing, write_file, write_json
+from panoptic_ros import whole_files
+from panoptic_ros.whole_files import alone, replacing, write_file, write_json
 
 
 def test_a_file_and_its_folders_appear(tmp_path):
@@ -71,3 +74,49 @@ def test_a_full_disk_is_told_with_the_file(tmp_path, what):
     assert f"cannot be written: File too large: '{file}'" in done.stdout
     assert file.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_alone_leaves_what_was_written_and_no_more(tmp_path):
+    folder = tmp_path / "a" / "b"
+    with alone(folder, "--out"):
+        assert folder.is_dir()
+    assert not list(tmp_path.iterdir())
+    with alone(folder, "--out"):
+        write_file(folder / "c", b"")
+    assert list(folder.iterdir()) == [folder / "c"]
+
+
+def test_two_are_not_alone(tmp_path):
+    with (
+        held(tmp_path / "a"),
+        pytest.raises(ValueError, match=r"a is in use by another run; wait .* another --run"),
+        alone(tmp_path / "a", "--run"),
+    ):
+        pass
+    with alone(tmp_path / "a", "--run"):
+        pass
+
+
+def test_a_lock_that_its_holder_removes_is_taken_anew(tmp_path, monkeypatch):
+    lock, files = whole_files.fcntl.lockf, []
+
+    def removed_once(opened, how):
+        if not files:
+            (tmp_path / whole_files.LOCK).unlink()
+        files.append(opened)
+        lock(opened, how)
+
+    monkeypatch.setattr(whole_files.fcntl, "lockf", removed_once)
+    with alone(tmp_path, "--out"):
+        assert (tmp_path / whole_files.LOCK).is_file()
+    assert len(files) == 2
+
+
+def test_a_file_system_without_locks_keeps_nobody_out(tmp_path, monkeypatch):
+    def none(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(whole_files.fcntl, "lockf", none)
+    with alone(tmp_path, "--out"):
+        pass
+    assert not list(tmp_path.iterdir())

@@ -113,18 +113,16 @@ def _replay_archive(args: argparse.Namespace, options: ReplayOptions) -> int:
     from panoptic_ros.evaluation.report.tables import print_tables
     from panoptic_ros.replay.archive import INDEX, Archive, BagReplayer, bag_table
     from panoptic_ros.replay.replay_results import RESULTS
-    from panoptic_ros.whole_files import alone
 
-    with alone(args.out, "--out"):
-        archive = Archive.open(args.bags, args.out.absolute(), options)
-        is_done = len(archive.done) == len(archive.jobs)
-        cluster = () if is_done else _workers(args, BagReplayer(options))
-        with interruptible() as stopped:
-            if cluster:
-                workers, count = cluster
-                with _ArchiveProgress(len(archive.jobs), len(archive.done)) as progress:
-                    archive.replay(workers, count, progress.show, stopped)
-            results = archive.write()
+    archive = Archive.open(args.bags, args.out.absolute(), options)
+    is_done = len(archive.done) == len(archive.jobs)
+    cluster = () if is_done else _workers(args, BagReplayer(options))
+    with interruptible() as stopped:
+        if cluster:
+            workers, count = cluster
+            with _ArchiveProgress(len(archive.jobs), len(archive.done)) as progress:
+                archive.replay(workers, count, progress.show, stopped)
+        results = archive.write()
     print_tables(results)
     print(f"\n{bag_table(results['bags']).to_text()}\n")
     print(f"Written: {args.out / RESULTS}, {args.out / INDEX}, a folder per bag")

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 HELP = "list, fetch, import and check weights"
@@ -71,7 +72,8 @@ def _fetch(args: argparse.Namespace) -> int:
     if not all(file.digest for file in entry.files()):
         print("its authors publish no hash: a complete file cannot be told from an exchanged one")
     try:
-        path = (fetch_graph if entry.is_graph else fetch)(entry, args.url)
+        with _alone(entry.name):
+            path = (fetch_graph if entry.is_graph else fetch)(entry, args.url)
     except DownloadError as error:
         raise DownloadError(f"{error}\nOr, {entry.by_hand()}") from error
     print(_shown(path))
@@ -85,14 +87,16 @@ def _import(args: argparse.Namespace) -> int:
 
     entry = load_manifest().get(args.name)
     if entry is not None and entry.is_graph:
-        print(import_graph(args.file, entry))
+        with _alone(args.name):
+            print(import_graph(args.file, entry))
         return 0
     if args.file.suffix in (".onnx", ".xml"):
         raise ValueError(
             f"{args.file} needs no import: describe it in a .yaml beside it (docs/weights.md)"
         )
     command = f"python -m panoptic_ros weights import {args.file.name} --as {args.name}"
-    path = import_file(args.file, args.name, entry, command)
+    with _alone(args.name):
+        path = import_file(args.file, args.name, entry, command)
     if part := read_side_file(path).get("part"):
         print(f"taken from {args.file}: {part}")
     print(_shown(path))
@@ -150,6 +154,15 @@ def _verify(args: argparse.Namespace) -> int:
         for trouble in filter(None, troubles):
             print(f"  {trouble}", file=sys.stderr)
     return EXIT_DAMAGED if damaged else 0
+
+
+def _alone(name: str) -> AbstractContextManager[None]:
+    """Let no other command write weights of a name meanwhile."""
+    from panoptic_ros.checkpoints import places
+    from panoptic_ros.whole_files import locked
+
+    words = f"another run fetches or imports {name}; wait for its end"
+    return locked(places.target() / f"{name}.lock", words)
 
 
 def _shown(path: Path) -> str:

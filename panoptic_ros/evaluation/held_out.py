@@ -9,6 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from panoptic_ros.datasets.cityscapes import Cityscapes, Sample
+from panoptic_ros.whole_files import alone
 
 # No frame to train on, or to choose weights by, may come from these seeds.
 SEEDS = range(900_000, 900_100)
@@ -83,6 +84,7 @@ def _render(root: Path, split: str, seeds: list[int], frames: int, stride: int) 
 
     job = Job(root, split, SIZE, frames, stride)
     workers = min(len(seeds), len(os.sched_getaffinity(0)))
-    with tqdm(total=len(seeds) * frames, desc="rendering", unit="frame") as bar:
+    bar = tqdm(total=len(seeds) * frames, desc="rendering", unit="frame")
+    with alone(root, "--data"), bar:
         for done in generate(job, seeds, workers):
             bar.update(done)

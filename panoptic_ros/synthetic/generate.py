@@ -91,8 +91,8 @@ def _check_former(job: Job, seeds: Sequence[int]) -> None:
         (path, *old), new = others[0]
         was, wanted = (f"{'x'.join(map(str, size))}, {weather}" for size, weather in (old, new))
         raise FileExistsError(
-            f"{path} is of a frame of {was}; it would become {wanted}, and so would "
-            f"{len(others)} of {len(seeds) * job.frames} frames: choose another folder, split or "
+            f"{path} is of a frame of {was}; it would become {wanted} ({len(others)} of "
+            f"{len(seeds) * job.frames} frames would change): choose another folder, split or "
             "seeds, or remove those frames"
         )
 

@@ -8,7 +8,6 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from panoptic_ros.training.logs import TrainingLog
 from panoptic_ros.training.settings import OptimizerConfig, TrainingConfig, flat
 from panoptic_ros.training.task import Task, Trainee
 from panoptic_ros.training.train_state import LAST, load_state, save_state
-from panoptic_ros.whole_files import alone
 
 # fp16's loss scale halves at each of them; from 2^16 this many leave it at 1.
 UNUSABLE_LIMIT = 16
@@ -67,15 +65,9 @@ def train(task: Task, run: Path) -> Outcome:
     A step's samples, learning rate and random numbers depend on its number alone, so an
     interrupted and resumed training equals one that was never interrupted. With
     `minutes`, the learning rate and the end depend on the clock. Raise ValueError where the
-    checkpoint is of other settings, or another process trains into the folder.
+    checkpoint is of other settings.
     """
     accelerator = _accelerator(task)
-    # Two that write the same checkpoint leave none.
-    with alone(run, "--run") if accelerator.is_main_process else nullcontext():
-        return _trained(task, accelerator, run)
-
-
-def _trained(task: Task, accelerator: Accelerator, run: Path) -> Outcome:
     config = task.config
     _start_trackers(accelerator, config, run)
     processes = accelerator.num_processes

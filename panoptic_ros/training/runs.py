@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
 from torch import nn
 
 from panoptic_ros.checkpoints import read_side_file, save
@@ -20,6 +22,7 @@ from panoptic_ros.training.ranking import RankingTask
 from panoptic_ros.training.semantic import SemanticConfig, SemanticTask
 from panoptic_ros.training.settings import TrainingConfig, plain, read
 from panoptic_ros.training.task import Task
+from panoptic_ros.whole_files import alone, alone_with
 
 # What each kind's settings are, and what trains; what has frozen networks takes the run, too.
 KINDS: dict[str, tuple[type[TrainingConfig], Callable[..., Task]]] = {
@@ -45,14 +48,26 @@ def start(
     kind: a key of KINDS; run: folder of checkpoints and logs, gone on from where it holds
     any; output: weights to write, without suffix; command: for the side file.
     Returns the scores in percent, None in all but the main process. Raises FileNotFoundError
-    for missing settings, data or weights, ValueError for bad ones.
+    for missing settings, data or weights, ValueError for bad ones, and where another process
+    trains into the folder.
     """
-    settings, make_task = KINDS[kind]
-    config = read(settings, config_file, overrides)
+    config = read(KINDS[kind][0], config_file, overrides)
+    state = PartialState(cpu=not torch.cuda.is_available())
+    # Two that write the same checkpoint, or the same predictions, leave none.
+    with ExitStack() as held:
+        if state.is_main_process:
+            held.enter_context(alone(run, "--run"))
+            held.enter_context(alone_with(output, "--output"))
+        return _train(kind, config, data, run, output, command)
+
+
+def _train(
+    kind: str, config: TrainingConfig, data: Path, run: Path, output: Path, command: str
+) -> Mapping[str, float] | None:
     train_frames = open_dataset(config.dataset, data, config.train_split)
     val_frames = open_dataset(config.dataset, data, config.val_split)
     more = (run,) if isinstance(config, FrozenConfig) else ()
-    task = make_task(config, train_frames, val_frames, *more)
+    task = KINDS[kind][1](config, train_frames, val_frames, *more)
     outcome = train(task, run)
     if not outcome.is_main:
         return None

@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import pytest
+from held import held, held_file
 from waiting import TIMEOUT
 
 from panoptic_ros import __main__ as main_module
@@ -61,6 +62,54 @@ def test_a_file_is_no_folder_to_write(tmp_path, capsys, command, below):
     said = f"panoptic: error: {tmp_path / 'file'} is no folder: choose another --out\n"
     assert capsys.readouterr().err == said
     assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (["town"], "--out"),
+        (["town", "--bag"], "--out"),
+        (["demo"], "--out"),
+        (["export"], "--out"),
+        (["replay", "none"], "--out"),
+        (["replay", "none", "--live"], "--out"),
+        (["compare", "--data", "none"], "--out"),
+        (["evaluate", "--dataset", "town", "--data", "none"], "--out"),
+        (["evaluate", "predict", "--images", "none"], "--out"),
+        (["evaluate", "files", "--truth", "none", "--prediction", "none"], "--out"),
+        (["evaluate", "compare", "none"], "--out"),
+        (["evaluate", "grid", "--data", "none"], "--report"),
+        (["evaluate", "tracks", "--data", "none"], "--report"),
+    ],
+)
+def test_two_at_once_in_a_folder_are_refused(tmp_path, capsys, command, option):
+    with held(tmp_path):
+        assert main_module.main([*command, option, str(tmp_path)]) == 2
+    said = f"{tmp_path} is in use by another run; wait for its end, or choose another {option}\n"
+    assert capsys.readouterr().err == f"panoptic: error: {said}"
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (["evaluate", "files", "--truth", "none", "--prediction", "none"], "--json"),
+        (["evaluate", "video", "--truth", "none", "--prediction", "none"], "--json"),
+        *((["evaluate", what, "--data", "none"], "--json") for what in ("grid", "tracks", "heads")),
+    ],
+)
+def test_two_at_once_on_a_file_are_refused(tmp_path, capsys, command, option):
+    file = tmp_path / "out.json"
+    with held_file(tmp_path / "out.json.lock"):
+        assert main_module.main([*command, option, str(file)]) == 2
+    said = f"{file} is in use by another run; wait for its end, or choose another {option}\n"
+    assert capsys.readouterr().err == f"panoptic: error: {said}"
+
+
+def test_a_command_that_fails_leaves_no_folder(tmp_path, capsys):
+    out = tmp_path / "new" / "out"
+    assert main_module.main(["evaluate", "compare", "none", "--out", str(out)]) == 2
+    assert "none" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_link_to_nothing_is_no_folder_to_write(tmp_path, capsys):

@@ -3,12 +3,14 @@ import json
 
 import pytest
 import torch
+from held import held_file
 from http_site import Site, serving
 
 from panoptic_ros.__main__ import main
 from panoptic_ros.networks import build
 
 DEEPLAB = "deeplabv3plus_mobilenetv2_cityscapes"
+ROAD = "road-segmentation-adas-0001"
 MASK_RCNN = "mask_rcnn_r50_fpn_cityscapes"
 
 
@@ -77,6 +79,21 @@ def test_weights_from_elsewhere_are_not_replaced(own, network, published, tmp_pa
     assert main(["weights", "import", str(first), "--as", "mine"]) == 0
     (own / "mine.json").write_text("{")
     assert main(["weights", "import", str(second), "--as", "mine"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["import", "some.pth", "--as", "mine/street"], "mine/street"),
+        (["import", "some.xml", "--as", ROAD], ROAD),
+        (["fetch", DEEPLAB], DEEPLAB),
+    ],
+)
+def test_two_that_write_weights_of_a_name_are_refused(own, capsys, words, name):
+    with held_file(own / f"{name}.lock"):
+        assert main(["weights", *words]) == 2
+    said = f"another run fetches or imports {name}; wait for its end\n"
+    assert capsys.readouterr().err == f"panoptic: error: {said}"
 
 
 def test_verify_finds_a_damaged_file(own, published, tmp_path, capsys):

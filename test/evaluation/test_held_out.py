@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from held import held
 
 from panoptic_ros import synthetic as town
 from panoptic_ros.evaluation import held_out
@@ -38,6 +39,12 @@ def test_frames_that_are_missing_and_cannot_be_rendered_are_an_error(tmp_path, n
     write_frames(tmp_path, "val", names)
     with pytest.raises(held_out.FramesMissing, match=f"{tmp_path} lacks 99 .* no libegl1"):
         held_out.held_out_frames(tmp_path)
+
+
+def test_two_at_once_do_not_render_into_one_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(town, "check_rendering", lambda: None)
+    with held(tmp_path), pytest.raises(ValueError, match=r"in use .* another --data"):
+        held_out.held_out_frames(tmp_path, limit=1)
 
 
 def test_drives_that_are_missing_and_cannot_be_rendered_are_an_error(tmp_path, no_egl):

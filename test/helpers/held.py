@@ -1,4 +1,4 @@
-"""A folder that another process writes into."""
+"""A folder, or a lock, that another process holds."""
 
 import subprocess
 import sys
@@ -6,16 +6,20 @@ from contextlib import contextmanager
 
 _HOLD = """
 import pathlib, sys
-from panoptic_ros.whole_files import alone
-with alone(pathlib.Path(sys.argv[1]), "--out"):
+from panoptic_ros.whole_files import locked
+with locked(pathlib.Path(sys.argv[1]), ""):
     print(flush=True)
     sys.stdin.read()
 """
 
 
-@contextmanager
 def held(folder):
-    command = [sys.executable, "-c", _HOLD, str(folder)]
+    return held_file(folder / ".lock")
+
+
+@contextmanager
+def held_file(lock):
+    command = [sys.executable, "-c", _HOLD, str(lock)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline()
         yield

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import toy
 import yaml
-from held import held
+from held import held, held_file
 from waiting import wait_for
 
 from panoptic_ros.__main__ import main
@@ -168,9 +168,15 @@ def test_a_state_of_other_settings_is_named(data, tmp_path, change, first_state)
         _start(data, tmp_path, [*SMALL, "steps=2"])
 
 
-def test_two_at_once_in_a_run_are_refused(data, tmp_path):
+def test_two_at_once_in_a_run_are_refused_before_any_data_is_read(tmp_path):
     with held(tmp_path), pytest.raises(ValueError, match=r"in use .*choose another --run"):
-        _start(data, tmp_path, [*SMALL, "steps=1"])
+        _start(tmp_path / "none", tmp_path, [*SMALL, "steps=1"])
+
+
+def test_two_at_once_do_not_train_the_same_weights(tmp_path):
+    said = f"{tmp_path / 'out'} is in use .* another --output"
+    with held_file(tmp_path / "out.lock"), pytest.raises(ValueError, match=said):
+        _start(tmp_path / "none", tmp_path, [*SMALL, "steps=1"])
 
 
 def test_a_run_that_is_a_file_is_named(data, tmp_path):
