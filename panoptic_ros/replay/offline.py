@@ -33,6 +33,7 @@ from panoptic_ros.replay.output import NODE, PanopticBag
 from panoptic_ros.replay.source import COPIED_KINDS, BagSource, camera_image, stamp_text
 from panoptic_ros.scores.track_accuracy import TrackScore
 from panoptic_ros.tracking.markers import track_markers
+from panoptic_ros.whole_files import LOCK
 
 if TYPE_CHECKING:
     from panoptic_ros.rerun_log import RerunLog
@@ -81,7 +82,8 @@ class Replay:
     ) -> None:
         if out.exists() and not out.is_dir():
             raise ValueError(f"{out} is no folder: choose another --out")
-        if out.exists() and any(out.iterdir()):
+        # This command's own lock, or that of a killed one, is nothing.
+        if out.exists() and any(not file.name.endswith(LOCK) for file in out.iterdir()):
             raise ValueError(f"{out} is not empty: choose another --out, nothing is overwritten")
         self._pipeline, self._out, self._keep = pipeline, out, keep
         self._report = report

@@ -171,6 +171,14 @@ def test_nothing_is_overwritten(replay, tmp_path):
     assert "is not empty" in said.err
 
 
+def test_the_lock_of_a_killed_command_is_nothing(replay, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".lock").touch()
+    code, out, _ = replay(drive(tmp_path / "bag", 1))
+    assert code == 0
+    assert not (out / ".lock").exists()
+
+
 def test_two_at_once_into_one_folder_leave_one(tmp_path):
     types, labels = own_types(), label_set("cityscapes")
     # Both have found the folder empty.
