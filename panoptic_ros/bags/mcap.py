@@ -282,10 +282,9 @@ class McapFile:
         # The summary describes it again.
         known = self.topics[self._channels[key]]
         if kind and not known.kind:
-            self.topics[self._channels[key]] = replace(
-                known, kind=kind, definition=text, definition_format=encoding
-            )
-        elif (topic, kind, serialization) != (known.name, known.kind, known.serialization):
+            known = replace(known, kind=kind, definition=text, definition_format=encoding)
+            self.topics[self._channels[key]] = known
+        if (topic, kind, serialization) != (known.name, known.kind, known.serialization):
             self._problem(
                 f"describes channel {key} in two ways: {known.name} ({known.kind}, "
                 f"{known.serialization}), which is taken, and {topic} ({kind}, {serialization})"
@@ -314,7 +313,7 @@ class McapFile:
         try:
             _, _, size, checksum, letters = _CHUNK_HEAD.unpack(self._file.read(_CHUNK_HEAD.size))
             compression = self._file.read(min(letters, length)).decode()
-            (stored,) = struct.unpack("<Q", self._file.read(8))
+            struct.unpack("<Q", self._file.read(8))
         except (struct.error, UnicodeDecodeError):
             raise UnreadableMessage(f"{where}: its head cannot be read") from None
         if size > MOST_BYTES:
@@ -322,7 +321,9 @@ class McapFile:
                 f"{where}: it claims {size} bytes, more than {MOST_BYTES} decompressed"
             )
         try:
-            records = self._decompressed(min(stored, length), size, compression, is_cut=is_cut)
+            # The size that it states of them may be damaged; they fill the record.
+            stored = offset + _RECORD.size + length - self._file.tell()
+            records = self._decompressed(stored, size, compression, is_cut=is_cut)
         except (ValueError, RuntimeError, ZstdError, EOFError) as error:
             raise UnreadableMessage(f"{where}: {error}") from error
         if not is_cut and (len(records) != size or (checksum and crc32(records) != checksum)):
@@ -336,7 +337,8 @@ class McapFile:
         that MCAP does not have, and what the decompressor raises.
         """
         if compression == "":
-            return self._file.read(min(stored, size))
+            # One byte too many shows that the size is wrong.
+            return self._file.read(min(stored, size + 1))
         if compression == "zstd":
             decompressor = ZstdDecompressor()
         elif compression == "lz4":

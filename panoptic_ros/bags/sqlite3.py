@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import struct
+from collections.abc import Container
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -89,10 +90,11 @@ class Sqlite3File:
         position = self._scan_topics("message_definitions" in tables)
         rows, error = self._rows("ASC")
         if error:
-            last = max(rows, default=0)
-            behind, _ = self._rows("DESC", last)
+            last = next(reversed(rows), 0)
+            behind, _ = self._rows("DESC", rows)
             rows |= behind
             self.problems.append(f"{self.name} is damaged behind message {last}: {error}")
+        self._check_count(len(rows))
         unreadable: list[int] = []
         for row, (topic, time) in sorted(rows.items()):
             if topic in position and isinstance(time, int):
@@ -138,18 +140,43 @@ class Sqlite3File:
         )
         return {row[0]: row[1:] for row in rows if all(isinstance(v, str) for v in row)}
 
-    def _rows(self, order: str, after: int = 0) -> tuple[dict[int, tuple[object, object]], str]:
-        """Return topic and log time by row, from an end on up to where it breaks, and why."""
-        found: dict[int, tuple[object, object]] = {}
+    def _check_count(self, found: int) -> None:
+        """Compare what was read with the index on time: a page may seem to hold nothing."""
+        query = "SELECT count(*) FROM messages INDEXED BY timestamp_idx"
         try:
-            # Not by the index on time, which lies between the messages and breaks with them.
+            (stated,) = self._database.execute(query).fetchone()
+        except sqlite3.OperationalError:  # it has none
+            return
+        except sqlite3.DatabaseError as error:
+            self.problems.append(f"{self.name} is damaged in its index on time: {error}")
+            return
+        if found < stated:
+            self.problems.append(
+                f"{self.name} states {stated} messages in its index on time, {found} can be read"
+            )
+
+    def _rows(
+        self, order: str, known: Container[int] = ()
+    ) -> tuple[dict[int, tuple[object, object]], str]:
+        """Return topic and log time by row, from an end on up to where it breaks, and why.
+
+        known: rows that were found from the other end, where this one stops.
+        """
+        found: dict[int, tuple[object, object]] = {}
+        before: int | None = None
+        try:
+            # Not by the index on time, which lies between the messages and breaks with them, nor
+            # from a row on: a number that is damaged leads the search for it past others.
             for row, topic, time in self._database.execute(
-                "SELECT id, topic_id, timestamp FROM messages NOT INDEXED "
-                f"WHERE id > ? ORDER BY id {order}",
-                (after,),
+                f"SELECT id, topic_id, timestamp FROM messages NOT INDEXED ORDER BY id {order}"
             ):
-                if isinstance(row, int):
-                    found[row] = (topic, time)
+                if not isinstance(row, int):
+                    continue
+                if row in known:
+                    break
+                if before is not None and (row <= before) == (order == "ASC"):
+                    return found, f"message {row} comes behind message {before}"
+                found[row], before = (topic, time), row
         except sqlite3.Error as error:
             return found, str(error)
         return found, ""

@@ -274,8 +274,9 @@ def test_a_damaged_schema_is_taken_from_the_summary(file):
         (schema() + channel(topic="/worts"), f"/worts ({STRING}, cdr), which is taken, and /words"),
         (schema("std_msgs/msg/Strinf") + channel(), "/words (std_msgs/msg/Strinf, cdr), which is"),
         (schema() + channel(serialization="cds"), f"/words ({STRING}, cds), which is taken"),
+        (channel(topic="", schema=0), f" ({STRING}, cdr), which is taken, and /words"),
     ],
-    ids=["topic", "type", "serialization"],
+    ids=["topic", "type", "serialization", "topic, without its type"],
 )
 def test_a_summary_that_describes_a_channel_otherwise_is_told(file, damaged, words):
     with BagReader(mcap(file, damaged, three(), schema(), channel(), statistics(3))) as bag:
@@ -390,6 +391,16 @@ def test_a_stored_size_beyond_the_file_is_no_harm(file, stored, compression):
     assert read(mcap(file, schema(), channel(), packed)) == ([0, 1, 2], [])
 
 
+@pytest.mark.parametrize("stored", [0, 7])
+@pytest.mark.parametrize("compression", ["", "zstd", "lz4"])
+def test_a_chunk_that_seems_to_hold_nothing_is_told(file, compression, stored):
+    packed = bytearray(chunk(three(), size=0, stored=stored, compression=compression))
+    packed[33:37] = bytes(4)  # no checksum
+    numbers, (problem,) = read(mcap(file, schema(), channel(), bytes(packed), message(3)))
+    assert numbers == [3]
+    assert "was left out" in problem
+
+
 @pytest.mark.parametrize("time", [HIGH, 1 << 63, (1 << 64) - 1])
 def test_a_log_time_that_rosbag2_cannot_hold_is_told(file, time):
     numbers, problems = read(mcap(file, schema(), channel(), message(0), message(1, time=time)))
@@ -448,6 +459,20 @@ def test_messages_that_unfold_to_a_gigabyte_take_no_memory(tmp_path, zeros):
 
 
 # ---- sqlite3
+
+
+def words_of_a_page(tmp_path, name, at, value):
+    """Write a bag of words whose table or index has another byte in its head."""
+    bag = words(tmp_path / "bag", SQLITE3)
+    file = the_file(bag)
+    with sqlite3.connect(file) as database:
+        query = "SELECT rootpage FROM sqlite_master WHERE name = ?"
+        ((page,),) = database.execute(query, (name,))
+        ((size,),) = database.execute("PRAGMA page_size")
+    data = bytearray(file.read_bytes())
+    data[(page - 1) * size + at] = value
+    file.write_bytes(data)
+    return bag
 
 
 def loosen(file, table, columns):
@@ -509,6 +534,52 @@ def test_a_view_that_runs_without_end_is_refused(tmp_path):
         )
     with pytest.raises(ValueError, match="no tables `topics` and `messages`"):
         read(file)
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "words"),
+    [
+        # How many messages the page that holds them all has, and what it is.
+        (4, 0, f"states {COUNT} messages in its index on time, 0 can be read"),
+        (0, 5, "is damaged behind message"),
+    ],
+    ids=["no messages", "no table"],
+)
+def test_a_page_that_seems_to_hold_nothing_is_told(tmp_path, at, value, words):
+    file = the_file(words_of_a_page(tmp_path, "messages", at, value))
+    numbers, problems = read(file)
+    assert numbers == []
+    assert any(words in problem for problem in problems)
+
+
+def test_a_damaged_index_on_time_is_told_and_all_is_read(tmp_path):
+    file = the_file(words_of_a_page(tmp_path, "timestamp_idx", 0, 0))
+    numbers, (problem,) = read(file)
+    assert numbers == list(range(COUNT))
+    assert problem.startswith(f"{file} is damaged in its index on time")
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (0, "behind message 19: message 0 comes behind message 19"),
+        (19, "behind message 19: message 19 comes behind message 19"),
+        (127, "behind message 127: message 21 comes behind message 127"),
+    ],
+)
+def test_a_message_of_another_number_costs_no_other_its_place(tmp_path, number, said):
+    """The number decides where a message is looked for."""
+    file = the_file(words(tmp_path / "bag", SQLITE3))
+    data = file.read_bytes()
+    at = data.index(f"{19:040}".encode())
+    # Before the text: its CDR head, time and topic, the record's head, and the number, 20.
+    at = data.rindex(bytes([20, 5]), 0, at)
+    file.write_bytes(data[:at] + bytes([number]) + data[at + 1 :])
+    with BagReader(file) as bag:
+        numbers = [int(m.message.data) for m in bag.messages({"/words"})]
+        assert bag.counts["/words"] >= COUNT - 1
+        assert COUNT - len(numbers) <= sum("where bytes should be" in p for p in bag.problems) + 1
+        assert f"{file} is damaged {said}" in bag.problems
 
 
 # ---- metadata.yaml
