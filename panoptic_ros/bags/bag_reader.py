@@ -56,7 +56,7 @@ class BagReader:
         self.problems = self._recording.problems
         self.storage, self.start = self._recording.storage, self._recording.start
         self.counts = self._recording.counts()
-        by_type = self._recording.counts_by_type()
+        self._by_type = by_type = self._recording.counts_by_type()
         # Of several types the one that has most messages: it is the last of the topic's.
         self.kinds = {
             topic.name: topic.kind
@@ -98,7 +98,10 @@ class BagReader:
         if kind != (known := self.kinds.get(topic.name, kind)):
             if (topic.name, kind) not in self._others:
                 self._others.add((topic.name, kind))
-                self.problems.append(f"{topic.name}: its {kind} are left out, it is of {known}")
+                count = self._by_type[topic.name, kind]
+                self.problems.append(
+                    f"{topic.name}: its {kind} are left out ({count}), it is of {known}"
+                )
             return None
         try:
             data = self._recording.data(entry)

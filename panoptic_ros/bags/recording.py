@@ -68,9 +68,8 @@ class Recording:
                 refusals.append(str(error))
         if not self._files:
             self.close()
-            raise ValueError(
-                "; ".join(refusals) or f"{path} is not a bag that can be read: it has no files"
-            )
+            refusals = refusals or [f"{path} is not a bag that can be read: it has no files"]
+            raise ValueError("; ".join([*refusals, *self.problems]))
         self.problems += refusals + [p for file in self._files for p in file.problems]
         self.problems += self._missing(information)
         self.storage = STORAGE_NAMES[_suffix(Path(self._files[0].name))]

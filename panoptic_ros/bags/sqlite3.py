@@ -45,7 +45,8 @@ class Sqlite3File:
             self._scan()
         except sqlite3.Error as error:
             self.close()
-            raise ValueError(f"{self.name} is not a bag that can be read: {error}") from error
+            words = f"{self.name} is not a bag that can be read: {error}"
+            raise ValueError("; ".join([words, *self.problems])) from error
 
     def close(self) -> None:
         """Close the file."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from panoptic_ros.datasets.coco_files import Annotation
-from panoptic_ros.datasets.kitti_mots import CLASSES, IGNORE, MotsMask, MotsSequence, read_mots
+from panoptic_ros.datasets.kitti_mots import CLASSES, IGNORE, MotsSequence, read_mots
 from panoptic_ros.datasets.panoptic_sources import (
     COCO,
     PanopticImage,
@@ -34,7 +34,7 @@ def score_mots(truth: Path, prediction: Path) -> dict[str, Any]:
     """Score KITTI MOTS text files: {"classes": {name: `track_results`}, "sequences": names}.
 
     truth, prediction: a file each, or folders with files of the same names. A sequence without
-    predictions counts as empty and is named on stderr.
+    predictions counts as empty; it is named on stderr, and so is one without truth.
     Raise as `read_mots`; ValueError where no sequence is in both.
     """
     true, found = read_mots(truth), {s.name: s for s in read_mots(prediction)}
@@ -45,6 +45,8 @@ def score_mots(truth: Path, prediction: Path) -> dict[str, Any]:
             f"no sequence of {prediction} ({', '.join(found)}) is in {truth} "
             f"({', '.join(s.name for s in true)})"
         )
+    if extra := found.keys() - {s.name for s in true}:
+        print(f"not scored, as {truth} has no truth: {', '.join(sorted(extra))}", file=sys.stderr)
     gathered: dict[int, list[TrackSequence]] = {class_id: [] for class_id in CLASSES}
     for sequence in true:
         if sequence.name not in found:
@@ -116,19 +118,18 @@ def _of_class(truth: MotsSequence, tracks: MotsSequence, class_id: int) -> Track
     frames = sorted({*truth.frames, *tracks.frames})
     for frame in frames:
         true, found = truth.frames.get(frame, []), tracks.frames.get(frame, [])
-        _check_sizes(tracks.path, frame, [*true, *found])
+        sizes = [tuple(masks[0].mask["size"]) for masks in (true, found) if masks]
+        if len({*sizes}) > 1:
+            raise ValueError(
+                f"{tracks.path}: frame {frame} has masks of {sizes[1]} (rows, columns), "
+                f"{truth.path} of {sizes[0]}"
+            )
         sequence.add_masks(
             [(m.object_id, m.mask) for m in true if m.class_id == class_id],
             [(m.object_id, m.mask) for m in found if m.class_id == class_id],
             [m.mask for m in true if m.class_id == IGNORE],
         )
     return sequence
-
-
-def _check_sizes(path: Path, frame: int, masks: Sequence[MotsMask]) -> None:
-    sizes = {tuple(m.mask["size"]) for m in masks}
-    if len(sizes) > 1:
-        raise ValueError(f"{path}: frame {frame} has masks of the sizes {sorted(sizes)}")
 
 
 def _sequence_of(entry: SourceEntry) -> str:

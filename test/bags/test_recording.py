@@ -132,6 +132,18 @@ def test_what_came_in_place_of_a_bag_is_told(tmp_path, suffix, content, words):
         Recording(file)
 
 
+def test_where_nothing_can_be_read_all_reasons_are_told(tmp_path):
+    bag, half = words(tmp_path / "bag"), the_file(words(tmp_path / "half", SQLITE3))
+    file = the_file(bag)
+    file.unlink()
+    with pytest.raises(ValueError, match=f"it has no files; {file} is missing$"):
+        Recording(bag)
+    size = half.stat().st_size
+    os.truncate(half, 200)
+    with pytest.raises(ValueError, match=f"{half} is cut off: 200 of {size} bytes are there"):
+        Recording(half)
+
+
 def test_a_pipe_is_no_bag(tmp_path):
     os.mkfifo(tmp_path / "drive.mcap")
     with pytest.raises(ValueError, match=r"drive.mcap is neither a folder nor a file"):
@@ -164,7 +176,8 @@ def test_of_a_topic_of_several_types_the_usual_one_is_read_and_that_is_told(tmp_
                 writer.write(topic, i, STORE.serialize_cdr(message, kind))
     numbers, problems = read(tmp_path / "bag")
     assert numbers == [0, 1]
-    assert problems == ["/words: its std_msgs/msg/Int8 are left out, it is of std_msgs/msg/String"]
+    left_out = "its std_msgs/msg/Int8 are left out (1), it is of std_msgs/msg/String"
+    assert problems == [f"/words: {left_out}"]
 
 
 # ---- MCAP, record by record

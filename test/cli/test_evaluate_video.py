@@ -19,7 +19,8 @@ def mask(x, width=10, y=0):
 
 
 def line(frame, object_id, class_id, labels):
-    return f"{frame} {object_id} {class_id} 20 40 {codes_of_labels(labels, [1])[1]}\n"
+    height, width = labels.shape
+    return f"{frame} {object_id} {class_id} {height} {width} {codes_of_labels(labels, [1])[1]}\n"
 
 
 def score(tmp_path, truth, prediction, *words):
@@ -74,6 +75,18 @@ def test_what_lies_on_ignored_regions_is_left_out(tmp_path):
         ("0 1 1 20 40 PI\n", "line 1: the mask 'PI' is not of"),
         (line(0, 1, 1, mask(0)).replace("20 40", "20 39"), "is not of 20 x 39 pixels"),
         ("0 1 1 20 40 Pi0\n", "line 1: the mask 'Pi0' is empty"),
+        (
+            line(0, 1, 1, mask(0)) + line(0, 2, 2, mask(8)),
+            "line 2: object 2 lies by 20 pixels on others of frame 0",
+        ),
+        (
+            line(0, 1, 1, mask(0)) + line(0, 2, 1, np.eye(9, 9, dtype=int)),
+            "line 2: 9 x 9 pixels, where frame 0 has 20 x 40",
+        ),
+        (
+            line(0, 1, 1, np.eye(9, 9, dtype=int)),
+            "frame 0 has masks of (9, 9) (rows, columns), ",
+        ),
     ],
 )
 def test_a_broken_line_is_named(text, words, tmp_path, capsys):
@@ -81,6 +94,26 @@ def test_a_broken_line_is_named(text, words, tmp_path, capsys):
     err = capsys.readouterr().err
     assert f"{tmp_path / 'found' / '0002.txt'}: " in err
     assert words in err
+
+
+def test_a_sequence_without_truth_is_named(tmp_path, capsys):
+    (tmp_path / "found").mkdir()
+    (tmp_path / "found" / "0009.txt").write_text(line(0, 1, 1, mask(0)))
+    assert score(tmp_path, line(0, 1, 1, mask(0)), line(0, 1, 1, mask(0)))[0] == 0
+    assert f"not scored, as {tmp_path / 'truth'} has no truth: 0009" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["0002.txt", "0003.txt"])
+@pytest.mark.parametrize("side", ["truth", "found"])
+def test_scores_are_not_written_among_what_they_are_of(tmp_path, capsys, side, name):
+    text = line(0, 1, 1, mask(0))
+    out = tmp_path / side / name
+    assert score(tmp_path, text, text, "--json", str(out))[0] == 2
+    assert "may be one of its files; choose another" in capsys.readouterr().err
+    assert not out.exists() or out.read_text() == text
+    inside = tmp_path / side / "scores.json"
+    assert score(tmp_path, text, text, "--json", str(inside))[0] == 0
+    assert inside.is_file()
 
 
 def write_step(folder, shift, number):

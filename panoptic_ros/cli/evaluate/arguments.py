@@ -45,6 +45,7 @@ def open_sources(args: argparse.Namespace) -> tuple[PanopticSource, PanopticSour
     """
     from panoptic_ros.datasets.panoptic_sources import open_source
 
+    refuse_to_overwrite(args)
     options = vars(args)
     truth = open_source(
         args.truth, options.get("truth_dir"), args.truth_layout, topic=args.truth_topic
@@ -57,17 +58,31 @@ def open_sources(args: argparse.Namespace) -> tuple[PanopticSource, PanopticSour
         args.prediction_topic,
     )
     for name, source in (("truth", truth), ("prediction", prediction)):
-        _refuse_to_overwrite(options, name, source)
+        _refuse_folder(options, name, source)
     return truth, prediction
 
 
-def _refuse_to_overwrite(options: Mapping[str, Any], name: str, source: PanopticSource) -> None:
+def refuse_to_overwrite(args: argparse.Namespace) -> None:
+    """Raise ValueError where --json would take the place of truth or predictions, or join them."""
+    if args.json is None:
+        return
+    file = Path(os.path.realpath(args.json))
+    for name in FILES:
+        path = Path(os.path.realpath(getattr(args, name)))
+        if file == path:
+            raise ValueError(f"--json {args.json} is the --{name} itself; choose another")
+        if file.is_relative_to(path) and file.suffix != ".json":
+            raise ValueError(
+                f"--json {args.json} lies in the --{name} {getattr(args, name)} and may be one of "
+                "its files; choose another, or one that ends in .json"
+            )
+
+
+def _refuse_folder(options: Mapping[str, Any], name: str, source: PanopticSource) -> None:
     from panoptic_ros.datasets.panoptic_sources import FOLDERS
 
-    out, file = options.get("out"), options["json"]
+    out = options.get("out")
     path, folder = (Path(os.path.realpath(p)) for p in (source.path, out or ""))
-    if file is not None and Path(os.path.realpath(file)) == path:
-        raise ValueError(f"--json {file} is the --{name} itself; choose another")
     if out is not None and path.parent == folder and path.name in ("results.json", "report.html"):
         raise ValueError(f"--out {out} would overwrite the --{name} {source.path}; choose another")
     if out is not None and source.kind in FOLDERS and folder.is_relative_to(path):

@@ -6,7 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from panoptic_ros.cli.evaluate.arguments import add_file_arguments, open_sources
+from panoptic_ros.cli.evaluate.arguments import (
+    add_file_arguments,
+    open_sources,
+    refuse_to_overwrite,
+)
 from panoptic_ros.cli.evaluate.dataset import EXIT_BROKEN_FILES
 
 HELP = "score tracks or panoptic videos that are files: HOTA, MOTS, VPQ, STQ; no network is run"
@@ -36,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     broken: list[str] = []
     layouts = args.truth_layout, args.prediction_layout
     if MOTS in layouts or (layouts == (None, None) and _holds_text(args.truth)):
+        refuse_to_overwrite(args)
         results = score_mots(args.truth, args.prediction)
         print(tracks_table(results).to_text())
     else:
