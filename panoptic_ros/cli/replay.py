@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 HELP = "run a bag's camera frames through the pipeline, write a bag, score it"
 EXIT_BROKEN = 1
+_SLOWEST, _FASTEST = 0.001, 1000
 # Lines on stderr; results.json has all.
 MOST_LINES = 20
 
@@ -45,9 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--live", action="store_true", help="play in real time to a node of its own, over ROS"
     )
-    parser.add_argument(
-        "--rate", type=_rate, default=1.0, help="with --live: how fast to play (default: 1)"
-    )
+    parser.add_argument("--rate", type=_rate, help="with --live: how fast to play (default: 1)")
     parser.add_argument(
         "--workers",
         type=positive,
@@ -68,10 +67,14 @@ def run(args: argparse.Namespace) -> int:
     if args.live:
         if is_archive:
             args.refuse("--live plays one bag, without --workers and --ray")
+        if args.keep:
+            args.refuse("--live writes no bag, so that there is none for --keep to copy into")
         from panoptic_ros.replay.live import run_live
 
-        args.bag = args.bags[0]
+        args.bag, args.rate = args.bags[0], args.rate or 1.0
         return run_live(args)
+    if args.rate is not None:
+        args.refuse("--rate is how fast --live plays; without it every frame is processed")
     from panoptic_ros.replay.archive import ReplayOptions
 
     weights = absolute_if_file(args.weights)
@@ -216,7 +219,11 @@ def _tell(what: str, lines: list[str]) -> None:
 
 
 def _rate(text: str) -> float:
-    rate = float(text)
-    if not rate > 0:
-        raise argparse.ArgumentTypeError(f"{text} must be above 0")
+    try:
+        rate = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is no number") from None
+    # Below, a pause of a bag lasts for days; infinity is no JSON.
+    if not _SLOWEST <= rate <= _FASTEST:
+        raise argparse.ArgumentTypeError(f"{text} is not between {_SLOWEST} and {_FASTEST}")
     return rate

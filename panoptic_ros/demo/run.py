@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -13,14 +12,15 @@ from typing import Any
 from tqdm import tqdm
 
 from panoptic_ros.demo import demo_page as page
-from panoptic_ros.demo.footage import open_footage
+from panoptic_ros.demo.footage import Footage, open_footage
 from panoptic_ros.demo.interrupt import EXIT_SIGNAL, interruptible
 from panoptic_ros.demo.panels import write_film
 from panoptic_ros.demo.processes import Children, DemoError
 from panoptic_ros.demo.record import Record
 from panoptic_ros.demo.surroundings import private_environment, require_ros, ros_arguments
-from panoptic_ros.whole_files import write_file, write_json
+from panoptic_ros.whole_files import alone, write_file, write_json
 
+_VIEWER = "viewer"
 PICTURES, FILM, PAGE, SUMMARY = "pictures", "demo.mp4", "index.html", "summary.json"
 # A busy machine's; it ends when the node is active.
 _START_SECONDS = 180.0
@@ -43,40 +43,53 @@ def run(
     """Run the demo and return its summary, with what it wrote in the folder `out`.
 
     recording: file for Rerun, None: none. Raise FileNotFoundError or ValueError for a video
-    that cannot be read, DemoError where no picture came out, with the reason.
+    that cannot be read, FileExistsError or ValueError for a folder that is somebody else's,
+    DemoError where no picture came out, with the reason.
     """
     start = time.monotonic()
     footage = open_footage(video, frames)
     require_ros()
-    _prepare(out)
+    with alone(out, "--out"):
+        _prepare(out, video)
+        show = ["--frames", str(frames), "--seconds", str(_SHOW_SECONDS)]
+        if video is not None:
+            show += ["--video", str(video)]
+        parameters = _node_parameters(weights, device, footage.mountings)
+        record = _play(out, footage, show, parameters, recording)
+        if not record.pictures:
+            raise DemoError(
+                f"no picture came out of the node: {record.message}; see {out / 'node.log'}"
+            )
+        files = [out / PICTURES / picture for picture in record.pictures]
+        has_film = write_film(files, out / FILM, footage.rate * len(files) / footage.count)
+        summary = {
+            "input": footage.name,
+            **record.summary(),
+            "duration_s": round(time.monotonic() - start, 1),
+        }
+        write_json(out / SUMMARY, summary, indent=2)
+        write_file(out / PAGE, page.render(summary, record, PICTURES, FILM if has_film else None))
+    return summary
+
+
+def _play(
+    out: Path, footage: Footage, show: list[str], parameters: list[str], recording: Path | None
+) -> Record:
+    """Run the processes and return what they have reported.
+
+    show, parameters: the cameras' and the node's arguments.
+    """
     record = Record()
-    show = ["--frames", str(frames), "--seconds", str(_SHOW_SECONDS)]
-    if video is not None:
-        show += ["--video", str(video)]
     with interruptible() as stopped, Children(out, private_environment()) as children:
         viewer = ["--pictures", str(out / PICTURES), "--mountings", json.dumps(footage.mountings)]
         if recording is not None:
             viewer += ["--rerun", str(recording)]
-        children.start("viewer", "panoptic_ros.ros.demo.viewer", *viewer, reports=True)
-        parameters = _node_parameters(weights, device, footage.mountings)
+        children.start(_VIEWER, "panoptic_ros.ros.demo.viewer", *viewer, reports=True)
         children.start("node", "panoptic_ros.ros.node", *parameters)
         _wait_until_active(children, record, stopped)
         children.start("camera", "panoptic_ros.ros.demo.camera_publisher", *show, reports=True)
         _watch(children, record, footage.count, stopped)
-    if not record.pictures:
-        raise DemoError(
-            f"no picture came out of the node: {record.message}; see {out / 'node.log'}"
-        )
-    files = [out / PICTURES / picture for picture in record.pictures]
-    has_film = write_film(files, out / FILM, footage.rate * len(files) / footage.count)
-    summary = {
-        "input": footage.name,
-        **record.summary(),
-        "duration_s": round(time.monotonic() - start, 1),
-    }
-    write_json(out / SUMMARY, summary, indent=2)
-    write_file(out / PAGE, page.render(summary, record, PICTURES, FILM if has_film else None))
-    return summary
+    return record
 
 
 def _node_parameters(
@@ -138,9 +151,14 @@ def _take_in(children: Children, record: Record, stopped: list[int]) -> None:
         raise DemoError(record.failure)
 
 
-def _prepare(out: Path) -> None:
-    """Make the folder, without pictures of an earlier run."""
-    shutil.rmtree(out / PICTURES, ignore_errors=True)
-    for name in (FILM, PAGE, SUMMARY):
-        (out / name).unlink(missing_ok=True)
-    (out / PICTURES).mkdir(parents=True)
+def _prepare(out: Path, video: Path | None) -> None:
+    """Remove what an earlier demo left; raise FileExistsError for what is somebody else's."""
+    pictures, written = out / PICTURES, [out / name for name in (FILM, PAGE, SUMMARY)]
+    there = next((path for path in (pictures, *written) if path.exists()), None)
+    if there is not None and not (out / f"{_VIEWER}.log").exists():
+        raise FileExistsError(f"{there} is of no earlier demo: choose another --out")
+    if video is not None and video.resolve() == (out / FILM).resolve():
+        raise FileExistsError(f"{video} would be written over: choose another --out")
+    for file in (*pictures.glob("[0-9]*.png"), *written):
+        file.unlink(missing_ok=True)
+    pictures.mkdir(exist_ok=True)

@@ -20,7 +20,7 @@ from panoptic_ros.demo.surroundings import private_environment, require_ros, ros
 from panoptic_ros.replay.ground_views import node_inputs
 from panoptic_ros.replay.live_score import report_text
 from panoptic_ros.replay.source import BagSource, is_ros_name
-from panoptic_ros.whole_files import write_json
+from panoptic_ros.whole_files import alone, write_json
 
 REPORT = "live.json"
 _START_SECONDS = 90.0
@@ -107,13 +107,12 @@ def run_live(args: argparse.Namespace) -> int:
                 **{name: topic for name, topic in inputs if topic and is_ros_name(topic)},
             },
         )
-    args.out.mkdir(parents=True, exist_ok=True)
     report = args.out / REPORT
-    report.unlink(missing_ok=True)
     progress = _Progress()
-    with interruptible() as stopped:
+    with alone(args.out, "--out"), interruptible() as stopped:
         try:
             require_ros()
+            report.unlink(missing_ok=True)
             _play(args, played, progress, stopped)
             results = _results(args, camera, report, progress)
         except DemoError as error:

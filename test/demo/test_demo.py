@@ -14,7 +14,11 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not on the path")
 
 import model_file
+from held import held
 from waiting import TIMEOUT, wait_for
+
+from panoptic_ros.__main__ import main
+from panoptic_ros.demo.panels import write_film
 
 # Over TCP, which LARGE_DATA uses, Fast DDS sometimes connects two processes only after a minute.
 pytestmark = pytest.mark.flaky(reruns=2)
@@ -31,6 +35,10 @@ def start(*arguments):
 
 def test_pictures_page_and_figures_that_add_up(tmp_path):
     small_model = model_file.write_untrained(tmp_path / "small.yaml")
+    earlier = tmp_path / "pictures"
+    earlier.mkdir()
+    for file in (earlier / "0099.png", earlier / "mine.png", tmp_path / "viewer.log"):
+        file.touch()
     arguments = ["--weights", small_model, "--device", "cpu", "--frames", 4, "--out", tmp_path]
     if find_spec("rerun"):
         arguments += ["--rerun", tmp_path / "demo.rrd"]
@@ -50,7 +58,8 @@ def test_pictures_page_and_figures_that_add_up(tmp_path):
         latency = {stage: ms["p50"] for stage, ms in stages.items()}
         # Labels leave the node before the outputs that follow them.
         assert 0 < latency["inference"] < min(latency["total"], latency["received"])
-    pictures = sorted((tmp_path / "pictures").iterdir())
+    (earlier / "mine.png").unlink()
+    pictures = sorted(earlier.iterdir())
     # Each frame of the first camera has one, but for those that a busy machine drops.
     least = 1 if frames["dropped"] or frames["lost"] else 4
     assert least <= len(pictures) < frames["out"]
@@ -92,6 +101,34 @@ def check_recording(file, frames):
     [context] = entities["/"][0]["AnnotationContext:context"]
     assert "car" in {entry["class_description"]["info"]["label"] for entry in context}
     assert all(row["Scalars:scalars"][0] > 0 for row in entities.get("/latency/inference", []))
+
+
+@pytest.mark.parametrize("name", ["pictures/holiday.png", "index.html", "summary.json", "demo.mp4"])
+def test_what_is_of_no_demo_stays(tmp_path, capsys, name):
+    mine = tmp_path / name
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("mine")
+    assert main(["demo", "--weights", "random", "--out", str(tmp_path)]) == 2
+    there = tmp_path / name.split("/")[0]
+    assert f"{there} is of no earlier demo: choose another --out" in capsys.readouterr().err
+    assert mine.read_text() == "mine"
+
+
+def test_a_video_is_not_written_over(tmp_path, capsys):
+    film, picture = tmp_path / "demo.mp4", tmp_path / "0.png"
+    cv2.imwrite(str(picture), np.zeros((64, 64, 3), np.uint8))
+    assert write_film([picture] * 5, film, 5.0)
+    (tmp_path / "viewer.log").touch()
+    content = film.read_bytes()
+    assert main(["demo", "--video", str(film), "--out", str(tmp_path)]) == 2
+    assert f"{film} would be written over: choose another --out" in capsys.readouterr().err
+    assert film.read_bytes() == content
+
+
+def test_two_demos_in_one_folder_end_in_words(tmp_path, capsys):
+    with held(tmp_path):
+        assert main(["demo", "--weights", "random", "--out", str(tmp_path)]) == 2
+    assert f"{tmp_path} is in use by another run; choose another --out" in capsys.readouterr().err
 
 
 def test_missing_weights_are_named_and_nothing_takes_their_place(tmp_path):

@@ -1,3 +1,5 @@
+import os
+import shutil
 from itertools import islice
 
 import cv2
@@ -6,6 +8,7 @@ import pytest
 
 from panoptic_ros.bags.message_types import own_types
 from panoptic_ros.demo.footage import Shot, open_footage, thinned
+from panoptic_ros.resources import share_dir
 
 
 def stamp(data, kind):
@@ -51,6 +54,16 @@ def test_the_shipped_drive_of_two_cameras_is_the_default():
     assert taken == [[("rear", 0), ("front", 0)], [("front", 0.1)], [("rear", 0.2), ("front", 0.2)]]
     frames = [shot.image for moment in moments for shot in moment]
     assert all(f.dtype == np.uint8 and f.ndim == 3 and f.std() > 20 for f in frames)
+
+
+@pytest.mark.parametrize("camera", ["town_drive", "town_drive_rear"])
+def test_a_broken_drive_is_told(tmp_path, monkeypatch, camera):
+    shutil.copytree(share_dir() / "sample", tmp_path / "sample")
+    file = tmp_path / "sample" / camera / f"{camera}.mcap"
+    os.truncate(file, 1000)
+    monkeypatch.setattr("panoptic_ros.demo.footage.share_dir", lambda: tmp_path)
+    with pytest.raises(ValueError, match=f"the shipped drive is broken: {file} is cut off"):
+        open_footage(None, 3)
 
 
 def test_of_skipped_moments_each_cameras_newest_shot_is_kept():
