@@ -80,6 +80,10 @@ class BagReader:
         """All topics as the bag describes them, by name."""
         return self._recording.topics
 
+    def told(self, words: str) -> str:
+        """Return an error's words with what is broken so far, which may be why."""
+        return "; ".join([words, *self.problems])
+
     def topics_of(self, *kinds: str) -> list[str]:
         """Return the topics of some message types, by name."""
         return sorted(topic for topic, kind in self.kinds.items() if kind in kinds)
@@ -92,16 +96,21 @@ class BagReader:
         """Yield the messages of some topics; one that cannot be read is a problem, not an end."""
         return (found for entry in self.entries(topics) if (found := self.read(entry)))
 
+    def is_left_out(self, entry: Entry) -> bool:
+        """Return whether a message is of another type than its topic, which is then a problem."""
+        topic, kind = entry.topic.name, entry.topic.kind
+        if kind == (known := self.kinds.get(topic, kind)):
+            return False
+        if (topic, kind) not in self._others:
+            self._others.add((topic, kind))
+            count = self._by_type[topic, kind]
+            self.problems.append(f"{topic}: its {kind} are left out ({count}), it is of {known}")
+        return True
+
     def read(self, entry: Entry) -> BagMessage | None:
         """Return a message; None, with a problem noted, where it cannot be read."""
         topic, kind = entry.topic, entry.topic.kind
-        if kind != (known := self.kinds.get(topic.name, kind)):
-            if (topic.name, kind) not in self._others:
-                self._others.add((topic.name, kind))
-                count = self._by_type[topic.name, kind]
-                self.problems.append(
-                    f"{topic.name}: its {kind} are left out ({count}), it is of {known}"
-                )
+        if self.is_left_out(entry):
             return None
         try:
             data = self._recording.data(entry)
@@ -116,8 +125,11 @@ class BagReader:
     def stamp(self, entry: Entry) -> int | None:
         """Return the stamp of a message that begins with a header, nanoseconds, or None.
 
-        None, too, for what is no time. Of large messages this is much quicker than to read them.
+        None, too, for what is no time, and of a message that is left out. Of large messages this is
+        much quicker than to read them.
         """
+        if self.is_left_out(entry):
+            return None
         try:
             data = self._recording.data(entry)
             # CDR: the second byte tells the order, the stamp lies behind the fourth.

@@ -71,10 +71,18 @@ class BagLabels:
     def _by_name(self, topic: str) -> dict[str, Entry]:
         """Return a topic's messages by stamp; what of a stamp that several have is not known."""
         found: dict[str, list[Entry]] = {}
+        without: list[Entry] = []
         for entry in self._bag.entries({topic}):
             stamp = self._bag.stamp(entry)
-            if stamp is not None:
+            if stamp is None and not self._bag.is_left_out(entry):
+                without.append(entry)
+            elif stamp is not None:
                 found.setdefault(f"{stamp // 10**9}.{stamp % 10**9:09d}", []).append(entry)
+        if without:
+            self.problems.append(
+                f"{self._path}: {len(without)} messages of {topic} have no stamp that can be read, "
+                f"and are not scored (the first was logged at {without[0].time / 1e9:.6f} s)"
+            )
         shared = [name for name, entries in found.items() if len(entries) > 1]
         if shared:
             self.problems.append(
@@ -96,5 +104,6 @@ class BagLabels:
             self._bag.close()
             what = f"{wanted} is no image topic" if wanted else "which topic has the labels is open"
             known = ", ".join(found or images) or "none"
-            raise ValueError(f"{self._path}: {what}; name one by {option}; image topics: {known}")
+            words = f"{self._path}: {what}; name one by {option}; image topics: {known}"
+            raise ValueError(self._bag.told(words))
         return found[0]

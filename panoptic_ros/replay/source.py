@@ -132,7 +132,9 @@ class BagSource:
         images = self.bag.topics_of(*IMAGE_KINDS)
         if wanted not in images:
             known = ", ".join(images) or "none"
-            raise ValueError(f"{option} {wanted}: no image topic; the bag's: {known}")
+            raise ValueError(
+                self.bag.told(f"{option} {wanted}: no image topic; the bag's: {known}")
+            )
         return wanted
 
     def _watch_calibration(self, message: BagMessage) -> None:

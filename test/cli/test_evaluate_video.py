@@ -1,10 +1,11 @@
 import json
+import os
 
 import cv2
 import numpy as np
 import pytest
-from made_bags import START, STEP, TRUTH, TYPES, compressed, header, write
-from rosbags.rosbag2 import StoragePlugin
+from made_bags import START, STEP, STORE, TRUTH, TYPES, compressed, header, raw, write
+from rosbags.rosbag2 import StoragePlugin, Writer
 
 from panoptic_ros.__main__ import main
 from panoptic_ros.scores.mask_codes import codes_of_labels
@@ -253,3 +254,52 @@ def test_stamps_that_several_frames_share_are_not_scored(tmp_path, capsys):
     assert (code, results["sequences"]) == (1, {"": 1})
     assert "broken: " in (err := capsys.readouterr().err)
     assert "/node/labels, which are not scored (the first: 1700000000.100000000 s)" in err
+
+
+def truth_of(path, *messages):
+    """Write a bag of truth, frame by frame: label image, or message of another type or none."""
+    with Writer(path, version=8, storage_plugin=StoragePlugin.MCAP) as writer:
+        topics = {}
+        for i, (kind, message) in enumerate(messages):
+            if kind not in topics:
+                topics[kind] = writer.add_connection(TRUTH, kind, typestore=STORE)
+            data = STORE.serialize_cdr(message(START + i * STEP), kind) if message else b""
+            writer.write(topics[kind], START + i * STEP, data)
+    return path
+
+
+IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+GOOD = COMPRESSED, lambda time: compressed(time, picture())
+OTHER = IMAGE, lambda time: raw(time, np.zeros((20, 40, 3), np.uint8))
+
+
+@pytest.mark.parametrize("command", ["video", "files"])
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        ([OTHER, OTHER], f"{TRUTH}: its {IMAGE} are left out (2), it is of {COMPRESSED}"),
+        (
+            [(COMPRESSED, None)],
+            f"1 messages of {TRUTH} have no stamp that can be read, and are not",
+        ),
+    ],
+    ids=["of another type", "empty"],
+)
+def test_messages_of_a_truth_that_are_none_are_counted(tmp_path, capsys, command, broken, words):
+    good = truth_of(tmp_path / "good", *[GOOD] * 5)
+    truth = truth_of(tmp_path / "truth", *[GOOD] * 3, *broken)
+    places = ["--truth", truth, "--prediction", good, "--prediction-topic", TRUTH]
+    assert main(["evaluate", command, *map(str, places)]) == 1
+    assert words in capsys.readouterr().err
+
+
+def test_why_a_topic_may_be_missing_is_told(tmp_path, capsys):
+    bag = truth_of(tmp_path / "bag", GOOD)
+    (file,) = bag.glob("*.mcap")
+    os.truncate(file, 60)
+    places = ["--truth", file, "--prediction", file, "--truth-topic", "/labels"]
+    assert main(["evaluate", "video", *map(str, places)]) == 2
+    err = capsys.readouterr().err
+    assert (
+        f"/labels is no image topic; name one by --truth-topic; image topics: none; {file}" in err
+    )

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from made_bags import CAMERA, START, STEP, TRUTH, compressed, info, picture, raw, write
@@ -118,6 +120,13 @@ def test_several_cameras_need_a_choice(tmp_path):
         BagSource(path)
     with BagSource(path, REAR) as source:
         assert source.camera == REAR
+
+
+def test_why_a_wanted_topic_may_be_missing_is_told(tmp_path):
+    (file,) = cameras(tmp_path / "bag", CAMERA).glob("*.mcap")
+    os.truncate(file, 60)
+    with pytest.raises(ValueError, match=f"the bag's: none; {file} at byte 43"):
+        BagSource(file, CAMERA)
 
 
 @pytest.mark.parametrize("wanted", ["/camera/camera_info", "/nothing"])
