@@ -18,7 +18,7 @@ from panoptic_ros.demo.panels import write_film
 from panoptic_ros.demo.processes import Children, DemoError
 from panoptic_ros.demo.record import Record
 from panoptic_ros.demo.surroundings import private_environment, require_ros, ros_arguments
-from panoptic_ros.whole_files import alone, write_file, write_json
+from panoptic_ros.whole_files import write_file, write_json
 
 _VIEWER = "viewer"
 PICTURES, FILM, PAGE, SUMMARY = "pictures", "demo.mp4", "index.html", "summary.json"
@@ -49,26 +49,25 @@ def run(
     start = time.monotonic()
     footage = open_footage(video, frames)
     require_ros()
-    with alone(out, "--out"):
-        _prepare(out, video)
-        show = ["--frames", str(frames), "--seconds", str(_SHOW_SECONDS)]
-        if video is not None:
-            show += ["--video", str(video)]
-        parameters = _node_parameters(weights, device, footage.mountings)
-        record = _play(out, footage, show, parameters, recording)
-        if not record.pictures:
-            raise DemoError(
-                f"no picture came out of the node: {record.message}; see {out / 'node.log'}"
-            )
-        files = [out / PICTURES / picture for picture in record.pictures]
-        has_film = write_film(files, out / FILM, footage.rate * len(files) / footage.count)
-        summary = {
-            "input": footage.name,
-            **record.summary(),
-            "duration_s": round(time.monotonic() - start, 1),
-        }
-        write_json(out / SUMMARY, summary, indent=2)
-        write_file(out / PAGE, page.render(summary, record, PICTURES, FILM if has_film else None))
+    _prepare(out, video)
+    show = ["--frames", str(frames), "--seconds", str(_SHOW_SECONDS)]
+    if video is not None:
+        show += ["--video", str(video)]
+    parameters = _node_parameters(weights, device, footage.mountings)
+    record = _play(out, footage, show, parameters, recording)
+    if not record.pictures:
+        raise DemoError(
+            f"no picture came out of the node: {record.message}; see {out / 'node.log'}"
+        )
+    files = [out / PICTURES / picture for picture in record.pictures]
+    has_film = write_film(files, out / FILM, footage.rate * len(files) / footage.count)
+    summary = {
+        "input": footage.name,
+        **record.summary(),
+        "duration_s": round(time.monotonic() - start, 1),
+    }
+    write_json(out / SUMMARY, summary, indent=2)
+    write_file(out / PAGE, page.render(summary, record, PICTURES, FILM if has_film else None))
     return summary
 
 
@@ -161,4 +160,4 @@ def _prepare(out: Path, video: Path | None) -> None:
         raise FileExistsError(f"{video} would be written over: choose another --out")
     for file in (*pictures.glob("[0-9]*.png"), *written):
         file.unlink(missing_ok=True)
-    pictures.mkdir(exist_ok=True)
+    pictures.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from panoptic_ros.demo.surroundings import private_environment, require_ros, ros
 from panoptic_ros.replay.ground_views import node_inputs
 from panoptic_ros.replay.live_score import report_text
 from panoptic_ros.replay.source import BagSource, is_ros_name
-from panoptic_ros.whole_files import alone, write_json
+from panoptic_ros.whole_files import write_json
 
 REPORT = "live.json"
 _START_SECONDS = 90.0
@@ -109,7 +109,7 @@ def run_live(args: argparse.Namespace) -> int:
         )
     report = args.out / REPORT
     progress = _Progress()
-    with alone(args.out, "--out"), interruptible() as stopped:
+    with interruptible() as stopped:
         try:
             require_ros()
             report.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Random scale, crop, flip and colour of a frame and its label image."""
+"""Random scale, crop, flip, colour and sharpness of a frame and its label image."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ class Augmentation:
             (config.brightness, transforms.adjust_brightness),
             (config.contrast, transforms.adjust_contrast),
             (config.saturation, transforms.adjust_saturation),
+            (config.sharpness, transforms.adjust_sharpness),
         ):
             if amount:
                 image = change(image, rng.uniform(max(0.0, 1 - amount), 1 + amount))

@@ -20,7 +20,7 @@ MOST_STEPS, MOST_FRAMES, MOST_WORKERS = 1 << 40, 1 << 16, 1 << 10
 # NumPy's seeds have 32 bits, and each step adds to the settings'.
 LARGEST_SEED = (1 << 31) - 1
 SMALLEST_SCALE, LARGEST_SCALE = 1 / 64, 8.0
-# Of brightness, contrast and saturation: all is white or grey long before.
+# Of brightness, contrast, saturation and sharpness: all is white or grey long before.
 LARGEST_CHANGE = 10.0
 # Of learning rates, decay and losses' weights: torch's numbers end at 3e38.
 LARGEST_FACTOR = 1e6
@@ -61,7 +61,8 @@ class AugmentationConfig:
 
     crop: (height, width) of the result in pixels; scale: smallest and largest factor on the
     frame; flip: probability; brightness, contrast, saturation: largest relative change;
-    hue: largest shift as a share of the colour circle (0..0.5).
+    hue: largest shift as a share of the colour circle (0..0.5); sharpness: as brightness, 0 is
+    the frame blurred over 3x3 pixels, 2 as much sharper.
     """
 
     crop: tuple[int, int] = (512, 1024)
@@ -71,6 +72,7 @@ class AugmentationConfig:
     contrast: float = 0.3
     saturation: float = 0.3
     hue: float = 0.02
+    sharpness: float = 0.0
 
     def __post_init__(self) -> None:
         if min(self.crop) < 1:
@@ -82,7 +84,7 @@ class AugmentationConfig:
         if self.scale[0] < SMALLEST_SCALE or self.scale[1] > LARGEST_SCALE:
             raise ValueError(f"scale is {self.scale}; it must be in 1/64..{LARGEST_SCALE:g}")
         require(self, ("flip",), 0, 1)
-        require(self, ("brightness", "contrast", "saturation"), 0, LARGEST_CHANGE)
+        require(self, ("brightness", "contrast", "saturation", "sharpness"), 0, LARGEST_CHANGE)
         require(self, ("hue",), 0, 0.5)
 
 

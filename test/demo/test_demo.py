@@ -14,7 +14,6 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 is not on the path")
 
 import model_file
-from held import held
 from waiting import TIMEOUT, wait_for
 
 from panoptic_ros.__main__ import main
@@ -123,12 +122,6 @@ def test_a_video_is_not_written_over(tmp_path, capsys):
     assert main(["demo", "--video", str(film), "--out", str(tmp_path)]) == 2
     assert f"{film} would be written over: choose another --out" in capsys.readouterr().err
     assert film.read_bytes() == content
-
-
-def test_two_demos_in_one_folder_end_in_words(tmp_path, capsys):
-    with held(tmp_path):
-        assert main(["demo", "--weights", "random", "--out", str(tmp_path)]) == 2
-    assert f"{tmp_path} is in use by another run; choose another --out" in capsys.readouterr().err
 
 
 def test_missing_weights_are_named_and_nothing_takes_their_place(tmp_path):

@@ -14,11 +14,8 @@ from rosbags.rosbag2 import StoragePlugin
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
 import numpy as np
-from held import held
 from made_bags import CAMERA, SIZE, START, STEP, TRUTH, compressed, drive, picture, raw, write
 from node_process import wait_for
-
-from panoptic_ros.__main__ import main
 
 FRAMES = 6
 # Over TCP, which LARGE_DATA uses, Fast DDS sometimes connects two processes only after a minute.
@@ -50,16 +47,6 @@ def test_a_bag_is_played_answered_and_scored(tmp_path, tiny_model):
     assert results["latency_ms"]["mean"] > 0
     assert 0 <= results["panoptic"]["all"]["pq"] <= 1
     assert "Latency" in done.stdout
-
-
-def test_two_at_once_into_one_folder_end_in_words(tmp_path, tiny_model, capsys):
-    report = tmp_path / "live.json"
-    report.write_text("theirs")
-    arguments = ["replay", str(drive(tmp_path / "bag")), "--live", "--out", str(tmp_path)]
-    with held(tmp_path):
-        assert main([*arguments, "--weights", str(tiny_model), "--device", "cpu"]) == 2
-    assert f"{tmp_path} is in use by another run; choose another --out" in capsys.readouterr().err
-    assert report.read_text() == "theirs"
 
 
 def test_decades_in_the_log_are_not_waited_for():

@@ -63,6 +63,25 @@ def test_colour_changes_leave_the_labels_alone():
     assert not np.array_equal(image.numpy(), plain_image.numpy())
 
 
+@pytest.mark.parametrize("amount", [0.0, 0.5, 3.0])
+def test_sharpness_runs_from_blurred_to_sharp(amount):
+    """A blur takes 6 / 13 of a step of 65, which are 30; sharpness adds them `amount` times."""
+    image = np.full((5, 6, 3), 100, np.uint8)
+    image[:, 3:] = 165
+    config = AugmentationConfig(crop=(5, 6), **{**STILL, "scale": (1.0, 1.0), "sharpness": amount})
+    steps = set()
+    for seed in range(20):
+        augmented, _ = Augmentation(config)(image, image[..., 0], np.random.default_rng(seed))
+        below, above = augmented[0, 2, 2:4].int().tolist()
+        assert abs(below + above - 265) <= 1
+        assert augmented[0, 2, 1] == 100
+        steps.add(above - below)
+    least, most = 65 - 30 * min(amount, 1), 65 + 30 * amount
+    assert least - 1 <= min(steps) <= least + 10 * amount
+    assert most - 10 * amount <= max(steps) <= most + 1
+    assert (len(steps) > 5) == bool(amount)
+
+
 def test_the_generator_decides_everything():
     settings = {"crop": (20, 30), "scale": (0.6, 1.5), "flip": 0.5, "brightness": 0.3}
     first, same, other = (_augment(seed=s, **settings) for s in (1, 1, 2))
