@@ -65,9 +65,9 @@ def best_single(
 ) -> float | None:
     """Return the best free-space IoU, 0..1, of a single frame at the last frame's pose.
 
-    Each frame is put into an empty grid and carried along to the end by a picture that shows
-    nothing: it is looked up as the fused grid is. The stage is reset for each. Cells as for
-    `free_iou`.
+    Each frame is put into an empty grid and carried along to the end, in its time, as else the
+    pose would jump, by a picture that shows nothing: it is looked up as the fused grid is. The
+    stage is reset for each. Cells as for `free_iou`.
     """
     last = frames[-1]
     nothing = PanopticPrediction(np.zeros_like(last.prediction.labels))
@@ -75,7 +75,7 @@ def best_single(
     for frame in frames:
         stage.reset()
         frame.on(stage)
-        end = ShownFrame(nothing, last.view, frame.time_ns + 1).on(stage)
+        end = ShownFrame(nothing, last.view, last.time_ns + 1).on(stage)
         ious.append(free_iou(end.layers, cells, occupied))
     return max((iou for iou in ious if iou is not None), default=None)
 
