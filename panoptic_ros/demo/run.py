@@ -43,8 +43,8 @@ def run(
     """Run the demo and return its summary, with what it wrote in the folder `out`.
 
     recording: file for Rerun, None: none. Raise FileNotFoundError or ValueError for a video
-    that cannot be read, FileExistsError or ValueError for a folder that is somebody else's,
-    DemoError where no picture came out, with the reason.
+    that cannot be read, FileExistsError for files of somebody else's, DemoError where no picture
+    came out, with the reason.
     """
     start = time.monotonic()
     footage = open_footage(video, frames)

@@ -61,8 +61,8 @@ class AugmentationConfig:
 
     crop: (height, width) of the result in pixels; scale: smallest and largest factor on the
     frame; flip: probability; brightness, contrast, saturation: largest relative change;
-    hue: largest shift as a share of the colour circle (0..0.5); sharpness: as brightness, 0 is
-    the frame blurred over 3x3 pixels, 2 as much sharper.
+    sharpness: the same, of what a blur over 3x3 pixels takes away; hue: largest shift as a share
+    of the colour circle (0..0.5).
     """
 
     crop: tuple[int, int] = (512, 1024)
