@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -35,7 +35,7 @@ from panoptic_ros.labels import CITYSCAPES, LabelSet
 from panoptic_ros.scores.boundaries import boundary_overlaps
 from panoptic_ros.scores.cityscapes_iou import WeightedInstances
 from panoptic_ros.scores.confusion import ConfusionMatrix
-from panoptic_ros.scores.overlaps import Overlaps, overlaps
+from panoptic_ros.scores.overlaps import Overlaps, overlaps, positions
 from panoptic_ros.scores.panoptic_quality import PanopticQuality, without_scores
 from panoptic_ros.scores.quality_variants import QualityVariants
 from panoptic_ros.scores.segments import VOID, Segments
@@ -314,10 +314,8 @@ def _pixel_classes(
     """Return true and predicted class of each pair, -1 for none, and its pixels, int64 [K]."""
 
     def of(segments: Segments, ids: np.ndarray) -> np.ndarray:
-        table: Mapping[int, int] = dict(
-            zip(segments.ids.tolist(), segments.class_ids.tolist(), strict=True)
-        )
-        return np.array([-1 if i == VOID else table.get(i, -1) for i in ids.tolist()], np.int64)
+        at = np.where(ids == VOID, -1, positions(segments.ids, ids))
+        return np.append(segments.class_ids, -1)[at]
 
     return of(truth, pairs.truth), of(prediction, pairs.prediction), pairs.pixels
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from panoptic_ros.labels import LabelSet
-from panoptic_ros.scores.bootstrap import draws, interval
+from panoptic_ros.scores.bootstrap import draws, interval, means
 from panoptic_ros.scores.cityscapes_ap import drawn_average_precision
 from panoptic_ros.scores.mask_ap import THRESHOLDS
 
@@ -35,18 +36,13 @@ def cityscapes_ap_intervals(
 
 def _weights(frames: int) -> np.ndarray:
     """Return how often each frame counts in each draw, int64 [AP_SAMPLES, F]."""
-    return np.array([draw for draw, _ in zip(draws(frames), range(AP_SAMPLES), strict=False)])
+    return np.array([*islice(draws(frames), AP_SAMPLES)])
 
 
 def _intervals(table: np.ndarray) -> dict[str, list[float] | None]:
     """Return the intervals of the means over the classes that are drawn; table: [C, D, T]."""
-    known = ~np.isnan(table[..., 0])
-    count = np.maximum(known.sum(0), 1)
-    found = {}
-    for name, of_class in {"ap": table.mean(-1), "ap50": table[..., 0]}.items():
-        samples = np.where(known, of_class, 0).sum(0) / count
-        found[name] = interval(np.where(known.any(0), samples, np.nan))
-    return found
+    of_classes = {"ap": table.mean(-1).T, "ap50": table[..., 0].T}
+    return {name: interval(samples) for name, samples in means(of_classes).items()}
 
 
 def _drawn(

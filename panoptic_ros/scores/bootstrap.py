@@ -7,6 +7,7 @@ those of one frame are right or wrong together.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 
@@ -62,7 +63,7 @@ def resampled(counts: np.ndarray) -> np.ndarray:
     frames = len(counts)
     flat = counts.reshape(frames, -1).astype(float)
     sums = np.empty((SAMPLES, flat.shape[1]))
-    for i, weights in zip(range(SAMPLES), draws(frames), strict=False):
+    for i, weights in enumerate(islice(draws(frames), SAMPLES)):
         sums[i] = weights @ flat
     return sums.reshape(SAMPLES, *counts.shape[1:])
 

@@ -21,17 +21,17 @@ class Calibration:
 
     def add(self, scores: np.ndarray, is_right: np.ndarray) -> None:
         """Count scores, float [N], 0..1, and bool [N]."""
-        bins = np.clip((np.asarray(scores, float) * BINS).astype(int), 0, BINS - 1)
-        for column, weights in enumerate((np.ones(len(bins)), scores, is_right)):
-            self.counts[:, column] += np.bincount(bins, weights, BINS)
+        self._add(np.asarray(scores, float), np.ones(len(scores)), is_right)
 
     def add_map(self, confidence: np.ndarray, is_right: np.ndarray, is_known: np.ndarray) -> None:
         """Count the pixels of a confidence map, uint8 [H, W] (255 = 1), that are known."""
         right = np.bincount(confidence[is_known & is_right], minlength=256)
         all_ = np.bincount(confidence[is_known], minlength=256)
-        scores = np.arange(256) / 255
-        bins = np.minimum((scores * BINS).astype(int), BINS - 1)
-        for column, weights in enumerate((all_, all_ * scores, right)):
+        self._add(np.arange(256) / 255, all_, right)
+
+    def _add(self, scores: np.ndarray, times: np.ndarray, right: np.ndarray) -> None:
+        bins = np.clip((scores * BINS).astype(int), 0, BINS - 1)
+        for column, weights in enumerate((times, times * scores, right)):
             self.counts[:, column] += np.bincount(bins, weights, BINS)
 
     def results(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from panoptic_ros.labels import LabelSet, class_ids
-from panoptic_ros.scores.overlaps import Overlaps, overlaps
+from panoptic_ros.scores.overlaps import Overlaps, overlaps, positions
 
 
 class ConfusionMatrix:
@@ -30,15 +30,10 @@ class ConfusionMatrix:
 
     def add_classes(self, truth: np.ndarray, prediction: np.ndarray, pixels: np.ndarray) -> None:
         """Count pairs of label ids, int64 [K] each, and how many pixels have them."""
-        rows, columns = self._channels(truth), self._channels(prediction)
-        known = rows < len(self.labels)
+        # What is predicted of no class of the set is at -1: the last column.
+        rows, columns = (positions(self.labels.ids, ids) for ids in (truth, prediction))
+        known = rows >= 0
         np.add.at(self.counts, (rows[known], columns[known]), pixels[known])
-
-    def _channels(self, ids: np.ndarray) -> np.ndarray:
-        """Return the channel of each label id, C where the set has no such class."""
-        position = {int(class_id): i for i, class_id in enumerate(self.labels.ids)}
-        outside = len(self.labels)
-        return np.array([position.get(c, outside) for c in ids.tolist()], dtype=np.int64)
 
     def areas(self) -> tuple[np.ndarray, np.ndarray]:
         """Return each class's intersection and union of truth and prediction, int64 [C] both."""

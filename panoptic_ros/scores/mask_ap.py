@@ -82,22 +82,20 @@ def coco_matches(frame: MaskFrame, labels: LabelSet) -> dict[str, list[Any]]:
     false alarm, i ignored. Scores have nine digits, which tell every float32 from all others.
     """
     things = sorted(c.id for c in labels.things)
-    truth, found, size = _Annotations(things), _Annotations(things), frame.truth.size
-    truth.images.append({"id": 1, "height": size[0], "width": size[1]})
-    for class_id, code in frame.truth.instances:
-        truth.add(1, class_id, as_coco(code, size))
+    size = frame.truth.size
+    truth = [_annotation(c, as_coco(code, size)) for c, code in frame.truth.instances]
     for class_id in {d[0] for d in frame.detections}:
         region = _ignored(frame.truth, class_id)
         if region is not None:
-            truth.add(1, class_id, region, iscrowd=1)
-    for class_id, score, code in frame.detections:
-        found.add(1, class_id, as_coco(code, size), score=score)
-    found.images = truth.images
+            truth.append(_annotation(class_id, region, iscrowd=1))
+    found = [_annotation(c, as_coco(code, size), score=s) for c, s, code in frame.detections]
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools tells of every step
-        evaluation = _evaluation(truth.index(), found.index())
+        evaluation = _evaluation(_coco(size, things, truth), _coco(size, things, found))
         evaluation.evaluate()
     matches = {}
-    for class_id, ranges in zip(things, _in_rows(evaluation.evalImgs, len(_AREAS)), strict=True):
+    images = iter(evaluation.evalImgs)
+    for class_id in things:
+        ranges = [next(images) for _ in _AREAS]
         if ranges[0] is not None:
             scores = [float(f"{score:.9g}") for score in ranges[0]["dtScores"]]
             outcomes = [_outcomes(r["dtMatches"], r["dtIgnore"]) for r in ranges]
@@ -168,10 +166,6 @@ def _evaluation(truth: COCO | None, found: COCO | None) -> COCOeval:
     return evaluation
 
 
-def _in_rows(values: Sequence[Any], width: int) -> list[Sequence[Any]]:
-    return [values[i : i + width] for i in range(0, len(values), width)]
-
-
 def _outcomes(matches: np.ndarray, ignored: np.ndarray) -> str:
     letters = np.where(np.asarray(ignored, bool), "i", np.where(np.asarray(matches) > 0, "h", "f"))
     return "".join(letters.ravel().tolist())
@@ -189,36 +183,28 @@ def _entry(matches: Sequence[Any], area: int) -> dict[str, np.ndarray]:
     }
 
 
-class _Annotations:
-    """Gather what pycocotools reads from a file otherwise."""
+def _coco(size: Sequence[int], things: Sequence[int], annotations: Sequence[dict]) -> COCO:
+    """Return what pycocotools reads from a file otherwise, of one image."""
+    coco = COCO()
+    coco.dataset = {
+        "images": [{"id": 1, "height": size[0], "width": size[1]}],
+        "categories": [{"id": class_id} for class_id in things],
+        # Id 0 means "no match" to pycocotools.
+        "annotations": [{"id": i, **entry} for i, entry in enumerate(annotations, start=1)],
+    }
+    coco.createIndex()
+    return coco
 
-    def __init__(self, class_ids: Sequence[int]) -> None:
-        self.images: list[dict] = []
-        self._categories = [{"id": class_id} for class_id in class_ids]
-        self._entries: list[dict] = []
 
-    def add(self, image_id: int, class_id: int, mask: dict, **fields: Any) -> None:
-        self._entries.append(
-            {
-                "id": len(self._entries) + 1,  # 0 means "no match" to pycocotools
-                "image_id": image_id,
-                "category_id": class_id,
-                "segmentation": mask,
-                "area": int(coco_mask.area(mask)),
-                "iscrowd": 0,
-                **fields,
-            }
-        )
-
-    def index(self) -> COCO:
-        coco = COCO()
-        coco.dataset = {
-            "images": self.images,
-            "categories": self._categories,
-            "annotations": self._entries,
-        }
-        coco.createIndex()
-        return coco
+def _annotation(class_id: int, mask: dict, **fields: Any) -> dict[str, Any]:
+    return {
+        "image_id": 1,
+        "category_id": class_id,
+        "segmentation": mask,
+        "area": int(coco_mask.area(mask)),
+        "iscrowd": 0,
+        **fields,
+    }
 
 
 def _ignored(truth: TrueMasks, class_id: int) -> dict | None:

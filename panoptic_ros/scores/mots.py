@@ -67,11 +67,6 @@ class TrackSequence:
         self.tracks.append(np.array([i for i, _ in tracks], np.int64)[kept])
         self.similarity.append(iou[:, kept])
 
-    @property
-    def data(self) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
-        """Return what `trackers.eval` takes."""
-        return self.truth, self.tracks, self.similarity
-
 
 def track_results(sequences: Sequence[TrackSequence]) -> dict[str, Any]:
     """Return the scores of one class over sequences: percentages and counts.
@@ -83,7 +78,7 @@ def track_results(sequences: Sequence[TrackSequence]) -> dict[str, Any]:
     # A replay gives its other scores where `trackers` cannot be imported.
     from trackers import eval as metrics
 
-    data = [s.data for s in sequences]
+    data = [(s.truth, s.tracks, s.similarity) for s in sequences]
     found = {
         "hota": metrics.aggregate_hota_metrics([metrics.compute_hota_metrics(*d) for d in data]),
         "clear": metrics.aggregate_clear_metrics([metrics.compute_clear_metrics(*d) for d in data]),

@@ -60,6 +60,24 @@ def merged(parts: Sequence[Overlaps]) -> Overlaps:
     return Overlaps(pairs[0], pairs[1], sums)
 
 
+def positions(ids: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return each value's index in ids (distinct, in any order), -1 where it is not there."""
+    if not len(ids):
+        return np.full(len(values), -1)
+    order = np.argsort(ids)
+    index = order[np.minimum(np.searchsorted(ids, values, sorter=order), len(ids) - 1)]
+    return np.where(ids[index] == values, index, -1)
+
+
+def shared_pixels(pairs: Overlaps, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """Return the pixels that some true ids [T] share with predicted ones [P], int64 [T, P]."""
+    rows, columns = positions(truth, pairs.truth), positions(prediction, pairs.prediction)
+    inside = (rows >= 0) & (columns >= 0)
+    table = np.zeros((len(truth), len(prediction)), np.int64)
+    np.add.at(table, (rows[inside], columns[inside]), pairs.pixels[inside])
+    return table
+
+
 def ids_of_colors(colors: np.ndarray) -> np.ndarray:
     """Return segment ids R + 256 G + 65536 B, int32 [...]; colors: uint8 [..., 3], BGR."""
     blue, green, red = (colors[..., i].astype(np.int32) for i in range(3))

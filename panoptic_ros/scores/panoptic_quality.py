@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from panoptic_ros.labels import LabelSet
-from panoptic_ros.scores.overlaps import Overlaps
+from panoptic_ros.scores.overlaps import Overlaps, positions, shared_pixels
 from panoptic_ros.scores.segments import VOID, Segments
 
 MATCH_IOU = 0.5
@@ -102,7 +102,7 @@ class PanopticQuality:
     def count(self, name: str, class_ids: np.ndarray, weights: np.ndarray | None = None) -> None:
         """Add weights (1 each without) to "iou", "tp", "fp" or "fn" of their classes."""
         totals = getattr(self, name)
-        index = _find(self.class_ids, class_ids)
+        index = positions(self.class_ids, class_ids)
         known = index >= 0
         weights = None if weights is None else weights[known]
         totals += np.bincount(index[known], weights, len(totals)).astype(totals.dtype)
@@ -182,7 +182,7 @@ def match_segments(
     boundary: the overlaps of the segments' boundaries alone; a pair's IoU is then the smaller of
     the two (`boundary_overlaps`).
     """
-    rows, columns = _find(truth.ids, pairs.truth), _find(prediction.ids, pairs.prediction)
+    rows, columns = positions(truth.ids, pairs.truth), positions(prediction.ids, pairs.prediction)
     void = _sum(columns, pairs.pixels, pairs.truth == VOID, len(prediction.ids))
     inside = (rows >= 0) & (columns >= 0)
     rows, columns, pixels = rows[inside], columns[inside], pairs.pixels[inside]
@@ -207,26 +207,14 @@ def match_segments(
 
 def _boundary_iou(pairs: Overlaps, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     """Return the IoU of the boundaries of pairs of segment ids, float64 [K]."""
-    true_ids, predicted_ids = np.unique(truth), np.unique(prediction)
-    rows, columns = _find(true_ids, pairs.truth), _find(predicted_ids, pairs.prediction)
-    everywhere = np.ones(len(pairs.pixels), bool)
-    true_areas = _sum(rows, pairs.pixels, everywhere, len(true_ids))
+    true_ids, at_truth = np.unique(truth, return_inverse=True)
+    predicted_ids, at_prediction = np.unique(prediction, return_inverse=True)
+    rows, columns = positions(true_ids, pairs.truth), positions(predicted_ids, pairs.prediction)
+    true_areas = _sum(rows, pairs.pixels, rows >= 0, len(true_ids))
     predicted_areas = _sum(columns, pairs.pixels, pairs.truth != VOID, len(predicted_ids))
-    common = np.zeros((len(true_ids), len(predicted_ids)), np.int64)
-    inside = (rows >= 0) & (columns >= 0)
-    common[rows[inside], columns[inside]] = pairs.pixels[inside]
-    at = _find(true_ids, truth), _find(predicted_ids, prediction)
-    union = true_areas[at[0]] + predicted_areas[at[1]] - common[at]
-    return np.divide(common[at], union, out=np.zeros(len(truth)), where=union > 0)
-
-
-def _find(ids: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return each value's index in ids (distinct, in any order), -1 where it is not there."""
-    if not len(ids):
-        return np.full(len(values), -1)
-    order = np.argsort(ids)
-    index = order[np.minimum(np.searchsorted(ids, values, sorter=order), len(ids) - 1)]
-    return np.where(ids[index] == values, index, -1)
+    common = shared_pixels(pairs, true_ids, predicted_ids)[at_truth, at_prediction]
+    union = true_areas[at_truth] + predicted_areas[at_prediction] - common
+    return np.divide(common, union, out=np.zeros(len(truth)), where=union > 0)
 
 
 def _sum(index: np.ndarray, pixels: np.ndarray, chosen: np.ndarray, length: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -18,7 +18,8 @@ from panoptic_ros.scores.panoptic_quality import (
 from panoptic_ros.scores.segments import Segments
 
 # COCO's areas in pixels, from the first to below the second (Lin et al. 2014).
-SIZES = {"small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, 1 << 62)}
+_Ranges: TypeAlias = Mapping[str, tuple[float, float]]
+SIZES: _Ranges = {"small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, 1 << 62)}
 # Metres along the optical axis, as above.
 DISTANCES = {"0-10 m": (0, 10), "10-25 m": (10, 25), "25-50 m": (25, 50), "50- m": (50, np.inf)}
 _GROUPS = ("all", "things", "stuff")
@@ -62,19 +63,15 @@ class QualityVariants:
         """
         matches = match_segments(pairs, truth, prediction)
         self.quality.add_matches(matches, truth, prediction)
-        for name, (least, most) in SIZES.items():
-            self.by_size[name].add_matches(
-                matches,
-                truth,
-                prediction,
-                of_truth=(truth.areas >= least) & (truth.areas < most),
-                of_prediction=(prediction.areas >= least) & (prediction.areas < most),
-            )
-        for name, (near, far) in DISTANCES.items() if distances else ():
-            of_truth, of_prediction = ((d >= near) & (d < far) for d in distances or ())
-            self.by_distance[name].add_matches(
-                matches, truth, prediction, of_truth=of_truth, of_prediction=of_prediction
-            )
+        measures = [(self.by_size, SIZES, (truth.areas, prediction.areas))]
+        if distances:
+            measures.append((self.by_distance, DISTANCES, distances))
+        for parts, ranges, values in measures:
+            for name, (least, most) in ranges.items():
+                of_truth, of_prediction = ((v >= least) & (v < most) for v in values)
+                parts[name].add_matches(
+                    matches, truth, prediction, of_truth=of_truth, of_prediction=of_prediction
+                )
         is_stuff = np.isin(truth.class_ids, self._stuff_ids) & ~truth.crowd
         on_stuff = is_stuff[matches.rows]
         self.stuff.count("iou", truth.class_ids[matches.rows[on_stuff]], matches.iou[on_stuff])

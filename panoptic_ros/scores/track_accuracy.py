@@ -10,7 +10,7 @@ import numpy as np
 
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet, class_ids
 from panoptic_ros.scores.mots import MATCH_IOU, TrackSequence, track_results
-from panoptic_ros.scores.overlaps import Overlaps
+from panoptic_ros.scores.overlaps import Overlaps, shared_pixels
 from panoptic_ros.scores.segments import VOID, Segments, label_image_segments
 
 
@@ -121,13 +121,9 @@ class TrackScore:
 
 def mask_iou(pairs: Overlaps, true: Segments, predicted: Segments) -> tuple[np.ndarray, np.ndarray]:
     """Return IoU of segments of one class [T, P] and predicted pixels on void or groups [P]."""
-    common = np.zeros((len(true.ids) + 1, len(predicted.ids) + 1))
-    # Row and column 0 are for void and for unlabeled pixels.
-    rows = np.searchsorted(np.concatenate([[VOID], true.ids]), pairs.truth)
-    columns = np.searchsorted(np.concatenate([[VOID], predicted.ids]), pairs.prediction)
-    np.add.at(common, (rows, columns), pairs.pixels)
-    void, common = common[0, 1:], common[1:, 1:]
+    common = shared_pixels(pairs, np.append(VOID, true.ids), predicted.ids)
+    void, common = common[0], common[1:]
     common *= true.class_ids[:, None] == predicted.class_ids
     union = true.areas[:, None] + predicted.areas - void - common
-    iou = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    iou = np.divide(common, union, out=np.zeros(common.shape), where=union > 0)
     return iou, void + common[true.crowd].sum(axis=0)

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from panoptic_ros.labels import LabelSet
+from panoptic_ros.scores.overlaps import shared_pixels
 from panoptic_ros.scores.panoptic_quality import match_segments
 from panoptic_ros.scores.segments import Segments, label_image_segments
 
@@ -78,11 +79,7 @@ def _errors(truth: np.ndarray, prediction: np.ndarray, labels: LabelSet) -> Iter
     things = labels.ids[labels.is_thing]
     is_true = np.isin(true.class_ids, things) & ~true.crowd
     is_ours = np.isin(predicted.class_ids, things)
-    shared = np.zeros((len(true.ids), len(predicted.ids)), np.int64)
-    inside = np.isin(pairs.truth, true.ids) & np.isin(pairs.prediction, predicted.ids)
-    rows = np.searchsorted(true.ids, pairs.truth[inside])
-    columns = np.searchsorted(predicted.ids, pairs.prediction[inside])
-    shared[rows, columns] = pairs.pixels[inside]
+    shared = shared_pixels(pairs, true.ids, predicted.ids)
     shared[true.class_ids[:, None] != predicted.class_ids] = 0
     shared[~is_true] = 0
     swallowed = shared > true.areas[:, None] / 2
