@@ -69,8 +69,9 @@ def _resident_peak() -> float | None:
         status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
     except FileNotFoundError:
         return None
-    kilobytes = next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1]
-    return int(kilobytes) / 1024
+    # Not every /proc has the line.
+    line = next((line for line in status.splitlines() if line.startswith("VmHWM:")), None)
+    return int(line.split()[1]) / 1024 if line else None
 
 
 def statistics(milliseconds: Sequence[float]) -> dict[str, Any] | None:

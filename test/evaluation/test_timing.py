@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import psutil
 import pytest
@@ -57,6 +59,11 @@ def test_peak_memory_is_at_least_what_the_process_has_now():
     # The kernel adds up the last few pages later.
     assert now - 8 <= peak["host"] < psutil.virtual_memory().total / 2**20
     assert peak["device"] is None
+
+
+def test_peak_memory_is_not_known_where_the_system_does_not_tell_it(monkeypatch):
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "VmRSS:\t  80 kB\n")
+    assert peak_memory(torch.device("cpu")) == {"host": None, "device": None}
 
 
 @pytest.mark.gpu
