@@ -37,6 +37,9 @@ def write_comparison(comparison: Mapping[str, Any], runs: Sequence[Run], path: P
     A picture: the camera's, the truth, what was wrong before and what is wrong now. Runs without
     pictures have none. Raise OSError where it cannot be written.
     """
+    stems = [f"{run.folder.name}_{run.method}" for run in runs[1:]]
+    # Folders of one name may lie in different places.
+    names = [f"{s}_{i}" if s in stems[:i] else s for i, s in enumerate(stems)]
     sections = [
         {
             "title": f"{entry['name']} against {comparison['baseline']}",
@@ -47,10 +50,10 @@ def write_comparison(comparison: Mapping[str, Any], runs: Sequence[Run], path: P
             ],
             "pictures": [
                 {"caption": caption, "image": image}
-                for caption, image in _pictures(runs[0], run, entry, path.parent / "worst")
+                for caption, image in _pictures(runs[0], run, entry, path.parent / "worst" / name)
             ],
         }
-        for run, entry in zip(runs[1:], comparison["runs"], strict=True)
+        for run, entry, name in zip(runs[1:], comparison["runs"], names, strict=True)
     ]
     title = f"Comparison with {comparison['baseline']}"
     write_report({"title": title, "run": run_facts(), "sections": sections}, [], path)
@@ -89,10 +92,8 @@ def _cells(figure: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _pictures(
-    first: Run, run: Run, entry: Mapping[str, Any], folder: Path
-) -> list[tuple[str, Path]]:
-    """Write the worst regressions into a folder; return captions and files."""
+def _pictures(first: Run, run: Run, entry: Mapping[str, Any], stem: Path) -> list[tuple[str, Path]]:
+    """Write the worst regressions into STEM_0.jpg and so on; return captions and files."""
     before, after = first.frames(), run.frames()
     found: list[tuple[str, Path]] = []
     for row in entry["worst"]:
@@ -109,7 +110,7 @@ def _pictures(
                 f"{name}: PQ {100 * row['baseline']:.1f} to {100 * row['run']:.1f} %; "
                 "camera, truth, errors of the baseline, errors of the run"
             )
-            file = folder / f"{run.folder.name}_{run.method}_{len(found)}.jpg"
+            file = stem.with_name(f"{stem.name}_{len(found)}.jpg")
             picture = cv2.cvtColor(_side_by_side(shown), cv2.COLOR_RGB2BGR)
             write_file(file, cv2.imencode(".jpg", picture)[1].tobytes())
             found.append((caption, file))

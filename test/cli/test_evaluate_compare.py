@@ -1,5 +1,6 @@
 import json
 import math
+import shutil
 
 import cv2
 import numpy as np
@@ -185,3 +186,11 @@ def test_a_value_that_no_run_has_is_named(change, words, runs, tmp_path, capsys)
     err = capsys.readouterr().err
     assert f"{tmp_path / 'results.json'}: " in err
     assert words in err
+
+
+def test_runs_of_one_name_keep_their_own_pictures(runs, tmp_path):
+    for place in ("a", "b"):
+        shutil.copytree(runs[1], tmp_path / place / "run")
+    others = [tmp_path / place / "run" for place in ("a", "b")]
+    assert compare((runs[0], *others), tmp_path / "out")[0] == 0
+    assert len(list((tmp_path / "out/worst").iterdir())) == 2
