@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 from urllib.parse import quote
 
@@ -85,7 +86,7 @@ def gallery(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     frames = {f["name"]: f for f in results.get("frames") or [] if f.get("pictures")}
     ranked: dict[str, str] = {}
     for strategy in results.get("fusion") or {}:
-        quality = {name: (f.get("pq") or {}).get(strategy) for name, f in frames.items()}
+        quality = {name: _quality(frame, strategy) for name, frame in frames.items()}
         for rank, group in extremes(quality):
             for name in group:
                 ranked.setdefault(name, f"{rank} of {strategy}")
@@ -106,7 +107,7 @@ def frame_table(results: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return every frame as a row: {"header", "rows": [(cells, [(name, address)])]}."""
     frames = results.get("frames") or []
     strategies = list(results.get("fusion") or {})
-    if not frames or not any(f.get("pq") for f in frames):
+    if not strategies or not any(f.get("pq") for f in frames):
         return None
     has_time = any(f.get("total") for f in frames)
     header = ["frame", *(f"PQ {s}" for s in strategies)]
@@ -114,8 +115,8 @@ def frame_table(results: Mapping[str, Any]) -> dict[str, Any] | None:
     header += ["missed", "false alarms"]
     rows = []
     for frame in frames:
-        pq, total = frame.get("pq") or {}, frame.get("total") or {}
-        cells = [frame["name"], *(percent(pq.get(s)) for s in strategies)]
+        total = frame.get("total") or {}
+        cells = [frame["name"], *(percent(_quality(frame, s)) for s in strategies)]
         cells += [milliseconds(total.get(s)) for s in strategies] if has_time else []
         counts = (frame.get("classes") or {}).get(strategies[0], {}).values()
         cells += [str(sum(row[at] for row in counts)) for at in (FN, FP)]
@@ -182,17 +183,20 @@ def _error(frame: Mapping[str, Any], counts: Sequence[float], strategy: str) -> 
 
 
 def _typical(results: Mapping[str, Any]) -> dict[str, Any]:
-    strategies = list(results.get("fusion") or {})
-    frames = [
-        f
-        for f in results.get("frames") or []
-        if f.get("pictures") and strategies and f["pq"].get(strategies[0]) is not None
+    first = next(iter(results.get("fusion") or {}), "")
+    known = [
+        (pq, frame)
+        for frame in results.get("frames") or []
+        if frame.get("pictures") and (pq := _quality(frame, first)) is not None
     ]
-    if not frames:
+    if not known:
         return {"picture": None, "caption": NOTHING}
-    frame = sorted(frames, key=lambda f: f["pq"][strategies[0]])[len(frames) // 2]
+    pq, frame = sorted(known, key=itemgetter(0))[len(known) // 2]
     return {
-        "picture": quote(frame["pictures"][strategies[0]]),
-        "caption": f"{frame['name']}, of median quality: {strategies[0]}, "
-        f"PQ {percent(frame['pq'][strategies[0]])} %",
+        "picture": quote(frame["pictures"][first]),
+        "caption": f"{frame['name']}, of median quality: {first}, PQ {percent(pq)} %",
     }
+
+
+def _quality(frame: Mapping[str, Any], strategy: str) -> float | None:
+    return (frame.get("pq") or {}).get(strategy)

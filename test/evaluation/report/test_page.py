@@ -229,3 +229,12 @@ def test_the_worst_frames_of_a_class_have_most_errors(tmp_path):
         ("f2", "2 missed, 2 false"),
         ("f1", "1 missed, 2 false"),
     ]
+
+
+@pytest.mark.parametrize("key", ["fusion", "pq", "classes", "pictures", "total"])
+def test_a_key_that_is_missing_leaves_out_what_it_shows(key, tmp_path):
+    results = _with_pictures(tmp_path, 2)
+    for holder in (results, *results["frames"]):
+        if key != "classes" or holder is not results:
+            holder.pop(key, None)
+    assert "<h1>" in render(results, [])
