@@ -61,7 +61,7 @@ def drawn_average_precision(
         for i, found, _ in own:
             counts[i] = len(found)
         instances = weights @ counts
-        of_class = [_areas(own, t, weights, instances) for t in range(len(IOU_THRESHOLDS))]
+        of_class = [_curve_areas(own, t, weights, instances) for t in range(len(IOU_THRESHOLDS))]
         table.append(np.stack(of_class, axis=-1))
     return np.array(table)
 
@@ -71,21 +71,21 @@ def _compared(frame: MaskFrame, class_id: int) -> list[Any]:
     scored = [as_coco(code, size) for other, code in truth.instances if other == class_id]
     ignored = [entry[1:] for entry in truth.ignored if entry[0] == class_id]
     # Groups and small instances are matched too: what fits one is no false alarm.
-    regions = scored + [as_coco(code, size) for code, *_ in ignored]
+    regions = scored + [as_coco(code, size) for code, _ in ignored]
+    region_areas = _areas(regions)
     # A group that is small as well counts twice in the official script.
-    small = [_area(code, size) < SMALLEST_INSTANCE for code, _ in ignored]
-    weights = np.array([is_group for _, is_group in ignored], int) + np.array(small, int)
+    small = region_areas[len(scored) :] < SMALLEST_INSTANCE
+    weights = np.array([is_group for _, is_group in ignored], int) + small
     detections = [
         (float(f"{score:.9g}"), as_coco(code, size))
         for other, score, code in frame.detections
         if other == class_id
     ]
     detections = [(score, mask) for score, mask in detections if coco_mask.area(mask)]
-    shared = _shared([mask for _, mask in detections], regions)
-    areas = np.array([coco_mask.area(mask) for _, mask in detections], float)
-    region_areas = np.array([coco_mask.area(mask) for mask in regions], float)
+    masks = [mask for _, mask in detections]
+    areas, shared = _areas(masks), _shared(masks, regions)
     iou = shared / np.maximum(areas[:, None] + region_areas - shared, 1)
-    void = _shared([m for _, m in detections], [as_coco(truth.void, size)] if truth.void else [])
+    void = _shared(masks, [as_coco(truth.void, size)] if truth.void else [])
     found = []
     for column in range(len(scored)):
         touching = np.flatnonzero(shared[:, column])
@@ -103,17 +103,16 @@ def _passed(iou: float) -> int:
     return int((iou > IOU_THRESHOLDS).sum())
 
 
-def _area(code: str, size: Sequence[int]) -> int:
-    return int(coco_mask.area(as_coco(code, size)))
+def _areas(masks: list[dict]) -> np.ndarray:
+    return np.array([coco_mask.area(mask) for mask in masks], float)
 
 
 def _shared(masks: list[dict], others: list[dict]) -> np.ndarray:
     """Return how many pixels each pair of masks shares, float64 [N, M]."""
-    areas = np.array([coco_mask.area(mask) for mask in masks], float)
-    return np.rint(codes_iou(masks, others, is_crowd=True) * areas[:, None])
+    return np.rint(codes_iou(masks, others, is_crowd=True) * _areas(masks)[:, None])
 
 
-def _areas(
+def _curve_areas(
     own: Sequence[tuple[int, Sequence[Any], Sequence[Any]]],
     threshold: int,
     weights: np.ndarray,

@@ -13,7 +13,7 @@ import numpy as np
 
 from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet, class_ids
 from panoptic_ros.scores.confusion import ConfusionMatrix
-from panoptic_ros.scores.overlaps import Overlaps
+from panoptic_ros.scores.overlaps import Overlaps, positions
 from panoptic_ros.scores.panoptic_quality import known_mean
 
 CATEGORIES = {
@@ -76,8 +76,7 @@ class WeightedInstances:
         the class predicted there.
         """
         known = {s: c for s, c in instances.items() if c in self._area}
-        position = {segment: i for i, segment in enumerate(known)}
-        index = np.array([position.get(segment, -1) for segment in truth.tolist()], np.int64)
+        index = positions(np.array([*known], np.int64), truth)
         index, predicted, pixels = (v[index >= 0] for v in (index, predicted, pixels))
         classes = np.fromiter(known.values(), np.int64, len(known))
         wanted, found = (self._categories(ids) for ids in (classes, predicted))
