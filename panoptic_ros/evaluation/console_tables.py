@@ -23,10 +23,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return rows under a header as text: first column left, the others right aligned."""
     lines = [header, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(_line(line, widths) for line in lines)
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    first, *others = cells
-    aligned = [c.rjust(width) for c, width in zip(others, widths[1:], strict=True)]
-    return "  ".join([first.ljust(widths[0]), *aligned])
+    return "\n".join(
+        "  ".join([first.ljust(widths[0]), *map(str.rjust, others, widths[1:])])
+        for first, *others in lines
+    )

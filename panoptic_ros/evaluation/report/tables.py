@@ -104,15 +104,7 @@ def instance_table(results: Mapping[str, Any]) -> ReportTable | None:
 
 def comparison_table(results: Mapping[str, Any]) -> ReportTable | None:
     """Return Table 2: a row of quality per strategy, and one for each network by itself."""
-    rows = [_fusion_row(name, f) for name, f in (results.get("fusion") or {}).items()]
-    for name, value, column in (
-        ("semantic network alone", results.get("semantic"), "miou"),
-        ("instance network alone", results.get("detector"), "ap"),
-    ):
-        if value:
-            miou = percent(value["miou"]) if column == "miou" else NOTHING
-            masks = _ap(value) if column == "ap" else [NOTHING] * 3
-            rows.append((name, *[NOTHING] * 5, miou, *masks))
+    rows = [_fusion_row(name, f) for name, f in _methods(results).items()]
     if not rows:
         return None
     header = ("method", "PQ %", "SQ %", "RQ %", "PQ things", "PQ stuff", "mIoU %", *_AP)
@@ -184,12 +176,7 @@ def further_table(results: Mapping[str, Any]) -> ReportTable | None:
 
     docs/evaluation.md says what each of them is.
     """
-    rows = {name: _further(f) for name, f in (results.get("fusion") or {}).items()}
-    for name, entry in (
-        ("semantic network alone", {"semantic": results.get("semantic")}),
-        ("instance network alone", {"ap": results.get("detector")}),
-    ):
-        rows[name] = _further(entry)
+    rows = {name: [_at(f, p) for p in _FURTHER.values()] for name, f in _methods(results).items()}
     rows = {name: values for name, values in rows.items() if any(v is not None for v in values)}
     columns = [i for i in range(len(_FURTHER)) if any(v[i] is not None for v in rows.values())]
     if not columns:
@@ -265,6 +252,16 @@ def _instance_columns(
     return columns
 
 
+def _methods(results: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the strategies' entries, and each network's own as if it were a strategy."""
+    alone = {
+        "semantic network alone": {"semantic": results.get("semantic")},
+        "instance network alone": {"ap": results.get("detector")},
+    }
+    known = {name: entry for name, entry in alone.items() if any(entry.values())}
+    return {**(results.get("fusion") or {}), **known}
+
+
 def _fusion_row(name: str, fusion: Mapping[str, Any]) -> tuple[str, ...]:
     panoptic, semantic, masks = (fusion.get(key) for key in ("panoptic", "semantic", "ap"))
     quality = [NOTHING] * 5
@@ -288,11 +285,6 @@ def _ap(masks: Mapping[str, Any] | None, intervals: Mapping[str, Any] | None = N
     return [percent(_at(masks, path)) + spread(_at(intervals, path)) for path in paths]
 
 
-def _further(fusion: Mapping[str, Any]) -> list[float | None]:
-    """Return the figures of _FURTHER, None for those that are not there."""
-    return [_at(fusion, path) for path in _FURTHER.values()]
-
-
 def _at(content: Any, path: Sequence[str]) -> Any:
     for key in path:
         content = content.get(key) if isinstance(content, Mapping) else None
@@ -301,8 +293,8 @@ def _at(content: Any, path: Sequence[str]) -> Any:
 
 def _published(class_name: str, column: str) -> str:
     """Return a published figure with the three digits that it was published with."""
-    figures = TABLE_1.get(class_name)
-    return f"{getattr(figures, column):#.3g}" if figures else NOTHING
+    figure = TABLE_1[column].get(class_name)
+    return NOTHING if figure is None else f"{figure:#.3g}"
 
 
 _FORMATS: Mapping[type, Callable[[Any], str]] = {
