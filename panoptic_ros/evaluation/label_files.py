@@ -19,7 +19,6 @@ from panoptic_ros.datasets.classes import WANTED_IDS
 from panoptic_ros.datasets.coco_files import (
     Annotation,
     BrokenFile,
-    Category,
     predicted_segments,
     true_segments,
     truth_faults,
@@ -88,7 +87,6 @@ class FileScore:
     variants: QualityVariants
     confusion: ConfusionMatrix
     weighted: WeightedInstances
-    categories: list[Category]
     labels: LabelSet
     frames: list[FrameQuality] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -142,7 +140,6 @@ def score_sources(
         QualityVariants(labels),
         ConfusionMatrix(labels),
         WeightedInstances(labels),
-        truth.categories,
         labels,
     )
     score.missing = [str(key(e)) for e in truth.entries if key(e) not in predictions]

@@ -27,11 +27,6 @@ def run_facts() -> dict[str, str]:
     return {name: text for name, text in facts.items() if text}
 
 
-def existing(folder: Path, names: dict[str, str]) -> dict[str, str]:
-    """Return the links, text -> path below a folder, whose file or folder is there."""
-    return {text: path for text, path in names.items() if (folder / path).exists()}
-
-
 def _commit(root: Path) -> str:
     if not (root / ".git").exists():
         return ""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from panoptic_ros.cli import (
     absolute_if_file,
@@ -28,8 +29,8 @@ EXIT_CANNOT_RUN = 2
 # Those of datasets.exports, which is imported when they are written.
 EXPORT_FORMATS = ("coco", "cityscapes_panoptic", "cityscapes_instances", "kitti", "fiftyone")
 BOUNDARY_HELP = "boundary PQ, too; it takes longer than all other scores"
-# What stands beside a report.
-LINKS = {
+# What stands beside a report, at times.
+_LINKS = {
     "results.json": "results.json",
     "predictions": "predictions/",
     "exports": "exports/",
@@ -93,9 +94,7 @@ def run(args: argparse.Namespace) -> int:
     if args.rerun and args.ray:
         args.refuse("--rerun records what is scored here, without --ray")
     from panoptic_ros.evaluation.dataset_run import DatasetRun, RunOptions
-    from panoptic_ros.evaluation.report.page import write_report
     from panoptic_ros.evaluation.report.tables import print_tables
-    from panoptic_ros.evaluation.run_facts import existing
 
     known = {field.name for field in dataclasses.fields(RunOptions)}
     options = {name: value for name, value in vars(args).items() if name in known}
@@ -112,9 +111,7 @@ def run(args: argparse.Namespace) -> int:
         workers, number = _workers(args, run_options)
         outcome = evaluation(workers, number, log)
     print_tables(outcome.results)
-    links = existing(args.out, LINKS)
-    write_report({**outcome.results, "links": links}, [], args.out / "report.html")
-    print(f"Written: {args.out / 'results.json'}, {args.out / 'report.html'}")
+    write_page(outcome.results, args.out)
     if outcome.broken:
         print(f"{len(outcome.broken)} broken frames were skipped", file=sys.stderr)
     if all(f["panoptic"]["all"]["pq"] is None for f in outcome.results["fusion"].values()):
@@ -125,6 +122,15 @@ def run(args: argparse.Namespace) -> int:
         )
         return EXIT_CANNOT_RUN
     return EXIT_BROKEN_FILES if outcome.broken else 0
+
+
+def write_page(results: Mapping[str, Any], out: Path) -> None:
+    """Write OUT/report.html beside the results, with links to what else is there, and say so."""
+    from panoptic_ros.evaluation.report.page import write_report
+
+    links = {text: path for text, path in _LINKS.items() if (out / path).exists()}
+    write_report({**results, "links": links}, [], out / "report.html")
+    print(f"Written: {out / 'results.json'}, {out / 'report.html'}")
 
 
 def _workers(args: argparse.Namespace, options: RunOptions) -> tuple[Workers | None, int]:

@@ -12,8 +12,8 @@ from panoptic_ros.cli.evaluate.dataset import (
     BOUNDARY_HELP,
     EXIT_BROKEN_FILES,
     EXIT_CANNOT_RUN,
-    LINKS,
     add_export_argument,
+    write_page,
 )
 
 if TYPE_CHECKING:
@@ -51,9 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from panoptic_ros.evaluation.console_tables import percent
     from panoptic_ros.evaluation.file_results import METHOD, FilePainter, file_results
     from panoptic_ros.evaluation.label_files import score_sources
-    from panoptic_ros.evaluation.report.page import write_report
     from panoptic_ros.evaluation.report.tables import further_table, quality_table
-    from panoptic_ros.evaluation.run_facts import existing
     from panoptic_ros.whole_files import write_json
 
     truth, prediction = open_sources(args)
@@ -62,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     formats = tuple(dict.fromkeys(args.export))
     painter = FilePainter(args.out, truth.labels, args.images, formats) if args.out else None
     score = score_sources(truth, prediction, args.boundary, painter)
-    print(quality_table(score.results(), {c.id: c.name for c in score.categories}))
+    print(quality_table(score.results(), {c.id: c.name for c in score.labels.classes}))
     results = file_results(score, truth, prediction)
     further = further_table(results)
     print(f"\nmIoU, %: {percent(results['fusion'][METHOD]['semantic']['miou'])}")
@@ -72,9 +70,7 @@ def run(args: argparse.Namespace) -> int:
     if painter:
         painter.finish(frame.entry.name for frame in score.frames)
         write_json(args.out / "results.json", results)
-        links = existing(args.out, LINKS)
-        write_report({**results, "links": links}, [], args.out / "report.html")
-        print(f"Written: {args.out / 'results.json'}, {args.out / 'report.html'}")
+        write_page(results, args.out)
     return _tell(score)
 
 
