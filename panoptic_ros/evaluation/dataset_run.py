@@ -115,9 +115,11 @@ class DatasetRun:
             options.dataset, options.data, options.split, config.labels
         )
         self.pipeline = PanopticPipeline.load(options.weights, device=options.device)
-        self.strategies = list(options.fusion) or self._default_strategies()
+        can_run = possible(self.pipeline.head)
+        # Without a choice: stack, and what the model's head is for.
+        self.strategies = list(options.fusion) or ["stack", *(n for n in can_run if n in HEADS)]
         if self.strategies == [ALL]:
-            self.strategies = possible(self.pipeline.head)
+            self.strategies = can_run
         for name in self.strategies:
             # An unknown one, or one that lacks its head, is told before a frame is read.
             make_strategy(name, self.pipeline.head)
@@ -127,7 +129,10 @@ class DatasetRun:
         self._warmup_left = WARMUP_FRAMES
         self._described: dict[str, Any] = {}
         self._settings = self._all_settings(config)
-        self._writers = self._make_writers() if options.predictions else {}
+        written = (TRUTH, *self.strategies) if options.predictions else ()
+        self._writers = {
+            n: PanopticWriter(options.out / "predictions", n, self.labels) for n in written
+        }
         self._exports: dict[str, tuple[str, Export]] = {
             f"{kind}/{name}": (name, make_export(kind, options.out / "exports", name, self.labels))
             for kind in options.export
@@ -176,10 +181,6 @@ class DatasetRun:
             entry["pictures"], entry["segments"] = record["pictures"], record["segments"]
         write_json(self.options.out / "results.json", results)
         return RunOutcome(results, broken)
-
-    def _default_strategies(self) -> list[str]:
-        """Return stack, and the strategy that the model's head is for."""
-        return ["stack", *(n for n in possible(self.pipeline.head) if n in HEADS)]
 
     def score_shard(self, names: Sequence[str], report: Report) -> Shard:
         """Score some frames as a worker does."""
@@ -327,10 +328,6 @@ class DatasetRun:
             "boundary": self.options.boundary,
             "records": RECORDS,
         }
-
-    def _make_writers(self) -> dict[str, PanopticWriter]:
-        folder = self.options.out / "predictions"
-        return {n: PanopticWriter(folder, n, self.labels) for n in (TRUTH, *self.strategies)}
 
     def _describe_model(self) -> dict[str, Any]:
         return {

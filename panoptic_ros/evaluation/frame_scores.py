@@ -94,12 +94,8 @@ class FrameScores:
             fields = json.loads(zlib.decompress(b64decode(content["zlib"])))
         except zlib.error as error:
             raise ValueError(f"scores of a frame that do not unfold: {error}") from error
-        return cls(
-            **{
-                **fields,
-                "fusion": {n: FusionScores(**f) for n, f in fields["fusion"].items()},
-            }
-        )
+        fusion = {n: FusionScores(**f) for n, f in fields["fusion"].items()}
+        return cls(**{**fields, "fusion": fusion})
 
 
 class FrameScorer:
@@ -204,13 +200,10 @@ class FrameScorer:
     ) -> FusionScores:
         pairs, true, predicted = label_image_segments(truth, panoptic.labels, self.labels)
         variants = QualityVariants(self.labels)
-        has_boundaries = self._has_boundaries
-        edges = (
-            boundary_overlaps(_scored(truth, self.labels), panoptic.labels)
-            if has_boundaries
-            else None
-        )
-        distances = None
+        edges = distances = None
+        if self._has_boundaries:
+            is_scored = np.isin(class_ids(truth), self.labels.ids)
+            edges = boundary_overlaps(np.where(is_scored, truth, UNLABELED), panoptic.labels)
         if depth is not None:
             sides = (truth, true), (panoptic.labels, predicted)
             true_ones, ours = (thing_distances(*side, depth, self.labels) for side in sides)
@@ -253,8 +246,3 @@ def _things_calibration(
         np.array([is_right[i] for _, i in counted], bool),
     )
     return calibration
-
-
-def _scored(truth: np.ndarray, labels: LabelSet) -> np.ndarray:
-    """Return a label image whose classes outside the label set are void."""
-    return np.where(np.isin(class_ids(truth), labels.ids), truth, UNLABELED)

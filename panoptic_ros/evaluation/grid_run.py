@@ -114,7 +114,7 @@ def compare_ground(
         }
         for condition in tqdm(GROUND_CONDITIONS, "projecting", unit="row")
     }
-    rows = {name: {kind: s.results for kind, s in kinds.items()} for name, kinds in scored.items()}
+    rows = {name: {kind: s for kind, (s, _) in kinds.items()} for name, kinds in scored.items()}
     best = rows[AS_RECORDED.name]
     results = {
         **best,
@@ -124,7 +124,7 @@ def compare_ground(
         "drives": [d.drive.name for d in drives],
         "frames": sum(len(d.drive.frames) for d in drives),
     }
-    ends = {kind: s.ends for kind, s in scored[AS_RECORDED.name].items()}
+    ends = {kind: ends for kind, (_, ends) in scored[AS_RECORDED.name].items()}
     return GroundComparison(results, ends)
 
 
@@ -139,19 +139,14 @@ def _true_predictions(drive: TownDrive, labels: LabelSet) -> list[PanopticPredic
     ]
 
 
-@dataclass(frozen=True)
-class _Scored:
-    results: dict[str, Any]
-    ends: list[DriveEnd]
-
-
 def _score(
     drives: Sequence[GroundDrive],
     predictions: Sequence[Sequence[PanopticPrediction]],
     labels: LabelSet,
     window: GridWindow,
     condition: Condition,
-) -> _Scored:
+) -> tuple[dict[str, Any], list[DriveEnd]]:
+    """Return the scores of drives under a condition, and how each ended."""
     score, motion, singles, fused, ends = GroundScore(), MotionScore(), [], [], []
     seconds: list[float] = []
     for drive, of_drive in zip(drives, predictions, strict=True):
@@ -172,7 +167,7 @@ def _score(
         singles.append(best_single([s for *_, s in frames], stage, drive.cells, truth.occupied))
     means = {"single_iou": known_mean(singles), "fused_iou": known_mean(fused)}
     times = {"frame_ms": 1e3 * float(np.median(seconds))}
-    return _Scored(score.results() | means | motion.results() | times, ends)
+    return score.results() | means | motion.results() | times, ends
 
 
 def _score_motion(

@@ -61,7 +61,11 @@ class RunState:
                 f"{self.path} is not an evaluation's state ({error}); choose another --out or "
                 "delete it"
             ) from error
-        self._check(before, settings)
+        if changed := changes(before, settings, {**before, **settings}):
+            raise ValueError(
+                f"{self.path} holds another evaluation: {changed}; "
+                "choose another --out, or delete it to start anew"
+            )
         return dict(self._record(i, line) for i, line in enumerate(lines[1:], start=2))
 
     def _record(self, number: int, line: bytes) -> tuple[str, dict[str, Any]]:
@@ -77,13 +81,6 @@ class RunState:
                 "is scored anew"
             ) from error
         return name, record
-
-    def _check(self, before: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-        if changed := changes(before, settings, {**before, **settings}):
-            raise ValueError(
-                f"{self.path} holds another evaluation: {changed}; "
-                "choose another --out, or delete it to start anew"
-            )
 
     def _append(self, entry: Mapping[str, Any]) -> None:
         append(self.path, json.dumps(entry, separators=(",", ":")) + "\n")
@@ -102,17 +99,19 @@ def _checksum(name: str, record: Mapping[str, Any]) -> int:
     return zlib.crc32(json.dumps([name, record]).encode())
 
 
+def weight_files(config: ModelConfig) -> list[Path]:
+    """Return the weights that a model names, as it names them."""
+    parts = (config.semantic, config.instances, config.network, config.head, config.expert)
+    return [Path(part.weights) for part in parts if part and part.weights != RANDOM]
+
+
 def fingerprint(config: ModelConfig) -> str:
     """Return 16 digits of a SHA-256 over a model file's content and the weights that it names.
 
     A model retrained under its old name is another model.
     """
     digest = hashlib.sha256(repr(config).encode())
-    parts = (config.semantic, config.instances, config.network, config.head, config.expert)
-    for network in parts:
-        if network is None or network.weights == RANDOM:
-            continue
-        weights = Path(network.weights)
+    for weights in weight_files(config):
         described = weights.suffix in (".yaml", ".yml")  # an ONNX file beside its description
         stem = weights.stem if described else weights.name
         for part in sorted(weights.parent.glob(f"{glob.escape(stem)}.*")):

@@ -14,9 +14,10 @@ from panoptic_ros.datasets import LabeledFrame, open_dataset
 from panoptic_ros.documents import named
 from panoptic_ros.evaluation.dataset_run import DatasetRun, RunOptions
 from panoptic_ros.evaluation.read_ahead import load
+from panoptic_ros.evaluation.run_state import weight_files
 from panoptic_ros.evaluation.systems_cost import gflops, parameters, time_in_turns
 from panoptic_ros.model.build import is_onnx
-from panoptic_ros.model.config import RANDOM, ModelConfig, load_model_config
+from panoptic_ros.model.config import ModelConfig, load_model_config
 from panoptic_ros.model.engines import EAGER, named_or_default
 from panoptic_ros.pipeline import PanopticPipeline, torch_device
 from panoptic_ros.resources import share_dir
@@ -202,11 +203,9 @@ def model_of(system: str) -> str:
 
 def missing_weights(config: ModelConfig) -> list[str]:
     """Return the weights that a model names and that are not there, by their last two names."""
-    parts = (config.semantic, config.instances, config.network, config.head, config.expert)
-    paths = [Path(part.weights) for part in parts if part and part.weights != RANDOM]
     return [
         "/".join(path.parts[-2:])
-        for path in paths
+        for path in weight_files(config)
         if not (path if is_onnx(str(path)) else path.with_name(f"{path.name}.json")).is_file()
     ]
 

@@ -80,8 +80,9 @@ def score_video(true: PanopticSource, found: PanopticSource) -> dict[str, Any]:
     for name, entries in groupby(sorted(true.entries, key=_sequence_of), _sequence_of):
         sequence = TrackedVideo(true.labels, name)
         tracks.start_sequence()
-        for entry in tqdm([*entries], name or "scoring", unit="frame"):
-            sequences[name] = sequences.get(name, 0) + 1
+        frames = [*entries]
+        sequences[name] = len(frames)
+        for entry in tqdm(frames, name or "scoring", unit="frame"):
             truth = _read(entry).ids()
             predicted = predictions.get(entry.name)
             if predicted is None:
