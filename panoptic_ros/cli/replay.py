@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -123,7 +124,7 @@ def _replay_archive(args: argparse.Namespace, options: ReplayOptions) -> int:
     with interruptible() as stopped:
         if cluster:
             workers, count = cluster
-            with _ArchiveProgress(len(archive.jobs), len(archive.done)) as progress:
+            with closing(_ArchiveProgress(len(archive.jobs), len(archive.done))) as progress:
                 archive.replay(workers, count, progress.show, stopped)
         results = archive.write()
     print_tables(results)
@@ -153,10 +154,8 @@ class _ArchiveProgress:
         self._bars: dict[str, tqdm] = {}
         self._frames = 0
 
-    def __enter__(self) -> _ArchiveProgress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Take the bars away."""
         for bar in self._bars.values():
             bar.close()
         self._whole.close()

@@ -282,14 +282,14 @@ def _score_frame(
     counts = _Counts(QualityVariants(labels), ConfusionMatrix(labels), WeightedInstances(labels))
     edges = boundary_overlaps(truth.ids(), found.ids()) if boundaries else None
     counts.variants.add_image(*comparison, edges)
-    pairs, segments, _ = comparison
-    _, predicted_classes, pixels = pixel_classes = _pixel_classes(*comparison)
-    counts.confusion.add_classes(*pixel_classes)
-    counts.weighted.add_instances(pairs.truth, _instances(segments), predicted_classes, pixels)
+    pairs, segments, ours = comparison
+    classes_there, classes_here = _classes(segments, pairs.truth), _classes(ours, pairs.prediction)
+    counts.confusion.add_classes(classes_there, classes_here, pairs.pixels)
+    counts.weighted.add_instances(pairs.truth, _instances(segments), classes_here, pairs.pixels)
     shown = paint(entry.name, truth, found) if paint else {}
     areas = counts.confusion.areas()
     frame = FrameQuality(entry, predicted, counts.variants.quality, *areas, shown)
-    return frame, counts, broken, truth_faults(truth.annotation, comparison[0], classes)
+    return frame, counts, broken, truth_faults(truth.annotation, pairs, classes)
 
 
 def _compare(
@@ -305,16 +305,10 @@ def _compare(
     )
 
 
-def _pixel_classes(
-    pairs: Overlaps, truth: Segments, prediction: Segments
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return true and predicted class of each pair, -1 for none, and its pixels, int64 [K]."""
-
-    def of(segments: Segments, ids: np.ndarray) -> np.ndarray:
-        at = np.where(ids == VOID, -1, positions(segments.ids, ids))
-        return np.append(segments.class_ids, -1)[at]
-
-    return of(truth, pairs.truth), of(prediction, pairs.prediction), pairs.pixels
+def _classes(segments: Segments, ids: np.ndarray) -> np.ndarray:
+    """Return the class of each segment id, -1 for void and for what is no segment, int64 [K]."""
+    at = np.where(ids == VOID, -1, positions(segments.ids, ids))
+    return np.append(segments.class_ids, -1)[at]
 
 
 def _instances(truth: Segments) -> dict[int, int]:

@@ -144,14 +144,13 @@ def _accumulated(
     evaluation.params.catIds = list(things)
     evaluation.params.imgIds = list(range(len(frames)))
     evaluation._paramsEval = evaluation.params
+    # An empty list would mean that nothing was evaluated.
     evaluation.evalImgs = [
         _entry(frame[str(class_id)], i) if str(class_id) in frame else None
         for class_id in things
         for i in range(len(_AREAS))
         for frame in frames
-    ]
-    if not frames:
-        evaluation.evalImgs = [None]
+    ] or [None]
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation.accumulate()
     return evaluation.eval["precision"][..., 0], evaluation.eval["recall"][:, :, 0, 0]

@@ -74,10 +74,7 @@ class VideoQuality:
                 quality.add_sparse(counted["windows"][str(k)])
             windows[k] = known_scores(quality.results())
         vpq = known_mean(window["all"]["pq"] for window in windows.values())
-        return {
-            "vpq": {"vpq": vpq, "windows": windows},
-            "stq": self._stq(counts),
-        }
+        return {"vpq": {"vpq": vpq, "windows": windows}, "stq": self._stq(counts)}
 
     def _counts(self, frames: Sequence[Overlaps]) -> dict[str, Any]:
         pairs = merged(frames)

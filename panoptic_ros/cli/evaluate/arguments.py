@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from panoptic_ros.cli import positive
 
@@ -57,8 +57,9 @@ def open_sources(args: argparse.Namespace) -> tuple[PanopticSource, PanopticSour
         truth.labels,
         args.prediction_topic,
     )
-    for name, source in (("truth", truth), ("prediction", prediction)):
-        _refuse_folder(options, name, source)
+    if options.get("out") is not None:
+        for name, source in zip(FILES, (truth, prediction), strict=True):
+            _refuse_folder(args.out, name, source)
     return truth, prediction
 
 
@@ -78,14 +79,13 @@ def refuse_to_overwrite(args: argparse.Namespace) -> None:
             )
 
 
-def _refuse_folder(options: Mapping[str, Any], name: str, source: PanopticSource) -> None:
+def _refuse_folder(out: Path, name: str, source: PanopticSource) -> None:
     from panoptic_ros.datasets.panoptic_sources import FOLDERS
 
-    out = options.get("out")
-    path, folder = (Path(os.path.realpath(p)) for p in (source.path, out or ""))
-    if out is not None and path.parent == folder and path.name in ("results.json", "report.html"):
+    path, folder = (Path(os.path.realpath(p)) for p in (source.path, out))
+    if path.parent == folder and path.name in ("results.json", "report.html"):
         raise ValueError(f"--out {out} would overwrite the --{name} {source.path}; choose another")
-    if out is not None and source.kind in FOLDERS and folder.is_relative_to(path):
+    if source.kind in FOLDERS and folder.is_relative_to(path):
         raise ValueError(
             f"--out {out} lies in the --{name} {source.path}, where the next run would take its "
             "pictures for labels; choose another"

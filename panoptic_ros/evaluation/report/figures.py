@@ -185,15 +185,12 @@ def _figure(name: str, height: float) -> Iterator[Figure]:
 
 
 def _svg(figure: Figure) -> str:
-    """Return a figure's SVG text; its style still has to be in use."""
+    """Return a figure as an element of an HTML page; its style still has to be in use."""
     file = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     figure.savefig(file, format="svg", transparent=True, metadata=nothing)
-    return _inline(file.getvalue())
-
-
-def _inline(document: str) -> str:
-    """Return an SVG file as an element of an HTML page: no prologue, no fixed size."""
+    document = file.getvalue()
+    # Without prologue and fixed size.
     svg = document[document.index("<svg") :]
     svg = re.sub(r' xmlns(:xlink)?="[^"]*"', "", svg)
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)

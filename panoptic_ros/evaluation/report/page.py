@@ -12,6 +12,7 @@ from markupsafe import Markup
 from panoptic_ros.evaluation.console_tables import percent
 from panoptic_ros.evaluation.report import figures, frame_views, pictures, tables
 from panoptic_ros.evaluation.report.pictures import ReportFrame
+from panoptic_ros.evaluation.report.tables import TABLES
 from panoptic_ros.evaluation.report.template import template
 from panoptic_ros.labels import LabelClass, LabelSet
 from panoptic_ros.whole_files import write_file
@@ -45,7 +46,7 @@ def render(results: Mapping[str, Any], frames: Iterable[ReportFrame]) -> str:
         facts=_facts(results),
         broken=_dataset(results).get("broken") or [],
         warnings=_dataset(results).get("warnings") or [],
-        tables=[t for t in _tables(results) if t],
+        tables=[*(results.get("tables") or []), *filter(None, (t(results) for t in TABLES))],
         charts=_charts(results),
         strategies=[_strategy(n, f, results) for n, f in _fusions(results)],
         frames=_frames(results, frames),
@@ -89,10 +90,6 @@ def _facts(results: Mapping[str, Any]) -> dict[str, str]:
             text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
             facts[f"{title}: {key.replace('_', ' ')}"] = text
     return facts
-
-
-def _tables(results: Mapping[str, Any]) -> list[tables.ReportTable | None]:
-    return [*(results.get("tables") or []), *(make(results) for make in tables.TABLES)]
 
 
 def _charts(results: Mapping[str, Any]) -> list[tuple[str, Markup]]:
