@@ -74,13 +74,10 @@ def _mean_rows(run: Mapping[str, Any]) -> list[list[str]]:
 
 def _class_rows(run: Mapping[str, Any]) -> list[list[str]]:
     """Return PQ of the classes that occur in either run, largest losses first."""
-    known = [e for e in run["per_class"].values() if _occurs(e["pq"])]
+    sides = ("baseline", "run")
+    known = [e for e in run["per_class"].values() if any(e["pq"][s] is not None for s in sides)]
     known.sort(key=lambda e: (e["pq"]["difference"] is None, e["pq"]["difference"] or 0))
     return [[f"PQ {entry['name']}", *_cells(entry["pq"])] for entry in known]
-
-
-def _occurs(figure: Mapping[str, Any]) -> bool:
-    return figure["baseline"] is not None or figure["run"] is not None
 
 
 def _cells(figure: Mapping[str, Any]) -> list[str]:

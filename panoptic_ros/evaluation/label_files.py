@@ -137,10 +137,7 @@ def score_sources(
             f"{truth.path}: lists {len(labels)} categories, more than {MOST_CATEGORIES}"
         )
     score = FileScore(
-        QualityVariants(labels),
-        ConfusionMatrix(labels),
-        WeightedInstances(labels),
-        labels,
+        QualityVariants(labels), ConfusionMatrix(labels), WeightedInstances(labels), labels
     )
     score.missing = [str(key(e)) for e in truth.entries if key(e) not in predictions]
     score.unused = [str(i) for i in predictions if i not in known]

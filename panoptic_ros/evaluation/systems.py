@@ -24,16 +24,7 @@ from panoptic_ros.resources import share_dir
 from panoptic_ros.whole_files import write_json
 
 # In the order of the table: two networks, the shared ones, then the related systems.
-SYSTEMS = (
-    "town",
-    "town_shared",
-    "town_fast",
-    "panoptic_fpn",
-    "upsnet",
-    "degeus",
-    "oanet",
-    "aunet",
-)
+SYSTEMS = ("town", "town_shared", "town_fast", "panoptic_fpn", "upsnet", "degeus", "oanet", "aunet")
 RESULTS = "systems.json"
 # Frames on which all systems are timed, in turns; the first of them on which operations count.
 TIMED_FRAMES = 20

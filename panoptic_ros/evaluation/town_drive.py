@@ -13,12 +13,7 @@ from tqdm import tqdm
 
 from panoptic_ros.bags import BagReader, stamp_ns
 from panoptic_ros.datasets.cityscapes import Sample
-from panoptic_ros.datasets.town import (
-    CAMERAS,
-    ODOMETRY_TOPIC,
-    STATIC_TF_TOPIC,
-    Town,
-)
+from panoptic_ros.datasets.town import CAMERAS, ODOMETRY_TOPIC, STATIC_TF_TOPIC, Town
 from panoptic_ros.geometry.camera_model import CameraModel
 from panoptic_ros.geometry.cuboid import Cuboid
 from panoptic_ros.geometry.poses import Pose2D, message_pose, optical_pose, planar_pose

@@ -60,11 +60,7 @@ def track_section(
         caption = "Boxes in space: median errors, mean IoU"
         tables.append({"caption": caption, "header": _BOX_HEADER, "rows": boxes})
     tables.append({"caption": videos.caption, "header": videos.header, "rows": videos.rows})
-    return {
-        "title": "Tracks",
-        "tables": tables,
-        "pictures": pictures,
-    }
+    return {"title": "Tracks", "tables": tables, "pictures": pictures}
 
 
 def write_report(

@@ -13,12 +13,7 @@ from tqdm import tqdm
 
 from panoptic_ros.datasets.coco_files import Annotation
 from panoptic_ros.datasets.kitti_mots import CLASSES, IGNORE, MotsSequence, read_mots
-from panoptic_ros.datasets.panoptic_sources import (
-    COCO,
-    PanopticImage,
-    PanopticSource,
-    SourceEntry,
-)
+from panoptic_ros.datasets.panoptic_sources import COCO, PanopticImage, PanopticSource, SourceEntry
 from panoptic_ros.evaluation.console_tables import percent, table
 from panoptic_ros.evaluation.report.tables import tracks_table
 from panoptic_ros.evaluation.tracked_video import TrackedVideo

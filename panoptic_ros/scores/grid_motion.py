@@ -110,11 +110,7 @@ class MotionScore:
                 self.velocity_errors.append(float(np.hypot(*error)))
 
     def add_prediction(
-        self,
-        cells: MovingCells,
-        truth: GroundTruth,
-        later: GroundTruth,
-        motion: Pose2D,
+        self, cells: MovingCells, truth: GroundTruth, later: GroundTruth, motion: Pose2D
     ) -> None:
         """Score where a frame's cells are PREDICTION_SECONDS later.
 

@@ -14,14 +14,10 @@ from panoptic_ros.scores.mask_codes import codes_iou
 MATCH_IOU = 0.5
 # Result's key -> whose figure, and its name there.
 _PERCENTAGES = {
-    "hota": ("hota", "HOTA"),
-    "deta": ("hota", "DetA"),
-    "assa": ("hota", "AssA"),
-    "detre": ("hota", "DetRe"),
-    "detpr": ("hota", "DetPr"),
-    "assre": ("hota", "AssRe"),
-    "asspr": ("hota", "AssPr"),
-    "loca": ("hota", "LocA"),
+    **{
+        name.lower(): ("hota", name)
+        for name in ("HOTA", "DetA", "AssA", "DetRe", "DetPr", "AssRe", "AssPr", "LocA")
+    },
     "smotsa": ("clear", "sMOTA"),
     "motsa": ("clear", "MOTA"),
     "motsp": ("clear", "MOTP"),

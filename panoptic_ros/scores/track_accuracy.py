@@ -25,15 +25,9 @@ class _Frame:
 
     def counts(self) -> list[Any]:
         rows, columns = np.nonzero(self.similarity)
-        pairs = zip(
-            rows.tolist(), columns.tolist(), self.similarity[rows, columns].tolist(), strict=True
-        )
-        return [
-            self.truth.tolist(),
-            self.tracks.tolist(),
-            self.classes.tolist(),
-            list(map(list, pairs)),
-        ]
+        entries = (rows.tolist(), columns.tolist(), self.similarity[rows, columns].tolist())
+        ids = (self.truth, self.tracks, self.classes)
+        return [*(part.tolist() for part in ids), [*map(list, zip(*entries, strict=True))]]
 
     @classmethod
     def of_counts(cls, counts: Sequence[Any]) -> _Frame:

@@ -155,11 +155,7 @@ def timeline(entries: Sequence[Mapping[str, Any]]) -> str:
 
     entries: results["timeline"]: {"time" s, "milliseconds", "pq", "instances", "refused"}.
     """
-    rows = [
-        ("milliseconds", "ms", 1.0),
-        ("pq", "PQ %", 100.0),
-        ("instances", "instances", 1.0),
-    ]
+    rows = [("milliseconds", "ms", 1.0), ("pq", "PQ %", 100.0), ("instances", "instances", 1.0)]
     rows = [row for row in rows if any(e.get(row[0]) is not None for e in entries)]
     refused = [e["time"] for e in entries if e.get("refused")]
     with _figure("timeline", 0.7 + 1.2 * max(1, len(rows))) as figure:

@@ -79,11 +79,7 @@ class PictureFolder:
         self._folder, self._labels = folder, labels
 
     def write(
-        self,
-        name: str,
-        image: np.ndarray,
-        truth: np.ndarray,
-        predictions: Mapping[str, np.ndarray],
+        self, name: str, image: np.ndarray, truth: np.ndarray, predictions: Mapping[str, np.ndarray]
     ) -> dict[str, str]:
         """Write a frame's pictures; return their paths below the folder.
 

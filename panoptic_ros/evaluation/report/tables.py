@@ -32,18 +32,11 @@ _FURTHER: dict[str, tuple[str, ...]] = {
     "AR": ("ap", "ar"),
 }
 
-_TRACKS = {
-    "hota": "HOTA",
-    "deta": "DetA",
-    "assa": "AssA",
-    "loca": "LocA",
-    "smotsa": "sMOTSA",
-    "motsa": "MOTSA",
-    "motsp": "MOTSP",
-    "idf1": "IDF1",
-    "switches": "switches",
-    "objects": "objects",
-}
+# Of `track_results`, whose keys are these names in small letters.
+_TRACKS = (
+    *("HOTA", "DetA", "AssA", "LocA", "sMOTSA", "MOTSA", "MOTSP", "IDF1"),
+    *("switches", "objects"),
+)
 
 
 @dataclass(frozen=True)
@@ -122,8 +115,8 @@ def videos_table(videos: Mapping[str, Mapping[str, Any]]) -> ReportTable:
     for name, video in videos.items():
         vpq, stq = video["vpq"], video["stq"]
         windows = {f"VPQ, window {k}": w["all"]["pq"] for k, w in vpq["windows"].items()}
-        rows[name] = {"VPQ": vpq["vpq"], **windows, "STQ": stq["stq"], "AQ": stq["aq"]}
-        rows[name]["mIoU"] = stq["iou"]
+        whole = {"STQ": stq["stq"], "AQ": stq["aq"], "mIoU": stq["iou"]}
+        rows[name] = {"VPQ": vpq["vpq"], **windows, **whole}
     header = ("method", *next(iter(rows.values())))
     cells = tuple((name, *map(percent, values.values())) for name, values in rows.items())
     return ReportTable("As a video, %", header, cells)
@@ -141,9 +134,10 @@ def tracks_table(tracks: Mapping[str, Any]) -> ReportTable:
     """
     rows = {"all things": tracks} if "hota" in tracks else {}
     rows |= tracks["classes"]
-    header = ("tracks", *_TRACKS.values())
-    cells = tuple((name, *(number(score[key]) for key in _TRACKS)) for name, score in rows.items())
-    return ReportTable("Tracks, %", header, cells)
+    cells = tuple(
+        (name, *(number(score[title.lower()]) for title in _TRACKS)) for name, score in rows.items()
+    )
+    return ReportTable("Tracks, %", ("tracks", *_TRACKS), cells)
 
 
 def time_table(results: Mapping[str, Any]) -> ReportTable | None:
