@@ -120,13 +120,13 @@ class InstanceExport:
 
     def write(self, name: str, image_id: int | str, panoptic: PanopticPrediction) -> dict[str, Any]:
         """Write one frame; image_id plays no part."""
-        lines = []
+        listed, lines = self._lists / f"{name}.txt", []
         for i, segment in enumerate(s for s in panoptic.segments if s.is_thing):
             mask = self._masks / f"{name}_{i:03d}.png"
             write_png(mask, np.where(panoptic.labels == segment.id, 255, 0).astype(np.uint8))
-            place = f"../pred_img/{mask.name}" if self._is_kitti else f"masks/{mask.name}"
+            place = os.path.relpath(mask, listed.parent)
             lines.append(f"{place} {segment.class_id} {segment.score:.6f}\n")
-        write_file(self._lists / f"{name}.txt", "".join(lines))
+        write_file(listed, "".join(lines))
         suffix = "" if self._is_kitti else "_labelIds"
         semantic = class_ids(panoptic.labels).astype(np.uint8)
         write_png(self._semantic / f"{name}{suffix}.png", semantic)

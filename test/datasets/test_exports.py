@@ -101,6 +101,20 @@ def test_labels_are_one_byte_a_pixel(folder, labels):
     assert (folder / "kitti" / "stack" / "pred_list" / line.split()[0]).is_file()
 
 
+@pytest.mark.parametrize(
+    ("kind", "lists"), [("kitti", "pred_list"), ("cityscapes_instances", "instances")]
+)
+def test_the_lists_of_frames_in_folders_name_their_masks(kind, lists, tmp_path):
+    car = Segment(26000, 26, True, 0.9, 8, (0, 0, 4, 2))
+    image = np.zeros((4, 4), np.uint16)
+    image[:2] = car.id
+    make_export(kind, tmp_path, "stack", CITYSCAPES).write(
+        "0001/000000", 0, PanopticPrediction(image, [car])
+    )
+    listed = tmp_path / kind / "stack" / lists / "0001" / "000000.txt"
+    assert (listed.parent / listed.read_text().split()[0]).is_file()
+
+
 def test_fiftyone_finds_pictures_and_relative_boxes(folder, tmp_path):
     written = folder / "fiftyone" / "stack"
     # FiftyOne's importer takes an extension off the names of the manifest.
