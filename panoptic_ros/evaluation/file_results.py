@@ -94,8 +94,7 @@ class FilePainter:
         # A table of colours grows with the largest id.
         self._writes = max(labels.by_id, default=0) <= _LARGEST_SHOWN_CLASS
         self._labels, self._pictures = labels, PictureFolder(folder, labels)
-        camera = files_below(images, *PICTURES) if images else ()
-        self._camera = {frame_name(p.stem): p for p in camera}
+        self._camera = _camera_files(images) if images else {}
 
     def __call__(
         self, name: str, truth: PanopticImage, prediction: PanopticImage
@@ -130,6 +129,18 @@ class FilePainter:
             return read_picture(self._camera[name]) if name in self._camera else None
         except (OSError, ValueError):
             return None  # a report can do without
+
+
+def _camera_files(folder: Path) -> dict[str, Path]:
+    """Return pictures by their frames' names, alone and with some or all of their folders."""
+    found = {}
+    for file in files_below(folder, *PICTURES):
+        name = frame_name(file.stem)
+        found[name] = file
+        for parent in reversed(file.relative_to(folder).parent.parts):
+            name = f"{parent}/{name}"
+            found[name] = file
+    return found
 
 
 def _as_prediction(labels: np.ndarray, label_set: LabelSet) -> PanopticPrediction:

@@ -122,6 +122,22 @@ def test_files_takes_folders_and_writes_a_report(tmp_path, capsys):
     assert (tmp_path / "out" / "report.html").read_text().count("<img") == 9
 
 
+def test_files_finds_the_pictures_of_frames_whose_folders_tell_them_apart(tmp_path):
+    for i, sequence in enumerate(("0001", "0002")):
+        for side in ("truth", "found", "images"):
+            (tmp_path / side / sequence).mkdir(parents=True)
+        for side in ("truth", "found"):
+            cv2.imwrite(str(tmp_path / side / sequence / "0.png"), np.full((16, 24), 7, np.uint16))
+        picture = np.full((16, 24, 3), 50 + 100 * i, np.uint8)
+        cv2.imwrite(str(tmp_path / "images" / sequence / "0.png"), picture)
+    words = ["--truth", tmp_path / "truth", "--prediction", tmp_path / "found"]
+    words += ["--out", tmp_path / "out", "--images", tmp_path / "images"]
+    assert main(["evaluate", "files", *map(str, words)]) == 0
+    for i, sequence in enumerate(("0001", "0002")):
+        shown = cv2.imread(str(tmp_path / "out" / "pictures" / sequence / "0" / "camera.jpg"))
+        assert abs(shown.astype(int) - 50 - 100 * i).max() <= 2
+
+
 @pytest.mark.parametrize("side", ["truth", "prediction"])
 def test_files_does_not_overwrite_what_it_scores(files, side, tmp_path, capsys):
     content = (tmp_path / f"{side}.json").read_bytes()
