@@ -271,7 +271,7 @@ def _scores(entry: Mapping[str, float]) -> list[str]:
     return [percent(entry[key]) for key in ("pq", "sq", "rq")]
 
 
-def _ap(masks: Mapping[str, Any] | None, intervals: Mapping[str, Any] | None = None) -> list[str]:
+def _ap(masks: Mapping[str, Any] | None, intervals: Mapping[str, Any]) -> list[str]:
     """Return the cells of _AP with their intervals, as far as they are known."""
     if not masks:
         return [NOTHING] * len(_AP)
