@@ -22,6 +22,7 @@ from panoptic_ros.datasets.town import (
     STATIC_TF_TOPIC,
     TF_TOPIC,
 )
+from panoptic_ros.geometry.poses import quaternion
 from panoptic_ros.synthetic.ego_drive import EgoPose
 from panoptic_ros.synthetic.mesh import rotation_z
 from panoptic_ros.synthetic.world import TownFrame, World
@@ -78,7 +79,9 @@ class DriveBag:
             self._connections[topic] = self._writer.add_connection(
                 topic, kind, typestore=self._store, offered_qos_profiles=qos
             )
-        self._write(STATIC_TF_TOPIC, START_NS, self._mounting())
+        camera = self._town.camera
+        frame, place, turn = self._topics.frame, camera.position, camera.rotation
+        self._write(STATIC_TF_TOPIC, START_NS, self._tf(START_NS, BASE_FRAME, frame, place, turn))
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
@@ -94,8 +97,10 @@ class DriveBag:
         """Write one frame."""
         stamp = START_NS + round(frame.time * 1e9)
         bgr = cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR)
-        self._write(TF_TOPIC, stamp, self._tf([self._pose_transform(stamp, frame.ego)]))
-        self._write(ODOMETRY_TOPIC, stamp, self._odometry(stamp, frame.ego))
+        ego, turn = frame.ego, rotation_z(frame.ego.yaw)
+        pose = self._tf(stamp, ODOM_FRAME, BASE_FRAME, (ego.x, ego.y, 0.0), turn)
+        self._write(TF_TOPIC, stamp, pose)
+        self._write(ODOMETRY_TOPIC, stamp, self._odometry(stamp, ego))
         self._write(self._topics.info, stamp, self._camera_info(stamp))
         jpeg = self._compressed(stamp, "rgb8; jpeg compressed bgr8", ".jpg", bgr, _JPEG)
         self._write(self._topics.image, stamp, jpeg)
@@ -116,35 +121,18 @@ class DriveBag:
         return self._types["geometry_msgs/msg/Vector3"](float(x), float(y), float(z))
 
     def _quaternion(self, matrix: np.ndarray) -> object:
-        angle_axis = cv2.Rodrigues(np.asarray(matrix, float))[0].ravel()
-        angle = float(np.linalg.norm(angle_axis))
-        xyz = angle_axis / max(angle, 1e-12) * np.sin(angle / 2)
-        return self._types["geometry_msgs/msg/Quaternion"](
-            *(float(v) for v in xyz), float(np.cos(angle / 2))
-        )
+        return self._types["geometry_msgs/msg/Quaternion"](*quaternion(matrix))
 
-    def _transform(
+    def _tf(
         self, stamp: int, parent: str, child: str, xyz: tuple[float, ...], matrix: np.ndarray
     ) -> object:
         transform = self._types["geometry_msgs/msg/Transform"](
             self._vector(*xyz), self._quaternion(matrix)
         )
-        return self._types["geometry_msgs/msg/TransformStamped"](
+        stamped = self._types["geometry_msgs/msg/TransformStamped"](
             self._header(stamp, parent), child, transform
         )
-
-    def _tf(self, transforms: list[object]) -> object:
-        return self._types["tf2_msgs/msg/TFMessage"](transforms)
-
-    def _mounting(self) -> object:
-        camera = self._town.camera
-        frame, place, turn = self._topics.frame, camera.position, camera.rotation
-        return self._tf([self._transform(START_NS, BASE_FRAME, frame, place, turn)])
-
-    def _pose_transform(self, stamp: int, ego: EgoPose) -> object:
-        return self._transform(
-            stamp, ODOM_FRAME, BASE_FRAME, (ego.x, ego.y, 0.0), rotation_z(ego.yaw)
-        )
+        return self._types["tf2_msgs/msg/TFMessage"]([stamped])
 
     def _odometry(self, stamp: int, ego: EgoPose) -> object:
         point = self._types["geometry_msgs/msg/Point"](ego.x, ego.y, 0.0)

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from panoptic_ros.synthetic.mesh import rotation_z
+from panoptic_ros.geometry.poses import optical_pose
 from panoptic_ros.synthetic.weather import Weather, paint_sky
 
-# Camera axes (x right, y down, z forward) in the vehicle's (x forward, y left, z up).
-_OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 # Mean brightness that the automatic exposure aims at, 0..255.
 _TARGET = 112.0
 # x of the windscreen and of the rear window in base_link, metres.
@@ -36,7 +34,7 @@ class TownCamera:
     noise: float
     exposure: float
     gamma: float
-    balance: tuple[float, float, float]
+    balance: np.ndarray
     vignette: float
     yaw: float = 0.0
 
@@ -49,9 +47,7 @@ class TownCamera:
     @property
     def rotation(self) -> np.ndarray:
         """Rotation from optical axes to base_link, float [3, 3]."""
-        c, s = np.cos(self.pitch), np.sin(self.pitch)
-        down = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
-        return rotation_z(self.yaw) @ down @ _OPTICAL
+        return optical_pose(*self.position, 0.0, self.pitch, self.yaw)[:3, :3]
 
     def rays(self) -> np.ndarray:
         """Return each pixel's viewing direction in base_link, float32 [H, W, 3], depth 1."""
@@ -97,15 +93,10 @@ def make_camera(
         noise=float(rng.uniform(0.5, 5.0)),
         exposure=float(rng.uniform(0.82, 1.2)),
         gamma=float(rng.uniform(0.85, 1.15)),
-        balance=_three(rng.uniform(0.94, 1.06, 3)),
+        balance=rng.uniform(0.94, 1.06, 3),
         vignette=float(rng.uniform(0.0, 0.3)),
         yaw=np.pi if looks_back else 0.0,
     )
-
-
-def _three(values: np.ndarray) -> tuple[float, float, float]:
-    first, second, third = values.tolist()
-    return first, second, third
 
 
 def add_air(
@@ -141,7 +132,7 @@ def develop(image: np.ndarray, camera: TownCamera, rng: np.random.Generator) -> 
     # Automatic exposure, not quite to the target, as cameras do.
     bright = float(cv2.mean(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[0])
     automatic = np.clip(_TARGET / max(bright, 1.0), 0.7, 1.8) ** 0.7
-    gain = np.asarray(camera.balance, np.float32) * np.float32(camera.exposure * automatic)
+    gain = camera.balance.astype(np.float32) * np.float32(camera.exposure * automatic)
     h, w = camera.size
     y, x = np.ogrid[-1 : 1 : h * 1j, -1 : 1 : w * 1j]
     shade = (1 - camera.vignette * (x * x + y * y) / 2).astype(np.float32)
