@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from panoptic_ros.synthetic import facades, textures
-from panoptic_ros.synthetic.mesh import Mesh, box, copies, from_triangles, merge, quads
+from panoptic_ros.synthetic.mesh import Mesh, box, copies, from_triangles, merge, quads, rotation_z
 from panoptic_ros.synthetic.scene import Front, SceneBuilder
 from panoptic_ros.synthetic.street_layout import END, START, Street
 
@@ -67,8 +67,7 @@ def add_building(
     ground = 4.0 if shops else 0.4
     top = ground + floors * FLOOR
     corners = np.array([[-w, -d], [w, -d], [w, d], [-w, d]])
-    turn = np.array([[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]])
-    world = corners @ turn.T + center
+    world = corners @ rotation_z(yaw)[:2, :2].T + center
     upper, lower = [], []
     for a, b in zip(world, np.roll(world, -1, 0), strict=True):
         bays = max(1, round(float(np.linalg.norm(b - a)) / BAY))
@@ -97,28 +96,18 @@ def _add_roof(
 ) -> None:
     if rng.random() < 0.5:
         rise = d * rng.uniform(0.5, 0.9)
-        e = 0.5
+        ridge, long, deep = top + rise, w + 0.5, d + 0.5
         slopes = np.array(
             [
-                [
-                    [-w - e, -d - e, top],
-                    [w + e, -d - e, top],
-                    [w + e, 0, top + rise],
-                    [-w - e, 0, top + rise],
-                ],
-                [
-                    [w + e, d + e, top],
-                    [-w - e, d + e, top],
-                    [-w - e, 0, top + rise],
-                    [w + e, 0, top + rise],
-                ],
+                [[-long, -deep, top], [long, -deep, top], [long, 0, ridge], [-long, 0, ridge]],
+                [[long, deep, top], [-long, deep, top], [-long, 0, ridge], [long, 0, ridge]],
             ]
         )
         uv = np.array([[0, 0], [w, 0], [w, d], [0, d]]) / 2
         gables = np.array(
             [
-                [[w, -d, top], [w, d, top], [w, 0, top + rise]],
-                [[-w, d, top], [-w, -d, top], [-w, 0, top + rise]],
+                [[w, -d, top], [w, d, top], [w, 0, ridge]],
+                [[-w, d, top], [-w, -d, top], [-w, 0, ridge]],
             ]
         )
         builder.static(BUILDING, "roof", quads(slopes, np.stack([uv, uv])).moved(where, yaw))
@@ -227,13 +216,5 @@ def add_skyline(builder: SceneBuilder, street: Street, rng: np.random.Generator)
                 add_building(builder, rng, xy, yaw, size, int(rng.integers(3, 12)), False)
     for s, turn in ((END + 12, -np.pi / 2), (START - 25, np.pi / 2)):
         for t in np.arange(-60, 61, 24.0):
-            yaw = float(street.heading(s)) + turn
-            add_building(
-                builder,
-                rng,
-                street.to_world(s, t),
-                yaw,
-                (23.0, 12.0),
-                int(rng.integers(3, 8)),
-                True,
-            )
+            xy, yaw = street.to_world(s, t), float(street.heading(s)) + turn
+            add_building(builder, rng, xy, yaw, (23.0, 12.0), int(rng.integers(3, 8)), True)

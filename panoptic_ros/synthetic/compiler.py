@@ -9,21 +9,24 @@ from panoptic_ros.synthetic.mesh import Mesh, Vector, merge
 from panoptic_ros.synthetic.scene import Part, SceneBuilder
 from panoptic_ros.synthetic.scene_model import LABEL_ONLY_GROUP, Scene
 
+# Pixels of the shadow map's side.
+_SHADOW_SIZE = 2048
 
-def compile_scene(builder: SceneBuilder, shadow_size: int) -> Scene:
-    """Return the scene of everything in a builder; shadow_size: pixels of the shadow map."""
-    return _Compiler(builder, shadow_size).run()
+
+def compile_scene(builder: SceneBuilder) -> Scene:
+    """Return the scene of everything in a builder."""
+    return _Compiler(builder).run()
 
 
 class _Compiler:
     """Turn a builder's contents into an MjSpec and compile it."""
 
-    def __init__(self, builder: SceneBuilder, shadow_size: int) -> None:
+    def __init__(self, builder: SceneBuilder) -> None:
         self.builder = builder
         self.spec = mujoco.MjSpec()
         self.labels: list[int] = []
         visual = self.spec.visual
-        visual.quality.shadowsize = shadow_size
+        visual.quality.shadowsize = _SHADOW_SIZE
         visual.quality.offsamples = 0
         visual.quality.numslices, visual.quality.numstacks = 10, 6
         visual.map.znear, visual.map.zfar = 0.25, 700.0

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from panoptic_ros.synthetic.ego_drive import EgoPose
+from panoptic_ros.synthetic.mesh import rotation_z
 from panoptic_ros.synthetic.scene import Actor
 from panoptic_ros.synthetic.scene_model import Scene
 from panoptic_ros.synthetic.street_layout import Street
@@ -62,8 +63,7 @@ def grid_shape() -> tuple[int, int]:
 
 def survey(scene: Scene, street: Street, ego: EgoPose, time: float) -> GroundPlan:
     """Return the ground plan at a time, around an ego pose."""
-    c, s = np.cos(ego.yaw), np.sin(ego.yaw)
-    turn = np.array([[c, -s], [s, c]])
+    turn = rotation_z(ego.yaw)[:2, :2]
     origin = np.array([ego.x, ego.y])
     surface, _ = street.surface(*_street_coordinates(street, turn, origin))
     classes, occupied = surface.copy(), np.zeros(surface.shape, np.uint8)
@@ -121,8 +121,7 @@ def _box(
 
 def _corners(box: ObjectBox) -> np.ndarray:
     half = np.array([[1, 1], [1, -1], [-1, -1], [-1, 1]]) * np.array(box.size[:2]) / 2
-    c, s = np.cos(box.yaw), np.sin(box.yaw)
-    return half @ np.array([[c, s], [-s, c]]) + np.array(box.center[:2])
+    return half @ rotation_z(box.yaw)[:2, :2].T + np.array(box.center[:2])
 
 
 def _fill(corners: np.ndarray, class_id: int, classes: np.ndarray, occupied: np.ndarray) -> None:

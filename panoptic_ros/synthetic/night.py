@@ -123,7 +123,8 @@ class _Light:
         depth = np.where(view.depth == 0, np.float32(1000.0), view.depth)[::2, ::2, None]
         # In the world's axes, from the camera.
         self._points = view.rays[::2, ::2] * depth
-        self._near = depth[..., 0] < 90.0
+        near = np.flatnonzero((depth[..., 0] < 90.0).any(axis=1))
+        self._rows = slice(int(near[0]), int(near[-1]) + 1) if len(near) else slice(0, 0)
         self._normals = _normals(self._points)
         self._sum = np.empty_like(self._points)
         self._sum[:] = ambient
@@ -135,10 +136,6 @@ class _Light:
         seen = self._sum / (1 + np.float32(0.4) * self._sum)
         return np.asarray(cv2.resize(seen, (w, h), interpolation=cv2.INTER_LINEAR))
 
-    def _rows(self, mask: np.ndarray) -> slice:
-        rows = np.flatnonzero(mask.any(axis=1))
-        return slice(int(rows[0]), int(rows[-1]) + 1) if len(rows) else slice(0, 0)
-
     def street_lamps(self, lamps: Lamps, color: np.ndarray) -> None:
         """Add pools of light below street lamps, the nearest 14 in sight."""
         if not len(lamps.street):
@@ -147,7 +144,7 @@ class _Light:
         ahead = offset @ self._view.rotation[:, 2]
         nearest = np.argsort(np.where((ahead > -12) & (ahead < 95), np.abs(ahead), np.inf))[:14]
         color = color.astype(np.float32)
-        rows = self._rows(self._near)
+        rows = self._rows
         points, normals = self._points[rows], self._normals[rows]
         for k in nearest[(ahead[nearest] > -12) & (ahead[nearest] < 95)]:
             to_lamp = offset[k] - points
@@ -165,7 +162,7 @@ class _Light:
         view = self._view
         turn = view.turn.astype(np.float32)
         # base_link's axes from the camera; the lamps are 0.7 m before it.
-        rows = self._rows(self._near)
+        rows = self._rows
         points = self._points[rows] @ turn
         # Signs throw the light back to where it comes from.
         mirrors = 1 + 3 * (view.labels[::2, ::2][rows] == _SIGN).astype(np.float32)
@@ -189,7 +186,7 @@ class _Light:
             ahead = (place - view.position) @ view.rotation[:, 2]
             if 1.0 < ahead < 60 and is_on(vehicle.actor, view.time, 0.97):
                 seen.append((ahead, vehicle, place, turn))
-        rows = self._rows(self._near)
+        rows = self._rows
         for _, vehicle, place, turn in sorted(seen, key=lambda s: s[0])[:8]:
             for lamps, reach, color in (
                 (vehicle.head, 4.5, 0.4 * WHITE),

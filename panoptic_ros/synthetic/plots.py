@@ -6,7 +6,8 @@ import numpy as np
 
 from panoptic_ros.synthetic import buildings, street_furniture, vegetation
 from panoptic_ros.synthetic.scene import SceneBuilder
-from panoptic_ros.synthetic.street_layout import APRON, START, Crossing, Street
+from panoptic_ros.synthetic.street_layout import APRON, Crossing, Street
+from panoptic_ros.synthetic.street_surface import open_stretches
 
 _END = 250.0
 # Shares of what a plot holds, by the street's style.
@@ -28,7 +29,7 @@ class Plots:
     def fill(self, main_lit: str) -> None:
         """Add plots, verges, furniture, junctions and skyline; main_lit: red or green."""
         for side in (-1, 1):
-            for s0, s1 in self._stretches():
+            for s0, s1 in open_stretches(self.street, 3.0, _END):
                 self._plots(side, s0, s1)
                 self._verge(side, s0, s1)
                 self._furniture(side, s0, s1)
@@ -38,12 +39,6 @@ class Plots:
             self._corner_signs(c)
             self._cross_fronts(c)
         buildings.add_skyline(self.builder, self.street, self.rng)
-
-    def _stretches(self) -> list[tuple[float, float]]:
-        edges = [START]
-        for c in self.street.crossings:
-            edges += [c.s - c.half_width - 3.0, c.s + c.half_width + 3.0]
-        return list(zip(edges[::2], [*edges[1::2], _END], strict=True))
 
     def _plots(self, side: int, s0: float, s1: float) -> None:
         shares = _PLOTS[self.street.style]

@@ -11,7 +11,6 @@ from panoptic_ros.synthetic.town_camera import TownCamera
 from panoptic_ros.synthetic.weather import Weather
 
 SKY = 23
-SHADOW_SIZE = 2048
 # Half the side of the square that shadows cover, and how far ahead of the camera it lies.
 _SHADOW_REACH = 36.0
 _SHADOW_AHEAD = 27.0
@@ -94,9 +93,8 @@ class Renderer:
         coded, depth = np.empty((h, w, 3), np.uint8), np.empty((h, w), np.float32)
         self._update(label_image=True)
         mujoco.mjr_readPixels(coded, depth, self._rect, self._gpu)
-        index = coded.astype(np.uint32) @ np.array([1, 256, 65536], np.uint32)
-        labels = self._table(self._scene.labels, SKY)[index]
-        self._index = index
+        self._index = coded.astype(np.uint32) @ np.array([1, 256, 65536], np.uint32)
+        labels = self._table(self._scene.labels, SKY)[self._index]
         distance = self._metres(depth)
         distance[labels == SKY] = 0.0
         return color[::-1].copy(), labels[::-1].copy(), distance[::-1].copy()
@@ -105,14 +103,9 @@ class Renderer:
         self._options.geomgroup[:] = 0
         self._options.geomgroup[0] = 1
         self._options.geomgroup[LABEL_ONLY_GROUP] = label_image
+        scene, all_kinds = self._scene, mujoco.mjtCatBit.mjCAT_ALL
         mujoco.mjv_updateScene(
-            self._scene.model,
-            self._scene.data,
-            self._options,
-            None,
-            self._eye,
-            mujoco.mjtCatBit.mjCAT_ALL,
-            self._view,
+            scene.model, scene.data, self._options, None, self._eye, all_kinds, self._view
         )
         flags = self._view.flags
         flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = label_image

@@ -188,6 +188,10 @@ class SceneBuilder:
         """Add the outline of a static obstacle to the ground plan."""
         self.obstacles.append(Obstacle(class_id, np.asarray(corners, float), height))
 
+    def stem(self, class_id: int, xy: np.ndarray, half: float, height: float) -> None:
+        """Add an obstacle that is a square of half a side around a place, metres."""
+        self.obstacle(class_id, xy + half * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]), height)
+
     def raise_on(self, relief: Relief) -> None:
         """Put everything that was built on the plane z = 0 on hills."""
         for stretch, meshes in self.stretches.items():

@@ -12,20 +12,15 @@ from panoptic_ros.synthetic.street_layout import KERB, Crossing, Street
 POLE, LIGHT, SIGN = 17, 19, 20
 _RED, _BLUE, _WHITE, _BLACK = (190, 25, 30), (25, 75, 165), (240, 240, 238), (25, 25, 28)
 _YELLOW = (235, 190, 30)
+# Half the side of a pole's outline on the ground, metres.
+_POLE_HALF = 0.1
 # Side of a sign's texture, pixels.
 _FACE = 128
-_KINDS = (
-    "limit",
-    "no_entry",
-    "warning",
-    "stop",
-    "yield",
-    "priority",
-    "parking",
-    "crossing",
-    "arrow",
-)
-_SIDES = {"warning": 3, "yield": 3, "stop": 8, "priority": 4, "parking": 0, "crossing": 0}
+# Sides of each kind's outline: 18 look round, 0 are an upright square.
+_SIDES = {
+    "limit": 18, "no_entry": 18, "warning": 3, "stop": 8, "yield": 3, "priority": 4, "parking": 0,
+    "crossing": 0, "arrow": 18,
+}  # fmt: skip
 
 
 def add_materials(builder: SceneBuilder, rng: np.random.Generator) -> None:
@@ -41,7 +36,7 @@ def add_materials(builder: SceneBuilder, rng: np.random.Generator) -> None:
     ):
         builder.material(f"lamp_{name}", color=color, glow=1.0)
         builder.material(f"lamp_{name}_off", color=np.multiply(color, 0.22))
-    for kind in _KINDS:
+    for kind in _SIDES:
         builder.material(f"sign_{kind}", texture=_face(kind, rng), glow=0.12)
     for k in range(2):
         builder.material(f"board{k}", texture=_board(rng), glow=0.1)
@@ -126,11 +121,6 @@ def _board(rng: np.random.Generator) -> np.ndarray:
     return image
 
 
-def _footprint(builder: SceneBuilder, xy: np.ndarray, height: float) -> None:
-    r = 0.1
-    builder.obstacle(POLE, xy + np.array([[-r, -r], [r, -r], [r, r], [-r, r]]), height)
-
-
 def add_lamp(builder: SceneBuilder, xy: np.ndarray, yaw: float, height: float) -> None:
     """Add a street lamp; its arm points along yaw."""
     arm = np.array([[0, 0, height], [0.6, 0, height + 0.5], [1.9, 0, height + 0.65]])
@@ -140,7 +130,7 @@ def add_lamp(builder: SceneBuilder, xy: np.ndarray, yaw: float, height: float) -
     reach = 2.1 * np.array([np.cos(yaw), np.sin(yaw)])
     above = KERB + height + 0.55
     builder.lamps.append(StreetLamp((*(xy + reach), above), above))
-    _footprint(builder, xy, height)
+    builder.stem(POLE, xy, _POLE_HALF, height)
 
 
 def add_sign(builder: SceneBuilder, rng: np.random.Generator, xy: np.ndarray, yaw: float) -> None:
@@ -149,15 +139,16 @@ def add_sign(builder: SceneBuilder, rng: np.random.Generator, xy: np.ndarray, ya
     builder.static(POLE, "metal", post(height, 0.04).moved((*xy, KERB), yaw))
     z = height - 0.3
     for _ in range(int(rng.integers(1, 3))):
-        _add_face(builder, str(rng.choice(_KINDS)), rng.uniform(0.33, 0.42), (*xy, KERB), yaw, z)
+        kind = str(rng.choice(list(_SIDES)))
+        _add_face(builder, kind, rng.uniform(0.33, 0.42), (*xy, KERB), yaw, z)
         z -= 0.78
-    _footprint(builder, xy, height)
+    builder.stem(POLE, xy, _POLE_HALF, height)
 
 
 def _add_face(
     builder: SceneBuilder, kind: str, radius: float, where: tuple[float, ...], yaw: float, z: float
 ) -> None:
-    sides = _SIDES.get(kind, 18)
+    sides = _SIDES[kind]
     if sides == 0:
         r = radius * 0.9
         face, back = panel(0.06, (-r, r), (z - r, z + r), 0.01)
@@ -195,7 +186,7 @@ def add_board(builder: SceneBuilder, rng: np.random.Generator, xy: np.ndarray, y
     face, back = panel(0.1, (-1.5, 1.5), (2.9, 4.4), 0.02)
     builder.static(SIGN, f"board{int(rng.integers(2))}", face.moved((*xy, KERB), yaw))
     builder.static(SIGN, "sign_back", back.moved((*xy, KERB), yaw))
-    _footprint(builder, xy, 4.4)
+    builder.stem(POLE, xy, _POLE_HALF, 4.4)
 
 
 def _light_head(
@@ -222,14 +213,14 @@ def add_traffic_light(
         _light_head(builder, where, yaw, top - 0.15, reach - 0.2, lit)
     builder.static(POLE, "metal", merge(parts).moved(where, yaw))
     _light_head(builder, where, yaw, 2.75, 0.0, lit)
-    _footprint(builder, xy, top)
+    builder.stem(POLE, xy, _POLE_HALF, top)
 
 
 def add_bollard(builder: SceneBuilder, xy: np.ndarray) -> None:
     """Add a bollard."""
     bollard = merge([post(0.95, 0.07, 8), ellipsoid((0, 0, 0.95), (0.08,) * 3, 4)])
     builder.static(POLE, "metal", bollard.moved((*xy, KERB)))
-    _footprint(builder, xy, 0.95)
+    builder.stem(POLE, xy, _POLE_HALF, 0.95)
 
 
 def add_junction(

@@ -76,8 +76,7 @@ class Street:
 
     def heading(self, s: np.ndarray | float) -> np.ndarray:
         """Return the direction of the centre line, radians."""
-        course = self._course
-        return np.interp(s, course[0], course[1])
+        return np.interp(s, *self._course[:2])
 
     def to_world(self, s: np.ndarray | float, t: np.ndarray | float) -> np.ndarray:
         """Return x, y of street coordinates, float [..., 2]; straight on beyond both ends."""

@@ -135,12 +135,14 @@ def add_markings(builder: SceneBuilder, street: Street, rng: np.random.Generator
         _add_rails(builder, street)
 
 
-def open_stretches(street: Street) -> list[tuple[float, float]]:
-    """Return where the street is away from its crossings, from s to s, metres."""
+def open_stretches(
+    street: Street, margin: float = APRON, end: float = END
+) -> list[tuple[float, float]]:
+    """Return where the street is away from its crossings by a margin, from s to s, metres."""
     edges = [START]
     for c in street.crossings:
-        edges += [c.s - c.half_width - APRON, c.s + c.half_width + APRON]
-    edges.append(END)
+        edges += [c.s - c.half_width - margin, c.s + c.half_width + margin]
+    edges.append(end)
     return list(zip(edges[::2], edges[1::2], strict=True))
 
 

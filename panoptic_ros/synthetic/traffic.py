@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -27,12 +26,7 @@ class Traffic:
     """
 
     # Rare classes are as frequent as a network needs to learn them, not as in a real town.
-    shares: ClassVar[Mapping[str, float]] = {
-        "car": 0.56,
-        "truck": 0.11,
-        "bus": 0.09,
-        "motorcycle": 0.24,
-    }
+    shares: ClassVar = {"car": 0.56, "truck": 0.11, "bus": 0.09, "motorcycle": 0.24}
     headway = (9.0, 28.0)
     gap = (14.0, 5.0)
     reach = 190.0

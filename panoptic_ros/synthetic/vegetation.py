@@ -111,8 +111,7 @@ def add_tree(
     builder.place(f"trunk{kind}", "bark", VEGETATION, (*xy, z), yaw)
     if f"body{kind}" in builder.meshes:
         builder.place(f"body{kind}", "bark", VEGETATION, (*xy, z), yaw, label_only=True)
-    r = 0.25
-    builder.obstacle(VEGETATION, xy + np.array([[-r, -r], [r, -r], [r, r], [-r, r]]), 5.0)
+    builder.stem(VEGETATION, xy, 0.25, 5.0)
 
 
 def add_bush(
@@ -122,8 +121,7 @@ def add_bush(
     kind = int(rng.integers(BUSHES))
     yaw = float(rng.uniform(0, 2 * np.pi))
     builder.place(f"bush{kind}", f"leaves{kind % 2}", VEGETATION, (*xy, z), yaw)
-    r = 0.7
-    builder.obstacle(VEGETATION, xy + np.array([[-r, -r], [r, -r], [r, r], [-r, r]]), 1.2)
+    builder.stem(VEGETATION, xy, 0.7, 1.2)
 
 
 def add_hedge(

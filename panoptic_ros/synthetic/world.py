@@ -23,7 +23,7 @@ from panoptic_ros.synthetic.old_town import build_old_town, old_town_camera, old
 from panoptic_ros.synthetic.plots import Plots
 from panoptic_ros.synthetic.rain import Rain
 from panoptic_ros.synthetic.relief import Relief
-from panoptic_ros.synthetic.render import SHADOW_SIZE, Renderer
+from panoptic_ros.synthetic.render import Renderer
 from panoptic_ros.synthetic.scene import SceneBuilder
 from panoptic_ros.synthetic.street_layout import Street, make_street
 from panoptic_ros.synthetic.town_camera import add_air, develop, make_camera
@@ -106,7 +106,7 @@ class World:
             light_windows(builder, rngs[6])
         if self._condition:
             self.weather = self._condition.weather
-        self.scene = compile_scene(builder, SHADOW_SIZE)
+        self.scene = compile_scene(builder)
         self._renderer = Renderer(self.scene, self.camera, self.weather)
         self._rays = self.camera.rays()
 
@@ -141,19 +141,11 @@ class World:
         if self.setting == "oldtown":  # towns and highways keep the frames that they always had
             seen = self._renderer.seen_depth()
         if self._condition:
-            view = View(
-                color,
-                labels,
-                seen,
-                self._renderer.glow(),
-                rays,
-                position,
-                rotation,
-                turn,
-                self.camera.focal,
-                time,
-            )
-            image = self._photograph(view, self._condition, grain)
+            glow, focal = self._renderer.glow(), self.camera.focal
+            view = View(color, labels, seen, glow, rays, position, rotation, turn, focal, time)
+            light = add_air(self._condition.light(view), seen, rays, self.weather)
+            light = self._condition.finish(light, view, grain)
+            image = develop(light, self._condition.camera(self.camera), grain)
         else:
             image = develop(add_air(color, seen, rays, self.weather), self.camera, grain)
         if self._dashcam:
@@ -162,13 +154,6 @@ class World:
         plan = survey(self.scene, self.street, ego, time)
         labels = group_small_instances(labels)
         return TownFrame(index, time, image, labels, depth, ego, plan)
-
-    def _photograph(
-        self, view: View, condition: Rain | Night, grain: np.random.Generator
-    ) -> np.ndarray:
-        light = add_air(condition.light(view), view.depth, view.rays, self.weather)
-        light = condition.finish(light, view, grain)
-        return develop(light, condition.camera(self.camera), grain)
 
     def close(self) -> None:
         """Free the renderer's memory."""

@@ -21,11 +21,6 @@ from panoptic_ros.whole_files import replacing, write_file
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 
 
-def frame_name(setting: str, seed: int, index: int) -> str:
-    """Return the common part of a frame's file names: CITY_SEQUENCE_FRAME."""
-    return f"{setting}_{seed:06d}_{index:06d}"
-
-
 def write_frame(root: Path, split: str, town: World, frame: TownFrame) -> Path:
     """Write a frame and its truth below a root folder; return the path of its image.
 
@@ -68,7 +63,8 @@ def former_frame(
 def _path(
     root: Path, kind: str, split: str, setting: str, seed: int, index: int, suffix: str
 ) -> Path:
-    return root / kind / split / setting / f"{frame_name(setting, seed, index)}_{suffix}"
+    # CITY_SEQUENCE_FRAME_KIND, as Cityscapes names its files.
+    return root / kind / split / setting / f"{setting}_{seed:06d}_{index:06d}_{suffix}"
 
 
 def encode_depth(depth: np.ndarray) -> np.ndarray:
