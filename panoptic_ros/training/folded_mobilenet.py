@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def unfold(backbone: nn.Module, folded: Folded, images: Tensor) -> None:
     hooks = []
     for (conv, norm), (weight, bias) in zip(pairs, folded, strict=True):
         conv.weight.copy_(weight)
-        hooks.append(norm.register_forward_pre_hook(_Measure(bias)))
+        hooks.append(norm.register_forward_pre_hook(partial(_measure, bias)))
     was_training = backbone.training
     backbone.eval()(images)
     backbone.train(was_training)
@@ -70,18 +71,13 @@ def unfold(backbone: nn.Module, folded: Folded, images: Tensor) -> None:
         hook.remove()
 
 
-class _Measure:
+def _measure(bias: Tensor, norm: Any, inputs: tuple[Tensor]) -> None:
     """Set a norm from its input, so that it adds a bias and nothing else."""
-
-    def __init__(self, bias: Tensor) -> None:
-        self._bias = bias
-
-    def __call__(self, norm: Any, inputs: tuple[Tensor]) -> None:
-        var, mean = torch.var_mean(inputs[0], dim=(0, 2, 3), correction=0)
-        norm.running_mean.copy_(mean)
-        norm.running_var.copy_(var)
-        norm.weight.copy_((var + norm.eps).sqrt())
-        norm.bias.copy_(self._bias + mean)
+    var, mean = torch.var_mean(inputs[0], dim=(0, 2, 3), correction=0)
+    norm.running_mean.copy_(mean)
+    norm.running_var.copy_(var)
+    norm.weight.copy_((var + norm.eps).sqrt())
+    norm.bias.copy_(bias + mean)
 
 
 def _convolutions(backbone: nn.Module) -> list[tuple[nn.Conv2d, Any]]:

@@ -68,7 +68,7 @@ class HeadTrainee(Trainee):
         self.register_buffer("best_iou", torch.full((classes,), -1.0, dtype=torch.float64))
         self.register_buffer("val_iou", torch.zeros(classes, dtype=torch.float64))
 
-    def forward(self, batch: list[tuple[Tensor, Tensor, int]]) -> dict[str, Tensor]:
+    def forward(self, batch: list[HeadSample]) -> dict[str, Tensor]:
         """Return the mean over instances of each one's mean binary cross-entropy.
 
         Instances count alike, whatever their size.
@@ -131,10 +131,6 @@ class HeadTask(Task[HeadTrainee]):
         self.samples = HeadSamples(inputs, trained, config.window, config.seed)
         judged = sorted({e.frame for e in val_inputs.entries})
         self._judged = ((inputs, selecting), (val_inputs, judged))
-
-    def collate(self, samples: list[HeadSample]) -> list[tuple[Tensor, Tensor, int]]:
-        """Return stacked masks, target and class of each sample: sizes differ."""
-        return [(s.stacked, s.target, s.class_id) for s in samples]
 
     def validate(self, trainee: HeadTrainee, share: tuple[int, int]) -> np.ndarray:
         """Return sums of IoU, float64 [2, K, 3]: heuristic's, head's, number of instances.

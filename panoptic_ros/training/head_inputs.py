@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -38,8 +39,7 @@ class Entry:
         return self.value // INSTANCE_DIVISOR
 
 
-@dataclass(frozen=True)
-class HeadSample:
+class HeadSample(NamedTuple):
     """Hold what the head sees of an instance, and what it should answer.
 
     stacked: float [1 + C, h + 2r, w + 2r], the detector's mask and the softmax masks, r the

@@ -99,10 +99,6 @@ class RankingTask(Task[RankingTrainee]):
         self.notes |= trained_for
         self.samples = RankingSamples(inputs, _numbers(inputs), ranking.class_ids, config.seed)
 
-    def collate(self, samples: list[Sample]) -> list[Sample]:
-        """Return the samples: sizes may differ."""
-        return samples
-
     def validate(self, trainee: RankingTrainee, share: tuple[int, int]) -> np.ndarray:
         """Return contested pixels that go to the right instance by score and by rank, and all.
 

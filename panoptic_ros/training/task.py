@@ -72,9 +72,9 @@ class Task(ABC, Generic[T]):
         self.config = config
         self.labels: LabelSet = label_set(config.label_set)
 
-    @abstractmethod
     def collate(self, samples: list[Any]) -> Any:
-        """Return a batch from samples."""
+        """Return a batch from samples; here the samples themselves, whose sizes may differ."""
+        return samples
 
     @abstractmethod
     def validate(self, trainee: T, share: tuple[int, int]) -> np.ndarray:
