@@ -56,7 +56,8 @@ def seen_cells(
     seen = memory.plane(np.uint8)
     for truth, pose in zip(truths, poses, strict=True):
         memory.follow(pose)
-        seen[memory.touched(truth.visible, pose).memory] = 1
+        cells, _ = memory.touched(truth.visible, pose)
+        seen[cells] = 1
     return seen.take(memory.places(poses[-1])).astype(bool)
 
 

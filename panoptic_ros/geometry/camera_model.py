@@ -19,18 +19,9 @@ _COEFFICIENTS = {
     "equidistant": (4,),
 }
 # What others call them: OpenCV, COLMAP, Kalibr, librealsense, Isaac Sim.
-_OTHER_NAMES = {
-    "fisheye": "equidistant",
-    "kannala_brandt": "equidistant",
-    "kannala_brandt4": "equidistant",
-    "equi": "equidistant",
-    "opencv_fisheye": "equidistant",
-    "radtan": "plumb_bob",
-    "radial_tangential": "plumb_bob",
-    "brown_conrady": "plumb_bob",
-    "opencv": "plumb_bob",
-    "opencv_pinhole": "plumb_bob",
-}
+_FISHEYES = ("fisheye", "kannala_brandt", "kannala_brandt4", "equi", "opencv_fisheye")
+_BROWNS = ("radtan", "radial_tangential", "brown_conrady", "opencv", "opencv_pinhole")
+_OTHER_NAMES = dict.fromkeys(_FISHEYES, "equidistant") | dict.fromkeys(_BROWNS, "plumb_bob")
 # Hand-written and simulated cameras that bend nothing.
 _STRAIGHT_NAMES = ("none", "pinhole")
 _NAMES = (*_COEFFICIENTS, *_OTHER_NAMES, *_STRAIGHT_NAMES)

@@ -160,9 +160,7 @@ def _draw_rings(
     picture: np.ndarray, pixels: _Pixels, window: GridWindow, written: list[_Rectangle]
 ) -> None:
     center = pixels.of(0.0, 0.0)
-    x = max(abs(window.x_min), abs(window.x_min + window.length))
-    y = max(abs(window.y_min), abs(window.y_min + window.width))
-    for number in range(1, int(math.hypot(x, y) / _METRES_PER_RING) + 1):
+    for number in range(1, int(window.farthest / _METRES_PER_RING) + 1):
         metres = number * _METRES_PER_RING
         radius = round(metres * pixels.per_metre)
         cv2.circle(picture, center, radius, _RING, 1, cv2.LINE_AA)

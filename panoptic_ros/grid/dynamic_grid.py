@@ -149,16 +149,11 @@ class DynamicGrid:
         arrived = self._predict(seconds)
         known = (observation.state != UNKNOWN) & (observation.weight > 0)
         cells, seen = self._memory.touched(known, self._pose)
-        state, classes, weight, ids = (
-            plane.ravel().take(seen)
-            for plane in (
-                observation.state,
-                observation.classes,
-                observation.weight,
-                observation.ids,
-            )
-        )
-        self._combine(_Seen(cells, state == OCCUPIED, classes, weight, ids), arrived, motions)
+        planes = observation.state, observation.weight, observation.classes, observation.ids
+        state, weight, classes, ids = (plane.ravel().take(seen) for plane in planes)
+        occupied = state == OCCUPIED
+        sources = self._sources(classes[occupied], ids[occupied], motions)
+        self._combine(cells, occupied, weight, arrived, sources)
 
     def layers(self) -> DynamicLayers:
         """Return the window at the last pose, looked up in the memory."""
@@ -225,33 +220,41 @@ class DynamicGrid:
         self._particles, self._places = particles.take(inside), places[inside]
         return np.bincount(self._places, self._particles.weight, self._memory.size**2)
 
-    def _combine(self, seen: _Seen, arrived: np.ndarray, motions: Sequence[Motion]) -> None:
-        """Divide the mass of the cells that are seen (eq. 62, 63, 67, 73)."""
-        cells = seen.cells
+    def _combine(
+        self,
+        cells: np.ndarray,
+        occupied: np.ndarray,
+        weight: np.ndarray,
+        arrived: np.ndarray,
+        sources: _Sources,
+    ) -> None:
+        """Divide the mass of the K memory cells that are seen (eq. 62, 63, 67, 73).
+
+        occupied: bool [K]; weight: [K]; sources: of the occupied ones.
+        """
         came = arrived[cells].astype(np.float32)
         expected = came + self._static[cells]
         # More than a cell can hold arrives where particles of two cells meet.
         dynamic = came / np.maximum(expected / _MOST_MASS, 1)
         np.minimum(expected, _MOST_MASS, out=expected)
-        believed = np.where(seen.occupied, np.float32(_MOST_FREE), np.float32(1))
+        believed = np.where(occupied, np.float32(_MOST_FREE), np.float32(1))
         free = np.minimum(self._free[cells], np.minimum(1 - expected, believed))
         unknown = 1 - expected - free
         # A coarse pixel leaves open which cell is occupied, but not that something is there.
-        hit = self._seen_occupied * np.sqrt(seen.weight) * seen.occupied
-        miss = self._seen_free * seen.weight * ~seen.occupied
+        hit = self._seen_occupied * np.sqrt(weight) * occupied
+        miss = self._seen_free * weight * ~occupied
         whole = 1 - expected * miss - free * hit
         self._free[cells] = (free * (1 - hit) + unknown * miss) / whole
-        occupied = (expected * (1 - miss) + unknown * hit) / whole
-        appears = self.options.birth_probability * (1 - expected) * seen.occupied
-        born = occupied * appears / np.maximum(expected + appears, _TINY)
-        kept = (occupied - born) * dynamic / np.maximum(expected, _TINY)
-        there = np.flatnonzero(seen.occupied)
-        sources = self._sources(seen.classes[there], seen.ids[there], motions)
+        taken = (expected * (1 - miss) + unknown * hit) / whole
+        appears = self.options.birth_probability * (1 - expected) * occupied
+        born = taken * appears / np.maximum(expected + appears, _TINY)
+        kept = (taken - born) * dynamic / np.maximum(expected, _TINY)
+        there = np.flatnonzero(occupied)
         # Of the particles' and the track's opinion, the latter has its weight (a linear pool).
-        told = sources.track_weight * (occupied - born)[there]
+        told = sources.track_weight * (taken - born)[there]
         kept[there] *= (1 - sources.track_weight) * (sources.moves > 0)
         newborn = (born[there] + told) * sources.moves
-        static = occupied - kept
+        static = taken - kept
         static[there] -= newborn
         self._static[cells] = np.maximum(static, 0)
         factor = np.ones(len(arrived), np.float32)
@@ -300,17 +303,6 @@ class DynamicGrid:
         density = math.exp(-distance / 2) / math.sqrt(np.linalg.det(covariance))
         rests = (1 - prior) * density * self.options.speed**2
         return prior / (prior + rests + _TINY)
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """Hold what is seen of K memory cells, all [K]."""
-
-    cells: np.ndarray
-    occupied: np.ndarray
-    classes: np.ndarray
-    weight: np.ndarray
-    ids: np.ndarray
 
 
 @dataclass(frozen=True)

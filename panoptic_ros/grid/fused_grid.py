@@ -79,14 +79,14 @@ class FusedGrid:
         newest_ns = max((view.time_ns for view in self._newest.values()), default=time_ns)
         if time_ns < newest_ns - LARGEST_STEP_BACK_NS:
             self._refused += 1
-            if self._refused >= _REFUSED_IN_A_ROW:
-                self.reset()
-                newest_ns = time_ns
-        if time_ns < newest_ns - LARGEST_STEP_BACK_NS:
-            behind = (newest_ns - time_ns) / 1e9
-            raise ValueError(
-                f"its stamp is {behind:.1f} s behind another camera's: keep their clocks together"
-            )
+            if self._refused < _REFUSED_IN_A_ROW:
+                behind = (newest_ns - time_ns) / 1e9
+                raise ValueError(
+                    f"its stamp is {behind:.1f} s behind another camera's: keep their clocks "
+                    "together"
+                )
+            self.reset()
+            newest_ns = time_ns
         self._refused = 0
         now_ns = max(newest_ns, time_ns)
         self._newest[camera] = _View(observation, pose, time_ns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -16,13 +16,6 @@ if TYPE_CHECKING:
 # Cells by which the memory moves at once: a cache line's worth, so that few frames clear anything.
 _STEP = 16
 _NEAREST = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-
-
-class Touched(NamedTuple):
-    """Pair cells of the memory with the window cells that lie on them, both flat indices."""
-
-    memory: np.ndarray
-    window: np.ndarray
 
 
 class RollingMemory:
@@ -68,11 +61,10 @@ class RollingMemory:
         # Cell k covers k * resolution to (k + 1) * resolution.
         step = _STEP * self.window.resolution
         x, y = (math.floor(v / step) * _STEP - self._reach for v in (pose.x, pose.y))
-        new = (x, y)
-        old, self._origin = self._origin, new
+        old, self._origin = self._origin, (x, y)
         if old is None:
             return
-        for axis, (before, after) in enumerate(zip(old, new, strict=True)):
+        for axis, (before, after) in enumerate(zip(old, (x, y), strict=True)):
             self._clear(axis, before, after)
 
     def _clear(self, axis: int, before: int, after: int) -> None:
@@ -112,8 +104,8 @@ class RollingMemory:
         places = np.column_stack([cells % self.size, cells // self.size])
         return (origin + (places - origin) % self.size) * self.window.resolution
 
-    def touched(self, known: np.ndarray, pose: Pose2D) -> Touched:
-        """Return the memory cells on which known window cells lie, and these.
+    def touched(self, known: np.ndarray, pose: Pose2D) -> tuple[np.ndarray, np.ndarray]:
+        """Return the memory cells on which known window cells lie, and these, flat indices.
 
         known: bool [ny, nx]. The window is looked up for each memory cell, not the other way
         round: a turned window leaves no holes.
@@ -134,7 +126,7 @@ class RollingMemory:
         width = seen.shape[1]
         places = indices + indices // width * (row_length - width) + (row * row_length + column)
         memory = self._places.ravel().take(places).astype(np.intp)
-        return Touched(memory, seen.ravel().take(indices).astype(np.intp) - 1)
+        return memory, seen.ravel().take(indices).astype(np.intp) - 1
 
     def _window_to_cells(self, pose: Pose2D) -> np.ndarray:
         """Return the affine map from window (ix, iy) to memory cells counted from the origin."""

@@ -46,11 +46,16 @@ class GridWindow:
             )
 
     @property
-    def reach(self) -> int:
-        """Cells from base_link's origin to the farthest corner."""
+    def farthest(self) -> float:
+        """Metres from base_link's origin to the farthest corner."""
         x = max(abs(self.x_min), abs(self.x_min + self.length))
         y = max(abs(self.y_min), abs(self.y_min + self.width))
-        return math.ceil(math.hypot(x, y) / self.resolution)
+        return math.hypot(x, y)
+
+    @property
+    def reach(self) -> int:
+        """Cells from base_link's origin to the farthest corner."""
+        return math.ceil(self.farthest / self.resolution)
 
     @property
     def shape(self) -> tuple[int, int]:
