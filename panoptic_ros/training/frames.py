@@ -49,7 +49,12 @@ class FrameSamples(Dataset):
 
 def class_pixels(frames: Frames, labels: LabelSet) -> np.ndarray:
     """Return the pixels of each class in each frame, int64 [N, C]."""
-    return np.array(_scan(frames, lambda ids: _pixels(class_ids(ids), labels)))
+    count = int(labels.ids.max()) + 1
+
+    def pixels(ids: np.ndarray) -> np.ndarray:
+        return np.bincount(class_ids(ids).ravel(), minlength=count)[labels.ids]
+
+    return np.array(_scan(frames, pixels))
 
 
 def thing_presence(frames: Frames, labels: LabelSet) -> np.ndarray:
@@ -63,16 +68,8 @@ def thing_presence(frames: Frames, labels: LabelSet) -> np.ndarray:
     return np.array(_scan(frames, present))
 
 
-def _pixels(ids: np.ndarray, labels: LabelSet) -> np.ndarray:
-    return np.bincount(ids.ravel(), minlength=int(labels.ids.max()) + 1)[labels.ids]
-
-
 def _scan(frames: Frames, count: Callable[[np.ndarray], np.ndarray]) -> list[np.ndarray]:
     """Return what a function says of every frame's labels; PNGs decode in threads."""
-
-    def one(frame: LabeledFrame) -> np.ndarray:
-        return count(frame.load_instance_ids())
-
     with ThreadPoolExecutor(READERS) as pool:
-        found = pool.map(one, frames)
+        found = pool.map(lambda frame: count(frame.load_instance_ids()), frames)
         return list(tqdm(found, "reading labels", total=len(frames), unit="frame", leave=False))

@@ -64,20 +64,17 @@ class HeadInputs:
         self._radius = radius
         self.entries = [Entry(*row) for row in read_json(folder / INDEX)]
 
-    def sample(
-        self, entry: Entry, window: int = 0, rng: np.random.Generator | None = None
-    ) -> HeadSample:
+    def sample(self, entry: Entry, window: int, rng: np.random.Generator) -> HeadSample:
         """Return an instance's sample over its region.
 
-        window: longest side in pixels; of a larger region `rng` picks a part (0, no rng: no limit).
+        window: longest side in pixels; of a larger region `rng` picks a part.
         """
         stored = _read(self._folder, entry.frame)
         truth = self._frames[entry.frame].load_instance_ids() == entry.value
         box = stored["boxes"][entry.position].double().numpy()
         x0, y0, x1, y1 = region(box, truth.shape)
-        if window and rng is not None:
-            x0, x1 = _part(x0, x1, window, rng)
-            y0, y1 = _part(y0, y1, window, rng)
+        x0, x1 = _part(x0, x1, window, rng)
+        y0, y1 = _part(y0, y1, window, rng)
         crop = (x0, y0, x1, y1)
         semantic = self._semantic(stored, truth.shape)
         mask = stored["masks"][entry.position].float()

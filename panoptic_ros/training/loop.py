@@ -8,7 +8,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -313,7 +313,7 @@ class _Session:
                 "trainee": self.accelerator.unwrap_model(self.trainee).state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "scaler": scaler.state_dict() if scaler is not None else {},
-                "best": None if self.best is None else asdict(self.best),
+                "best": None if self.best is None else vars(self.best),
             },
         )
 

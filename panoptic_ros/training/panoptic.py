@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from panoptic_ros.datasets import LabeledFrame, load_frame
 from panoptic_ros.fusion import FusionOptions, Strategy
@@ -18,6 +17,7 @@ from panoptic_ros.labels import LabelSet
 from panoptic_ros.model.shared_predictor import SharedPredictor
 from panoptic_ros.networks import PanopticHead, SharedPanopticNetwork
 from panoptic_ros.networks.panoptic.shared import STRIDE, RegionHead, SharedOutput
+from panoptic_ros.networks.semantic import upsample
 from panoptic_ros.prediction import PanopticPrediction, SemanticPrediction
 from panoptic_ros.scores.panoptic_quality import PanopticQuality
 from panoptic_ros.scores.segments import label_image_segments
@@ -118,9 +118,7 @@ class PanopticTrainee(Trainee):
         images, channels, targets = batch
         pixels = (images.float() / 255).contiguous(memory_format=torch.channels_last)
         output = self.network(pixels, targets)
-        logits = F.interpolate(
-            output.logits.float(), channels.shape[1:], mode="bilinear", align_corners=False
-        )
+        logits = upsample(output.logits.float(), channels.shape[1:])
         semantic = hard_cross_entropy(
             logits, channels, self.class_weight, self.config.hard_fraction
         )

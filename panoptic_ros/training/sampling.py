@@ -6,8 +6,6 @@ and needs no generator state for it.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 
 
@@ -37,19 +35,15 @@ class Order:
             raise ValueError("there is nothing to sample from: the training set is empty")
         self._edges = np.cumsum(weights) / np.sum(weights)
         self._seed = seed
-        self._epoch = lru_cache(maxsize=2)(self._draw)
+        # The epoch that was drawn last: a training's samples ascend.
+        self._drawn = (-1, np.zeros(0, np.intp))
 
     def __getitem__(self, sample: int) -> int:
         """Return the index of a sample (0, 1, ... without end)."""
         epoch, position = divmod(sample, len(self._edges))
-        return int(self._epoch(epoch)[position])
-
-    def __getstate__(self) -> dict:
-        return {"_edges": self._edges, "_seed": self._seed}
-
-    def __setstate__(self, state: dict) -> None:
-        self.__dict__.update(state)
-        self._epoch = lru_cache(maxsize=2)(self._draw)
+        if epoch != self._drawn[0]:
+            self._drawn = epoch, self._draw(epoch)
+        return int(self._drawn[1][position])
 
     def _draw(self, epoch: int) -> np.ndarray:
         rng = np.random.default_rng((self._seed, epoch))

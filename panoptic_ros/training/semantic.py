@@ -9,13 +9,13 @@ from functools import partial
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.utils.data import default_collate
 
 from panoptic_ros.datasets import load_frame
 from panoptic_ros.model.predictors import IMAGENET_MEAN, IMAGENET_STD, SemanticPredictor
 from panoptic_ros.networks import DeepLabV3Plus
 from panoptic_ros.networks.deeplab import SMALLEST_SIDE
+from panoptic_ros.networks.semantic import upsample
 from panoptic_ros.scores.confusion import ConfusionMatrix
 from panoptic_ros.training.frames import Frames, FrameSamples, class_pixels
 from panoptic_ros.training.losses import class_weights, hard_cross_entropy
@@ -82,12 +82,9 @@ class SemanticTrainee(Trainee):
         images, target = batch
         pixels = (images.float() / 255 - self.mean) / self.std
         logits = self.network(pixels.contiguous(memory_format=torch.channels_last))
-        logits = F.interpolate(
-            logits.float(), target.shape[1:], mode="bilinear", align_corners=False
-        )
-        return {
-            "cross_entropy": hard_cross_entropy(logits, target, self.weights, self.hard_fraction)
-        }
+        logits = upsample(logits.float(), target.shape[1:])
+        loss = hard_cross_entropy(logits, target, self.weights, self.hard_fraction)
+        return {"cross_entropy": loss}
 
 
 class SemanticTask(Task[SemanticTrainee]):

@@ -51,7 +51,7 @@ def test_samples_hold_the_stack_that_the_head_sees(splits, oracle, tmp_path):
     inputs = HeadInputs(tmp_path, frames, CITYSCAPES, radius=2)
     assert len(inputs.entries) == 8
     entry = next(e for e in inputs.entries if e.value == 26000 and e.frame == 1)
-    sample = inputs.sample(entry)
+    sample = inputs.sample(entry, window=10_000, rng=np.random.default_rng(0))
     height, width = sample.target.shape
     assert sample.stacked.shape == (20, height + 4, width + 4)
     assert sample.class_id == CAR
