@@ -42,8 +42,8 @@ class Event:
 class Workers(Protocol):
     """Start worker processes, give them jobs and tell what becomes of them."""
 
-    def start(self) -> int:
-        """Start one more worker and return its number; it does nothing until it is `ready`."""
+    def start(self) -> None:
+        """Start one more worker; it tells its number when it is `ready`."""
 
     def give(self, worker: int, job: Any) -> None:
         """Let a ready worker do a job."""

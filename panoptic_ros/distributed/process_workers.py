@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count as count_up
 from multiprocessing import get_context
@@ -43,7 +44,7 @@ class ProcessWorkers:
         self._workers: dict[int, _Worker] = {}
         self._numbers = count_up()
 
-    def start(self) -> int:
+    def start(self) -> None:
         """Start a process; see `Workers`."""
         taken = {worker.slot for worker in self._workers.values()}
         slot = next(i for i in count_up() if i not in taken)
@@ -55,16 +56,12 @@ class ProcessWorkers:
         )
         process.start()
         theirs.close()
-        number = next(self._numbers)
-        self._workers[number] = _Worker(process, ours, slot)
-        return number
+        self._workers[next(self._numbers)] = _Worker(process, ours, slot)
 
     def give(self, worker: int, job: Any) -> None:
         """Send a job; a process that is gone tells so by its event."""
-        try:
+        with suppress(OSError):
             self._workers[worker].connection.send(job)
-        except OSError:
-            return
 
     def events(self, timeout: float) -> Collection[Event]:
         """Return what the processes have told; see `Workers`."""

@@ -83,12 +83,11 @@ class RayWorkers:
         self._calls: dict[Any, tuple[int, Kind]] = {}
         self._numbers = count_up()
 
-    def start(self) -> int:
+    def start(self) -> None:
         """Ask for an actor, which waits for its place in the cluster; see `Workers`."""
         number = next(self._numbers)
         self._actors[number] = self._actor.remote(self._load)
         self._calls[self._actors[number].load.remote()] = number, "ready"
-        return number
 
     def give(self, worker: int, job: Any) -> None:
         """Call the actor; see `Workers`."""
