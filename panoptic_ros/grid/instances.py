@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from panoptic_ros.geometry.ground_plane import Viewpoint
 from panoptic_ros.grid.contacts import Contacts
-from panoptic_ros.grid.label_kinds import carriers_of
 from panoptic_ros.grid.lookup import SightLines
 from panoptic_ros.grid.observation import GroundInstance
-from panoptic_ros.labels import INSTANCE_DIVISOR, LabelSet
+from panoptic_ros.labels import INSTANCE_DIVISOR
 from panoptic_ros.prediction import Segment
 
 
@@ -61,42 +60,38 @@ def _turned(along: np.ndarray, across: np.ndarray, angle: np.ndarray) -> np.ndar
     return axes @ axes.transpose(0, 2, 1)
 
 
-class Riders:
-    """Place riders whose contact with the ground is hidden by their bicycle or motorcycle."""
+def place_riders(
+    segments: Sequence[Segment],
+    placed: Sequence[GroundInstance],
+    view: Viewpoint,
+    carriers_of: Mapping[int, Sequence[int]],
+) -> list[GroundInstance]:
+    """Return the riders whose contact with the ground their bicycle or motorcycle hides.
 
-    def __init__(self, view: Viewpoint, labels: LabelSet) -> None:
-        self._view = view
-        self._carriers = carriers_of(labels)
+    Of the segments, those that are not placed yet and can be: a rider belongs to the carrier in
+    the nearest direction, within the rider's box. carriers_of: see `label_kinds.carriers_of`.
+    """
+    done = {instance.id for instance in placed}
+    riders = []
+    for segment in segments:
+        if segment.class_id not in carriers_of or segment.id in done:
+            continue
+        carriers = [i for i in placed if i.class_id in carriers_of[segment.class_id]]
+        if segment.is_thing and carriers:
+            riders += _on(segment, carriers, view)
+    return riders
 
-    def place(
-        self, segments: Sequence[Segment], placed: Sequence[GroundInstance]
-    ) -> list[GroundInstance]:
-        """Return the riders among the segments that are not placed yet, where they can be.
 
-        A rider belongs to the carrier in the nearest direction, within the rider's box.
-        """
-        done = {instance.id for instance in placed}
-        riders = []
-        for segment in segments:
-            if segment.class_id not in self._carriers or segment.id in done:
-                continue
-            carriers = [i for i in placed if i.class_id in self._carriers[segment.class_id]]
-            if segment.is_thing and carriers:
-                riders += self._on(segment, carriers)
-        return riders
-
-    def _on(self, segment: Segment, carriers: Sequence[GroundInstance]) -> list[GroundInstance]:
-        x0, _, x1, y1 = segment.box
-        edges = self._bearings([[x0, y1], [(x0 + x1) / 2, y1], [x1, y1]])
-        positions = np.array([carrier.position for carrier in carriers])
-        distance, bearing = self._view.polar(positions)
-        aside = np.abs(bearing - edges[1])
-        nearest = int(aside.argmin())
-        if aside[nearest] > np.ptp(edges) / 2:
-            return []
-        width = float(distance[nearest] * np.ptp(edges))
-        return [replace(carriers[nearest], id=segment.id, class_id=segment.class_id, width=width)]
-
-    def _bearings(self, pixels: Sequence[Sequence[float]]) -> np.ndarray:
-        rays = self._view.rays(np.array(pixels, float))
-        return self._view.polar(rays[:, :2] + self._view.position[:2])[1]
+def _on(
+    segment: Segment, carriers: Sequence[GroundInstance], view: Viewpoint
+) -> list[GroundInstance]:
+    x0, _, x1, y1 = segment.box
+    rays = view.rays(np.array([[x0, y1], [(x0 + x1) / 2, y1], [x1, y1]], float))
+    edges = view.polar(rays[:, :2] + view.position[:2])[1]
+    distance, bearing = view.polar(np.array([carrier.position for carrier in carriers]))
+    aside = np.abs(bearing - edges[1])
+    nearest = int(aside.argmin())
+    if aside[nearest] > np.ptp(edges) / 2:
+        return []
+    width = float(distance[nearest] * np.ptp(edges))
+    return [replace(carriers[nearest], id=segment.id, class_id=segment.class_id, width=width)]

@@ -14,8 +14,8 @@ from panoptic_ros.geometry.camera_model import CameraModel
 from panoptic_ros.geometry.ground_plane import Viewpoint
 from panoptic_ros.grid.contacts import ContactEdges, Contacts, trace_faces
 from panoptic_ros.grid.grid_options import ProjectionOptions
-from panoptic_ros.grid.instances import Riders, place_instances
-from panoptic_ros.grid.label_kinds import LabelKinds
+from panoptic_ros.grid.instances import place_instances, place_riders
+from panoptic_ros.grid.label_kinds import LabelKinds, carriers_of
 from panoptic_ros.grid.lookup import CellLookup, PixelFinder, SightLines, needed_pixels
 from panoptic_ros.grid.measured import MeasuredObstacles
 from panoptic_ros.grid.observation import FREE, OCCUPIED, UNKNOWN, GroundObservation, Sight
@@ -66,7 +66,7 @@ class GroundProjection:
         self._sight[lookup.coarse] = Sight.TOO_COARSE
         self._sight[lookup.cells] = Sight.NEVER_SEEN
         self._edges = ContactEdges(lines, view, labels, kinds.heights)
-        self._riders = Riders(view, labels)
+        self._carriers = carriers_of(labels)
         band = (options.min_height, options.clearance)
         self._measured = MeasuredObstacles(finder, lines, kinds, band)
 
@@ -105,7 +105,7 @@ class GroundProjection:
         sigma = self._range_sigma(contacts, is_measured)
         bearing_sigma = self._options.pixel_sigma / self._view.camera.matrix[0, 0]
         instances = place_instances(contacts, self._lines, self._view, sigma, bearing_sigma)
-        instances += self._riders.place(prediction.segments, instances)
+        instances += place_riders(prediction.segments, instances, self._view, self._carriers)
         shape = self._window.shape
         return GroundObservation(
             state.reshape(shape),
