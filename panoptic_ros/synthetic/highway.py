@@ -9,7 +9,6 @@ from typing import ClassVar
 import numpy as np
 
 from panoptic_ros.synthetic.ego_drive import Plan
-from panoptic_ros.synthetic.fleet import Fleet
 from panoptic_ros.synthetic.highway_layout import Highway, make_highway
 from panoptic_ros.synthetic.highway_surface import add_ground, add_materials
 from panoptic_ros.synthetic.roadside import Roadside
@@ -71,5 +70,5 @@ def build_highway(
     add_materials(builder, rngs[1])
     add_ground(builder, road, rngs[2])
     Roadside(builder, road, rngs[2]).fill()
-    HighwayTraffic(Fleet(builder, rngs[3]), road, drive, rngs[3]).populate()
+    HighwayTraffic(builder, road, drive, rngs[3]).populate()
     return road, drive

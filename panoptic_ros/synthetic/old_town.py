@@ -24,7 +24,6 @@ from panoptic_ros.synthetic import (
     vehicles,
 )
 from panoptic_ros.synthetic.ego_drive import Plan, make_plan
-from panoptic_ros.synthetic.fleet import Fleet
 from panoptic_ros.synthetic.mesh import Mesh, from_triangles, merge
 from panoptic_ros.synthetic.plots import Plots
 from panoptic_ros.synthetic.relief import Relief, make_relief
@@ -64,7 +63,7 @@ def build_old_town(
     street_surface.add_far_field(builder, _FAR_PIECES)
     _Paint(builder, street, rngs[2]).add()
     Plots(builder, street, rngs[2]).fill("green" if drive.green else "red")
-    Traffic(Fleet(builder, rngs[3]), street, drive, rngs[3]).populate()
+    Traffic(builder, street, drive, rngs[3]).populate()
     relief = make_relief(rngs[0]) if rngs[0].random() < 0.6 else None
     if relief:
         builder.raise_on(relief)

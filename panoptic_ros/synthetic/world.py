@@ -13,7 +13,6 @@ from panoptic_ros.synthetic import street_surface as ground
 from panoptic_ros.synthetic.compiler import compile_scene
 from panoptic_ros.synthetic.dashcam import Dashcam, make_dashcam
 from panoptic_ros.synthetic.ego_drive import EgoPose, Plan, make_plan
-from panoptic_ros.synthetic.fleet import Fleet
 from panoptic_ros.synthetic.ground_plan import GroundPlan, survey
 from panoptic_ros.synthetic.highway import build_highway, make_light
 from panoptic_ros.synthetic.lamps import View, find_lamps
@@ -179,7 +178,7 @@ def _build_town(builder: SceneBuilder, rngs: Sequence[np.random.Generator]) -> t
     ground.add_far_field(builder)
     ground.add_markings(builder, street, rngs[2])
     Plots(builder, street, rngs[2]).fill("green" if drive.green else "red")
-    Traffic(Fleet(builder, rngs[3]), street, drive, rngs[3]).populate()
+    Traffic(builder, street, drive, rngs[3]).populate()
     return street, drive
 
 
