@@ -65,18 +65,12 @@ def run(device: torch.device) -> list[Result]:
         two = _resident_mib(device, ("front", "rear"))
     finally:
         rclpy.shutdown()
-    return [
-        Result(
-            "cameras: memory of two against one",
-            two / one,
-            "times as much",
-            _MEMORY_GOAL,
-            False,
-            {},
-            f"a node's resident memory, {two:.0f} and {one:.0f} MiB, after {_FRAMES} frames of "
-            f"{_SIDES[1]}x{_SIDES[0]} of each, model {_MODEL}",
-        )
-    ]
+    name = "cameras: memory of two against one"
+    about = (
+        f"a node's resident memory, {two:.0f} and {one:.0f} MiB, after {_FRAMES} frames of "
+        f"{_SIDES[1]}x{_SIDES[0]} of each, model {_MODEL}"
+    )
+    return [Result(name, two / one, "times as much", _MEMORY_GOAL, False, {}, about)]
 
 
 def _resident_mib(device: torch.device, cameras: tuple[str, ...]) -> float:

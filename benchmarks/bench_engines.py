@@ -51,15 +51,8 @@ def _shipped(device: torch.device) -> Result:
     }
     functions = {name: lambda m=model: m.run(image) for name, model in models.items()}
     times = interleaved(functions, 4 * _REPEATS)
-    return Result(
-        "frame: town as a CUDA graph",
-        times["town"],
-        "ms",
-        20,
-        False,
-        times,
-        f"{image.shape[1]}x{image.shape[0]}, image to label image",
-    )
+    about = f"{image.shape[1]}x{image.shape[0]}, image to label image"
+    return Result("frame: town as a CUDA graph", times["town"], "ms", 20, False, times, about)
 
 
 def _prepared(name: str, device: torch.device) -> PanopticPipeline:

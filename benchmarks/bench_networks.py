@@ -148,15 +148,9 @@ def _with_pixels(pipeline: PanopticPipeline) -> Result:
         for network, own in zip(networks, limits, strict=True):
             network.limits = own
     first, *_, last = times.values()
-    return Result(
-        "frame: growth with pixels",
-        last / first,
-        "times for 16 times the pixels",
-        None,
-        False,
-        times,
-        "the networks at the frame's own size; 16 is proportional",
-    )
+    name, unit = "frame: growth with pixels", "times for 16 times the pixels"
+    about = "the networks at the frame's own size; 16 is proportional"
+    return Result(name, last / first, unit, None, False, times, about)
 
 
 def _with_cameras(pipeline: PanopticPipeline) -> Result:
@@ -186,17 +180,9 @@ def _with_instances(device: torch.device) -> list[Result]:
             {k: lambda s=scene, f=strategy: f(*s, options) for k, scene in scenes.items()}, _REPEATS
         )
         first, *_, last = times.values()
-        results.append(
-            Result(
-                f"merge: growth with instances, {name}",
-                (last - first) / (_COUNTS[-1] - _COUNTS[0]),
-                "ms an instance",
-                None,
-                False,
-                times,
-                f"{_SIDES[1]}x{_SIDES[0]}",
-            )
-        )
+        what, about = f"merge: growth with instances, {name}", f"{_SIDES[1]}x{_SIDES[0]}"
+        each = (last - first) / (_COUNTS[-1] - _COUNTS[0])
+        results.append(Result(what, each, "ms an instance", None, False, times, about))
     return results
 
 
@@ -230,15 +216,8 @@ def _with_detections(pipeline: PanopticPipeline) -> Result:
 
     times = interleaved({f"{n} instances": lambda n=n: frame(n) for n in _DETECTIONS}, _REPEATS)
     first, last = times.values()
-    return Result(
-        "frame: growth with instances, town_fast",
-        last / first,
-        "times for 10 times the instances",
-        1.5,
-        False,
-        times,
-        f"{_SIDES[1]}x{_SIDES[0]}",
-    )
+    name, unit = "frame: growth with instances, town_fast", "times for 10 times the instances"
+    return Result(name, last / first, unit, 1.5, False, times, f"{_SIDES[1]}x{_SIDES[0]}")
 
 
 def _copy(network: torch.nn.Module, device: torch.device) -> torch.nn.Module:

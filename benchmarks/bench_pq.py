@@ -153,19 +153,12 @@ def _results(instances: int) -> list[Result]:
     memory = {"pair": figures["pair_in_memory_ms"]}
     files_ms = {k: figures[f"files_{k}_ms_per_pair"] for k in ("official", "ours")}
     about = f"CPU time, {IMAGES} pairs of {SIZE[1]}x{SIZE[0]}"
+    pair = f"pq: a pair of {instances} in memory"
+    against = f"pq: files of {instances} against official"
+    faster, equal = figures["files_speedup"], f"{about}; scores equal"
     return [
-        Result(
-            f"pq: a pair of {instances} in memory", memory["pair"], "ms", 25, False, memory, about
-        ),
-        Result(
-            f"pq: files of {instances} against official",
-            figures["files_speedup"],
-            "times faster",
-            6,
-            True,
-            files_ms,
-            f"{about}; scores equal",
-        ),
+        Result(pair, memory["pair"], "ms", 25, False, memory, about),
+        Result(against, faster, "times faster", 6, True, files_ms, equal),
     ]
 
 

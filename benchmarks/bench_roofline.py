@@ -72,17 +72,14 @@ def _roofline(
         work()
     computing = flops.get_total_flops() / peak_flops * 1e3
     moving = moved.bytes / bandwidth * 1e3
-    return Result(
-        f"roofline: {stage}",
-        100 * max(computing, moving) / ms,
-        "% of the device's peak",
-        None,
-        True,
-        {"measured": ms, "if it only computed": computing, "if it only moved": moving},
+    share = 100 * max(computing, moving) / ms
+    times = {"measured": ms, "if it only computed": computing, "if it only moved": moving}
+    about = (
         f"{flops.get_total_flops() / 1e9:.1f} GFLOP, {moved.bytes / 1e9:.2f} GB through memory "
         f"operator by operator; peak {peak_flops / 1e12:.2f} TFLOP/s in the layers' type, "
-        f"{bandwidth / 1e9:.0f} GB/s, both measured in this run",
+        f"{bandwidth / 1e9:.0f} GB/s, both measured in this run"
     )
+    return Result(f"roofline: {stage}", share, "% of the device's peak", None, True, times, about)
 
 
 @torch.inference_mode()
@@ -110,15 +107,9 @@ def _operators(pipeline: PanopticPipeline, device: torch.device) -> Result:
     kind = "self_device_time_total" if on_gpu else "self_cpu_time_total"
     rows = {event.key: getattr(event, kind) / 1e3 for event in found.key_averages()}
     longest = sorted(rows.items(), key=lambda row: -row[1])[:_OPERATORS]
-    return Result(
-        "profile: all operators of a frame",
-        sum(rows.values()),
-        "ms",
-        None,
-        False,
-        dict(longest),
-        f"model {_MODEL}, {_SIDES[1]}x{_SIDES[0]}; the {_OPERATORS} longest are shown",
-    )
+    name, total = "profile: all operators of a frame", sum(rows.values())
+    about = f"model {_MODEL}, {_SIDES[1]}x{_SIDES[0]}; the {_OPERATORS} longest are shown"
+    return Result(name, total, "ms", None, False, dict(longest), about)
 
 
 def _tensors(tree: object) -> list[Tensor]:

@@ -148,12 +148,6 @@ def _result(
     stages = {k: float(node[f"latency_{k}_p50_ms"]) for k in names}
     added = total - stages["inference"]
     stages["transport"] = added - sum(v for k, v in stages.items() if k != "inference")
-    return Result(
-        f"ros: added at {size[0]}x{size[1]}",
-        added,
-        "ms",
-        goal,
-        False,
-        {"stamp to callback": total, **stages, "an echo alone": echo},
-        f"{len(latencies)} frames rgb8, one at a time, untrained networks ({_MODEL.name})",
-    )
+    times = {"stamp to callback": total, **stages, "an echo alone": echo}
+    about = f"{len(latencies)} frames rgb8, one at a time, untrained networks ({_MODEL.name})"
+    return Result(f"ros: added at {size[0]}x{size[1]}", added, "ms", goal, False, times, about)
