@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Particles lighter than this, of a cell's whole mass, are dropped.
-_LEAST_WEIGHT = 1e-4
 _GUESS_WEIGHT = 1e-3
 _TINY = 1e-12
 
@@ -78,9 +76,9 @@ class Particles:
         Systematic resampling (Kitagawa 1996): a particle is drawn as often as its weight says,
         up or down to a whole number.
         """
-        total = float(self.weight.sum())
-        if total <= _LEAST_WEIGHT:
+        if not count:
             return Particles.none()
+        total = float(self.weight.sum())
         drawn = (np.arange(count) + rng.random()) * (total / count)
         index = np.searchsorted(np.cumsum(self.weight), drawn)
         chosen = self.take(np.minimum(index, len(self) - 1))

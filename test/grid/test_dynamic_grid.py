@@ -1,5 +1,7 @@
 """What moves, on windows of few cells and observations that are painted."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -193,6 +195,16 @@ def test_what_is_out_of_sight_for_long_is_forgotten():
     observation.state[:] = -1
     dynamic.update(observation, Pose2D(), 60.0)
     assert dynamic.layers().dynamic.max() < 0.01
+
+
+def test_what_moved_may_fade_until_it_is_worth_no_particle():
+    dynamic = grid()
+    drive(dynamic, 5, lambda t: (2 + 4 * t, 1))
+    nothing = replace(seen(), weight=np.zeros(WINDOW.shape, np.float32))
+    for time in np.arange(1.0, 30.0, 0.5):
+        dynamic.update(nothing, Pose2D(), float(time))
+        assert np.isfinite(dynamic.layers().dynamic).all()
+    assert dynamic.layers().dynamic.max() == 0
 
 
 def test_few_particles_are_enough_for_much_that_moves():
