@@ -135,7 +135,7 @@ def _serve(connection: Connection, load: Loader, threads: int, gpu: str | None) 
     def tell(kind: Kind, content: Any = None) -> None:
         try:
             connection.send((kind, content))
-        except BrokenPipeError:
+        except ConnectionError:
             # Nobody is left to work for; an error would count as one of the job.
             os._exit(1)
 
@@ -148,7 +148,7 @@ def _serve(connection: Connection, load: Loader, threads: int, gpu: str | None) 
     while True:
         try:
             job = connection.recv()
-        except EOFError:
+        except (EOFError, ConnectionError):
             return
         try:
             result = work(job, lambda done, of: tell("progress", (done, of)))

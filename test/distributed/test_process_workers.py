@@ -32,3 +32,16 @@ def test_the_number_of_workers_follows_the_machine(monkeypatch):
     monkeypatch.setattr(process_workers, "usable_cores", lambda: 9)
     assert process_workers.default_count(0.25) == 8
     assert process_workers.default_count(0.0) == 2
+
+
+def test_a_worker_ends_where_its_parent_was_killed_before_it_read_all(monkeypatch):
+    class Reset:
+        def send(self, part):
+            pass
+
+        def recv(self):
+            raise ConnectionResetError
+
+    monkeypatch.setattr(process_workers.signal, "signal", lambda *_: None)
+    threads = process_workers.torch.get_num_threads()
+    assert process_workers._serve(Reset(), lambda: None, threads, None) is None
