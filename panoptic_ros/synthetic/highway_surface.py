@@ -8,10 +8,10 @@ import numpy as np
 
 from panoptic_ros.synthetic import buildings, street_furniture, textures, vegetation, vehicles
 from panoptic_ros.synthetic.highway_layout import Highway
-from panoptic_ros.synthetic.mesh import Mesh, cells, merge, quads
+from panoptic_ros.synthetic.mesh import Mesh, merge, quads
 from panoptic_ros.synthetic.scene import SceneBuilder
-from panoptic_ros.synthetic.street_layout import END, ROAD, START, TERRAIN, WIDTH, Street
-from panoptic_ros.synthetic.street_surface import add_far_field, strip
+from panoptic_ros.synthetic.street_layout import END, ROAD, START, TERRAIN, WIDTH
+from panoptic_ros.synthetic.street_surface import add_far_field, sheet, strip
 
 # The road runs on to here, straight beyond END; hills close the view behind it, metres.
 HORIZON = 540.0
@@ -63,23 +63,6 @@ def _pavement_color(rng: np.random.Generator) -> tuple[bool, np.ndarray]:
     concrete = low == 145
     warm = rng.uniform(0.82, 1.0) if concrete else rng.uniform(0.96, 1.08)
     return concrete, rng.uniform(low, high) * np.array([1.0, (1 + warm) / 2, warm])
-
-
-def sheet(
-    road: Street, s: np.ndarray, t: np.ndarray, z: np.ndarray | float, uv: np.ndarray | float
-) -> Mesh:
-    """Return a surface over street coordinates s [S] and t [T], with heights z [S, T], metres.
-
-    Its front is above where t grows. uv: metres that one repeat of a texture covers, or texture
-    coordinates [S, T, 2].
-    """
-    grid_s, grid_t = np.meshgrid(s, t, indexing="ij")
-    xy = road.to_world(grid_s, grid_t)
-    z = np.broadcast_to(z, grid_s.shape)
-    points = np.concatenate([xy, z[..., None]], axis=-1)
-    if np.ndim(uv) < 3:
-        uv = np.stack([grid_s, grid_t], axis=-1) / uv
-    return quads(cells(points), cells(np.asarray(uv)).reshape(-1, 4, 2))
 
 
 def add_ground(builder: SceneBuilder, road: Highway, rng: np.random.Generator) -> None:

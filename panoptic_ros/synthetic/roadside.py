@@ -9,10 +9,10 @@ import numpy as np
 
 from panoptic_ros.synthetic import buildings, street_furniture, vegetation
 from panoptic_ros.synthetic.highway_layout import Highway
-from panoptic_ros.synthetic.highway_surface import sheet
 from panoptic_ros.synthetic.mesh import box, copies, merge, post
 from panoptic_ros.synthetic.scene import SceneBuilder
 from panoptic_ros.synthetic.street_layout import START, TERRAIN
+from panoptic_ros.synthetic.street_surface import sheet
 
 _REACH = 420.0
 # Profiles across the road: offset and height, metres.

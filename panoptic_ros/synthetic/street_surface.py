@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from panoptic_ros.synthetic import textures
-from panoptic_ros.synthetic.mesh import Mesh, merge, quads
+from panoptic_ros.synthetic.mesh import Mesh, cells, merge, quads
 from panoptic_ros.synthetic.scene import SceneBuilder
 from panoptic_ros.synthetic.street_layout import (
     APRON,
@@ -48,11 +48,14 @@ def add_ground(builder: SceneBuilder, street: Street) -> None:
     s_mid = (s_breaks[:-1] + s_breaks[1:]) / 2
     t_mid = (t_breaks[:-1] + t_breaks[1:]) / 2
     classes, height = street.surface(s_mid[:, None], t_mid[None, :])
+    grid = np.meshgrid(s_breaks, t_breaks, indexing="ij")
+    corners, places = cells(street.to_world(*grid)), cells(np.stack(grid, axis=-1))
     for class_id, material in ((ROAD, "road"), (SIDEWALK, "pavement"), (TERRAIN, "grass")):
-        i, j = np.nonzero(classes == class_id)
-        if len(i):
-            mesh = _patch(street, s_breaks, t_breaks, i, j, height[i, j], _TILE[class_id])
-            builder.static(class_id, material, mesh)
+        of_class = classes == class_id
+        if of_class.any():
+            xy, z = corners[of_class], height[of_class][:, None, None].repeat(4, axis=1)
+            uv = places[of_class] / _TILE[class_id]
+            builder.static(class_id, material, quads(np.concatenate([xy, z], axis=-1), uv))
     _add_kerbs(builder, street, s_breaks, t_breaks, height)
 
 
@@ -67,20 +70,21 @@ def _breaks(street: Street) -> tuple[np.ndarray, np.ndarray]:
     return np.unique(np.concatenate(s)), np.unique(np.concatenate([-sides, [0.0], sides]))
 
 
-def _patch(
-    street: Street,
-    s: np.ndarray,
-    t: np.ndarray,
-    i: np.ndarray,
-    j: np.ndarray,
-    z: np.ndarray,
-    tile: float,
+def sheet(
+    road: Street, s: np.ndarray, t: np.ndarray, z: np.ndarray | float, uv: np.ndarray | float
 ) -> Mesh:
-    corner_s = np.stack([s[i], s[i + 1], s[i + 1], s[i]], axis=1)
-    corner_t = np.stack([t[j], t[j], t[j + 1], t[j + 1]], axis=1)
-    xy = street.to_world(corner_s, corner_t)
-    z = np.broadcast_to(np.asarray(z)[..., None, None], (*xy.shape[:2], 1))
-    return quads(np.concatenate([xy, z], axis=-1), np.stack([corner_s, corner_t], axis=-1) / tile)
+    """Return a surface over street coordinates s [S] and t [T], with heights z [S, T], metres.
+
+    Its front is above where t grows. uv: metres that one repeat of a texture covers, or texture
+    coordinates [S, T, 2].
+    """
+    grid_s, grid_t = np.meshgrid(s, t, indexing="ij")
+    xy = road.to_world(grid_s, grid_t)
+    z = np.broadcast_to(z, grid_s.shape)
+    points = np.concatenate([xy, z[..., None]], axis=-1)
+    if np.ndim(uv) < 3:
+        uv = np.stack([grid_s, grid_t], axis=-1) / uv
+    return quads(cells(points), cells(np.asarray(uv)).reshape(-1, 4, 2))
 
 
 def strip(
@@ -88,9 +92,7 @@ def strip(
 ) -> Mesh:
     """Return a flat band between street coordinates, bent along the street."""
     s = np.linspace(s0, s1, max(2, int(abs(s1 - s0) / 5) + 2))
-    t = np.array([min(t0, t1), max(t0, t1)])
-    i = np.arange(len(s) - 1)
-    return _patch(street, s, t, i, np.zeros_like(i), np.full(len(i), z), 1.5)
+    return sheet(street, s, np.array([min(t0, t1), max(t0, t1)]), z, 1.5)
 
 
 def _add_kerbs(
