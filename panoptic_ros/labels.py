@@ -123,38 +123,30 @@ def shifted(values: np.ndarray) -> np.ndarray:
     return np.take(packed.astype(np.int32), values, mode="clip")
 
 
-def _stuff(id_: int, name: str, red: int, green: int, blue: int) -> LabelClass:
-    return LabelClass(id_, name, False, (red, green, blue))
-
-
-def _thing(id_: int, name: str, red: int, green: int, blue: int) -> LabelClass:
-    return LabelClass(id_, name, True, (red, green, blue))
-
-
 # Ids, order (train ids) and colours of Cityscapes, Cordts et al. 2016,
 # cityscapesscripts/helpers/labels.py.
 CITYSCAPES = LabelSet(
     "cityscapes",
     (
-        _stuff(7, "road", 128, 64, 128),
-        _stuff(8, "sidewalk", 244, 35, 232),
-        _stuff(11, "building", 70, 70, 70),
-        _stuff(12, "wall", 102, 102, 156),
-        _stuff(13, "fence", 190, 153, 153),
-        _stuff(17, "pole", 153, 153, 153),
-        _stuff(19, "traffic light", 250, 170, 30),
-        _stuff(20, "traffic sign", 220, 220, 0),
-        _stuff(21, "vegetation", 107, 142, 35),
-        _stuff(22, "terrain", 152, 251, 152),
-        _stuff(23, "sky", 70, 130, 180),
-        _thing(24, "person", 220, 20, 60),
-        _thing(25, "rider", 255, 0, 0),
-        _thing(26, "car", 0, 0, 142),
-        _thing(27, "truck", 0, 0, 70),
-        _thing(28, "bus", 0, 60, 100),
-        _thing(31, "train", 0, 80, 100),
-        _thing(32, "motorcycle", 0, 0, 230),
-        _thing(33, "bicycle", 119, 11, 32),
+        LabelClass(7, "road", False, (128, 64, 128)),
+        LabelClass(8, "sidewalk", False, (244, 35, 232)),
+        LabelClass(11, "building", False, (70, 70, 70)),
+        LabelClass(12, "wall", False, (102, 102, 156)),
+        LabelClass(13, "fence", False, (190, 153, 153)),
+        LabelClass(17, "pole", False, (153, 153, 153)),
+        LabelClass(19, "traffic light", False, (250, 170, 30)),
+        LabelClass(20, "traffic sign", False, (220, 220, 0)),
+        LabelClass(21, "vegetation", False, (107, 142, 35)),
+        LabelClass(22, "terrain", False, (152, 251, 152)),
+        LabelClass(23, "sky", False, (70, 130, 180)),
+        LabelClass(24, "person", True, (220, 20, 60)),
+        LabelClass(25, "rider", True, (255, 0, 0)),
+        LabelClass(26, "car", True, (0, 0, 142)),
+        LabelClass(27, "truck", True, (0, 0, 70)),
+        LabelClass(28, "bus", True, (0, 60, 100)),
+        LabelClass(31, "train", True, (0, 80, 100)),
+        LabelClass(32, "motorcycle", True, (0, 0, 230)),
+        LabelClass(33, "bicycle", True, (119, 11, 32)),
     ),
 )
 
