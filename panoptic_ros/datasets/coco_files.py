@@ -79,8 +79,6 @@ def read_file(path: Path) -> PanopticFile:
             [_category(entry) for entry in content.entries("categories", is_needed=False)],
             {e.name("id"): e.path("file_name") for e in content.entries("images", is_needed=False)},
         )
-    except FileNotFoundError:
-        raise
     except ValueError as error:
         raise BrokenFile(f"{path}: not a COCO-panoptic file ({error})") from error
 
