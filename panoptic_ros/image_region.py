@@ -86,13 +86,10 @@ class ImageRegion:
 
     def _placed_segment(self, labels: np.ndarray, segment: Segment) -> Segment:
         x0, y0, x1, y1 = np.add(segment.box, (self.x_offset, self.y_offset) * 2).tolist()
+        box = (x0, y0, x1, y1)
         if self.ego_mask is None:
-            return replace(segment, box=(x0, y0, x1, y1))
-        found = extent(labels[y0:y1, x0:x1], segment.id)
-        if found is None:
-            return replace(segment, area=0)
-        area, (left, top, width, height) = found
-        box = (x0 + left, y0 + top, x0 + left + width, y0 + top + height)
+            return replace(segment, box=box)
+        area, box = extent(labels, segment.id, box) or (0, box)
         return replace(segment, area=area, box=box)
 
 

@@ -5,7 +5,7 @@ Many use the label image alone, without torch: it is loaded where networks' answ
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -202,10 +202,14 @@ class PanopticPrediction:
         return self.labels[y0:y1, x0:x1] == segment.id
 
 
-def extent(image: np.ndarray, value: int) -> tuple[int, Sequence[int]] | None:
-    """Return area and (x, y, width, height) of a value's pixels, None if there are none."""
-    if image.size == 0 or value == UNLABELED:
+def extent(image: np.ndarray, value: int, box: Box) -> tuple[int, Box] | None:
+    """Return area and tight box of a value's pixels in a box, None if there are none."""
+    x0, y0, x1, y1 = box
+    window = image[y0:y1, x0:x1]
+    if window.size == 0 or value == UNLABELED:
         return None
-    mask = (image == value).view(np.uint8)
-    area = cv2.countNonZero(mask)
-    return (area, cv2.boundingRect(mask)) if area else None
+    mask = (window == value).view(np.uint8)
+    if not (area := cv2.countNonZero(mask)):
+        return None
+    left, top, width, height = cv2.boundingRect(mask)
+    return area, (x0 + left, y0 + top, x0 + left + width, y0 + top + height)

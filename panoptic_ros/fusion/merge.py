@@ -296,17 +296,12 @@ def _segments(
 ) -> list[Segment]:
     """Describe what is in the label image: things by falling score, then stuff."""
     segments = []
-    for i, (x0, y0, x1, y1) in enumerate(boxes):
+    for i, box in enumerate(boxes):
         value, class_id = int(candidates.values[i]), int(candidates.class_ids[i])
-        found = extent(image[y0:y1, x0:x1], value)
-        if found:
-            area, (left, top, width, height) = found
-            box = (x0 + left, y0 + top, x0 + left + width, y0 + top + height)
-            segments.append(Segment(value, class_id, True, float(candidates.scores[i]), area, box))
+        if found := extent(image, value, box):
+            segments.append(Segment(value, class_id, True, float(candidates.scores[i]), *found))
+    whole = (0, 0, image.shape[1], image.shape[0])
     for label in labels.stuff:
-        found = extent(image, label.id)
-        if found:
-            area, (left, top, width, height) = found
-            box = (left, top, left + width, top + height)
-            segments.append(Segment(label.id, label.id, False, 1.0, area, box))
+        if found := extent(image, label.id, whole):
+            segments.append(Segment(label.id, label.id, False, 1.0, *found))
     return segments
