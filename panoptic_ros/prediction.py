@@ -64,13 +64,9 @@ class SemanticPrediction:
 
     def upsampled(self) -> Tensor:
         """Return the logits at image size, float [C, H, W] (bilinear, half-pixel centres)."""
-        from torch.nn import functional as F
+        from panoptic_ros.upsampling import upsampled
 
-        if tuple(self.logits.shape[1:]) == tuple(self.image_size):
-            return self.logits
-        return F.interpolate(
-            self.logits[None], self.image_size, mode="bilinear", align_corners=False
-        )[0]
+        return upsampled(self.logits, self.image_size)
 
     @cached_property
     def channels(self) -> Tensor:

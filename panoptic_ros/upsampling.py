@@ -32,6 +32,13 @@ def strips(box: Box, device: torch.device) -> list[Box]:
     return [(x0, top, x1, min(top + height, y1)) for top in range(y0, y1, height)]
 
 
+def upsampled(scores: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return scores, float [C, H', W'], at a size, [C, H, W]."""
+    if scores.shape[1:] == size:
+        return scores
+    return F.interpolate(scores[None], size, mode="bilinear", align_corners=False)[0]
+
+
 def argmax_upsampled(logits: Tensor, size: tuple[int, int]) -> Tensor:
     """Return the channel with the highest upsampled score, uint8 [H, W].
 
@@ -41,14 +48,14 @@ def argmax_upsampled(logits: Tensor, size: tuple[int, int]) -> Tensor:
         return logits.argmax(0).to(torch.uint8)
     if logits.device.type == "cpu":
         return _argmax_on_host(logits, size)
-    return torch.cat([scores.argmax(0).to(torch.uint8) for scores in _upsampled(logits, size)])
+    return torch.cat([scores.argmax(0).to(torch.uint8) for scores in _in_strips(logits, size)])
 
 
-def _upsampled(logits: Tensor, size: tuple[int, int]) -> Iterator[Tensor]:
+def _in_strips(logits: Tensor, size: tuple[int, int]) -> Iterator[Tensor]:
     """Yield the upsampled scores from top to bottom, float [C, h, W] each."""
     parts = strips((0, 0, size[1], size[0]), logits.device)
     if len(parts) == 1:
-        yield F.interpolate(logits[None], size, mode="bilinear", align_corners=False)[0]
+        yield upsampled(logits, size)
         return
     for part in parts:
         yield upsample_crop(logits, size, part)
@@ -116,7 +123,7 @@ def largest_probability(logits: Tensor, size: tuple[int, int]) -> Tensor:
     """
     if logits.device.type == "cpu":
         return torch.from_numpy(_largest_probability_on_host(logits, size))
-    return torch.cat([scores.float().softmax(0).amax(0) for scores in _upsampled(logits, size)])
+    return torch.cat([scores.float().softmax(0).amax(0) for scores in _in_strips(logits, size)])
 
 
 def _largest_probability_on_host(logits: Tensor, size: tuple[int, int]) -> np.ndarray:

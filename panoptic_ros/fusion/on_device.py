@@ -28,7 +28,7 @@ from panoptic_ros.prediction import (
     SemanticPrediction,
     all_finite,
 )
-from panoptic_ros.upsampling import Box, argmax_upsampled
+from panoptic_ros.upsampling import Box, argmax_upsampled, upsampled
 
 # Rounds before anybody looks whether they were enough: they are but where a covered instance frees
 # one that covers the next, and so on.
@@ -138,7 +138,9 @@ def values_on_device(
     """
     form, inputs = _prepared(semantic, candidates, boxes, FusionOptions(), head)
     scores, masks, table, _, _, *own = inputs
-    chances = _upsampled(form, scores).softmax(0)[: len(semantic.labels)] if own else None
+    chances = (
+        upsampled(scores.float(), form.size).softmax(0)[: len(semantic.labels)] if own else None
+    )
     pixels = BoxPixels(table[_BOXES].long(), form.room)
     return _crops(boxes, _values(form, chances, masks, table, pixels, *own))
 
@@ -191,16 +193,13 @@ def _doubled(room: int, count: int) -> int:
     return max(room, 1 << (count - 1).bit_length()) if count else room
 
 
-def _margin(head: HeadKernels | None) -> int:
-    """Return how many pixels around a box count for the masks in it."""
-    return 0 if head is None else head.radius
-
-
 def _table(
     candidates: Candidates, boxes: Sequence[Box], most: int, head: HeadKernels | None
 ) -> np.ndarray:
     """Return the rows that are named above, of each candidate and nobody: float64 [16, N + 1]."""
-    count, margin = len(candidates), _margin(head)
+    count = len(candidates)
+    # How many pixels around a box count for the masks in it.
+    margin = 0 if head is None else head.radius
     wide = [(x0 - margin, y0 - margin, x1 + margin, y1 + margin) for x0, y0, x1, y1 in boxes]
     table = np.zeros((16, most + 1))
     table[_BOXES], table[_WIDE] = box_table(boxes, most), box_table(wide, most)
@@ -246,7 +245,7 @@ def _masks_and_labels(
     held: bool [A]; labels: [H, W]; extents: int64 [N + C + 1, 5], see `_extents`; bool [2].
     """
     pixels = BoxPixels(table[_BOXES].long(), form.room)
-    whole = _upsampled(form, scores) if head or form.vetoes else None
+    whole = upsampled(scores.float(), form.size) if head or form.vetoes else None
     chances = None if whole is None else whole.softmax(0)[: stuff.shape[1] - 1]
     values = _values(form, chances, masks, table, pixels, *head)
     held = (values >= limits[0]) & pixels.is_owned
@@ -324,14 +323,6 @@ def _head_logits(
         places = (first + y * width)[:, None] + right
         logits = logits + (row[cnn] * own[places]).sum(1)
     return logits
-
-
-def _upsampled(form: Form, scores: Tensor) -> Tensor:
-    """Return the scores at the image's size, float32 [C', H, W]."""
-    scores = scores.float()
-    if scores.shape[1:] == form.size:
-        return scores
-    return F.interpolate(scores[None], form.size, mode="bilinear", align_corners=False)[0]
 
 
 def _first(
