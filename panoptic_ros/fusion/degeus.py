@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from panoptic_ros.fusion.merge import USUAL, Candidates, FusionOptions, describe, select
+from panoptic_ros.fusion.stack import detector_boxes
 from panoptic_ros.prediction import InstancePrediction, PanopticPrediction, SemanticPrediction
-from panoptic_ros.upsampling import Box, paste, pixel_box
+from panoptic_ros.upsampling import Box, paste
 
 # A box and a component of its class belong together from this IoU on.
 LEAST_IOU = 0.5
@@ -35,7 +36,7 @@ def degeus(
     Understanding", sections III-C and III-D.
     """
     candidates = grow_to_components(semantic, select(semantic, instances, options))
-    boxes = [pixel_box(box, semantic.image_size) for box in candidates.boxes]
+    boxes = detector_boxes(semantic, candidates)
     things = _surest_instances(semantic, candidates, boxes, options)
     stuff = _stuff(semantic, things == 0, options)
     labels = torch.where(things > 0, things, stuff)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from panoptic_ros.fusion.merge import USUAL, Candidates, FusionOptions, describe, select
-from panoptic_ros.prediction import (
-    InstancePrediction,
-    MaskCrop,
-    PanopticPrediction,
-    SemanticPrediction,
-)
-from panoptic_ros.upsampling import paste, pixel_box
+from panoptic_ros.fusion.stack import detector_boxes
+from panoptic_ros.prediction import InstancePrediction, PanopticPrediction, SemanticPrediction
+from panoptic_ros.upsampling import Box, paste
 
 # Keeps the logits of probabilities 0 and 1 finite.
 EPSILON = 1e-4
@@ -40,12 +37,13 @@ def upsnet(
     values.masked_fill_(semantic.channels == len(semantic.labels), 0)
     covered = torch.full_like(best, -torch.inf)
     channels = {c.id: i for i, c in enumerate(semantic.labels.classes)}
-    boxes = [pixel_box(box, semantic.image_size) for box in candidates.boxes]
-    for i, (crop, kept) in enumerate(_without_covered(semantic, candidates, options)):
+    boxes = detector_boxes(semantic, candidates)
+    masks = _without_covered(semantic, candidates, boxes, options)
+    for i, (probability, kept) in enumerate(masks):
         x0, y0, x1, y1 = boxes[i]
         of_class = logits[channels[int(candidates.class_ids[i])], y0:y1, x0:x1]
         of_class = torch.where(kept, of_class, -torch.inf)
-        score = of_class + crop.mask.clamp(EPSILON, 1 - EPSILON).logit()
+        score = of_class + probability.clamp(EPSILON, 1 - EPSILON).logit()
         window = best[y0:y1, x0:x1]
         wins = score > window
         values[y0:y1, x0:x1].masked_fill_(wins, int(candidates.values[i]))
@@ -72,25 +70,25 @@ def _best_stuff(
 
 
 def _without_covered(
-    semantic: SemanticPrediction, candidates: Candidates, options: FusionOptions
-) -> list[tuple[MaskCrop, Tensor]]:
+    semantic: SemanticPrediction,
+    candidates: Candidates,
+    boxes: Sequence[Box],
+    options: FusionOptions,
+) -> list[tuple[Tensor, Tensor]]:
     """Return each candidate's mask probabilities, and whether it takes part (0-dim bool)."""
     found = []
     taken: dict[int, Tensor] = {}
-    for box, mask, class_id in zip(
-        candidates.boxes, candidates.masks, candidates.class_ids.tolist(), strict=True
-    ):
-        pixels = pixel_box(box, semantic.image_size)
-        crop = MaskCrop(pixels, paste(mask, np.asarray(box), pixels))
-        held = crop.mask >= options.mask_threshold
-        x0, y0, x1, y1 = pixels
+    for i, (x0, y0, x1, y1) in enumerate(boxes):
+        class_id, mask = int(candidates.class_ids[i]), candidates.masks[i]
+        probability = paste(mask, candidates.boxes[i], boxes[i])
+        held = probability >= options.mask_threshold
         canvas = taken.setdefault(
             class_id, torch.zeros(semantic.image_size, dtype=torch.bool, device=mask.device)
         )[y0:y1, x0:x1]
         area = held.sum()
         kept = (held & canvas).sum() <= options.overlap_threshold * area
         canvas |= held & kept
-        found.append((crop, kept))
+        found.append((probability, kept))
     return found
 
 
