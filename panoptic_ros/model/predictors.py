@@ -18,11 +18,10 @@ from torchvision.ops import clip_boxes_to_image
 from panoptic_ros.labels import LabelSet
 from panoptic_ros.model.rider_rule import find_riders
 from panoptic_ros.networks.deeplab import DeepLabV3Plus
-from panoptic_ros.networks.mask_rcnn import MaskRCNNDetector
+from panoptic_ros.networks.mask_rcnn import NORMALISATIONS, MaskRCNNDetector
 from panoptic_ros.prediction import InstancePrediction, SemanticPrediction, all_finite
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+IMAGENET_MEAN, IMAGENET_STD = NORMALISATIONS["torch"].mean, NORMALISATIONS["torch"].std
 # Both backbones halve the image five times; below this nothing is left to look at.
 MIN_SIDE = 32
 

@@ -62,14 +62,11 @@ def mobilenet_v2_fpn(channels: int, norm: Norm, pyramid_norm: Norm | None) -> Ba
     return _with_fpn(features, layers, channels, pyramid_norm)
 
 
-def resnet50_fpn(channels: int, norm: Norm, pyramid_norm: Norm | None) -> BackboneWithFPN:
-    """Return a feature pyramid on ResNet-50, with random weights."""
-    return _with_fpn(resnet50(weights=None, norm_layer=norm), RESNET, channels, pyramid_norm)
-
-
-def resnet101_fpn(channels: int, norm: Norm, pyramid_norm: Norm | None) -> BackboneWithFPN:
-    """Return a feature pyramid on ResNet-101, with random weights."""
-    return _with_fpn(resnet101(weights=None, norm_layer=norm), RESNET, channels, pyramid_norm)
+def resnet_fpn(
+    make: Callable[..., nn.Module], channels: int, norm: Norm, pyramid_norm: Norm | None
+) -> BackboneWithFPN:
+    """Return a feature pyramid on a ResNet of torchvision's, with random weights."""
+    return _with_fpn(make(weights=None, norm_layer=norm), RESNET, channels, pyramid_norm)
 
 
 def resnet50_msra_fpn(channels: int, norm: Norm, pyramid_norm: Norm | None) -> BackboneWithFPN:
@@ -78,7 +75,7 @@ def resnet50_msra_fpn(channels: int, norm: Norm, pyramid_norm: Norm | None) -> B
     He et al. 2015 (and detectron2 after them) halve the resolution in a bottleneck's first
     1x1 convolution; torchvision does it in the 3x3.
     """
-    pyramid = resnet50_fpn(channels, norm, pyramid_norm)
+    pyramid = resnet_fpn(resnet50, channels, norm, pyramid_norm)
     for stage in ("layer2", "layer3", "layer4"):
         first = pyramid.body[stage][0]
         first.conv1.stride, first.conv2.stride = first.conv2.stride, first.conv1.stride
@@ -94,7 +91,7 @@ def _with_fpn(
 
 BACKBONES: dict[str, Callable[[int, Norm, Norm | None], BackboneWithFPN]] = {
     "mobilenet_v2_fpn": mobilenet_v2_fpn,
-    "resnet50_fpn": resnet50_fpn,
-    "resnet101_fpn": resnet101_fpn,
+    "resnet50_fpn": partial(resnet_fpn, resnet50),
+    "resnet101_fpn": partial(resnet_fpn, resnet101),
     "resnet50_msra_fpn": resnet50_msra_fpn,
 }

@@ -26,6 +26,7 @@ from panoptic_ros.networks.deeplab import DeepLabV3Plus
 from panoptic_ros.networks.instances import yolact
 from panoptic_ros.networks.mask_rcnn import NORMALISATIONS, MaskRCNNDetector
 from panoptic_ros.networks.panoptic.shared import OneStageHead, RegionHead, SharedPanopticNetwork
+from panoptic_ros.networks.pyramids import PYRAMID_LEVELS
 from panoptic_ros.networks.regions import AlignedRoIAlign, LateRemovalRoIHeads, LogitRankedRPN
 from panoptic_ros.networks.suppression import best_of
 
@@ -34,8 +35,6 @@ Size = tuple[int, int]
 BATCH_STRIDE = 32
 # Sides of boxes that torchvision drops, in pixels: proposals, and detections.
 LEAST_PROPOSAL, LEAST_DETECTION = 1e-3, 1e-2
-# The pyramid's levels that regions are pooled from: strides of 4 to 32.
-POOLED_LEVELS = ("0", "1", "2", "3")
 
 
 class StaticInstances(NamedTuple):
@@ -172,7 +171,7 @@ class _Regions(nn.Module):
             levels = list(backbone(pixels).values())
             anchors = rpn.anchor_generator(ImageList(pixels, [size]), levels)[0]
         self.register_buffer("anchors", anchors, persistent=False)
-        corners, scales = _places([level.shape[2:] for level in levels[: len(POOLED_LEVELS)]])
+        corners, scales = _places([level.shape[2:] for level in levels[: len(PYRAMID_LEVELS)]])
         self.register_buffer("corners", torch.tensor(corners, device=device), persistent=False)
         self.register_buffer("scales", torch.tensor(scales, device=device), persistent=False)
         per_cell = rpn.anchor_generator.num_anchors_per_location()
@@ -187,7 +186,7 @@ class _Regions(nn.Module):
             [t.float() for t in part] for part in self.rpn.head(list(features.values()))
         )
         proposals, known = self._proposals(logits, deltas)
-        levels = [features[name] for name in POOLED_LEVELS]
+        levels = [features[name] for name in PYRAMID_LEVELS]
         packed = _Packed(levels, self.corners, self.scales)
         heads = self.roi_heads
         regions = heads.box_head(packed.pool(proposals, heads.box_roi_pool))
@@ -340,7 +339,7 @@ def _suppress(
 
 def _one_stage(head: OneStageHead, features: Mapping[str, Tensor], size: Size) -> StaticInstances:
     """Return YOLACT's instances as `OneStageHead` gives them."""
-    raw = head.head([features[name] for name in POOLED_LEVELS[1:]])
+    raw = head.head([features[name] for name in PYRAMID_LEVELS[1:]])
     found = yolact.detect(raw, 0, size, head.detections, head.score_threshold)
     valid = found.valid & (found.boxes[:, 2:] > found.boxes[:, :2]).all(1)
     masks = yolact.box_masks(found.coefficients, raw.prototypes[0], found.boxes, size[1])
