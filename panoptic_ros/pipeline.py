@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -394,7 +395,7 @@ def torch_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name != "cpu" and name.split(":")[0] != "cuda":
+    if not re.fullmatch(r"cpu|cuda(:(0|[1-9]\d?))?", name):
         raise ValueError(f"device is {name!r}; it must be auto, cuda, cuda:N or cpu")
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():

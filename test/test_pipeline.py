@@ -232,8 +232,9 @@ def test_an_unknown_model_is_named():
 def test_device_names():
     assert torch_device("cpu") == torch.device("cpu")
     assert torch_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-    with pytest.raises(ValueError, match=r"'tpu'.*auto, cuda"):
-        torch_device("tpu")
+    for other in ("tpu", "cuda:one", "cuda:-1", "cuda:", "cuda:1:2", "cpu:0"):
+        with pytest.raises(ValueError, match=rf"'{other}'.*auto, cuda"):
+            torch_device(other)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
