@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from panoptic_ros import checkpoints
@@ -20,16 +22,27 @@ def fetch(entry: Entry, url: str = "") -> Path:
     url: a mirror; the hash stays the manifest's. Raise DownloadError, or ValueError for a
     file that is another one or cannot be converted.
     """
-    file = places.target() / "downloads" / entry.file
-    if not file.is_file():
-        download(url or entry.url, file, entry.sha256)
-    path = import_file(
-        file, entry.name, entry, f"python -m panoptic_ros weights fetch {entry.name}"
-    )
-    file.unlink()
-    if not any(file.parent.iterdir()):
-        file.parent.rmdir()
-    return path
+    command = f"python -m panoptic_ros weights fetch {entry.name}"
+    with downloaded(entry, url) as folder:
+        return import_file(folder / entry.file, entry.name, entry, command)
+
+
+@contextmanager
+def downloaded(entry: Entry, url: str = "") -> Iterator[Path]:
+    """Give a folder that holds an entry's files, which are removed once they have served.
+
+    url: a mirror. After an error they stay, for the next attempt. Raise as `download` does.
+    """
+    folder = places.target() / "downloads"
+    files = [folder / published.name for published in entry.files()]
+    for file, published in zip(files, entry.files(url), strict=True):
+        if not file.is_file():
+            download(published.url, file, published.digest, published.algorithm)
+    yield folder
+    for file in files:
+        file.unlink()
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def import_file(file: Path, name: str, entry: Entry | None, command: str) -> Path:

@@ -66,14 +66,15 @@ class Entry:
         """Whether the network stays the graph that it is, and is not converted."""
         return self.kind == GRAPH
 
-    def files(self) -> list[PublishedFile]:
-        """Return the files to download: one, or a graph's .xml and .bin."""
+    def files(self, url: str = "") -> list[PublishedFile]:
+        """Return the files to download: one, or a graph's .xml and .bin; url: of a mirror."""
+        url = url or self.url
         if not self.is_graph:
-            return [PublishedFile(self.file, self.url, self.sha256, "sha256")]
+            return [PublishedFile(self.file, url, self.sha256, "sha256")]
         return [
             PublishedFile(
                 f"{self.file.removesuffix('.xml')}.{suffix}",
-                f"{self.url.removesuffix('.xml')}.{suffix}",
+                f"{url.removesuffix('.xml')}.{suffix}",
                 self.sha384[suffix],
                 "sha384",
             )

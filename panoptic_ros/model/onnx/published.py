@@ -10,8 +10,7 @@ import torch
 import yaml
 
 from panoptic_ros.checkpoints import Entry, digest_of, places
-from panoptic_ros.checkpoints.download import download
-from panoptic_ros.checkpoints.install import licence
+from panoptic_ros.checkpoints.install import downloaded, licence
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.model.onnx.description import load_description
 from panoptic_ros.model.onnx.onnx_predictors import OnnxGraph, OnnxSemanticPredictor
@@ -26,17 +25,8 @@ def fetch_graph(entry: Entry, url: str = "") -> Path:
     url: a mirror of the .xml, beside which lies the .bin. Raise DownloadError, or ValueError for
     files that are others or cannot be run.
     """
-    folder = places.target() / "downloads"
-    for file in entry.files():
-        if not (folder / file.name).is_file():
-            place = f"{url.removesuffix('.xml')}{Path(file.name).suffix}" if url else file.url
-            download(place, folder / file.name, file.digest, file.algorithm)
-    description = import_graph(folder / entry.file, entry)
-    for file in entry.files():
-        (folder / file.name).unlink()
-    if not any(folder.iterdir()):
-        folder.rmdir()
-    return description
+    with downloaded(entry, url) as folder:
+        return import_graph(folder / entry.file, entry)
 
 
 def import_graph(file: Path, entry: Entry) -> Path:
