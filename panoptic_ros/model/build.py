@@ -18,6 +18,16 @@ from panoptic_ros.checkpoints import advice
 from panoptic_ros.documents import named
 from panoptic_ros.model.config import RANDOM, ModelConfig, NetworkConfig
 from panoptic_ros.model.engines import EAGER, run_by, runtime_of
+from panoptic_ros.model.expert import ExpertPredictor
+from panoptic_ros.model.onnx import (
+    OnnxGraph,
+    OnnxInstancePredictor,
+    OnnxPanopticPredictor,
+    OnnxSemanticPredictor,
+    described_file,
+    exported_from,
+    load_description,
+)
 from panoptic_ros.model.predictors import (
     InstancePredictor,
     Limits,
@@ -56,7 +66,9 @@ def build_predictors(
     other classes than the model's label set, or where the engine cannot run them.
     """
     networks = build_networks(config, device)
-    if config.engine != EAGER and not _foreign(config):
+    # ONNX files have a runtime of their own.
+    is_foreign = all(is_onnx(entry.weights) for entry in config.merged.values())
+    if config.engine != EAGER and not is_foreign:
         where = f"model {config.name!r}, engine {config.engine}"
         networks = named(where, lambda: run_by(config.engine, networks, _key(config), config.half))
     if config.expert is not None:
@@ -75,16 +87,9 @@ def build_predictors(
     return networks, head if _suits(config) else None
 
 
-def _foreign(config: ModelConfig) -> bool:
-    """Say whether all of a model's networks are ONNX files, which have a runtime of their own."""
-    entries = (config.semantic, config.instances, config.network)
-    return all(is_onnx(entry.weights) for entry in entries if entry is not None)
-
-
 def _key(config: ModelConfig) -> str:
     """Return what tells a model's networks, trained or not, from all others."""
-    entries = (config.semantic, config.instances, config.network)
-    untrained = [e.architecture for e in entries if e is not None]
+    untrained = [entry.architecture for entry in config.merged.values()]
     return json.dumps([identities(config), config.seed, untrained], sort_keys=True)
 
 
@@ -93,21 +98,16 @@ def identities(config: ModelConfig) -> dict[str, str]:
 
     A network that was exported from weights of ours is known by those.
     """
-    if config.network is not None and is_onnx(config.network.weights):
-        from panoptic_ros.model.onnx import exported_from
-
-        if origin := exported_from(Path(config.network.weights)):
-            return dict(origin)
-    parts = {part: getattr(config, part) for part in ("semantic", "instances", "network")}
-    return {part: _identity(entry.weights) for part, entry in parts.items() if entry is not None}
+    network = config.network
+    if network and is_onnx(network.weights) and (origin := exported_from(Path(network.weights))):
+        return dict(origin)
+    return {part: _identity(entry.weights) for part, entry in config.merged.items()}
 
 
 def _identity(weights: str) -> str:
     if weights == RANDOM:
         return RANDOM
     if is_onnx(weights):
-        from panoptic_ros.model.onnx import described_file
-
         file = described_file(Path(weights))
         # OpenVINO's .xml holds the layers alone.
         return checkpoints.digest_of(file.with_suffix(".bin") if file.suffix == ".xml" else file)
@@ -124,9 +124,11 @@ def _suits(config: ModelConfig) -> bool:
         return True
     known = checkpoints.read_side_file(config.head.weights).get("trained_for") or {}
     for part, found in identities(config).items():
-        entry: Any = getattr(config, part) or config.network
+        # A network that was exported has the parts of those that it was exported from.
+        own = config.merged.get(part)
+        entry: Any = own or config.network
         weights = entry.weights
-        foreign = is_onnx(weights) and getattr(config, part) is not None
+        foreign = own is not None and is_onnx(weights)
         if known.get(part, found) != found or (part not in known and foreign):
             _log.warning(
                 "model %r: head %s was not trained for the %s network %s: it is left out; "
@@ -143,8 +145,6 @@ def build_networks(config: ModelConfig, device: torch.device | str) -> PanopticP
     if entry is None:
         return SeparatePredictors(_semantic(config, device), _instances(config, device))
     if is_onnx(entry.weights):
-        from panoptic_ros.model.onnx import OnnxPanopticPredictor
-
         make = partial(OnnxPanopticPredictor, finds_riders=entry.find_riders)
         return _onnx(config, "network", "panoptic", make, device)
     network = _network(config, "network", device, SharedPanopticNetwork)
@@ -157,8 +157,6 @@ def _semantic(config: ModelConfig, device: torch.device | str) -> SemanticPredic
     entry = config.semantic
     assert entry is not None  # or a shared network stands in both places
     if is_onnx(entry.weights):
-        from panoptic_ros.model.onnx import OnnxSemanticPredictor
-
         return _onnx(config, "semantic", "semantic", OnnxSemanticPredictor, device)
     network = _network(config, "semantic", device, DeepLabV3Plus)
     return _in_half(config, SemanticPredictor(network, config.labels, _limits(entry)))
@@ -168,8 +166,6 @@ def _instances(config: ModelConfig, device: torch.device | str) -> InstancePredi
     entry = config.instances
     assert entry is not None  # or a shared network stands in both places
     if is_onnx(entry.weights):
-        from panoptic_ros.model.onnx import OnnxInstancePredictor
-
         make = partial(OnnxInstancePredictor, finds_riders=entry.find_riders)
         return _onnx(config, "instances", "instance", make, device)
     network = _network(config, "instances", device, MaskRCNNDetector)
@@ -193,9 +189,6 @@ def _with_expert(
     config: ModelConfig, networks: PanopticPredictor, device: torch.device | str
 ) -> PanopticPredictor:
     assert config.expert is not None
-    from panoptic_ros.model.expert import ExpertPredictor
-    from panoptic_ros.model.onnx import OnnxSemanticPredictor
-
     where, weights = f"model {config.name!r}, expert", config.expert.weights
     if not is_onnx(weights):
         how = advice(Path(weights).name) or "write the path of its description (docs/weights.md)"
@@ -215,9 +208,6 @@ def _onnx(
     device: torch.device | str,
 ) -> Any:
     """Build an ONNX network from its description, which stands in for torch's predictor."""
-    # Imported here and above: onnxruntime is for those who bring such a network.
-    from panoptic_ros.model.onnx import OnnxGraph, load_description
-
     entry: NetworkConfig = getattr(config, part)
     where = f"model {config.name!r}, {part}"
     try:

@@ -96,6 +96,12 @@ class ModelConfig(_Settings):
     labels: LabelSet
     options: FusionOptions = field(default_factory=FusionOptions)
 
+    @property
+    def merged(self) -> dict[str, NetworkConfig]:
+        """The networks whose answer is merged, by their keys in a model file."""
+        parts = {"semantic": self.semantic, "instances": self.instances, "network": self.network}
+        return {part: entry for part, entry in parts.items() if entry is not None}
+
 
 @dataclass(frozen=True, kw_only=True)
 class _File(_Settings):

@@ -97,8 +97,7 @@ def _placed(picture: np.ndarray, size: Size) -> np.ndarray:
 
 def _size(config: ModelConfig) -> Size:
     """Return the size that a model's networks see of a frame twice as wide as high."""
-    entries = [e for e in (config.semantic, config.instances, config.network) if e is not None]
-    wanted = {(e.short_side, e.long_side) for e in entries}
+    wanted = {(entry.short_side, entry.long_side) for entry in config.merged.values()}
     if len(wanted) > 1:
         raise ValueError(
             f"model {config.name!r}: its networks want different sizes, {sorted(wanted)}; "
