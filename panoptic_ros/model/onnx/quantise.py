@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,10 @@ def quantise(
 
     class Images(quantization.CalibrationDataReader):  # type: ignore[name-defined]
         def __init__(self) -> None:
-            self._left: Iterator[np.ndarray] = iter(images)
+            self._left = iter([{name: image} for image in images])
 
         def get_next(self) -> dict[str, np.ndarray] | None:
-            image = next(self._left, None)
-            return None if image is None else {name: image}
+            return next(self._left, None)
 
     with tempfile.TemporaryDirectory() as folder:
         folded = Path(folder) / file.name

@@ -19,15 +19,14 @@ from panoptic_ros.whole_files import stranger
 _log = logging.getLogger(__name__)
 TENSORRT, CUDA = "TensorrtExecutionProvider", "CUDAExecutionProvider"
 CPU_PROVIDER = "CPUExecutionProvider"
-# Names of the element types that pixels can have, onnxruntime's and OpenVINO's.
-_NUMBERS: dict[str, type] = {
-    "float": np.float32,
-    "float16": np.float16,
-    "double": np.float64,
-    **{f"{sign}int{bits}": np.dtype(f"{sign}int{bits}").type
-       for sign in ("", "u") for bits in (8, 16, 32, 64)},
-}  # fmt: skip
-TYPES = {f"tensor({name})": kind for name, kind in _NUMBERS.items()}
+# Element types that pixels can have, by onnxruntime's names.
+_TYPES = {
+    **{f"tensor(int{bits})": np.dtype(f"int{bits}") for bits in (8, 16, 32, 64)},
+    **{f"tensor(uint{bits})": np.dtype(f"uint{bits}") for bits in (8, 16, 32, 64)},
+    "tensor(float16)": np.dtype(np.float16),
+    "tensor(float)": np.dtype(np.float32),
+    "tensor(double)": np.dtype(np.float64),
+}
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class OnnxRuntimeGraph:
         except Exception as error:  # onnxruntime raises classes of its own, one per status.
             raise ValueError(f"{file} cannot be run: {error}") from error
         self.inputs = [
-            GraphInput(node.name, list(node.shape), node.type, _dtype(node.type))
+            GraphInput(node.name, list(node.shape), node.type, _TYPES.get(node.type))
             for node in self._session.get_inputs()
         ]
         self.outputs = [output.name for output in self._session.get_outputs()]
@@ -117,7 +116,7 @@ class OpenVinoGraph:
         for port in self._model.inputs:
             sides = [d.get_length() if d.is_static else None for d in port.partial_shape]
             kind = np.dtype(port.element_type.to_dtype())
-            known = kind if kind.type in _NUMBERS.values() else None
+            known = kind if kind in _TYPES.values() else None
             self.inputs.append(GraphInput(port.any_name, sides, str(kind), known))
         # One may have several names, its own and those of operators that it passes through.
         self.outputs = [name for port in self._model.outputs for name in sorted(port.names)]
@@ -196,10 +195,6 @@ def open_graph(file: Path, device: torch.device, runtime: str = "onnx") -> Graph
     if words:
         raise ValueError(f"{file} {words}")
     return RUNTIMES["openvino" if file.suffix == ".xml" else runtime](file, device)
-
-
-def _dtype(name: str) -> np.dtype | None:
-    return np.dtype(TYPES[name]) if name in TYPES else None
 
 
 def imported(module: str, note: str = "") -> Any:
