@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -199,7 +200,14 @@ def to_kitti(labels: np.ndarray, label_set: LabelSet) -> np.ndarray:
     return table[index].reshape(labels.shape).astype(np.uint16)
 
 
-EXPORTS = ("coco", "cityscapes_panoptic", "cityscapes_instances", "kitti", "fiftyone")
+_EXPORTS: dict[str, Callable[[Path, str, LabelSet], Export]] = {
+    "coco": CocoExport,
+    "cityscapes_panoptic": CityscapesPanopticExport,
+    "cityscapes_instances": partial(InstanceExport, is_kitti=False),
+    "kitti": partial(InstanceExport, is_kitti=True),
+    "fiftyone": FiftyOneExport,
+}
+EXPORTS = tuple(_EXPORTS)
 
 
 def make_export(format_name: str, folder: Path, name: str, labels: LabelSet) -> Export:
@@ -209,13 +217,6 @@ def make_export(format_name: str, folder: Path, name: str, labels: LabelSet) -> 
     """
     if format_name not in EXPORTS:
         raise ValueError(f"unknown format {format_name!r}; known: {', '.join(EXPORTS)}")
-    below = folder / format_name
-    if format_name == "coco":
-        return CocoExport(below, name, labels)
-    if format_name == "fiftyone":
-        return FiftyOneExport(below, name, labels)
-    if format_name == "cityscapes_panoptic":
-        return CityscapesPanopticExport(below, name, labels)
-    if int(labels.ids.max()) > 255:
+    if format_name in ("cityscapes_instances", "kitti") and int(labels.ids.max()) > 255:
         raise ValueError(f"label set {labels.name!r} has ids beyond 255, which {format_name} lacks")
-    return InstanceExport(below, name, labels, is_kitti=format_name == "kitti")
+    return _EXPORTS[format_name](folder / format_name, name, labels)
