@@ -52,13 +52,15 @@ def prepare(networks: PanopticPredictor, key: str, half: bool) -> PanopticPredic
 class GraphedNetworks(OnTop[PanopticPredictor]):
     """Run networks as CUDA graphs; sizes beyond MOST_SIZES are torch's.
 
-    The typical size is captured at once, another with its first frame, which takes a second.
+    The typical size is captured at once, another with its first frame, which takes a second, and
+    is torch's where that fails.
     """
 
     def __init__(self, networks: PanopticPredictor, half: bool) -> None:
         super().__init__(networks)
         self._half = half
-        self._graphs: dict[Size, Captured] = {}
+        # None: of a size that could not be captured.
+        self._graphs: dict[Size, Captured | None] = {}
         if size := typical_size(networks):
             self._graphs[size] = self._captured(size)
 
@@ -69,11 +71,16 @@ class GraphedNetworks(OnTop[PanopticPredictor]):
         """Return both predictions of an image; lap: told of `semantic` when both are there."""
         frame = self.upload(image)
         size = input_size(self._networks, sides_of(frame))
-        if size not in self._graphs:
-            if len(self._graphs) >= MOST_SIZES:
-                return self._networks(frame, lap)
-            self._graphs[size] = self._captured(size)
-        logits, found, is_final = self._graphs[size](resize(frame, size))
+        if size not in self._graphs and len(self._graphs) < MOST_SIZES:
+            try:
+                self._graphs[size] = self._captured(size)
+            except ValueError as error:  # The drive goes on without.
+                _log.warning("torch runs images of %dx%d: %s", size[1], size[0], error)
+                self._graphs[size] = None
+        graph = self._graphs.get(size)
+        if graph is None:
+            return self._networks(frame, lap)
+        logits, found, is_final = graph(resize(frame, size))
         instances = read_instances(self._networks, found, is_final, size, sides_of(frame))
         if instances is None:
             return self._networks(frame, lap)

@@ -285,6 +285,26 @@ def test_a_graph_that_cannot_be_captured_is_told(small, monkeypatch):
         cuda_graph_engine.GraphedNetworks(loaded(small, "eager").networks, half=True)
 
 
+def test_a_further_size_that_cannot_be_captured_is_torchs(tmp_path, monkeypatch, caplog):
+    calls = []
+
+    def fail(*_):
+        calls.append(1)
+        raise RuntimeError("CUDA out of memory\nand much more")
+
+    monkeypatch.setattr(cuda_graph_engine, "Captured", RunAtOnce)
+    networks = loaded(model(tmp_path), "eager").networks
+    graphed = cuda_graph_engine.GraphedNetworks(networks, half=True)
+    monkeypatch.setattr(cuda_graph_engine, "Captured", fail)
+    square = np.ascontiguousarray(IMAGE[:, : len(IMAGE)])
+    for _ in range(2):
+        found = graphed(square)[1]
+        assert torch.equal(found.boxes, networks(square)[1].boxes)
+    assert len(calls) == 1
+    assert "torch runs images of" in caplog.text
+    assert "out of memory" in caplog.text
+
+
 def test_without_a_name_a_gpu_gets_a_graph_and_torch_where_there_can_be_none(
     small, monkeypatch, caplog
 ):
