@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -31,34 +30,21 @@ COCO_SYNONYMS = {
 }
 
 
-@dataclass(frozen=True)
-class ClassMapping:
-    """Say which label id each category id becomes, 0 (void) where there is none.
-
-    mapped_to_void: the names of those without, in the order of the categories.
-    """
-
-    label_ids: dict[int, int]
-    mapped_to_void: tuple[str, ...]
-
-
-def map_classes(categories: Iterable[Category], labels: LabelSet) -> ClassMapping:
-    """Find the class of each category in a label set.
+def map_classes(categories: Iterable[Category], labels: LabelSet) -> dict[int, int]:
+    """Return the label id in a label set of each category, by its id; 0 (void): there is none.
 
     By name, in any case; then by COCO's names for what Cityscapes calls otherwise; a category
     without a name (its id stands for it) by id. Whether it is a thing is the label set's say.
     """
     by_name = {c.name.lower(): c.id for c in labels.classes}
-    label_ids, void = {}, []
+    label_ids = {}
     for category in categories:
         name = category.name.lower()
         label_id = by_name.get(name, by_name.get(COCO_SYNONYMS.get(name, "")))
         if label_id is None and name == str(category.id) and category.id in labels.by_id:
             label_id = category.id
-        if label_id is None:
-            void.append(category.name)
         label_ids[category.id] = UNLABELED if label_id is None else label_id
-    return ClassMapping(label_ids, tuple(void))
+    return label_ids
 
 
 def check_cityscapes_classes(labels: LabelSet) -> None:

@@ -117,8 +117,8 @@ class CocoPanoptic(FrameList[CocoSample]):
         counts = Counter(category.id for category in content.categories)
         if twice := [key for key, number in counts.items() if number > 1]:
             raise BrokenFile(f"{self._json}: category id {twice[0]} is there twice")
-        mapping = map_classes(content.categories, labels)
-        self.mapped_to_void = mapping.mapped_to_void
+        label_ids = map_classes(content.categories, labels)
+        self.mapped_to_void = tuple(c.name for c in content.categories if not label_ids[c.id])
         if len(self.mapped_to_void) == len(content.categories):
             raise BrokenFile(
                 f"{self._json}: none of its categories is a class of label set {labels.name!r}"
@@ -126,7 +126,7 @@ class CocoPanoptic(FrameList[CocoSample]):
         annotations = self._one_per_image(content.annotations)
         names = unique_names([Path(a.file_name) for a in annotations])
         self._samples = [
-            self._sample(name, annotation, content, labels, mapping.label_ids)
+            self._sample(name, annotation, content, labels, label_ids)
             for name, annotation in zip(names, annotations, strict=True)
         ]
 

@@ -38,7 +38,6 @@ COCO_CATEGORIES = {
     "building": (197, "building-other-merged"),
     "wall": (199, "wall-other-merged"),
 }
-_LARGEST_KITTI_INSTANCE = KITTI_DIVISOR - 1
 
 
 class Export(Protocol):
@@ -196,7 +195,7 @@ def to_kitti(labels: np.ndarray, label_set: LabelSet) -> np.ndarray:
     for class_id in np.unique(classes[np.isin(classes, things)]):
         own = np.flatnonzero(classes == class_id)
         numbers = np.arange(1, len(own) + 1)
-        table[own] += np.where(numbers <= _LARGEST_KITTI_INSTANCE, numbers, 0)
+        table[own] += np.where(numbers < KITTI_DIVISOR, numbers, 0)
     return table[index].reshape(labels.shape).astype(np.uint16)
 
 

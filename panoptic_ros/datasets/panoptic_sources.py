@@ -70,7 +70,8 @@ class PanopticImage:
 
         thing_ids: the classes that are things; their crowds are the plain class id.
         """
-        ids, index = np.unique(self.ids(), return_inverse=True)
+        pixels = self.ids()
+        ids, index = np.unique(pixels, return_inverse=True)
         seen: dict[int, int] = {}
         values = []
         for segment_id in ids.tolist():
@@ -80,7 +81,7 @@ class PanopticImage:
                 number = seen[value] = seen.get(value, -1) + 1
                 value = value * INSTANCE_DIVISOR + number % INSTANCE_DIVISOR
             values.append(value)
-        return np.array(values, np.int64)[index].reshape(self.ids().shape)
+        return np.array(values, np.int64)[index].reshape(pixels.shape)
 
 
 @dataclass(frozen=True)
