@@ -13,11 +13,12 @@ def share_dir() -> Path:
     It is the source tree where the modules run from there (also through the links of
     ``colcon build --symlink-install`` and an editable pip install), and
     ``PREFIX/share/panoptic_ros`` in an ament or pip installation.
-
-    Raises:
-        FileNotFoundError: no such folder; the message lists the places that were searched.
+    Raise FileNotFoundError that lists the places that were searched.
     """
-    places = _candidates(Path(__file__).resolve().parent)
+    # Every scheme (PREFIX/lib/pythonX.Y/site-packages, Debian's PREFIX/local/lib/..., pip's --user
+    # and --target) puts share/ beside some parent of the modules.
+    parents = Path(__file__).resolve().parent.parents
+    places = [parents[0], *(parent / "share" / "panoptic_ros" for parent in parents)]
     for place in places:
         if (place / _MARK).is_dir():
             return place
@@ -36,14 +37,3 @@ def expanded(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise ValueError(f"{path} is of a user that is not there") from error
-
-
-def _candidates(package: Path) -> list[Path]:
-    """List the possible share folders of the modules in ``package``, best first.
-
-    Every scheme (PREFIX/lib/pythonX.Y/site-packages, Debian's PREFIX/local/lib/..., pip's
-    --user and --target) puts share/ beside some parent of the modules, so no scheme is spelled
-    out here.
-    """
-    parents = package.parents
-    return [parents[0], *(parent / "share" / "panoptic_ros" for parent in parents)]
