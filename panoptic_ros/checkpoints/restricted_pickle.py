@@ -10,10 +10,12 @@ make takes all memory; test/checkpoints/test_foreign.py has both.
 
 from __future__ import annotations
 
+import io
+import mmap
 import pickle
 import struct
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 # A checkpoint of a thousand tensors takes about 50,000 reads. One-byte instructions can make
 # objects of a hundred times their size; this bounds them.
@@ -21,6 +23,9 @@ MOST_READS = 2_000_000
 # How much of a name from the file an error repeats.
 SHOWN = 120
 ALONE = "save the tensors alone: torch.save(network.state_dict(), FILE)"
+
+# What bytes are read from, neither of which gives more than there is.
+Stream = io.BytesIO | mmap.mmap
 
 SAFE_INSTRUCTIONS = (
     *(pickle.PROTO, pickle.STOP, pickle.MARK, pickle.POP, pickle.POP_MARK, pickle.DUP),
@@ -49,16 +54,6 @@ class StandIn:
 
     def set_state(self, state: Any) -> None:
         """Forget the object's attributes."""
-
-
-class Stream(Protocol):
-    """What bytes are read from: a BytesIO or an mmap, which never give more than there is."""
-
-    def read(self, n: int, /) -> bytes:
-        """Return the next n bytes, or what is left."""
-
-    def readline(self) -> bytes:
-        """Return the bytes up to and with the next newline."""
 
 
 def read_pickle(
