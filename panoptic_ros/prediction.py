@@ -135,13 +135,9 @@ class InstancePrediction:
 
     def __getitem__(self, index: Tensor) -> InstancePrediction:
         """Return the instances that a boolean or index tensor selects."""
-        return InstancePrediction(
-            self.boxes[index],
-            self.class_ids[index],
-            self.scores[index],
-            self.masks[index],
-            self.finite,
-        )
+        fields = (self.boxes, self.class_ids, self.scores, self.masks)
+        boxes, class_ids, scores, masks = (each[index] for each in fields)
+        return InstancePrediction(boxes, class_ids, scores, masks, self.finite)
 
     def all_finite(self) -> Tensor:
         """Return whether the network's answer is finite, bool [], without a wait for it."""

@@ -233,7 +233,7 @@ def describe(
     if unwanted := [c.id for c in label_set.stuff if not options.keeps(c.id)]:
         ids = torch.tensor(unwanted, dtype=labels.dtype, device=labels.device)
         labels = labels.masked_fill(torch.isin(labels, ids), UNLABELED)
-    image = _to_host(labels, label_set)
+    image = labels.to(getattr(torch, label_set.dtype.name)).cpu().numpy()
     return PanopticPrediction(image, _segments(image, candidates, boxes, label_set))
 
 
@@ -279,13 +279,6 @@ def _stuff(semantic: SemanticPrediction, canvas: np.ndarray, options: FusionOpti
     table = np.zeros(256, np.int32)
     table[: len(ids)] = ids * (areas >= options.stuff_area_limit)
     return cv2.LUT(channels, table)
-
-
-def _to_host(labels: Tensor, label_set: LabelSet) -> np.ndarray:
-    """Return the label image in host memory, in the label set's dtype."""
-    if label_set.dtype == np.int32:
-        return labels.cpu().numpy()
-    return labels.to(torch.uint16).cpu().numpy()
 
 
 def _segments(

@@ -138,9 +138,8 @@ def values_on_device(
     """
     form, inputs = _prepared(semantic, candidates, boxes, FusionOptions(), head)
     scores, masks, table, _, _, *own = inputs
-    chances = (
-        upsampled(scores.float(), form.size).softmax(0)[: len(semantic.labels)] if own else None
-    )
+    whole = upsampled(scores.float(), form.size) if own else None
+    chances = None if whole is None else whole.softmax(0)[: len(semantic.labels)]
     pixels = BoxPixels(table[_BOXES].long(), form.room)
     return _crops(boxes, _values(form, chances, masks, table, pixels, *own))
 
@@ -171,7 +170,7 @@ def _prepared(
     form = Form(
         semantic.image_size,
         _doubled(LEAST_PIXELS, int(table[_WIDE][-1, -1])),
-        torch.int32 if semantic.labels.dtype == np.int32 else torch.uint16,
+        getattr(torch, semantic.labels.dtype.name),
         options.semantic_veto < 1,
     )
     found = candidates.masks

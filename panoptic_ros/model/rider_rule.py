@@ -70,11 +70,8 @@ def is_on(person_box: np.ndarray, person: Tensor, ridden_box: np.ndarray, ridden
     shared = int((on_grid[0] & on_grid[1]).sum())
     if not min(areas) or shared < LEAST_OVERLAP * min(areas):
         return False
-    (top, bottom), (left, right) = _extent(on_grid[0], 1), _extent(on_grid[0], 0)
-    (ridden_top, ridden_bottom), (ridden_left, ridden_right) = (
-        _extent(on_grid[1], 1),
-        _extent(on_grid[1], 0),
-    )
+    left, top, right, bottom = _extent(on_grid[0])
+    ridden_left, ridden_top, ridden_right, ridden_bottom = _extent(on_grid[1])
     rise = LEAST_RISE * (ridden_bottom - ridden_top)
     return (
         top <= ridden_top - rise
@@ -83,7 +80,7 @@ def is_on(person_box: np.ndarray, person: Tensor, ridden_box: np.ndarray, ridden
     )
 
 
-def _extent(mask: Tensor, axis: int) -> tuple[int, int]:
-    """Return first and last + 1 position of a mask; axis: the one that is summed over."""
-    (filled,) = torch.where(mask.any(dim=axis))
-    return int(filled[0]), int(filled[-1]) + 1
+def _extent(mask: Tensor) -> tuple[int, int, int, int]:
+    """Return the tight box of a mask, xyxy, the ends exclusive."""
+    y, x = torch.where(mask)
+    return int(x.min()), int(y.min()), int(x.max()) + 1, int(y.max()) + 1
