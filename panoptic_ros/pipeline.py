@@ -58,7 +58,7 @@ class StageClock:
         if self._cuda:
             self._marks[-1][1].synchronize()
         return {
-            stage: self._between(before, now)
+            stage: before.elapsed_time(now) if self._cuda else (now - before) * 1e3
             for (_, before), (stage, now) in zip(self._marks, self._marks[1:], strict=False)
         }
 
@@ -69,9 +69,6 @@ class StageClock:
         event = torch.cuda.Event(enable_timing=True)
         event.record(torch.cuda.current_stream(self._device))
         return event
-
-    def _between(self, before: Any, now: Any) -> float:
-        return before.elapsed_time(now) if self._cuda else (now - before) * 1e3
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ class Converted:
     module: nn.Module
     architecture: dict[str, Any]
     label_set: str
-    notes: dict[str, Any] = field(default_factory=dict)
+    notes: dict[str, Any]
 
 
 def convert(file: Path, kind: str | None = None) -> Converted:

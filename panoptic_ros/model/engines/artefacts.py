@@ -61,10 +61,10 @@ def input_size(networks: PanopticPredictor, frame: Size) -> Size:
         return networks.input_size(frame)
     if isinstance(networks, SeparatePredictors):
         halves = (networks.semantic, networks.instances)
-        sizes = {half.input_size(frame) for half in halves if hasattr(half, "input_size")}
-        if len(sizes) == 1 and all(hasattr(half, "input_size") for half in halves):
-            return sizes.pop()
-        if len(sizes) > 1:
+        if all(hasattr(half, "input_size") for half in halves):
+            sizes = {half.input_size(frame) for half in halves}
+            if len(sizes) == 1:
+                return sizes.pop()
             raise ValueError(
                 f"its networks see a frame at different sizes, {sorted(sizes)}: give them the same "
                 "short_side and long_side, or take engine eager"

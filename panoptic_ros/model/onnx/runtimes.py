@@ -59,8 +59,7 @@ class OnnxRuntimeGraph:
         runtime = imported("onnxruntime", " (onnxruntime-gpu for CUDA)")
         providers = self._providers(file, device)
         options = runtime.SessionOptions()
-        # Graph optimisations do not belong in a vehicle's log.
-        # We raise what fails.
+        # Graph optimisations do not belong in a vehicle's log, and what fails is raised.
         options.log_severity_level = 4
         options.intra_op_num_threads = usable_threads()
         try:
