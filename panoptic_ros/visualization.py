@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import lru_cache
 
 import cv2
@@ -18,6 +17,8 @@ _BLACK = (0, 0, 0)
 _FONT_SCALE = 0.5
 _DESIGN_HEIGHT = 720
 _PADDING = 3
+# Share of the colours in an overlay, the rest is the image's.
+_TINT = 0.5
 
 
 def colorize(panoptic: PanopticPrediction, labels: LabelSet) -> np.ndarray:
@@ -32,25 +33,20 @@ def colorize(panoptic: PanopticPrediction, labels: LabelSet) -> np.ndarray:
     return cv2.cvtColor(packed.view(np.uint8).reshape(*packed.shape, 4), cv2.COLOR_RGBA2RGB)
 
 
-def overlay(
-    image: np.ndarray, panoptic: PanopticPrediction, labels: LabelSet, alpha: float = 0.5
-) -> np.ndarray:
+def overlay(image: np.ndarray, panoptic: PanopticPrediction, labels: LabelSet) -> np.ndarray:
     """Return the image with its segments drawn over it, uint8 [H, W, 3], RGB.
 
-    Segments are tinted (alpha: 0 the image, 1 the colours) and outlined; instances carry
-    their class's name and score, but for those lower than a line of text. Unlabeled pixels
-    stay as they are.
+    Segments are tinted and outlined; instances carry their class's name and score, but for
+    those lower than a line of text. Unlabeled pixels stay as they are.
 
     image: uint8 [H, W, 3], RGB, the size of the label image; it is not changed.
-    Raise ValueError on another size and on alpha outside 0..1.
+    Raise ValueError on another size.
     """
     if image.shape != (*panoptic.labels.shape, 3):
         raise ValueError(
             f"image has shape {image.shape}, label image {panoptic.labels.shape}: not the same size"
         )
-    if not 0 <= alpha <= 1:
-        raise ValueError(f"alpha {alpha} is not in 0..1")
-    canvas = cv2.addWeighted(image, 1 - alpha, colorize(panoptic, labels), alpha, 0)
+    canvas = cv2.addWeighted(image, 1 - _TINT, colorize(panoptic, labels), _TINT, 0)
     unlabeled = (panoptic.labels == UNLABELED).view(np.uint8)
     cv2.copyTo(image, unlabeled, canvas)
     canvas[_outlines(panoptic.labels)] = 255
@@ -58,26 +54,6 @@ def overlay(
     for segment in sorted(things, key=lambda s: s.score):
         _draw_name(canvas, segment, labels)
     return canvas
-
-
-def legend(labels: LabelSet, class_ids: Iterable[int], row_height: int = 24) -> np.ndarray:
-    """Return a picture of class colours and names, uint8 [n * row_height, W, 3], RGB.
-
-    class_ids: label ids to list, in this order. Raise KeyError on an unknown one and
-    ValueError on none.
-    """
-    classes = [labels[i] for i in class_ids]
-    if not classes:
-        raise ValueError("a legend needs at least one class id")
-    scale = _FONT_SCALE * row_height / 24
-    widths = [cv2.getTextSize(c.name, _FONT, scale, 1)[0][0] for c in classes]
-    picture = np.full((len(classes) * row_height, max(widths) + 2 * row_height, 3), 255, np.uint8)
-    for row, cls in enumerate(classes):
-        top, bottom = row * row_height, (row + 1) * row_height
-        picture[top + 2 : bottom - 2, 2 : row_height - 2] = cls.color
-        origin = (row_height + _PADDING, bottom - row_height // 3)
-        cv2.putText(picture, cls.name, origin, _FONT, scale, _BLACK, 1, cv2.LINE_AA)
-    return picture
 
 
 def instance_color(cls: LabelClass, instance: int) -> tuple[int, int, int]:
