@@ -3,36 +3,7 @@
 Of a node with several cameras, `<node>: camera NAME` is about each, and `<node>: panoptic` adds
 their frames and grids up, without latency, and says what is worst.
 
-Keys of the status `<node>: panoptic`, all there at all times:
-    state: lifecycle state, or the transition that is under way
-    warm_up: what an engine does to get ready, while a model is loaded, "" else
-    busy_s: seconds that the inference of a session which was cleaned up has taken and not
-        returned; its memory is freed then. 0: none
-    weights, device, fusion, input_topic, image_size (WIDTHxHEIGHT of the last frame): empty
-        while unknown
-    rate_hz: published frames per second, over the last 10 s
-    frames_in, frames_out, frames_dropped, frames_refused, frames_waiting: since `configure`;
-        in = out + dropped + refused + waiting at any time. It begins where the middleware hands
-        a frame to the node
-    frames_lost: frames that the camera sent and that did not arrive, as far as the middleware
-        reports it or the camera's sequence numbers show gaps
-    frames_standing, frames_overtaken: frames whose stamp is the newest one so far, is older.
-        They have labels, but neither grid nor tracks
-    refused_image, refused_stamp, refused_memory, refused_inference: frames_refused by kind
-    last_refusal: reason of the last one
-    work_s: seconds that the frame in work has been there, 0 without one
-    grids_out, grids_dropped: frames that gave a grid; that gave none though one was wanted
-    last_grid_drop: reason of the last one
-    left_out_odom, left_out_depth, left_out_points: messages of other sensors that were not used;
-        odometry that jumped, so that grid and tracks begin anew, is one
-    last_left_out: which, and why
-    callback_errors, last_callback_error: callbacks that failed, whatever it was; the node goes on
-    latency_<stage>_p50_ms, latency_<stage>_p95_ms: over the last 10 s, nan without frames;
-        stages: wait, decode, semantic, instances, fusion, inference, publish, total, age
-        (STAGES; a frame that is decoded ahead is so during its wait; age is nan where stamps
-        and the node have different clocks), ground_wait, ground, ground_publish
-        (ground.GROUND_STAGES)
-    latency_hint: what to do where age is unknown
+docs/node.md explains each key.
 """
 
 from __future__ import annotations
@@ -54,7 +25,8 @@ from panoptic_ros.stream.worker import FrameCounts
 
 # Stages of a frame's latency, in milliseconds. wait: arrival to the worker's hands;
 # inference: semantic + instances + fusion; publish: conversion to messages included;
-# total: arrival to publication; age: the message's stamp to publication.
+# total: arrival to publication; age: the message's stamp to publication, NaN where stamps and the
+# node have different clocks.
 STAGES = (
     "wait",
     "decode",
@@ -224,7 +196,7 @@ class Status:
         return words if self.frames.clocks is None else f"{words}, and /clock go on"
 
     def values(self) -> dict[str, str]:
-        """Return the keys of the module's docstring with their values."""
+        """Return the keys with their values, all of them at all times."""
         frames, grid = self.frames, self.ground.health.count("grid")
         counts, health = frames.counts, frames.health
         latency = {**health.latency, **self.ground.health.latency}
