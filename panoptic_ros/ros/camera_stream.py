@@ -84,10 +84,10 @@ class CameraStream:
         fused: FusedGround | None,
     ) -> None:
         self.name, self.slot = name, slot
-        self._node, self._settings, self._outputs = node, settings, outputs
+        self._node, self._settings, self.outputs = node, settings, outputs
         self._topic = f"{name}/image" if name else "image"
         self.region = region
-        self._ground = Ground(node, name, outputs, settings, track_ids, fused)
+        self.ground = Ground(node, name, outputs, settings, track_ids, fused)
         self.health = HealthMonitor(STAGES, (*KINDS, *STAMP_KINDS, "lost"), _FAULTS)
         self._log_pause = LogPause(_LOG_SECONDS)
         self._stamps = StampMonitor()
@@ -108,12 +108,12 @@ class CameraStream:
     def use(self, settings: Parameters, region: ImageRegion | None) -> None:
         """Do as the parameters say from the next frame on."""
         self._settings, self.region = settings, region
-        self._ground.settings = settings
+        self.ground.settings = settings
 
     def start(self, labels: LabelSet, vehicle: VehicleInputs) -> None:
         """Subscribe to the camera and the ground's inputs, without a memory of earlier frames."""
-        self._ground.start(labels, self.region, vehicle, self._under_way)
-        self._stamps.reset()
+        self.ground.start(labels, self.region, vehicle, self._under_way)
+        self._stamps = StampMonitor()
         # Nobody has lost what was sent while there was no subscription.
         self._gaps = SequenceGaps()
         self.health.restart()
@@ -129,25 +129,13 @@ class CameraStream:
             self._node.destroy_subscription(self._subscription)
             self._subscription = None
         self.slot.close()
-        self._ground.pause()
-
-    def close(self) -> None:
-        """Withdraw the topics."""
-        self._outputs.close()
-
-    def end(self, timeout: float) -> bool:
-        """End the ground's thread; return whether it has ended, within seconds."""
-        return self._ground.stop(timeout)
-
-    def is_busy(self) -> bool:
-        """Return whether the ground's thread still runs."""
-        return self._ground.is_alive()
+        self.ground.pause()
 
     def relabel(self, labels: LabelSet, vehicle: VehicleInputs) -> None:
         """Forget grid and tracks, whose classes are others now."""
         if self._subscription is not None:
-            self._ground.pause()
-            self._ground.start(labels, self.region, vehicle, self._under_way)
+            self.ground.pause()
+            self.ground.start(labels, self.region, vehicle, self._under_way)
 
     def rest(self, is_resting: bool) -> None:
         """Drop frames before anything is computed of them, or go on."""
@@ -179,7 +167,7 @@ class CameraStream:
                 clock_gap=self._clock_gap,
                 clocks=self._clocks(),
             ),
-            ground=self._ground.status(),
+            ground=self.ground.status(),
         )
 
     def _clocks(self) -> int | None:
@@ -246,7 +234,7 @@ class CameraStream:
             self.slot.refuse_arrival()
             self.slot.drop_waiting()
             self.health.restart()
-            self._ground.time_restarts()
+            self.ground.time_restarts()
             self.refuse("stamp", f"stamp went back by {step_back:.1f} s; state is reset")
             return
         if newest is not None and stamp_ns <= newest:
@@ -277,8 +265,8 @@ class CameraStream:
         start = time.monotonic()
         self._note_size(f"{answer.image.shape[1]}x{answer.image.shape[0]}")
         self.seen = answer.result.semantic.image_size
-        self._outputs.publish(answer, self._settings.outputs)
-        self._ground.offer(answer)
+        self.outputs.publish(answer, self._settings.outputs)
+        self.ground.offer(answer)
         done = time.monotonic()
         times |= {
             "publish": done - start,

@@ -9,7 +9,6 @@ import importlib
 import numpy as np
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import Header
 
 from panoptic_ros.messages import (
     KNOWN_ENCODINGS,
@@ -69,11 +68,6 @@ def picture(
     if isinstance(msg, CompressedImage):
         return decode_compressed(msg, max_pixels, on_device)
     return image_to_rgb(msg, max_pixels)
-
-
-def rgb8_image(pixels: np.ndarray, header: Header) -> Image:
-    """Return uint8 [H, W, 3], RGB, as Image, rgb8."""
-    return MESSAGES.image(pixels, "rgb8", header)
 
 
 def packed(data: np.ndarray) -> array.array:

@@ -127,7 +127,7 @@ class Ground:
         outputs: Outputs,
         settings: Parameters,
         track_ids: Iterator[int],
-        fused: FusedGround | None = None,
+        fused: FusedGround | None,
     ) -> None:
         self._node = node
         self._camera, self._fused = camera, fused
@@ -140,7 +140,7 @@ class Ground:
         self._grids = 0
         self._health = HealthMonitor(GROUND_STAGES, KINDS)
         self._log_pause = LogPause(_WARN_SECONDS)
-        self._worker: NewestFrameWorker[Answer] = NewestFrameWorker(
+        self.worker: NewestFrameWorker[Answer] = NewestFrameWorker(
             "ground", self._work, self._on_error
         )
 
@@ -164,7 +164,7 @@ class Ground:
         self._live = (stage, inputs)
         self._odom_frame = vehicle.motion.frame
         self._health.restart()
-        self._worker.resume()
+        self.worker.resume()
         if not stage.has_tracker:
             self._node.get_logger().warning(
                 "the Python library trackers cannot be imported: instances have no track_id and "
@@ -173,18 +173,10 @@ class Ground:
 
     def pause(self) -> None:
         """Drop what waits and stop subscribing; nothing is published once this returns."""
-        self._worker.pause()
+        self.worker.pause()
         if self._live is not None:
             self._live[1].close()
             self._live = None
-
-    def stop(self, timeout: float | None = None) -> bool:
-        """End the thread; return whether it has ended within so many seconds (None: any)."""
-        return self._worker.stop(timeout)
-
-    def is_alive(self) -> bool:
-        """Return whether the thread runs."""
-        return self._worker.is_alive()
 
     def time_restarts(self) -> None:
         """Forget TF's later transforms; the stage detects the jump itself."""
@@ -194,13 +186,13 @@ class Ground:
     def offer(self, answer: Answer) -> None:
         """Leave an answer for the thread, if somebody subscribes."""
         if self._wanted() or self._is_fused():
-            self._worker.slots[0].put(answer)
+            self.worker.slots[0].put(answer)
 
     def status(self) -> GroundStatus:
         """Return a snapshot."""
         return GroundStatus(
             grids=self._grids,
-            replaced=self._worker.slots[0].counts().dropped,
+            replaced=self.worker.slots[0].counts().dropped,
             health=self._health.snapshot(),
         )
 

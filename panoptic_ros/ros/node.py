@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 import warnings
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ def main(args: list[str] | None = None) -> None:
     """Run the node until SIGINT or SIGTERM, then exit with 0; with 1 where it cannot start."""
     # Importing torch takes seconds. Until that is done there is nothing to clean up.
     for number in SIGNALS:
-        signal.signal(number, _leave_at_once)
+        signal.signal(number, _exit_now)
     # Each text, not each line of code whenever a library touches the filters: strangers' numbers
     # must not fill the log.
     warnings.simplefilter("once", RuntimeWarning)
@@ -111,11 +110,7 @@ def _name_of(entity: Any) -> str:
     return type(entity).__name__
 
 
-def _leave_at_once(number: int, frame: FrameType | None) -> None:
-    _exit_now()
-
-
-def _exit_now() -> None:
+def _exit_now(*_: object) -> None:
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -131,7 +131,7 @@ class Session:
                     track_ids,
                     self._fused,
                 )
-                undo.callback(camera.end, 0.0)
+                undo.callback(camera.ground.worker.stop, 0.0)
                 self.cameras.append(camera)
             undo.pop_all()
         self._tell_of_absent_outputs()
@@ -178,17 +178,21 @@ class Session:
         self.pause()
         self._outputs.close()
         for camera in self.cameras:
-            camera.close()
+            camera.outputs.close()
         return self.end(timeout)
 
     def end(self, timeout: float) -> bool:
         """End the threads only, from outside of the executor; return whether they have."""
-        ended = [self.worker.stop(timeout), *(camera.end(timeout) for camera in self.cameras)]
+        # Each is told to end, whatever became of the one before.
+        ended = [worker.stop(timeout) for worker in self._workers()]
         return all(ended)
 
     def is_busy(self) -> bool:
         """Return whether a thread still runs."""
-        return self.worker.is_alive() or any(camera.is_busy() for camera in self.cameras)
+        return any(worker.is_alive() for worker in self._workers())
+
+    def _workers(self) -> list[NewestFrameWorker[Any]]:
+        return [self.worker, *(camera.ground.worker for camera in self.cameras)]
 
     def use(self, chosen: Mapping[str, Parameters]) -> None:
         """Do as the parameters say from the next frame on; raise ValueError if impossible.

@@ -103,7 +103,7 @@ class PoseHistory:
     def forget(self) -> None:
         """Forget all poses."""
         with self._lock:
-            self._stamps.reset()
+            self._stamps = StampMonitor()
             self._poses.clear()
 
     def at(self, time_ns: int) -> Pose2D | None:

@@ -49,10 +49,6 @@ class StampMonitor:
     def __init__(self) -> None:
         self.newest: int | None = None
 
-    def reset(self) -> None:
-        """Forget the newest stamp."""
-        self.newest = None
-
     def step_back(self, stamp_ns: int) -> float | None:
         """Return by how many seconds a stamp lies before the newest, where by more than one.
 

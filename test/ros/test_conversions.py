@@ -69,7 +69,7 @@ def test_mono8_image():
 
 def test_rgb8_image_is_read_back_as_it_was():
     image = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
-    msg = sent(conversions.rgb8_image(image, HEADER))
+    msg = sent(conversions.MESSAGES.image(image, "rgb8", HEADER))
     assert msg.header == HEADER
     np.testing.assert_array_equal(conversions.image_to_rgb(msg), image)
 

@@ -44,13 +44,6 @@ def test_just_one_second_is_allowed():
     assert monitor.step_back(4 * SECOND - 1) == pytest.approx(1)
 
 
-def test_reset_forgets():
-    monitor = StampMonitor()
-    monitor.step_back(100 * SECOND)
-    monitor.reset()
-    assert monitor.step_back(SECOND) is None
-
-
 @pytest.mark.parametrize(
     ("sec", "nanosec", "expected"),
     [

@@ -27,7 +27,7 @@ from std_msgs.msg import Header
 from panoptic_ros.demo.footage import Footage, Shot, open_footage, thinned
 from panoptic_ros.msg import PanopticInstances
 from panoptic_ros.ros import transforms
-from panoptic_ros.ros.conversions import rgb8_image
+from panoptic_ros.ros.conversions import MESSAGES
 from panoptic_ros.ros.program import report, rest, running, wait_for_subscribers
 
 # The first moments are shown one by one: the networks' first runs are slow, and only then is
@@ -98,7 +98,7 @@ class Car(Node):
                 message.header.stamp = stamp.to_msg()
                 publisher.publish(message)
         header = Header(stamp=stamp.to_msg(), frame_id=_frame(shot.camera))
-        self._images[shot.camera].publish(rgb8_image(shot.image, header))
+        self._images[shot.camera].publish(MESSAGES.image(shot.image, "rgb8", header))
         report("published", camera=shot.camera, stamp_ns=stamp.nanoseconds, time=time.time())
         return stamp.nanoseconds
 
