@@ -64,8 +64,7 @@ def open_footage(video: Path | None, limit: int) -> Footage:
     if video is not None:
         return _recorded(video, limit)
     cameras = [_Camera(name, share_dir() / bag) for name, bag in _DRIVES.items()]
-    for camera in cameras:
-        camera.check()
+    mountings = {camera.name: camera.mounting() for camera in cameras}
     with BagReader(cameras[0].bag) as reader:
         times = [entry.time for entry in reader.entries({CAMERAS[cameras[0].name].image})]
     shown = min(limit, len(times))
@@ -75,7 +74,7 @@ def open_footage(video: Path | None, limit: int) -> Footage:
         rate,
         shown,
         lambda: islice(_driven(*cameras), shown),
-        {camera.name: camera.mounting() for camera in cameras},
+        mountings,
     )
 
 
@@ -86,18 +85,17 @@ class _Camera:
     name: str
     bag: Path
 
-    def check(self) -> None:
-        """Raise ValueError where something of the drive is missing."""
+    def mounting(self) -> dict[str, float]:
+        """Return x, y, z (metres), roll, pitch, yaw (radians) of the camera in `base_link`.
+
+        Raise ValueError where something of the drive is missing.
+        """
         with BagReader(self.bag) as reader:
             if reader.problems:
                 raise ValueError(
                     f"the shipped drive is broken: {reader.problems[0]}; get it anew, or give a "
                     "--video"
                 )
-
-    def mounting(self) -> dict[str, float]:
-        """Return x, y, z (metres), roll, pitch, yaw (radians) of the camera in `base_link`."""
-        with BagReader(self.bag) as reader:
             message = next(reader.messages({STATIC_TF_TOPIC})).message
         transform = message.transforms[0].transform
         return mounting(message_pose(transform.translation, transform.rotation))

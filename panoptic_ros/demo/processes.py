@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,16 +22,6 @@ class DemoError(RuntimeError):
     """Say why there is nothing to show."""
 
 
-@dataclass(frozen=True)
-class _Child:
-    process: subprocess.Popen
-    log: Path
-
-    def last_lines(self) -> str:
-        lines = self.log.read_text(errors="replace").splitlines()
-        return "\n".join(f"  {line}" for line in lines[-_LOG_LINES:])
-
-
 class Children:
     """Run modules of the package as processes that never end before this one, nor after it.
 
@@ -43,26 +32,25 @@ class Children:
     def __init__(self, logs: Path, environment: Mapping[str, str]) -> None:
         self._logs = logs
         self._environment = dict(environment)
-        self._children: dict[str, _Child] = {}
+        self._processes: dict[str, subprocess.Popen] = {}
         self._events: queue.Queue[dict[str, Any]] = queue.Queue()
 
     def __enter__(self) -> Children:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for child in self._children.values():
-            child.process.send_signal(signal.SIGINT)
-        for child in self._children.values():
+        for process in self._processes.values():
+            process.send_signal(signal.SIGINT)
+        for process in self._processes.values():
             try:
-                child.process.wait(_END_SECONDS)
+                process.wait(_END_SECONDS)
             except subprocess.TimeoutExpired:
-                child.process.kill()
-                child.process.wait()
+                process.kill()
+                process.wait()
 
     def start(self, name: str, module: str, *arguments: str, reports: bool = False) -> None:
         """Start `python -m module arguments`."""
-        log = self._logs / f"{name}.log"
-        with log.open("wb") as output:
+        with self._log(name).open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
                 stdin=subprocess.DEVNULL,
@@ -73,7 +61,7 @@ class Children:
                 start_new_session=True,
                 preexec_fn=_end_with_parent,
             )
-        self._children[name] = _Child(process, log)
+        self._processes[name] = process
         if reports:
             threading.Thread(target=self._listen, args=(process.stdout,), daemon=True).start()
 
@@ -94,13 +82,18 @@ class Children:
             self._events.put(json.loads(line))
 
     def _check(self) -> None:
-        for name, child in self._children.items():
-            code = child.process.poll()
+        for name, process in self._processes.items():
+            code = process.poll()
             if code is not None:
+                log = self._log(name)
+                lines = log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
+                end = "\n".join(f"  {line}" for line in lines)
                 raise DemoError(
-                    f"the {name} process ended with exit code {code}; "
-                    f"the end of {child.log}:\n{child.last_lines()}"
+                    f"the {name} process ended with exit code {code}; the end of {log}:\n{end}"
                 )
+
+    def _log(self, name: str) -> Path:
+        return self._logs / f"{name}.log"
 
 
 def _end_with_parent() -> None:

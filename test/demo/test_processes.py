@@ -46,7 +46,7 @@ def test_children_end_even_where_the_parent_is_killed(tmp_path, environment):
         "from panoptic_ros.demo.processes import Children\n"
         f"with Children(Path({str(tmp_path)!r}), os.environ) as children:\n"
         "    children.start('patient', 'child_patient')\n"
-        "    print(children._children['patient'].process.pid, flush=True); time.sleep(60)\n"
+        "    print(children._processes['patient'].pid, flush=True); time.sleep(60)\n"
     )
     paths = os.pathsep.join([str(tmp_path), *sys.path])
     parent = subprocess.Popen(

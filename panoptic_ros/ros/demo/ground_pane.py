@@ -72,16 +72,15 @@ class GroundPane:
             self._messages = {s: m for s, m in self._messages.items() if s > stamp_ns}
         if not complete:
             return self._blank
+        cells, window, pose = _cells(parts["grid"]), _window(parts["grid"]), _pose(parts["pose"])
+        tracks = _tracks([m for markers in list(self._tracks.values()) for m in markers])
+        moving = _moving(parts["velocities"].markers)
         if log is not None:
-            grid = parts["grid"]
-            log.add_ground(
-                _pose(parts["pose"]),
-                _cells(grid),
-                _window(grid),
-                _tracks(self._markers()),
-                _moving(parts["velocities"].markers),
-            )
-        picture = self._draw(parts)
+            log.add_ground(pose, cells, window, tracks, moving)
+        arrows = (Mark(*way, "", MOTION_COLOR) for way in zip(*moving, strict=True))
+        marks = [*_marks(tracks, pose.inverse()), *arrows]
+        classes, labels = _cells(parts["classes"]), label_set(self._label_set)
+        picture = draw(cells, classes, labels, window, marks)
         self._blank = np.full_like(picture, 128)
         return picture
 
@@ -100,21 +99,6 @@ class GroundPane:
     def _is_complete(self, stamp_ns: int) -> bool:
         parts = self._messages.get(stamp_ns, {})
         return bool(self._label_set) and parts.keys() >= _NEEDED
-
-    def _markers(self) -> list[Marker]:
-        return [marker for markers in list(self._tracks.values()) for marker in markers]
-
-    def _draw(self, parts: dict[str, Any]) -> np.ndarray:
-        grid = parts["grid"]
-        moving = _moving(parts["velocities"].markers)
-        tracks = _marks(_tracks(self._markers()), _pose(parts["pose"]).inverse())
-        return draw(
-            _cells(grid),
-            _cells(parts["classes"]),
-            label_set(self._label_set),
-            _window(grid),
-            [*tracks, *(Mark(*way, "", MOTION_COLOR) for way in zip(*moving, strict=True))],
-        )
 
 
 def _cells(message: OccupancyGrid) -> np.ndarray:

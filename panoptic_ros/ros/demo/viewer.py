@@ -237,8 +237,7 @@ def _rgb(color: ColorRGBA) -> tuple[int, int, int]:
 
 def _count_segments(message: Image) -> dict[int, int]:
     """Return how many segments of each class a label image has."""
-    pixels = np.frombuffer(message.data, np.uint16 if message.encoding == "16UC1" else np.int32)
-    values = np.unique(pixels)
+    values = np.unique(decode_labels(message))
     return dict(Counter(class_ids(values[values != UNLABELED]).tolist()))
 
 
