@@ -93,14 +93,15 @@ class Placed:
     view: GroundView | None = None
 
     @property
+    def track_ids(self) -> dict[int, int]:
+        """Track id of each tracked instance, by its value in the label image that is shown."""
+        _, value = self.answer.shown
+        return {value[i]: track for i, track in self.ground.track_ids.items()}
+
+    @property
     def is_posed(self) -> bool:
         """Whether the tracks are in odom; else their boxes are in base_link."""
         return self.view is None or self.view.pose is not None
-
-    @property
-    def tracks_frame(self) -> str:
-        """The frame that the tracks are in."""
-        return self.odom_frame if self.is_posed else self.ground.base_frame
 
 
 class OutputMessages:
@@ -152,8 +153,13 @@ class OutputMessages:
             if name in wanted and name not in missing:
                 yield name, convert(self, placed)
 
-    def header(self, placed: Placed, frame: str) -> Any:
-        """Return the image's stamp in another frame."""
+    def base_header(self, placed: Placed) -> Any:
+        """Return the image's stamp in the grid's frame."""
+        return self._header(stamp=placed.answer.header.stamp, frame_id=placed.ground.base_frame)
+
+    def tracks_header(self, placed: Placed) -> Any:
+        """Return the image's stamp in the frame that the tracks are in: odom, with a pose."""
+        frame = placed.odom_frame if placed.is_posed else placed.ground.base_frame
         return self._header(stamp=placed.answer.header.stamp, frame_id=frame)
 
 
@@ -176,9 +182,8 @@ def _confidence(make: OutputMessages, answer: Answer) -> Any:
 
 
 def _detections(make: OutputMessages, placed: Placed) -> Any:
-    panoptic, value = placed.answer.shown
-    tracks = {value[i]: track for i, track in placed.ground.track_ids.items()}
-    return make.vision.detections(panoptic, placed.answer.header, tracks)
+    answer = placed.answer
+    return make.vision.detections(answer.shown[0], answer.header, placed.track_ids)
 
 
 def _detections_3d(make: OutputMessages, placed: Placed) -> Any:
@@ -196,7 +201,7 @@ def _detections_3d(make: OutputMessages, placed: Placed) -> Any:
         )
         for track, shape in zip(seen, track_markers(seen, placed.answer.map.labels), strict=True)
     ]
-    return make.vision.detections_3d(boxes, make.header(placed, placed.tracks_frame))
+    return make.vision.detections_3d(boxes, make.tracks_header(placed))
 
 
 def _place_covariance(track: Track) -> np.ndarray:
@@ -208,17 +213,16 @@ def _place_covariance(track: Track) -> np.ndarray:
 
 def _points(make: OutputMessages, placed: Placed) -> Any:
     answer = placed.answer
-    panoptic, value = answer.shown
+    panoptic, _ = answer.shown
     labels = panoptic.labels
     assert placed.view is not None, "nothing was measured"
     points, index = measured_points(placed.view, (labels.shape[0], labels.shape[1]))
-    tracks = {value[i]: track for i, track in placed.ground.track_ids.items()}
     return make.clouds.labelled(
         points,
         index,
         answer.image,
         panoptic,
-        tracks,
+        placed.track_ids,
         answer.header,
         # A depth image has a point for each pixel.
         is_organized=placed.view.depth is not None,
@@ -233,7 +237,7 @@ def _instances(make: OutputMessages, placed: Placed) -> Any:
         panoptic,
         answer.map.labels,
         answer.header,
-        track_ids={value[i]: track for i, track in ground.track_ids.items()},
+        track_ids=placed.track_ids,
         positions={value[i]: (*g.position, g.elevation) for i, g in ground.instances.items()},
         position_frame=ground.base_frame,
         labels_encoding=answer.labels_encoding,
@@ -242,7 +246,7 @@ def _instances(make: OutputMessages, placed: Placed) -> Any:
 
 def _markers(make: OutputMessages, placed: Placed) -> Any:
     shown = track_markers(_tracks(placed), placed.answer.map.labels)
-    return make.markers.message(shown, make.header(placed, placed.tracks_frame))
+    return make.markers.message(shown, make.tracks_header(placed))
 
 
 def _tracks(placed: Placed) -> list[Track]:
@@ -257,19 +261,16 @@ def _tracks(placed: Placed) -> list[Track]:
 
 
 def _grid(make: OutputMessages, placed: Placed) -> Any:
-    header = make.header(placed, placed.ground.base_frame)
-    return make.grids.grid(_layers(placed).occupancy, placed.window, header)
+    return make.grids.grid(_layers(placed).occupancy, placed.window, make.base_header(placed))
 
 
 def _class_grid(make: OutputMessages, placed: Placed) -> Any:
-    header = make.header(placed, placed.ground.base_frame)
     classes = placed.answer.map.classes(_layers(placed).classes)
-    return make.grids.class_grid(classes, placed.window, header)
+    return make.grids.class_grid(classes, placed.window, make.base_header(placed))
 
 
 def _cost_grid(make: OutputMessages, placed: Placed) -> Any:
-    header = make.header(placed, placed.ground.base_frame)
-    return make.grids.grid(_layers(placed).cost, placed.window, header)
+    return make.grids.grid(_layers(placed).cost, placed.window, make.base_header(placed))
 
 
 def _grid_layers(make: OutputMessages, placed: Placed) -> Any:
@@ -283,7 +284,7 @@ def _grid_layers(make: OutputMessages, placed: Placed) -> Any:
         answer.map.labels.ids,
         dynamic.fields() if dynamic else {},
         placed.window,
-        make.header(placed, placed.ground.base_frame),
+        make.base_header(placed),
     )
 
 
@@ -299,16 +300,14 @@ def _grid_map(make: OutputMessages, placed: Placed) -> Any:
         planes |= dynamic.fields()
         names = ("velocity_xx", "velocity_xy", "velocity_yy")
         planes |= dict(zip(names, planes.pop("velocity_covariance"), strict=True))
-    header = make.header(placed, placed.ground.base_frame)
-    return make.grids.grid_map(planes, placed.window, header)
+    return make.grids.grid_map(planes, placed.window, make.base_header(placed))
 
 
 def _grid_velocities(make: OutputMessages, placed: Placed) -> Any:
     places = velocities = np.zeros((0, 2))
     if placed.ground.dynamic is not None:
         places, velocities = velocity_blocks(placed.ground.dynamic, placed.window)
-    header = make.header(placed, placed.ground.base_frame)
-    return make.markers.arrows(places, velocities, header)
+    return make.markers.arrows(places, velocities, make.base_header(placed))
 
 
 def _layers(placed: Placed) -> GridLayers:

@@ -116,8 +116,17 @@ class RerunLog:
         )
 
     def add_camera(self, view: GroundView, size: tuple[int, int], camera: str = _CAMERA) -> None:
-        """Write the camera of pictures of a size (H, W), and where it is on the vehicle."""
-        self._log(f"{_VEHICLE}/{camera}", *self._camera(view, size))
+        """Write a camera of pictures of a size (H, W), undistorted, where it is on the vehicle."""
+        (height, width), pose = size, view.base_from_optical
+        self._log(
+            f"{_VEHICLE}/{camera}",
+            self._rr.Transform3D(translation=pose[:3, 3], mat3x3=pose[:3, :3]),
+            self._rr.Pinhole(
+                image_from_camera=view.camera.scaled(size).matrix,
+                resolution=(width, height),
+                camera_xyz=self._rr.ViewCoordinates.RDF,
+            ),
+        )
 
     def add_ground(
         self,
@@ -195,20 +204,6 @@ class RerunLog:
 
     def _segmentation(self, labels: np.ndarray) -> Any:
         return self._rr.SegmentationImage(class_ids(labels).astype(np.uint16), opacity=0.5)
-
-    def _camera(self, view: GroundView, size: tuple[int, int]) -> tuple[Any, Any]:
-        """Return where a camera is on the vehicle, and its lens without distortion."""
-        height, width = size
-        matrix = view.camera.scaled(size).matrix
-        pose = view.base_from_optical
-        return (
-            self._rr.Transform3D(translation=pose[:3, 3], mat3x3=pose[:3, :3]),
-            self._rr.Pinhole(
-                image_from_camera=matrix,
-                resolution=(width, height),
-                camera_xyz=self._rr.ViewCoordinates.RDF,
-            ),
-        )
 
     def _grid_map(self, cells: np.ndarray, window: GridWindow) -> Any:
         """Return an occupancy grid under the car: black is occupied, as in RViz."""

@@ -10,7 +10,6 @@ from typing import Any
 
 from panoptic_ros.bags.message_types import own_types
 from panoptic_ros.bags.recording import Entry, Recording
-from panoptic_ros.bags.storage import Topic
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED = "sensor_msgs/msg/CompressedImage"
@@ -43,24 +42,25 @@ class BagMessage:
 class BagReader:
     """Read a rosbag2: a folder, or one of its files.
 
-    kinds: message type of each topic that has messages in CDR, of several types the one with most
-    of them, the others are a problem when they are read; counts: how many; storage: "mcap"
-    or "sqlite3"; start: first log time, nanoseconds; problems: what is broken and where, a line
-    each, growing while messages are read. Use as a context manager.
+    topics: all of them as the bag describes them, by name; kinds: message type of each topic that
+    has messages in CDR, of several types the one with most of them, the others are a problem when
+    they are read; counts: how many; storage: "mcap" or "sqlite3"; start: first log time,
+    nanoseconds; problems: what is broken and where, a line each, growing while messages are read.
+    Use as a context manager.
     Raise FileNotFoundError where there is nothing, ValueError where nothing can be read.
     """
 
     def __init__(self, path: Path) -> None:
         self.types = own_types()
         self._recording = Recording(path)
-        self.problems = self._recording.problems
+        self.problems, self.topics = self._recording.problems, self._recording.topics
         self.storage, self.start = self._recording.storage, self._recording.start
         self.counts = self._recording.counts()
         self._by_type = by_type = self._recording.counts_by_type()
         # Of several types the one that has most messages: it is the last of the topic's.
         self.kinds = {
             topic.name: topic.kind
-            for topic in sorted(self._recording.topics, key=lambda t: by_type[t.name, t.kind])
+            for topic in sorted(self.topics, key=lambda t: by_type[t.name, t.kind])
             if by_type[topic.name, topic.kind] and topic.is_cdr
         }
         self._others: set[tuple[str, str]] = set()
@@ -74,11 +74,6 @@ class BagReader:
     def close(self) -> None:
         """Close the bag."""
         self._recording.close()
-
-    @property
-    def topics(self) -> list[Topic]:
-        """All topics as the bag describes them, by name."""
-        return self._recording.topics
 
     def told(self, words: str) -> str:
         """Return an error's words with what is broken so far, which may be why."""

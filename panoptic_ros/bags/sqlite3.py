@@ -110,7 +110,7 @@ class Sqlite3File:
 
     def _scan_topics(self, has_definitions: bool) -> dict[object, int]:
         """Note the topics; return the position of each by its key."""
-        columns = self._columns_of("topics")
+        columns = {row[1] for row in self._database.execute("PRAGMA table_info(topics)")}
         chosen = ["id", "name", "type", "serialization_format"]
         optional = ["offered_qos_profiles", "type_description_hash"]
         chosen += [name if name in columns else "''" for name in optional]
@@ -130,9 +130,6 @@ class Sqlite3File:
             position[key] = len(self.topics)
             self.topics.append(Topic(name, ros2_kind(kind), text, form, digest, qos, serialization))
         return position
-
-    def _columns_of(self, table: str) -> set[str]:
-        return {row[1] for row in self._database.execute(f"PRAGMA table_info({table})")}
 
     def _definitions(self) -> dict[str, tuple[str, str]]:
         """Return the text of each type's definition and its format."""
