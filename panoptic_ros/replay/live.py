@@ -31,16 +31,6 @@ _QUIET_SECONDS = 5.0
 _EXIT_BROKEN = 1
 
 
-@dataclass(frozen=True)
-class _Played:
-    """Hold what of a bag is played: topics, the camera's transport, the node's remappings."""
-
-    camera: str
-    truth: str | None
-    transport: str
-    remaps: dict[str, str]
-
-
 @dataclass
 class _Progress:
     """Hold what the processes have reported; stamps in nanoseconds."""
@@ -88,32 +78,20 @@ def run_live(args: argparse.Namespace) -> int:
     args: of the command `replay`. Raise FileNotFoundError or ValueError for a bag or a topic
     that is not there.
     """
-    with BagSource(args.bag, args.topic, args.truth_topic) as source:
-        camera = source.camera
-        if camera is None:
-            raise ValueError(source.problems[-1])
-        if not is_ros_name(camera):
-            raise ValueError(
-                f"{camera!r} cannot be played, as ROS 2 has no topics of such names; replay the "
-                "bag without --live"
-            )
-        inputs = zip(("camera_info", "odom"), node_inputs(source.bag, camera), strict=True)
-        played = _Played(
-            camera,
-            source.truth,
-            "compressed" if source.bag.kinds[camera] == COMPRESSED else "raw",
-            {
-                "image": camera,
-                **{name: topic for name, topic in inputs if topic and is_ros_name(topic)},
-            },
-        )
+    camera, evaluator, node = _arguments(args)
     report = args.out / REPORT
     progress = _Progress()
     with interruptible() as stopped:
         try:
             require_ros()
             report.unlink(missing_ok=True)
-            _play(args, played, progress, stopped)
+            with Children(args.out, private_environment()) as children:
+                children.start(
+                    "evaluator", "panoptic_ros.ros.replay.evaluator", *evaluator, reports=True
+                )
+                children.start("node", "panoptic_ros.ros.node", *node)
+                _play(args, camera, children, progress, stopped)
+            # The evaluator has reported at its end.
             results = _results(args, camera, report, progress)
         except DemoError as error:
             report.unlink(missing_ok=True)
@@ -131,47 +109,60 @@ def run_live(args: argparse.Namespace) -> int:
     return _EXIT_BROKEN if results["problems"] else 0
 
 
+def _arguments(args: argparse.Namespace) -> tuple[str, list[str], list[str]]:
+    """Return the camera's topic, and the arguments of evaluator and node.
+
+    Raise as `run_live`.
+    """
+    with BagSource(args.bag, args.topic, args.truth_topic) as source:
+        camera = source.camera
+        if camera is None:
+            raise ValueError(source.problems[-1])
+        if not is_ros_name(camera):
+            raise ValueError(
+                f"{camera!r} cannot be played, as ROS 2 has no topics of such names; replay the "
+                "bag without --live"
+            )
+        inputs = zip(("camera_info", "odom"), node_inputs(source.bag, camera), strict=True)
+        is_compressed = source.bag.kinds[camera] == COMPRESSED
+    evaluator = {
+        "bag": args.bag.resolve(),
+        "image_topic": camera,
+        "report_file": (args.out / REPORT).resolve(),
+        # This process knows when the end has come.
+        "idle_timeout": 0.0,
+        **({"truth_topic": source.truth} if source.truth else {}),
+    }
+    node = {
+        "weights": args.weights,
+        "device": args.device,
+        "image_transport": "compressed" if is_compressed else "raw",
+        "qos.reliability": "reliable",
+        **({"fusion": args.fusion} if args.fusion else {}),
+    }
+    remaps = {"image": camera}
+    remaps |= {name: topic for name, topic in inputs if topic and is_ros_name(topic)}
+    return camera, ros_arguments(evaluator), ros_arguments(node, remaps)
+
+
 def _play(
-    args: argparse.Namespace, played: _Played, progress: _Progress, stopped: list[int]
+    args: argparse.Namespace,
+    camera: str,
+    children: Children,
+    progress: _Progress,
+    stopped: list[int],
 ) -> None:
-    """Run the processes until the last frame is answered; the evaluator reports when ended."""
-    with Children(args.out, private_environment()) as children:
-        evaluator = {
-            "bag": args.bag.resolve(),
-            "image_topic": played.camera,
-            "report_file": (args.out / REPORT).resolve(),
-            # This process knows when the end has come.
-            "idle_timeout": 0.0,
-            **({"truth_topic": played.truth} if played.truth else {}),
-        }
-        children.start(
-            "evaluator",
-            "panoptic_ros.ros.replay.evaluator",
-            *ros_arguments(evaluator),
-            reports=True,
-        )
-        node = {
-            "weights": args.weights,
-            "device": args.device,
-            "image_transport": played.transport,
-            "qos.reliability": "reliable",
-            **({"fusion": args.fusion} if args.fusion else {}),
-        }
-        children.start("node", "panoptic_ros.ros.node", *ros_arguments(node, played.remaps))
-        _wait_until_ready(children, progress, stopped)
-        play = [str(args.bag.resolve()), "--topic", played.camera, "--rate", str(args.rate)]
-        play += ["--wait-for", "panoptic", "replay_evaluator"]
-        if not stopped:
-            children.start("player", "panoptic_ros.ros.replay.player", *play, reports=True)
-            _watch(children, progress, stopped)
-
-
-def _wait_until_ready(children: Children, progress: _Progress, stopped: list[int]) -> None:
+    """Play the bag once the node is active, until its last frame is answered."""
     end = time.monotonic() + _START_SECONDS
     while not (progress.is_ready or stopped):
         _take_in(children, progress)
         if time.monotonic() > end:
             raise DemoError(f"the node was not active after {_START_SECONDS:.0f} s")
+    play = [str(args.bag.resolve()), "--topic", camera, "--rate", str(args.rate)]
+    play += ["--wait-for", "panoptic", "replay_evaluator"]
+    if not stopped:
+        children.start("player", "panoptic_ros.ros.replay.player", *play, reports=True)
+        _watch(children, progress, stopped)
 
 
 def _watch(children: Children, progress: _Progress, stopped: list[int]) -> None:
