@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import gc
 import itertools
 import time
@@ -46,15 +47,17 @@ Transition = Callable[["PanopticNode", LifecycleState], TransitionCallbackReturn
 def _told(transition: Transition) -> Transition:
     """Log what a transition raises: rclpy swallows it and goes to on_error."""
 
+    @functools.wraps(transition)
     def guarded(self: PanopticNode, state: LifecycleState) -> TransitionCallbackReturn:
         try:
             return transition(self, state)
         except Exception as error:
-            name = transition.__name__.removeprefix("on_")
-            self.transition_failed(f"{name} failed: {type(error).__name__}: {error}")
+            reason = f"{transition.__name__.removeprefix('on_')} failed: {type(error).__name__}"
+            # Diagnostics show it until the next configuration.
+            self._error = one_line(f"{reason}: {error}. Configure again")
+            self.get_logger().error(self._error)
             return TransitionCallbackReturn.ERROR
 
-    guarded.__doc__ = transition.__doc__
     return guarded
 
 
@@ -175,11 +178,6 @@ class PanopticNode(LifecycleNode):
         self._release()
         self._state = "unconfigured"
         return super().on_error(state)
-
-    def transition_failed(self, reason: str) -> None:
-        """Report why a transition failed, until the next configuration."""
-        self._error = one_line(f"{reason}. Configure again")
-        self.get_logger().error(self._error)
 
     def _autostart(self) -> None:
         self.destroy_timer(self._autostart_timer)

@@ -78,7 +78,11 @@ class Evaluator(Node):
         else:
             topic = truth or TRUTH_TOPICS[0]
             self._subscribe_once_published(topic, self._on_truth)
-        self._subscribe()
+        self._subscribe_once_published(self._text("image_topic"), self._on_image)
+        labels, info = self._text("labels_topic"), self._text("label_info_topic")
+        self.create_subscription(Image, labels, self._on_labels, _DEPTH)
+        self.create_subscription(LabelInfo, info, self._on_label_info, LATCHED)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
     @property
     def is_done(self) -> bool:
@@ -99,14 +103,6 @@ class Evaluator(Node):
 
     def _text(self, name: str) -> str:
         return self.get_parameter(name).value
-
-    def _subscribe(self) -> None:
-        self._subscribe_once_published(self._text("image_topic"), self._on_image)
-        labels = self._text("labels_topic")
-        self.create_subscription(Image, labels, self._on_labels, _DEPTH)
-        info = self._text("label_info_topic")
-        self.create_subscription(LabelInfo, info, self._on_label_info, LATCHED)
-        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
     def _subscribe_once_published(self, topic: str, on_message: Callable[[Any], None]) -> None:
         """Subscribe with the publisher's type and reliability, so that nothing is lost."""
