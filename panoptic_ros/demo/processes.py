@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from panoptic_ros.documents import mapping
+
 _END_SECONDS = 5.0
 _LOG_LINES = 15
 _PR_SET_PDEATHSIG = 1
@@ -50,7 +52,8 @@ class Children:
 
     def start(self, name: str, module: str, *arguments: str, reports: bool = False) -> None:
         """Start `python -m module arguments`."""
-        with self._log(name).open("wb") as output:
+        self._log(name).unlink(missing_ok=True)
+        with self._log(name).open("ab") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
                 stdin=subprocess.DEVNULL,
@@ -63,7 +66,7 @@ class Children:
             )
         self._processes[name] = process
         if reports:
-            threading.Thread(target=self._listen, args=(process.stdout,), daemon=True).start()
+            threading.Thread(target=self._listen, args=(name, process.stdout), daemon=True).start()
 
     def events(self, timeout: float) -> Iterator[dict[str, Any]]:
         """Yield what was reported, or nothing where that takes longer than `timeout` seconds.
@@ -77,9 +80,15 @@ class Children:
         except queue.Empty:
             self._check()
 
-    def _listen(self, output: IO[bytes]) -> None:
+    def _listen(self, name: str, output: IO[bytes]) -> None:
         for line in output:
-            self._events.put(json.loads(line))
+            try:
+                event = dict(mapping(json.loads(line), name))
+            except ValueError:  # A library prints, too.
+                with self._log(name).open("ab") as log:
+                    log.write(line)
+            else:
+                self._events.put(event)
 
     def _check(self) -> None:
         for name, process in self._processes.items():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +59,7 @@ def generate(job: Job, seeds: Sequence[int], workers: int) -> Iterator[int]:
     """Render seeds in a number of processes; yield the number of frames of each seed done.
 
     Raise FileExistsError, before any is rendered, where the bag of one is there, or frames of
-    one in another size or weather.
+    one in another size or weather; ChildProcessError where a process is killed.
     """
     there = [_bag(job, seed) for seed in seeds if job.bag and _bag(job, seed).exists()]
     if there:
@@ -75,8 +77,20 @@ def generate(job: Job, seeds: Sequence[int], workers: int) -> Iterator[int]:
     context = multiprocessing.get_context("spawn")
     # More than there are cores gain nothing, and thousands would take the machine.
     processes = min(workers, usable_cores())
-    with context.Pool(processes, initializer=_one_thread) as pool:
-        yield from pool.imap_unordered(functools.partial(render_seed, job), seeds)
+    others = set(multiprocessing.active_children())
+    with ProcessPoolExecutor(processes, context, _begin) as pool:
+        try:
+            for done in as_completed([pool.submit(render_seed, job, seed) for seed in seeds]):
+                yield done.result()
+        except BrokenProcessPool as error:
+            raise ChildProcessError(
+                f"one of {processes} processes that render was killed, as the system does where "
+                "memory is short: choose fewer --workers"
+            ) from error
+        finally:
+            # Nobody waits for what is left of them after an error or Ctrl-C.
+            for process in set(multiprocessing.active_children()) - others:
+                process.kill()
 
 
 def _check_former(job: Job, seeds: Sequence[int]) -> None:
@@ -101,7 +115,9 @@ def _bag(job: Job, seed: int) -> Path:
     return job.root / job.split / f"{job.setting}_{seed:06d}"
 
 
-def _one_thread() -> None:
+def _begin() -> None:
+    # Ctrl-C in a terminal goes to all processes; the parent ends this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Each process has one core: more threads would only compete. llvmpipe reads
     # its number when the first OpenGL context is made.
     cv2.setNumThreads(1)

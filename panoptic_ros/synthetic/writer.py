@@ -55,8 +55,8 @@ def former_frame(
     try:
         path = _path(root, "ego_pose", split, setting, seed, index, "ego_pose.json")
         content = mapping(read_json(path), str(path))
-        return path, content["size"], content["weather"]
-    except (OSError, ValueError, KeyError):
+        return path, [*map(int, content["size"])], content["weather"]
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 

@@ -33,6 +33,27 @@ def test_reports_come_and_nobody_outlives_the_parent(tmp_path, environment):
     assert set(psutil.Process().children()) == before
 
 
+def test_what_is_no_report_goes_to_the_log(tmp_path, environment):
+    (tmp_path / "child_chatty.py").write_text(
+        "import sys, time\n"
+        "print('on stderr', file=sys.stderr, flush=True)\n"
+        "print('loading 1 %')\nprint('[3]')\n"
+        'print(\'{"event": "up"}\', flush=True)\n'
+        "print('the end', file=sys.stderr, flush=True)\ntime.sleep(60)\n"
+    )
+    with Children(tmp_path, environment) as children:
+        children.start("chatty", "child_chatty", reports=True)
+        assert wait_for_events(children) == [{"event": "up"}]
+        log = tmp_path / "chatty.log"
+        wait_for(lambda: len(log.read_text().splitlines()) == 4, "the log")
+        assert sorted(log.read_text().splitlines()) == [
+            "[3]",
+            "loading 1 %",
+            "on stderr",
+            "the end",
+        ]
+
+
 def test_a_child_that_ends_is_an_error_with_its_last_words(tmp_path, environment):
     with Children(tmp_path, environment) as children:
         children.start("failing", "child_failing")

@@ -1,9 +1,11 @@
 import json
-from multiprocessing import get_context
+from multiprocessing import active_children
+from threading import Thread
 
 import cv2
 import numpy as np
 import pytest
+from waiting import wait_for
 
 from panoptic_ros.datasets import open_dataset
 from panoptic_ros.labels import class_ids
@@ -96,7 +98,14 @@ def test_frames_of_another_kind_are_not_written_over(written, size, weather, old
 
 
 @pytest.mark.parametrize(
-    ("weather", "pose"), [("any", None), ("day", None), ("rain", b"{"), ("rain", b"{}")]
+    ("weather", "pose"),
+    [
+        ("any", None),
+        ("day", None),
+        ("rain", b"{"),
+        ("rain", b"{}"),
+        ("rain", b'{"size": 5, "weather": "day"}'),
+    ],
 )
 def test_the_same_frames_and_damaged_ones_are_written_anew(make_town, tmp_path, weather, pose):
     town = make_town(6)
@@ -114,14 +123,31 @@ def test_there_are_no_more_processes_than_cores(monkeypatch, tmp_path):
     monkeypatch.setattr("panoptic_ros.synthetic.generate.usable_cores", lambda: 3)
     asked = []
 
-    def pool(self, processes, initializer):
+    def pool(processes, *_):
         asked.append(processes)
         raise InterruptedError
 
-    monkeypatch.setattr(type(get_context("spawn")), "Pool", pool)
+    monkeypatch.setattr("panoptic_ros.synthetic.generate.ProcessPoolExecutor", pool)
     with pytest.raises(InterruptedError):
         list(generate(Job(tmp_path, "train", (64, 128), frames=2, stride=5), [6, 7], 100_000))
     assert asked == [3]
+
+
+def test_a_process_that_is_killed_is_told(make_town, tmp_path):
+    make_town(6)  # Skips where nothing can be rendered.
+    others = set(active_children())
+
+    def kill():
+        (victim,) = wait_for(lambda: list(set(active_children()) - others)[:1], "a renderer")
+        victim.kill()
+
+    killer = Thread(target=kill)
+    killer.start()
+    job = Job(tmp_path, "train", (64, 128), frames=50, stride=1)
+    with pytest.raises(ChildProcessError, match=r"processes that render was killed.*--workers"):
+        list(generate(job, range(4), 2))
+    killer.join()
+    assert set(active_children()) == others
 
 
 def test_camera_file_has_the_fields_of_cityscapes(written):
