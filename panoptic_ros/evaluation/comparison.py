@@ -22,17 +22,17 @@ METRICS = ("pq", "sq", "rq", "miou")
 
 @dataclass(frozen=True)
 class Run:
-    """Hold one run's results.json; method: the strategy that is compared."""
+    """Hold one run's results.json; method: the strategy that is compared; label: its folder's."""
 
     folder: Path
     results: Mapping[str, Any]
     method: str
+    label: str
 
     @property
     def name(self) -> str:
         """Its folder's name, and the method where that says more."""
-        own = self.folder.resolve().name
-        return own if len(self.results["fusion"]) == 1 else f"{own}: {self.method}"
+        return self.label if len(self.results["fusion"]) == 1 else f"{self.label}: {self.method}"
 
     def frames(self) -> dict[str, Mapping[str, Any]]:
         """Return the frames by name."""
@@ -42,22 +42,29 @@ class Run:
 def open_runs(folders: Sequence[Path], fusion: str | None = None) -> list[Run]:
     """Read the runs' results.json.
 
-    fusion: strategy to compare; None: the first that all of them have, or each run's only one.
-    A single folder with several strategies is compared with itself, strategy by strategy.
+    folders: that hold it, or paths of such files. fusion: strategy to compare; None: the first
+    that all of them have, or each run's only one. A single folder with several strategies is
+    compared with itself, strategy by strategy.
     Raise FileNotFoundError, and ValueError that names the file for one that is none of such, for
     classes that differ and for a strategy that is missing.
     """
-    contents = [(folder, _content(folder)) for folder in folders]
+    contents = [(f.parent if f.is_file() else f, _content(f)) for f in folders]
+    labels = _labels([folder for folder, _ in contents])
     if len(contents) == 1:
         folder, content = contents[0]
+        if fusion:
+            raise ValueError(
+                f"--fusion {fusion}: {folder} is compared with itself, strategy by strategy; name "
+                "another run to compare it with"
+            )
         if len(content["fusion"]) < 2:
             raise ValueError(
                 f"{folder} has one strategy alone; name another run to compare it with"
             )
-        return [Run(folder, content, method) for method in content["fusion"]]
+        return [Run(folder, content, method, labels[0]) for method in content["fusion"]]
     common = [m for m in contents[0][1]["fusion"] if all(m in c["fusion"] for _, c in contents)]
     runs = []
-    for folder, content in contents:
+    for (folder, content), label in zip(contents, labels, strict=True):
         known = list(content["fusion"])
         method = fusion or (common[0] if common else known[0])
         if method not in known or (not common and len(known) > 1):
@@ -65,9 +72,18 @@ def open_runs(folders: Sequence[Path], fusion: str | None = None) -> list[Run]:
                 f"{folder} has the strategies {', '.join(known)}; choose one that all runs have "
                 "by --fusion"
             )
-        runs.append(Run(folder, content, method))
+        runs.append(Run(folder, content, method, label))
     _check_classes(runs)
     return runs
+
+
+def _labels(folders: Sequence[Path]) -> list[str]:
+    """Return the folders' names, with as many of those above as tell them apart."""
+    paths = [folder.resolve() for folder in folders]
+    depth = 1
+    while len({path.parts[-depth:] for path in paths}) < len(set(paths)):
+        depth += 1
+    return ["/".join(path.parts[-depth:]) for path in paths]
 
 
 def compare(runs: Sequence[Run]) -> dict[str, Any]:

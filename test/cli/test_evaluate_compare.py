@@ -188,9 +188,23 @@ def test_a_value_that_no_run_has_is_named(change, words, runs, tmp_path, capsys)
     assert words in err
 
 
-def test_runs_of_one_name_keep_their_own_pictures(runs, tmp_path):
+def test_runs_of_one_name_keep_their_own_names_and_pictures(runs, tmp_path):
     for place in ("a", "b"):
         shutil.copytree(runs[1], tmp_path / place / "run")
     others = [tmp_path / place / "run" for place in ("a", "b")]
-    assert compare((runs[0], *others), tmp_path / "out")[0] == 0
+    code, found = compare((runs[0], *others), tmp_path / "out")
+    assert (code, [entry["name"] for entry in found["runs"]]) == (0, ["a/run", "b/run"])
     assert len(list((tmp_path / "out/worst").iterdir())) == 2
+
+
+def test_a_run_may_be_named_by_its_file(runs, tmp_path):
+    _, by_folder = compare(runs, tmp_path / "folders")
+    _, by_file = compare([run / "results.json" for run in runs], tmp_path / "files")
+    assert by_file == by_folder
+    (picture,) = (tmp_path / "files/worst").iterdir()
+    assert picture.read_bytes() == (tmp_path / "folders/worst" / picture.name).read_bytes()
+
+
+def test_one_run_has_no_strategy_to_choose(runs, tmp_path, capsys):
+    assert compare(runs[:1], tmp_path, "--fusion", "stack")[0] == 2
+    assert f"--fusion stack: {runs[0]} is compared with itself" in capsys.readouterr().err
