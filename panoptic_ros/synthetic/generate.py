@@ -77,6 +77,7 @@ def generate(job: Job, seeds: Sequence[int], workers: int) -> Iterator[int]:
     context = multiprocessing.get_context("spawn")
     # More than there are cores gain nothing, and thousands would take the machine.
     processes = min(workers, usable_cores())
+    # distributed's workers would load torch into each.
     others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(processes, context, _begin) as pool:
         try:

@@ -189,7 +189,7 @@ class SceneBuilder:
         self.obstacles.append(Obstacle(class_id, np.asarray(corners, float), height))
 
     def stem(self, class_id: int, xy: np.ndarray, half: float, height: float) -> None:
-        """Add an obstacle that is a square of half a side around a place, metres."""
+        """Add a square obstacle around a place; half: of its side, metres."""
         self.obstacle(class_id, xy + half * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]), height)
 
     def raise_on(self, relief: Relief) -> None:
