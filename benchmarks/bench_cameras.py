@@ -15,7 +15,7 @@ from results import Result, resident_mib
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from panoptic_ros.ros.conversions import rgb8_image
+from panoptic_ros.ros.conversions import MESSAGES
 
 _MODEL = "town"
 _SIDES = (512, 1024)
@@ -46,7 +46,7 @@ class Cameras(Node):
             if time.monotonic() > end:
                 raise TimeoutError(f"the node gave {self.answers} answers")
             header = Header(stamp=self.get_clock().now().to_msg(), frame_id="camera")
-            message = rgb8_image(self._picture, header)
+            message = MESSAGES.image(self._picture, "rgb8", header)
             for publisher in self._publishers:
                 publisher.publish(message)
             until = time.monotonic() + 0.1

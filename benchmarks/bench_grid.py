@@ -33,7 +33,7 @@ from panoptic_ros.prediction import PanopticPrediction
 SIZE = (1024, 2048)
 FOCAL = 1362.0
 CAMERA_HEIGHT = 1.4
-CAMERA = CameraModel(SIZE[1], SIZE[0], [[FOCAL, 0, 1023.5], [0, FOCAL, 511.5], [0, 0, 1]])
+CAMERA = CameraModel(SIZE[1], SIZE[0], np.array([[FOCAL, 0, 1023.5], [0, FOCAL, 511.5], [0, 0, 1]]))
 MOUNTING = optical_pose(1.6, 0.0, CAMERA_HEIGHT, 0.0, 0.03, 0.0)
 INSTANCES = 50
 REPEATS = 100

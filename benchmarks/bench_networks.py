@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
+from typing import cast
 
 import cv2
 import numpy as np
@@ -22,7 +24,14 @@ from panoptic_ros.fusion.conv_head import ConvHead
 from panoptic_ros.fusion.stack import stack
 from panoptic_ros.labels import CITYSCAPES
 from panoptic_ros.model.engines import EAGER
-from panoptic_ros.model.predictors import IMAGENET_MEAN, IMAGENET_STD, OWN_SIZE
+from panoptic_ros.model.predictors import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    OWN_SIZE,
+    Predictor,
+    SeparatePredictors,
+)
+from panoptic_ros.model.shared_predictor import SharedPredictor
 from panoptic_ros.networks.panoptic_head import PanopticHead
 from panoptic_ros.pipeline import PanopticPipeline
 from panoptic_ros.resources import share_dir
@@ -47,10 +56,10 @@ class ReportsWay:
     def __init__(self, pipeline: PanopticPipeline) -> None:
         self._device = pipeline.device
         self._options = pipeline.options
-        semantic, detector = pipeline.networks.semantic.network, pipeline.networks.instances.network
-        self._semantic = _copy(semantic, self._device)
+        networks = two_networks(pipeline)
+        self._semantic = _copy(networks.semantic.network, self._device)
         transform = GeneralizedRCNNTransform(*_SIDES, list(IMAGENET_MEAN), list(IMAGENET_STD))
-        parts = _copy(detector, self._device)
+        parts = _copy(networks.instances.network, self._device)
         self._detector = GeneralizedRCNN(parts.backbone, parts.rpn, parts.roi_heads, transform)
         self._detector.eval()
         self._mean, self._std = (
@@ -103,6 +112,11 @@ def run(device: torch.device) -> Iterator[Result]:
     yield _with_detections(fast)
 
 
+def two_networks(pipeline: PanopticPipeline) -> SeparatePredictors:
+    """Return the networks of a model that has one of each kind, on whatever engine."""
+    return cast(SeparatePredictors, pipeline.networks)
+
+
 def picture(height: int, width: int) -> np.ndarray:
     """Return an image of coloured blobs, uint8 [H, W, 3]."""
     blobs = np.random.default_rng(0).integers(0, 256, (9, 16, 3), np.uint8)
@@ -113,7 +127,7 @@ def _against_the_report(pipeline: PanopticPipeline) -> Result:
     image, report = picture(*_SIDES), ReportsWay(pipeline)
     best, found = report.semantic(image), report.instances(image)
     inference = pipeline.infer(image)
-    networks = pipeline.networks
+    networks = two_networks(pipeline)
     times = interleaved(
         {
             "report": lambda: report.merge(report.semantic(image), report.instances(image)),
@@ -136,7 +150,8 @@ def _against_the_report(pipeline: PanopticPipeline) -> Result:
 
 def _with_pixels(pipeline: PanopticPipeline) -> Result:
     """Give the networks frames of other sizes, at their own size."""
-    networks = (pipeline.networks.semantic, pipeline.networks.instances)
+    two = two_networks(pipeline)
+    networks: list[Predictor] = [two.semantic, two.instances]
     limits = [n.limits for n in networks]
     for network in networks:
         network.limits = OWN_SIZE
@@ -177,7 +192,7 @@ def _with_instances(device: torch.device) -> list[Result]:
     for name, strategy in (("stack", stack), ("conv_head", ConvHead(head))):
         scenes = {f"{count} instances": street(count, device) for count in _COUNTS}
         times = interleaved(
-            {k: lambda s=scene, f=strategy: f(*s, options) for k, scene in scenes.items()}, _REPEATS
+            {k: partial(strategy, *scene, options) for k, scene in scenes.items()}, _REPEATS
         )
         first, *_, last = times.values()
         what, about = f"merge: growth with instances, {name}", f"{_SIDES[1]}x{_SIDES[0]}"
@@ -206,7 +221,7 @@ def _fast_against_two(fast: PanopticPipeline) -> Result:
 def _with_detections(pipeline: PanopticPipeline) -> Result:
     """Have the one-stage system find 5 and 50 instances in the same image, and merge them all."""
     pipeline.set_fusion("stack", replace(pipeline.options, score_threshold=0.0))
-    head = pipeline.networks.network.instances
+    head = cast(SharedPredictor, pipeline.networks).network.instances
     head.score_threshold = 0.0
     image = picture(*_SIDES)
 
@@ -214,7 +229,7 @@ def _with_detections(pipeline: PanopticPipeline) -> Result:
         head.detections = count
         pipeline.run(image)
 
-    times = interleaved({f"{n} instances": lambda n=n: frame(n) for n in _DETECTIONS}, _REPEATS)
+    times = interleaved({f"{n} instances": partial(frame, n) for n in _DETECTIONS}, _REPEATS)
     first, last = times.values()
     name, unit = "frame: growth with instances, town_fast", "times for 10 times the instances"
     return Result(name, last / first, unit, 1.5, False, times, f"{_SIDES[1]}x{_SIDES[0]}")
@@ -222,4 +237,5 @@ def _with_detections(pipeline: PanopticPipeline) -> Result:
 
 def _copy(network: torch.nn.Module, device: torch.device) -> torch.nn.Module:
     """Return a network of the same architecture and weights, laid out as torch does by itself."""
-    return deepcopy(network).to(device, memory_format=torch.contiguous_format).eval()
+    copy = deepcopy(network).to(device)
+    return copy.to(memory_format=torch.contiguous_format).eval()

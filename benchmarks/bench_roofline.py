@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from bench_networks import picture
+from bench_networks import picture, two_networks
 from results import Result, interleaved
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
@@ -49,10 +49,11 @@ def run(device: torch.device) -> list[Result]:
     pipeline = PanopticPipeline.load(_MODEL, device=str(device), fusion="stack")
     image = picture(*_SIDES)
     inference = pipeline.infer(image)
-    frame = pipeline.networks.upload(image)
+    networks = two_networks(pipeline)
+    frame = networks.upload(image)
     stages: dict[str, Callable[[], object]] = {
-        "semantic": lambda: pipeline.networks.semantic(frame),
-        "instances": lambda: pipeline.networks.instances(frame),
+        "semantic": lambda: networks.semantic(frame),
+        "instances": lambda: networks.instances(frame),
         "fusion": lambda: pipeline.merge(inference),
     }
     times = interleaved(stages, _REPEATS)

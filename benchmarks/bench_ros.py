@@ -25,7 +25,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from panoptic_ros.demo.processes import Children
-from panoptic_ros.ros.conversions import rgb8_image
+from panoptic_ros.ros.conversions import MESSAGES
 
 _HERE = Path(__file__).parent
 _MODEL = _HERE / "quick.yaml"
@@ -118,7 +118,7 @@ def run(device: torch.device) -> list[Result]:
 
 def _measure(size: tuple[int, int], has_figures: bool) -> tuple[list[float], dict[str, str]]:
     """Return the milliseconds from stamps to labels, and the figures that a node gives."""
-    message = rgb8_image(picture(*size[::-1]), Header(frame_id="camera"))
+    message = MESSAGES.image(picture(*size[::-1]), "rgb8", Header(frame_id="camera"))
     probe = Probe()
     try:
         probe.wait_until(probe.is_connected)

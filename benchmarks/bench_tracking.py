@@ -55,7 +55,7 @@ def frames() -> list[tuple[PanopticPrediction, list[GroundInstance], Pose2D]]:
             place = pose.inverse().apply(places[i] + velocities[i] * k / RATE)
             foot = (np.array([*place, 0.0]) - BASE_FROM_OPTICAL[:3, 3]) @ BASE_FROM_OPTICAL[:3, :3]
             (u, v), (w, h) = CAMERA.project(foot[None])[0][0], sizes[i] * FOCAL / foot[2]
-            box = tuple(round(float(x)) for x in (u - w / 2, v - h, u + w / 2, v))
+            box = (round(u - w / 2), round(v - h), round(u + w / 2), round(v))
             value = encode(cls.id, int(i))
             segments.append(Segment(value, cls.id, True, 0.9, round(w * h), box))
             covariance = np.diag([0.01 * foot[2], 0.1]) ** 2

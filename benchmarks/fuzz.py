@@ -55,7 +55,8 @@ def _campaign(transport: str, seed: int, seconds: float) -> bool:
     from fuzz_campaign import Campaign
 
     print(f"{transport}: seed {seed}, {seconds / 60:g} minutes", flush=True)
-    memory, sent = [], 0
+    memory: list[float] = []
+    sent = 0
     with tempfile.TemporaryDirectory() as folder:
         campaign = Campaign(Path(folder), transport=transport, seed=seed)
         try:

@@ -112,6 +112,7 @@ class Soak:
         self._start_node: Callable[..., NodeProcess] = NodeProcess
         self._parameters = driven_car.node_parameters(folder) | {"score_threshold": 0.0}
         self._lives = 0
+        self._node: NodeProcess
         self._camera: subprocess.Popen | None = None
         self._listener: subprocess.Popen | None = None
         self._client = driven_car.Car()

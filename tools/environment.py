@@ -136,7 +136,7 @@ class Environment:
         numpy: the version that it was built with. pytest: launch_testing is a plugin of every
         pytest that it can be imported from, and breaks one newer than 8.
         """
-        command = [self.python, "-c", "import numpy; print(numpy.__version__)"]
+        command = [str(self.python), "-c", "import numpy; print(numpy.__version__)"]
         version = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         path = self.prefix / "system_constraints.txt"
         path.write_text(f"numpy=={version}pytest<9\n")
@@ -144,7 +144,7 @@ class Environment:
 
     def _pip(self, *arguments: str) -> None:
         quiet = [] if sys.stdout.isatty() else ["--quiet", "--progress-bar=off"]
-        command = [self.python, "-m", "pip", "install", "--disable-pip-version-check"]
+        command = [str(self.python), "-m", "pip", "install", "--disable-pip-version-check"]
         subprocess.run([*command, *quiet, *arguments], check=True)
 
     def _python_folders(self) -> list[str]:
