@@ -6,6 +6,8 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from unittest.mock import patch
 
 import torch
@@ -13,13 +15,16 @@ from bench_networks import picture
 from results import Result, faster, interleaved
 
 from panoptic_ros.datasets.picture_files import read_picture
+from panoptic_ros.model.config import load_model_config
 from panoptic_ros.model.engines import EAGER, ENGINES
+from panoptic_ros.model.export import export
 from panoptic_ros.pipeline import PanopticPipeline
 from panoptic_ros.resources import share_dir
 
 _MODEL = "random"
 _SIDES = (512, 1024)
 _REPEATS = 5
+_IN_INT8 = ("town", "town_fast")
 
 
 def run(device: torch.device) -> Iterator[Result]:
@@ -31,6 +36,9 @@ def run(device: torch.device) -> Iterator[Result]:
         yield _shipped(device)
         # It takes minutes, and is worth it on a GPU alone.
         yield from _measured("compile", eager, device)
+    elif ENGINES["onnx"].is_there(device):
+        for name in _IN_INT8:
+            yield _int8_against_torch(name)
 
 
 def _measured(name: str, eager: PanopticPipeline, device: torch.device) -> Iterator[Result]:
@@ -53,6 +61,23 @@ def _shipped(device: torch.device) -> Result:
     times = interleaved(functions, 4 * _REPEATS)
     about = f"{image.shape[1]}x{image.shape[0]}, image to label image"
     return Result("frame: town as a CUDA graph", times["town"], "ms", 20, False, times, about)
+
+
+def _int8_against_torch(name: str) -> Result:
+    """Run a shipped model in int8, its ranges those of one picture: they change no time."""
+    image = read_picture(share_dir() / "sample/town_street.jpg")
+    with tempfile.TemporaryDirectory() as folder:
+        file = export(load_model_config(name), Path(folder), "onnx", None, [image])
+        models = {
+            "torch": PanopticPipeline.load(name, device="cpu", engine=EAGER),
+            "int8": PanopticPipeline.load(str(file), device="cpu"),
+        }
+    frames = {f"{kind} frame": partial(model.run, image) for kind, model in models.items()}
+    networks = {f"{kind} networks": partial(model.infer, image) for kind, model in models.items()}
+    times = interleaved({**frames, **networks}, _REPEATS)
+    about = f"{image.shape[1]}x{image.shape[0]}, merge {models['torch'].fusion_name}"
+    what = f"engine: {name} in int8 against torch"
+    return faster(what, times, "torch networks", "int8 networks", 3, about)
 
 
 def _prepared(name: str, device: torch.device) -> PanopticPipeline:

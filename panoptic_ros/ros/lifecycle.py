@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import functools
 import gc
 import itertools
@@ -23,6 +21,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 
+from panoptic_ros.allocator import give_back_freed_memory
 from panoptic_ros.messages.refusal import one_line
 from panoptic_ros.output_messages import LABEL_INFO
 from panoptic_ros.ros.camera_stream import MEMORY_ADVICE
@@ -402,7 +401,5 @@ def _free_memory() -> None:
     """Return unreferenced memory to the GPU and to the system."""
     gc.collect()
     torch.cuda.empty_cache()
-    # glibc keeps freed memory; after some cycles its fragments are hundreds of megabytes. Other
-    # libraries of C have no such function.
-    with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).malloc_trim(0)
+    # After some cycles the fragments of what was freed are hundreds of megabytes.
+    give_back_freed_memory()
