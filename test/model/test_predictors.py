@@ -156,7 +156,7 @@ def test_images_are_resized_as_pillow_does(size):
     expected = np.asarray(Image.fromarray(IMAGE).resize(size[::-1], Image.Resampling.BILINEAR))
     found = resize(frame, size)
     assert found.dtype == torch.uint8
-    assert np.array_equal(found.permute(1, 2, 0).numpy(), expected)
+    assert np.abs(found.permute(1, 2, 0).numpy() - expected.astype(int)).max() <= 1
 
 
 @pytest.mark.gpu

@@ -142,9 +142,11 @@ class _OnnxPredictor(ABC):
             )
             size = (height, width)
             noise = torch.Generator(self.device).manual_seed(0)
-            image = torch.randint(0, 256, (3, *size), generator=noise, device=self.device)
+            image = torch.randint(
+                0, 256, (3, *size), generator=noise, device=self.device, dtype=torch.uint8
+            )
             try:
-                found = self._session(image.float(), self.outputs)
+                found = self._session(image, self.outputs)
             except GraphError as error:
                 errors.append(error)
                 continue
@@ -212,7 +214,10 @@ class OnnxSemanticPredictor(_OnnxPredictor):
         scores = placement.region(self._scores(found))
         logits = scores.new_full((len(self.labels), *scores.shape[1:]), NEVER)
         for channel, sources in self._sources.items():
-            torch.logsumexp(scores[sources], 0, out=logits[channel])
+            if len(sources) == 1:
+                logits[channel] = scores[sources[0]]
+            else:
+                torch.logsumexp(scores[sources], 0, out=logits[channel])
         return SemanticPrediction(logits, placement.frame, self.labels, self._other(scores))
 
     def _other(self, scores: Tensor) -> Tensor | None:

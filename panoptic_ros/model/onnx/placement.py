@@ -31,9 +31,9 @@ class Placement:
     frame: Size
 
     def apply(self, image: Tensor) -> Tensor:
-        """Return the input, float [3, *canvas], 0..255, of an image, uint8 [3, *frame]."""
+        """Return the input, uint8 [3, *canvas], of an image, uint8 [3, *frame]."""
         (height, width), (top, left) = self.size, self.corner
-        pixels = resize(image, self.size).float()
+        pixels = resize(image, self.size)
         beside = (left, self.canvas[1] - width - left, top, self.canvas[0] - height - top)
         return F.pad(pixels, beside, value=GREY) if any(beside) else pixels
 

@@ -79,7 +79,7 @@ class OnnxSession:
         return list(names)
 
     def __call__(self, pixels: Tensor, names: Sequence[str]) -> list[Tensor]:
-        """Return outputs for an image, float [3, h, w], RGB, 0..255, on the session's device.
+        """Return outputs for an image, uint8 [3, h, w], RGB, on the session's device.
 
         Raise GraphError that names the file where the graph refuses the input.
         """
@@ -103,10 +103,14 @@ class OnnxSession:
     def _prepared(self, pixels: Tensor) -> np.ndarray:
         if self._is_bgr:
             pixels = pixels.flip(0)
-        factor, shift = (pixels.new_tensor(v).view(3, 1, 1) for v in (self._factor, self._shift))
-        pixels = pixels * factor - shift
-        if self._type.kind in "iu":
-            pixels = pixels.round()
+        if self._type != np.uint8 or (self._factor != 1).any() or self._shift.any():
+            factor, shift = (
+                torch.tensor(v, dtype=torch.float32, device=pixels.device).view(3, 1, 1)
+                for v in (self._factor, self._shift)
+            )
+            pixels = pixels * factor - shift
+            if self._type.kind in "iu":
+                pixels = pixels.round()
         if self.channels_last:
             pixels = pixels.permute(1, 2, 0)
         if "N" in self._layout:
