@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.detection._utils import BoxCoder
-from torchvision.ops import Conv2dNormActivation, box_iou, clip_boxes_to_image, roi_align
+from torchvision.ops import Conv2dNormActivation, box_iou, clip_boxes_to_image
 
 ASPECT_RATIOS = (1.0, 0.5, 2.0)
 # Of SSD, which the paper takes over: regression targets in units of these deviations.
@@ -207,13 +207,27 @@ def box_masks(coefficients: Tensor, prototypes: Tensor, boxes: Tensor, image_wid
     """Return each instance's probabilities at the grid of its box, float [N, M, M].
 
     coefficients: [N, P]; prototypes: [P, h, w]; boxes: [N, 4], xyxy pixels of the image. The mask
-    is drawn, then sampled: both are linear, and all prototypes at every box's grid cost more.
+    is drawn, then sampled as an aligned RoIAlign does with one sample a bin, one axis after the
+    other. All of it is linear; sampling every prototype would cost more.
     """
-    drawn = mask_logits(coefficients.float(), prototypes.float())[:, None].float()
-    index = torch.arange(len(boxes), device=boxes.device, dtype=drawn.dtype)
-    rois = torch.cat([index[:, None], boxes.float()], dim=1)
-    scale = prototypes.shape[2] / image_width
-    return roi_align(drawn, rois, MASK_SIDE, scale, 1, aligned=True)[:, 0].sigmoid()
+    drawn = mask_logits(coefficients.float(), prototypes.float()).float()
+    ends = boxes.float() * (prototypes.shape[2] / image_width)
+    columns = _sampling(ends[:, 0::2], drawn.shape[2])
+    rows = _sampling(ends[:, 1::2], drawn.shape[1])
+    # No `@`: its factors would be rounded to int8 where a graph computes in that.
+    sampled = torch.einsum("nih,nhw->niw", rows, drawn)
+    return torch.einsum("niw,njw->nij", sampled, columns).float().sigmoid()
+
+
+def _sampling(ends: Tensor, length: int) -> Tensor:
+    """Return the weights of a line's pixels at the centres of M bins, float [N, M, length].
+
+    ends: [N, 2], between which the bins lie, in pixels.
+    """
+    centres = (torch.arange(MASK_SIDE, device=ends.device) + 0.5) / MASK_SIDE
+    places = ends[:, :1] + (ends[:, 1:] - ends[:, :1]) * centres - 0.5
+    pixels = torch.arange(length, device=ends.device)
+    return (1 - (places.clamp(0, length - 1)[:, :, None] - pixels).abs()).clamp_min(0)
 
 
 def losses(
