@@ -74,7 +74,7 @@ def _int8_against_torch(name: str) -> Result:
         }
     frames = {f"{kind} frame": partial(model.run, image) for kind, model in models.items()}
     networks = {f"{kind} networks": partial(model.infer, image) for kind, model in models.items()}
-    times = interleaved({**frames, **networks}, _REPEATS)
+    times = interleaved({**frames, **networks}, 4 * _REPEATS)
     about = f"{image.shape[1]}x{image.shape[0]}, merge {models['torch'].fusion_name}"
     what = f"engine: {name} in int8 against torch"
     return faster(what, times, "torch networks", "int8 networks", 3, about)
