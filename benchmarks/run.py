@@ -25,7 +25,6 @@ import torch
 import torchvision
 from results import Result
 
-from panoptic_ros.allocator import keep_freed_memory
 from panoptic_ros.cores import usable_cores
 from panoptic_ros.pipeline import torch_device
 from panoptic_ros.whole_files import write_file, write_json
@@ -45,8 +44,6 @@ def main() -> int:
     parser.add_argument("--until", type=float, help="end, in seconds since 1970 (default: none)")
     parser.add_argument("--tests", type=Path, metavar="XML", help="pytest's report, to count in")
     args = parser.parse_args()
-    # As the node does, for the forked processes, too.
-    keep_freed_memory()
     report = Report(args.out, args.name, args.tests)
     for done, name in enumerate(args.only):
         limit = None

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from panoptic_ros import cli
-from panoptic_ros.allocator import keep_freed_memory
 from panoptic_ros.extras import how_to_install
 from panoptic_ros.resources import expanded
 from panoptic_ros.whole_files import alone, alone_with, is_full
@@ -35,7 +34,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     the command's own.
     """
     code = EXIT_BAD_INPUT
-    keep_freed_memory()
     # Names of files may be no Unicode, and a terminal's encoding may lack what tables are made of.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -8,8 +8,7 @@ from collections.abc import Callable
 
 # glibc's malloc.h: parameters of mallopt.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
-# In bytes. Of a picture of 1024x512 no layer's output has more than half of the first, and all that
-# a frame frees is less than the second.
+# In bytes. No layer's output for a batch of crops has more than the first.
 _LARGEST_BLOCK = 128 << 20
 _MOST_KEPT = 512 << 20
 
@@ -17,9 +16,11 @@ _MOST_KEPT = 512 << 20
 def keep_freed_memory() -> None:
     """Let freed memory stay with this process, in one pool for all of its threads.
 
-    glibc gives blocks of more than 32 MiB back to the system at once, and the next frame asks for
-    them anew, page by page (docs/performance.md has the figures). Call this before there are
-    threads: one that has a pool of its own stays with it, and such a pool has no large blocks.
+    For work that ends, such as a training: glibc gives blocks of more than 32 MiB back to the
+    system at once, and each step asks for them anew, page by page. But what is kept becomes
+    fragments, so that a process grows for longer (docs/performance.md has the figures). Call this
+    before there are threads: one that has a pool of its own stays with it, and such a pool has no
+    large blocks.
     Where the environment has settings of its own (MALLOC_..., GLIBC_TUNABLES), these stay. Other
     C libraries have no such setting. Source: mallopt(3).
     """

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.skipif(
     not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library is not glibc"
 )
 # In processes of their own: settings last as long as a process. Blocks of 64 MiB, as of a large
-# layer, by a thread that is not the first, as in the node. Huge pages have 2 MiB: 32 a block.
+# layer, by a thread that is not the first. Huge pages have 2 MiB: 32 a block.
 USE = """
 import resource
 from concurrent.futures import ThreadPoolExecutor
@@ -48,15 +48,15 @@ def answer(program, **settings):
     return int(done.stdout)
 
 
-COMMAND = """
+TRAINING = """
 from contextlib import redirect_stdout
 from panoptic_ros.__main__ import main
 with redirect_stdout(None):
-    main(["weights", "list"])
+    main(["train", "semantic", "--data", "nowhere", "--run", "nowhere"])
 """
 
 
-@pytest.mark.parametrize("start", ["keep_freed_memory()", COMMAND])
+@pytest.mark.parametrize("start", ["keep_freed_memory()", TRAINING])
 def test_freed_memory_is_used_again_without_asking_the_system(start):
     assert answer(start + FAULTS) < 32
 

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from panoptic_ros.allocator import keep_freed_memory
 from panoptic_ros.resources import share_dir
 
 HELP = "train the semantic network, the detector, both on one backbone, or what merges them"
@@ -71,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
     output = args.output or args.folder / args.kind
     if output.suffix in (".safetensors", ".json"):
         raise ValueError(f"--output is {output}; write {output.with_suffix('')}, no suffix")
+    keep_freed_memory()
     command = shlex.join(["python", "-m", "panoptic_ros", *sys.argv[1:]])
     began = time.monotonic()
     try:

@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 
-from panoptic_ros.allocator import keep_freed_memory
 from panoptic_ros.cores import usable_cores, usable_threads
 from panoptic_ros.distributed.jobs import Event, Kind, Loader, words_of
 
@@ -129,7 +128,6 @@ def _serve(connection: Connection, load: Loader, threads: int, gpu: str | None) 
     """Do jobs until the other end is closed."""
     # Ctrl-C in a terminal goes to all processes; the parent ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    keep_freed_memory()
     torch.set_num_threads(threads)
     if gpu is not None:
         os.environ[_VISIBLE] = gpu

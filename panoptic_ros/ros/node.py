@@ -13,8 +13,6 @@ import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from panoptic_ros.allocator import keep_freed_memory
-
 if TYPE_CHECKING:
     from panoptic_ros.ros.lifecycle import PanopticNode
 
@@ -34,7 +32,6 @@ def main(args: list[str] | None = None) -> None:
     # Each text, not each line of code whenever a library touches the filters: strangers' numbers
     # must not fill the log.
     warnings.simplefilter("once", RuntimeWarning)
-    keep_freed_memory()
     import rclpy
     from rclpy.signals import SignalHandlerOptions
 

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +34,6 @@ SERVICES = {
     "get_parameters": GetParameters,
     "set_parameters": SetParameters,
 }
-POOL = 64 << 20
 LATCHED = QoSProfile(
     depth=1,
     reliability=ReliabilityPolicy.RELIABLE,
@@ -107,18 +105,6 @@ class NodeProcess:
         """Wait until the process has begun to load a library."""
         maps = Path(f"/proc/{self._process.pid}/maps")
         wait_for(lambda: library in maps.read_text(), f"{library} to be loaded")
-
-    def pools(self):
-        """Return how many pools of memory glibc has made for threads beside the first.
-
-        Each is 64 MiB of addresses that begin at a multiple of that, only its beginning in use.
-        """
-        lines = Path(f"/proc/{self._process.pid}/maps").read_text().splitlines()
-        maps = [re.match(r"([0-9a-f]+)-\S+ (\S+)", line).groups() for line in lines]
-        return sum(
-            int(start, 16) % POOL == 0 and (used, kept) == ("rw-p", "---p")
-            for (start, used), (_, kept) in pairwise(maps)
-        )
 
     def kill(self):
         """End the process, in order if it can: killed, it would leave the network only later."""

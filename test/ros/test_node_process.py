@@ -66,13 +66,6 @@ def test_cuda_that_is_missing_is_told_once_and_can_be_corrected(start_node, clie
     assert_clean_end(node, signal.SIGINT)
 
 
-def test_all_threads_share_one_pool_of_memory(start_node, client, tiny_model):
-    node = start_node(weights=tiny_model, device="cpu")
-    client.wait_until_heard()
-    client.answer(client.subscribe("~/labels", Image), PIXELS)
-    assert node.pools() == 0
-
-
 def test_without_autostart_the_node_waits_and_says_so(start_node, client, tiny_model):
     node = start_node(weights=tiny_model, device="cpu", autostart="false")
     start = time.monotonic()
