@@ -210,13 +210,15 @@ def box_masks(coefficients: Tensor, prototypes: Tensor, boxes: Tensor, image_wid
     is drawn, then sampled as an aligned RoIAlign does with one sample a bin, one axis after the
     other. All of it is linear; sampling every prototype would cost more.
     """
-    drawn = mask_logits(coefficients.float(), prototypes.float()).float()
-    ends = boxes.float() * (prototypes.shape[2] / image_width)
-    columns = _sampling(ends[:, 0::2], drawn.shape[2])
-    rows = _sampling(ends[:, 1::2], drawn.shape[1])
-    # No `@`: its factors would be rounded to int8 where a graph computes in that.
-    sampled = torch.einsum("nih,nhw->niw", rows, drawn)
-    return torch.einsum("niw,njw->nij", sampled, columns).float().sigmoid()
+    # In float32 on a GPU, too: half precision would move the samples.
+    with torch.autocast(prototypes.device.type, enabled=False):
+        drawn = mask_logits(coefficients.float(), prototypes.float())
+        ends = boxes.float() * (prototypes.shape[2] / image_width)
+        columns = _sampling(ends[:, 0::2], drawn.shape[2])
+        rows = _sampling(ends[:, 1::2], drawn.shape[1])
+        # No `@`: its factors would be rounded to int8 where a graph computes in that.
+        sampled = torch.einsum("nih,nhw->niw", rows, drawn)
+        return torch.einsum("niw,njw->nij", sampled, columns).sigmoid()
 
 
 def _sampling(ends: Tensor, length: int) -> Tensor:

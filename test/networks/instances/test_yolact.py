@@ -1,7 +1,7 @@
 import pytest
 import torch
 from pyramid import pyramid, unreached
-from torchvision.ops import batched_nms, box_iou
+from torchvision.ops import batched_nms, box_iou, roi_align
 
 from panoptic_ros.networks.instances import yolact
 from panoptic_ros.networks.instances.yolact import (
@@ -115,6 +115,21 @@ def test_masks_are_sums_of_prototypes():
     prototypes = torch.arange(2 * 6.0).view(2, 2, 3)
     expected = 2 * prototypes[0] - prototypes[1]
     assert torch.equal(mask_logits(torch.tensor([[2.0, -1.0]]), prototypes)[0], expected)
+
+
+def test_masks_are_sampled_as_an_aligned_roi_align_does():
+    coefficients, prototypes = torch.rand(5, 3) - 0.5, torch.rand(3, 16, 32)
+    # The picture, nothing, two corners and something between pixels.
+    corners = [(0, 0, 128, 64), (9, 9, 9, 9), (0, 0, 5, 3), (120, 60, 128, 64), (7.3, 9.1, 77, 40)]
+    boxes = torch.tensor(corners)
+    rois = torch.cat([torch.arange(5.0)[:, None], boxes], dim=1)
+    drawn = yolact.mask_logits(coefficients, prototypes)[:, None]
+    expected = roi_align(drawn, rois, yolact.MASK_SIDE, 0.25, 1, aligned=True)[:, 0].sigmoid()
+    found = yolact.box_masks(coefficients, prototypes, boxes, 128)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = yolact.box_masks(coefficients, prototypes, boxes, 128)
+    assert torch.equal(half, found)
 
 
 def test_gradients_reach_every_parameter():
