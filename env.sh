@@ -4,7 +4,7 @@
 # on), this package's messages and `panoptic_node`.
 
 _panoptic_env() {
-    local root="$1" shell="$2" options="$-" ros
+    local root="$1" shell="$2" options="$-" ros transports
     if [ ! -f "$root/.venv/.ros" ] || [ ! -f "$root/install/local_setup.$shell" ]; then
         echo "panoptic_ros is not set up yet. Run: make -C '$root' setup" >&2
         return 1
@@ -28,8 +28,14 @@ _panoptic_env() {
         . "$root/.venv/bin/activate"
     fi
     export PATH="$root/install/panoptic_ros/lib/panoptic_ros:$PATH"
-    # Fast DDS's default transports lose images above about 1 MiB on best-effort topics.
-    export FASTDDS_BUILTIN_TRANSPORTS="${FASTDDS_BUILTIN_TRANSPORTS:-LARGE_DATA}"
+    # The same as panoptic_ros/transports.py.
+    if [ -z "${FASTDDS_BUILTIN_TRANSPORTS:-}${FASTDDS_DEFAULT_PROFILES_FILE:-}${FASTRTPS_DEFAULT_PROFILES_FILE:-}" ]; then
+        transports="$root/install/panoptic_ros/share/panoptic_ros/config/fastdds.xml"
+        case "$ros" in
+            *humble | *jazzy) export FASTRTPS_DEFAULT_PROFILES_FILE="$transports" ;;
+            *) export FASTDDS_DEFAULT_PROFILES_FILE="$transports" ;;
+        esac
+    fi
     case "$options" in *u*) set -u ;; esac
 }
 

@@ -3,18 +3,20 @@
 multi_camera.launch.py includes it for several cameras.
 """
 
+import os
 from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.events.process import ProcessExited
-from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
+from panoptic_ros.transports import large_image_settings
+
 SHARE = FindPackageShare("panoptic_ros")
-TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"
 CAMERA_INPUTS = ("image", "camera_info", "depth", "depth_camera_info", "points")
 # In a topic, the name of each of several cameras.
 CAMERA = "{camera}"
@@ -74,10 +76,8 @@ def generate_launch_description() -> LaunchDescription:
                 default_value=params_file,
                 description="Parameters file; the arguments above win over it.",
             ),
-            # Fast DDS's default transports lose best-effort images above about 1 MiB.
-            SetEnvironmentVariable(
-                TRANSPORTS, EnvironmentVariable(TRANSPORTS, default_value="LARGE_DATA")
-            ),
+            # For what else starts from here, too: cameras, players, RViz.
+            *(SetEnvironmentVariable(*each) for each in large_image_settings(os.environ).items()),
             # First: where RViz is missing, launch stops, and what it has started goes on.
             OpaqueFunction(function=_rviz),
             OpaqueFunction(function=_panoptic_node),

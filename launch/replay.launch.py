@@ -1,5 +1,6 @@
 """Play a bag in real time to the node and report quality and what real time cost."""
 
+import os
 import signal
 from collections.abc import Callable
 
@@ -18,12 +19,13 @@ from launch.event_handlers import OnProcessExit, OnProcessIO
 from launch.events import Shutdown, matches_action
 from launch.events.process import ProcessIO, SignalProcess
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
+from panoptic_ros.transports import large_image_settings
+
 SHARE = FindPackageShare("panoptic_ros")
-TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"
 ARGUMENTS = {
     "bag": (None, "The rosbag2 to play: folder, .mcap or .db3."),
     "image": ("/camera/image/compressed", "The bag's camera topic."),
@@ -49,10 +51,8 @@ def generate_launch_description() -> LaunchDescription:
                 DeclareLaunchArgument(name, default_value=default, description=description)
                 for name, (default, description) in ARGUMENTS.items()
             ),
-            # Fast DDS's default transports lose best-effort images above about 1 MiB.
-            SetEnvironmentVariable(
-                TRANSPORTS, EnvironmentVariable(TRANSPORTS, default_value="LARGE_DATA")
-            ),
+            # For what else starts from here, too: cameras, players, RViz.
+            *(SetEnvironmentVariable(*each) for each in large_image_settings(os.environ).items()),
             OpaqueFunction(function=_replay),
         ]
     )

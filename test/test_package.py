@@ -16,6 +16,7 @@ import yaml
 
 import panoptic_ros
 from panoptic_ros.extras import MODULES
+from panoptic_ros.transports import CHOICES, large_image_settings, profiles_file
 from tools import setup_environment
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -184,11 +185,10 @@ def test_env_sh_needs_no_certain_folder_and_changes_no_option(shell, tmp_path):
         pytest.skip("this tree was not set up by make setup")
     script = (
         f"set -eu; before=$-; source '{ROOT}/env.sh'; [ $before = $- ]; "
-        "which python panoptic_node; echo $FASTDDS_BUILTIN_TRANSPORTS; "
+        "which python panoptic_node; "
         'python -c "import rclpy, panoptic_ros.msg"'
     )
     environment = {key: os.environ[key] for key in ("HOME", "PATH") if key in os.environ}
-    environment["FASTDDS_BUILTIN_TRANSPORTS"] = "UDPv4"
     run = subprocess.run(
         [shell, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
@@ -196,8 +196,30 @@ def test_env_sh_needs_no_certain_folder_and_changes_no_option(shell, tmp_path):
     assert run.stdout.split() == [
         str(ROOT / ".venv/bin/python"),
         str(ROOT / "install/panoptic_ros/lib/panoptic_ros/panoptic_node"),
-        "UDPv4",
     ]
+
+
+@pytest.mark.parametrize("chosen", [{}, {"FASTDDS_BUILTIN_TRANSPORTS": "UDPv4"}])
+def test_env_sh_chooses_transports_as_the_package_does(chosen):
+    """But for the file's place: the installed one."""
+    if not (ROOT / ".venv" / ".ros").is_file():
+        pytest.skip("this tree was not set up by make setup")
+    environment = {key: os.environ[key] for key in ("HOME", "PATH") if key in os.environ} | chosen
+    run = subprocess.run(
+        ["bash", "-c", f"source '{ROOT}/env.sh' && env"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = dict(line.split("=", 1) for line in run.stdout.splitlines() if "=" in line)
+    there = {name: Path(found[name]) for name in CHOICES if name in found}
+    without = {name: value for name, value in found.items() if name not in CHOICES} | chosen
+    wanted = large_image_settings(without) or chosen
+    assert set(there) == set(wanted)
+    if not chosen:
+        [installed] = there.values()
+        assert installed.read_bytes() == profiles_file().read_bytes()
 
 
 def test_env_sh_says_what_to_do_before_the_setup(tmp_path):

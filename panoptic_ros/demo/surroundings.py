@@ -9,6 +9,7 @@ import socket
 from collections.abc import Mapping
 
 from panoptic_ros.demo.processes import DemoError
+from panoptic_ros.transports import CHOICES, large_image_settings
 
 # The ports of higher domains lie in Linux's ephemeral range.
 _LAST_DOMAIN = 101
@@ -22,11 +23,8 @@ def require_ros() -> None:
 
 def private_environment() -> dict[str, str]:
     """Return an environment in which the processes see only each other."""
-    return {
-        **os.environ,
-        "ROS_DOMAIN_ID": str(_free_domain()),
-        "FASTDDS_BUILTIN_TRANSPORTS": "LARGE_DATA",
-    }
+    others = {name: value for name, value in os.environ.items() if name not in CHOICES}
+    return {**others, **large_image_settings(others), "ROS_DOMAIN_ID": str(_free_domain())}
 
 
 def ros_arguments(

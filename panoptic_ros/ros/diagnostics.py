@@ -22,6 +22,7 @@ from panoptic_ros.messages.refusal import one_line
 from panoptic_ros.ros.ground import INPUTS, GroundStatus
 from panoptic_ros.stream.health import Count, Health, Latency, LogPause, added
 from panoptic_ros.stream.worker import FrameCounts
+from panoptic_ros.transports import BUILTIN, profiles_file, profiles_variable
 
 # Stages of a frame's latency, in milliseconds. wait: arrival to the worker's hands;
 # inference: semantic + instances + fusion; publish: conversion to messages included;
@@ -49,6 +50,10 @@ WARN_SECONDS = 10.0
 # An active node without a frame for this long has no camera. What is lost while publisher and
 # subscription still connect is no reason to warn.
 QUIET_SECONDS = 5.0
+_DISCOVERY_ADVICE = (
+    "compare the topic's name with `ros2 topic list`, and ROS_DOMAIN_ID, RMW_IMPLEMENTATION and "
+    f"{BUILTIN} with the camera's"
+)
 
 
 @dataclass(frozen=True)
@@ -180,7 +185,7 @@ class Status:
             f"({frames.publishers} publishers)"
         )
         if not frames.publishers:
-            return words
+            return f"{words}; {_DISCOVERY_ADVICE}"
         return f"{words}; {transport_advice(os.environ)}"
 
     def _stamps(self) -> str:
@@ -287,18 +292,13 @@ def transport_advice(environment: Mapping[str, str]) -> str:
     reliable = "set qos.reliability:=reliable where the camera is reliable"
     if not get_rmw_implementation_identifier().startswith("rmw_fastrtps"):
         return f"enlarge the system's socket buffers (net.core.rmem_max), or {reliable}"
-    discovery = environment.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "").upper()
-    if discovery == "LOCALHOST" or environment.get("ROS_LOCALHOST_ONLY") == "1":
+    profiles = profiles_variable(environment)
+    if not environment.get(profiles):
         return (
-            "with ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST (or ROS_LOCALHOST_ONLY=1) rmw_fastrtps "
-            "brings its own transports and passes over FASTDDS_BUILTIN_TRANSPORTS, so that "
-            "images above 0.5 MB are lost: set the range to SUBNET for camera and node, or "
-            f"{reliable}"
+            f"set {profiles}={profiles_file()}, not {BUILTIN}, for camera and node, or {reliable}"
         )
-    if not environment.get("FASTDDS_BUILTIN_TRANSPORTS", "").startswith("LARGE_DATA"):
-        return f"set FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA for camera and node, or {reliable}"
     return (
-        "FASTDDS_BUILTIN_TRANSPORTS is set here; set it for the camera too, send fewer or "
+        f"set {profiles}={environment[profiles]} for the camera's process too, send fewer or "
         f"compressed images, or {reliable}"
     )
 

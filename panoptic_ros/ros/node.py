@@ -13,6 +13,8 @@ import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from panoptic_ros.transports import large_image_settings
+
 if TYPE_CHECKING:
     from panoptic_ros.ros.lifecycle import PanopticNode
 
@@ -44,6 +46,8 @@ def main(args: list[str] | None = None) -> None:
     for number in SIGNALS:
         signal.signal(number, lambda number, frame: signals.append(number))
     try:
+        # The first participant reads it.
+        os.environ |= large_image_settings(os.environ)
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         node = PanopticNode()
     except Exception as error:

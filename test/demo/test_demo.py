@@ -19,9 +19,6 @@ from waiting import TIMEOUT, wait_for
 from panoptic_ros.__main__ import main
 from panoptic_ros.demo.panels import write_film
 
-# Over TCP, which LARGE_DATA uses, Fast DDS sometimes connects two processes only after a minute.
-pytestmark = pytest.mark.flaky(reruns=2)
-
 
 def start(*arguments):
     return subprocess.Popen(
@@ -55,8 +52,9 @@ def test_pictures_page_and_figures_that_add_up(tmp_path):
     assert summary["latency_ms"].keys() == {"front", "rear"}
     for stages in summary["latency_ms"].values():
         latency = {stage: ms["p50"] for stage, ms in stages.items()}
-        # Labels leave the node before the outputs that follow them.
-        assert 0 < latency["inference"] < min(latency["total"], latency["received"])
+        # What was received may be of a frame more or less: the ten seconds are another clock's.
+        assert 0 < latency["inference"] < latency["total"]
+        assert latency["received"] > 0
     (earlier / "mine.png").unlink()
     pictures = sorted(earlier.iterdir())
     # Each frame of the first camera has one, but for those that a busy machine drops.

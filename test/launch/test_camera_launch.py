@@ -21,6 +21,8 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
+from panoptic_ros.transports import CHOICES, profiles_file, profiles_variable
+
 HEIGHT, WIDTH = 48, 64
 SCRATCH = tempfile.TemporaryDirectory(prefix="panoptic_launch_")
 
@@ -44,9 +46,8 @@ def generate_test_description():
         "device": "cpu",
         "params_file": str(parameters),
     }
-    return launched(
-        "camera.launch.py", arguments, UnsetEnvironmentVariable("FASTDDS_BUILTIN_TRANSPORTS")
-    )
+    unset = [UnsetEnvironmentVariable(name) for name in CHOICES]
+    return launched("camera.launch.py", arguments, *unset)
 
 
 class TestWhileItRuns(unittest.TestCase):
@@ -82,7 +83,7 @@ class TestWhileItRuns(unittest.TestCase):
         assert labels[0].encoding == "16UC1"
 
     def test_the_transport_for_large_images_is_chosen(self):
-        assert os.environ["FASTDDS_BUILTIN_TRANSPORTS"] == "LARGE_DATA"
+        assert os.environ[profiles_variable(os.environ)] == str(profiles_file())
 
     def _frame(self):
         image = Image(height=HEIGHT, width=WIDTH, encoding="rgb8", step=3 * WIDTH)

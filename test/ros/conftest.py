@@ -1,9 +1,13 @@
 """Fixtures of the node's tests: a DDS domain of our own, model files, processes, a client."""
 
+import os
+
 import pytest
 from fakes import installed_or_fake
 from model_file import write_untrained
 from own_domain import take_domain
+
+from panoptic_ros.transports import CHOICES, large_image_settings
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -11,9 +15,10 @@ def domain():
     """Keep a domain id that no other test run on this machine has, for all processes."""
     pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
     with pytest.MonkeyPatch.context() as patch:
-        # Not LARGE_DATA, which the launch files set: Fast DDS may hang while it closes TCP to
-        # another participant, of the same process at least, and holds Python's lock meanwhile.
-        patch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "DEFAULT")
+        for name in CHOICES:
+            patch.delenv(name, raising=False)
+        for name, value in large_image_settings(os.environ).items():
+            patch.setenv(name, value)
         patch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
         patch.delenv("ROS_LOCALHOST_ONLY", raising=False)
         domain, lock = take_domain()

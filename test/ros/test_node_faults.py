@@ -33,6 +33,8 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_srvs.srv import Trigger
 from waiting import TIMEOUT
 
+from panoptic_ros.transports import profiles_variable
+
 ERROR, WARN, OK = DiagnosticStatus.ERROR, DiagnosticStatus.WARN, DiagnosticStatus.OK
 PIXELS = random_pixels()
 # On a busy machine an inference that does not hang may take seconds.
@@ -406,15 +408,12 @@ def test_the_size_is_of_the_last_frame(host, client, labels):
 
 # Best effort promises no single frame, least of all on a busy machine.
 MOST = 0.8
-# That of Humble and Jazzy, whose package has another name.
-HAS_FAST_DDS_2 = any(
-    (Path(prefix) / "share" / "fastrtps").is_dir()
-    for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
-)
+# That of Humble and Jazzy, whose variable has another name.
+HAS_FAST_DDS_2 = profiles_variable(os.environ).startswith("FASTRTPS")
 
 
-# A process of its own, since it uses TCP (conftest.py). Tells after each second how many images of
-# 2.8 MB it has sent, best effort, and the node's health.
+# A process of its own, as its transports are. Tells after each second how many images of 2.8 MB
+# it has sent, best effort, and the node's health.
 CAMERA = """
 import json, time
 from node_process import Client, random_pixels
@@ -432,18 +431,21 @@ while True:
 """
 
 
-@pytest.mark.parametrize("discovery_range", ["SUBNET", "LOCALHOST"])
+@pytest.mark.parametrize(
+    ("discovery_range", "camera_has_profiles"),
+    [("SUBNET", True), ("LOCALHOST", True), ("SUBNET", False)],
+)
 def test_large_images_arrive_or_the_reason_is_told(
-    domain, nodes, tmp_path, tiny_model, monkeypatch, discovery_range
+    domain, nodes, tmp_path, tiny_model, monkeypatch, discovery_range, camera_has_profiles
 ):
-    """With the transports of LARGE_DATA asked for, as the launch files do."""
     while nodes:  # the camera would meet it
         nodes.pop().kill()
-    monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", discovery_range)
     paths = [str(Path(faults.__file__).parent), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
     node = NodeProcess(tmp_path, weights=tiny_model, device="cpu")
+    if not camera_has_profiles:
+        monkeypatch.delenv(profiles_variable(os.environ))
     camera = subprocess.Popen(
         [sys.executable, "-c", CAMERA], stdout=subprocess.PIPE, text=True, env=dict(os.environ)
     )
@@ -452,14 +454,11 @@ def test_large_images_arrive_or_the_reason_is_told(
         for line in itertools.islice(camera.stdout, 60):
             sent, level, message, values = json.loads(line)
             arrived = int(values["frames_in"])
-            if discovery_range == "SUBNET" and sent >= 40 and arrived >= MOST * sent:
+            if camera_has_profiles and sent >= 40 and arrived >= MOST * sent:
                 return
-            # With LARGE_DATA, too, it loses most images of this size.
-            if HAS_FAST_DDS_2 and bytes([level]) == WARN and "were lost on the way" in message:
-                return
-            if discovery_range == "LOCALHOST" and bytes([level]) == WARN and arrived < sent / 2:
-                assert "ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST" in message
-                assert "set FASTDDS" not in message
+            if not camera_has_profiles and bytes([level]) == WARN and arrived < sent / 2:
+                assert f"{profiles_variable(os.environ)}=" in message
+                assert "fastdds.xml for the camera's process too" in message
                 return
     finally:
         camera.kill()

@@ -18,8 +18,6 @@ from made_bags import CAMERA, SIZE, START, STEP, TRUTH, compressed, drive, pictu
 from node_process import wait_for
 
 FRAMES = 6
-# Over TCP, which LARGE_DATA uses, Fast DDS sometimes connects two processes only after a minute.
-pytestmark = pytest.mark.flaky(reruns=2)
 
 
 def command(bag, out, model, *options):
