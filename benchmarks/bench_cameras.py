@@ -16,6 +16,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from panoptic_ros.ros.conversions import MESSAGES
+from panoptic_ros.transports import large_image_settings
 
 _MODEL = "town"
 _SIDES = (512, 1024)
@@ -58,7 +59,7 @@ class Cameras(Node):
 
 
 def run(device: torch.device) -> list[Result]:
-    os.environ["FASTDDS_BUILTIN_TRANSPORTS"] = "LARGE_DATA"
+    os.environ |= large_image_settings(os.environ)
     rclpy.init()
     try:
         one = _resident_mib(device, ("",))

@@ -26,6 +26,7 @@ from std_msgs.msg import Header
 
 from panoptic_ros.demo.processes import Children
 from panoptic_ros.ros.conversions import MESSAGES
+from panoptic_ros.transports import large_image_settings
 
 _HERE = Path(__file__).parent
 _MODEL = _HERE / "quick.yaml"
@@ -95,7 +96,7 @@ class Probe(Node):
 
 
 def run(device: torch.device) -> list[Result]:
-    os.environ["FASTDDS_BUILTIN_TRANSPORTS"] = "LARGE_DATA"
+    os.environ |= large_image_settings(os.environ)
     parameters = ["-p", f"weights:={_MODEL}", "-p", f"device:={device}"]
     reliable = ["-p", "qos.reliability:=reliable"]
     path = os.pathsep.join([str(_HERE), os.environ.get("PYTHONPATH", "")])

@@ -40,10 +40,12 @@ def main() -> int:
 def _prepare_environment(seed: int) -> None:
     """Keep to this machine, in a domain of our own, and let the node find tf2_ros or its fake."""
     sys.path[:0] = [str(ROOT), str(_HELPERS)]
+    from panoptic_ros.transports import large_image_settings
+
+    os.environ |= large_image_settings(os.environ)
     os.environ |= {
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         "ROS_DOMAIN_ID": str(1 + seed % 101),
-        "FASTDDS_BUILTIN_TRANSPORTS": "LARGE_DATA",
         "PYTHONPATH": os.pathsep.join(
             [str(ROOT), os.environ.get("PYTHONPATH", ""), str(_HELPERS / "fake_tf2")]
         ),

@@ -29,6 +29,7 @@ from pathlib import Path
 
 import numpy as np
 
+from panoptic_ros.transports import large_image_settings
 from panoptic_ros.whole_files import replacing, write_file
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,7 +75,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="default: a random one")
     parser.add_argument("--be", choices=ROLES, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
+    os.environ |= large_image_settings(os.environ)
     if args.be:
         return _be_camera() if args.be == "camera" else _be_listener()
     seed = random.SystemRandom().randrange(1 << 32) if args.seed is None else args.seed
@@ -154,7 +155,8 @@ class Soak:
     def close(self) -> None:
         """End all processes, and then who speaks with them.
 
-        Fast DDS closes TCP with Python's lock held, and waits for a peer that is stopped.
+        Fast DDS closes TCP (LARGE_DATA) with Python's lock held, and waits for a peer that is
+        stopped.
         """
         for process in (self._camera, self._listener):
             if process is not None:

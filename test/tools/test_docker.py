@@ -1,18 +1,23 @@
 """What can be said of docker/ without a Docker daemon: CI builds it."""
 
+import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 import yaml
 
+from panoptic_ros.transports import CHOICES
+
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "docker").glob("*Dockerfile"))
 # What builds package.xml's own dependencies, and is none of them.
 TOOLS = {"ros-humble-ros-base"}
 MAIN = ROOT / "docker" / "Dockerfile"
+ENTRYPOINT = ROOT / "docker" / "entrypoint.sh"
 
 
 def instructions(file):
@@ -88,6 +93,34 @@ def test_the_entrypoint_can_be_run():
     assert (ROOT / source).stat().st_mode & 0o111
     workspace = of_kind(MAIN, "WORKDIR")[0]
     assert f"source {workspace}/install/setup.bash" in (ROOT / source).read_text()
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"ROS_DISTRO": "humble"}, "FASTRTPS_DEFAULT_PROFILES_FILE"),
+        ({"ROS_DISTRO": "jazzy"}, "FASTRTPS_DEFAULT_PROFILES_FILE"),
+        ({"ROS_DISTRO": "kilted"}, "FASTDDS_DEFAULT_PROFILES_FILE"),
+        ({"ROS_DISTRO": "kilted", "FASTDDS_BUILTIN_TRANSPORTS": "UDPv4"}, None),
+    ],
+)
+def test_what_the_entrypoint_starts_has_shared_memory_for_large_images(tmp_path, given, name):
+    (workspace,) = set(re.findall(r"/opt/\w+", ENTRYPOINT.read_text()))
+    script = tmp_path / "entrypoint.sh"
+    script.write_text(ENTRYPOINT.read_text().replace(workspace, str(tmp_path)))
+    (tmp_path / "install").mkdir()
+    (tmp_path / "install" / "setup.bash").touch()
+    run = subprocess.run(
+        ["bash", script, "env"],
+        env={"PATH": os.environ["PATH"], **given},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = dict(line.split("=", 1) for line in run.stdout.splitlines())
+    file = f"{tmp_path}/install/panoptic_ros/share/panoptic_ros/config/fastdds.xml"
+    chosen = {key: value for key, value in found.items() if key in CHOICES}
+    assert chosen == ({name: file} if name else {k: given[k] for k in CHOICES if k in given})
 
 
 def test_ci_builds_every_distribution_for_both_devices():
