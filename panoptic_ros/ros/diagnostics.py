@@ -50,10 +50,6 @@ WARN_SECONDS = 10.0
 # An active node without a frame for this long has no camera. What is lost while publisher and
 # subscription still connect is no reason to warn.
 QUIET_SECONDS = 5.0
-_DISCOVERY_ADVICE = (
-    "compare the topic's name with `ros2 topic list`, and ROS_DOMAIN_ID, RMW_IMPLEMENTATION and "
-    f"{BUILTIN} with the camera's"
-)
 
 
 @dataclass(frozen=True)
@@ -184,9 +180,7 @@ class Status:
             f"no image on {self.input_topic} for {frames.seconds_since_arrival:.0f} s "
             f"({frames.publishers} publishers)"
         )
-        if not frames.publishers:
-            return f"{words}; {_DISCOVERY_ADVICE}"
-        return f"{words}; {transport_advice(os.environ)}"
+        return f"{words}; {_silence_advice(has_publisher=bool(frames.publishers))}"
 
     def _stamps(self) -> str:
         """Return what is wrong with the stamps of frames that were labelled nevertheless."""
@@ -290,7 +284,7 @@ def status_of_all(cameras: Sequence[Status]) -> Status:
 def transport_advice(environment: Mapping[str, str]) -> str:
     """Return what to do where large images are lost, by the middleware and its variables."""
     reliable = "set qos.reliability:=reliable where the camera is reliable"
-    if not get_rmw_implementation_identifier().startswith("rmw_fastrtps"):
+    if not _uses_fast_dds():
         return f"enlarge the system's socket buffers (net.core.rmem_max), or {reliable}"
     profiles = profiles_variable(environment)
     if not environment.get(profiles):
@@ -301,6 +295,21 @@ def transport_advice(environment: Mapping[str, str]) -> str:
         f"set {profiles}={environment[profiles]} for the camera's process too, send fewer or "
         f"compressed images, or {reliable}"
     )
+
+
+def _silence_advice(*, has_publisher: bool) -> str:
+    """Return what to do where nothing arrives."""
+    if not has_publisher:
+        names = f"ROS_DOMAIN_ID, RMW_IMPLEMENTATION{f', {BUILTIN}' if _uses_fast_dds() else ''}"
+        return f"compare its name with `ros2 topic list`, and {names} with the camera's"
+    advice = transport_advice(os.environ)
+    if not _uses_fast_dds():
+        return advice
+    return f"{advice}; another user's camera shares no memory: set {BUILTIN}=UDPv4 for both"
+
+
+def _uses_fast_dds() -> bool:
+    return get_rmw_implementation_identifier().startswith("rmw_fastrtps")
 
 
 class Reporter:

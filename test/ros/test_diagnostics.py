@@ -66,12 +66,18 @@ def transports(monkeypatch):
         (
             active(seconds_since_arrival=7.4),
             WARN,
-            "no image on /cam for 7 s (0 publishers); compare the topic's name",
+            "no image on /cam for 7 s (0 publishers); compare its name with `ros2 topic list`, and "
+            "ROS_DOMAIN_ID, RMW_IMPLEMENTATION, FASTDDS_BUILTIN_TRANSPORTS with the camera's",
         ),
         (
             active(seconds_since_arrival=7.4, publishers=1),
             WARN,
             "(1 publishers); set FASTDDS_DEFAULT_PROFILES_FILE=",
+        ),
+        (
+            active(seconds_since_arrival=7.4, publishers=1),
+            WARN,
+            "another user's camera shares no memory: set FASTDDS_BUILTIN_TRANSPORTS=UDPv4 for",
         ),
         (active(counts={"lost": Count(3, "", 1)}), WARN, "3 frames were lost on the way; set FAST"),
         # While publisher and subscription still connect.
@@ -118,6 +124,10 @@ def test_other_middleware_has_other_advice(monkeypatch):
     monkeypatch.setattr(diagnostics, "get_rmw_implementation_identifier", lambda: "rmw_cyclonedds")
     assert "rmem_max" in transport_advice(os.environ)
     assert "FASTDDS" not in transport_advice(os.environ)
+    for publishers in (0, 1):
+        _, message = active(seconds_since_arrival=7.4, publishers=publishers).summary()
+        assert f"({publishers} publishers); " in message
+        assert "FASTDDS" not in message
 
 
 def test_values():
