@@ -305,8 +305,8 @@ def _silence_advice(*, has_publisher: bool) -> str:
     advice = transport_advice(os.environ)
     if not _uses_fast_dds():
         return advice
-    other_user = f"another user's camera shares no memory: set {BUILTIN}=UDPv4 for both, and reliable"
-    return f"{advice}; {other_user}"
+    both = f"set {BUILTIN}=UDPv4 for both, and reliable"
+    return f"{advice}; another user's camera shares no memory: {both}"
 
 
 def _uses_fast_dds() -> bool:
