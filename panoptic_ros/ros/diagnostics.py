@@ -305,7 +305,7 @@ def _silence_advice(*, has_publisher: bool) -> str:
     advice = transport_advice(os.environ)
     if not _uses_fast_dds():
         return advice
-    both = f"set {BUILTIN}=UDPv4 for both, and reliable"
+    both = f"unset {profiles_variable(os.environ)}, set {BUILTIN}=UDPv4 for both, and reliable"
     return f"{advice}; another user's camera shares no memory: {both}"
 
 

@@ -77,7 +77,8 @@ def transports(monkeypatch):
         (
             active(seconds_since_arrival=7.4, publishers=1),
             WARN,
-            "another user's camera shares no memory: set FASTDDS_BUILTIN_TRANSPORTS=UDPv4 for",
+            "another user's camera shares no memory: unset FASTDDS_DEFAULT_PROFILES_FILE, set "
+            "FASTDDS_BUILTIN_TRANSPORTS=UDPv4 for both",
         ),
         (active(counts={"lost": Count(3, "", 1)}), WARN, "3 frames were lost on the way; set FAST"),
         # While publisher and subscription still connect.
