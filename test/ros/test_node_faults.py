@@ -443,9 +443,10 @@ def test_large_images_arrive_or_the_reason_is_told(
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", discovery_range)
     paths = [str(Path(faults.__file__).parent), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
-    node = NodeProcess(tmp_path, weights=tiny_model, device="cpu")
     if not camera_has_profiles:
+        # Not for the node either, which takes its own.
         monkeypatch.delenv(profiles_variable(os.environ))
+    node = NodeProcess(tmp_path, weights=tiny_model, device="cpu")
     camera = subprocess.Popen(
         [sys.executable, "-c", CAMERA], stdout=subprocess.PIPE, text=True, env=dict(os.environ)
     )
